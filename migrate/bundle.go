@@ -1,0 +1,286 @@
+package migrate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Migration is one bundled file.
+type Migration struct {
+	Version    int               // from the file's name: 12 for 0012_add_tags.sql
+	Name       string            // from the file's name: add_tags
+	File       string            // the file's name
+	SQL        string            // the file, byte for byte
+	Checksum   [sha256.Size]byte // of the file with its line ends as LF, so that a checkout with CRLF is the same file
+	MinVersion int               // the oldest bundle, by its last version, that can work with the schema after this file
+	script     script            // its statements, for errors that point into it
+}
+
+// A Bundle is the whole history of a schema, in order and without gaps: what a
+// program expects of its database. The zero Bundle is empty.
+type Bundle struct {
+	migrations []Migration
+}
+
+// Migrations returns the files in the order in which they are applied.
+func (b Bundle) Migrations() []Migration { return slices.Clone(b.migrations) }
+
+// Version returns the version of the last file, the one a database has when
+// nothing is pending; 0 for an empty bundle.
+func (b Bundle) Version() int { return len(b.migrations) }
+
+// after returns the files behind a version.
+func (b Bundle) after(version int) []Migration { return b.migrations[min(version, len(b.migrations)):] }
+
+// fingerprint condenses the ledger that the files up to a version leave, so
+// that one short value tells whether the two agree; look has the same in SQL.
+func (b Bundle) fingerprint(version int) string {
+	h := sha256.New()
+	for _, m := range b.migrations[:min(version, len(b.migrations))] {
+		_, _ = h.Write(m.ledgerLine()) // a hash never fails
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (m Migration) ledgerLine() []byte {
+	return fmt.Appendf(nil, "%d %s %x %d\n", m.Version, m.Name, m.Checksum, m.MinVersion)
+}
+
+// A Problem is one thing wrong with a bundle, where it is and what to do.
+type Problem struct {
+	File         string
+	Line, Column int // 1-based, column in characters; 0 when the problem is the whole file
+	Message      string
+}
+
+func (p Problem) String() string {
+	switch {
+	case p.File == "":
+		return p.Message
+	case p.Line == 0:
+		return p.File + ": " + p.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+}
+
+// A BundleError holds everything that is wrong with a bundle. Nothing is sent
+// to a database while there is one.
+type BundleError struct{ Problems []Problem }
+
+func (e *BundleError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads a bundle: every NNNN_snake_case.sql at the root of fsys, from 0001
+// on without a gap. It reports every problem at once, as a *BundleError: names,
+// gaps, duplicates, text that is not UTF-8, unknown directives, and statements
+// that would break the transaction around their file.
+//
+// Files whose names start with a dot or an underscore, and .md and .go files, are
+// passed over; anything else that is not a migration is a problem, because it
+// may be a migration with a misspelt name.
+func Load(fsys fs.FS) (Bundle, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return Bundle{}, fmt.Errorf("read the migrations: %w", err)
+	}
+	var b Bundle
+	var problems []Problem
+	for _, entry := range entries {
+		if passedOver(entry) {
+			continue
+		}
+		m, wrong := readMigration(fsys, entry.Name())
+		problems = append(problems, wrong...)
+		if m.Version > 0 {
+			b.migrations = append(b.migrations, m)
+		}
+	}
+	if len(b.migrations) == 0 && len(problems) == 0 {
+		problems = append(problems, Problem{Message: noMigrations(entries)})
+	}
+	problems = append(problems, b.order()...)
+	if len(problems) > 0 {
+		return Bundle{}, &BundleError{problems}
+	}
+	return b, nil
+}
+
+func passedOver(entry fs.DirEntry) bool {
+	name := entry.Name()
+	return entry.IsDir() || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
+		path.Ext(name) == ".md" || path.Ext(name) == ".go"
+}
+
+func noMigrations(entries []fs.DirEntry) string {
+	for _, entry := range entries {
+		if entry.IsDir() {
+			return fmt.Sprintf("no migrations here, but a folder %q: pass it with fs.Sub(files, %q)", entry.Name(), entry.Name())
+		}
+	}
+	return "no migrations here: the first one is called 0001_some_name.sql"
+}
+
+// order sorts the files and checks that versions run 1, 2, 3 …; minimum
+// versions are carried forward, for the schema stays as demanding as it was.
+func (b Bundle) order() []Problem {
+	slices.SortFunc(b.migrations, func(x, y Migration) int { return x.Version - y.Version })
+	var problems []Problem
+	previous := Migration{MinVersion: 1}
+	for i, m := range b.migrations {
+		switch {
+		case m.Version == previous.Version:
+			problems = append(problems, Problem{File: m.File, Message: fmt.Sprintf("has the same version as %s; give it the next free one", previous.File)})
+		case m.Version > previous.Version+1:
+			problems = append(problems, Problem{File: m.File, Message: fmt.Sprintf("there is no %04d before it; versions have no gaps, because a file that turns up later would never be applied", previous.Version+1)})
+		}
+		b.migrations[i].MinVersion = max(m.MinVersion, previous.MinVersion)
+		previous = b.migrations[i]
+	}
+	return problems
+}
+
+func readMigration(fsys fs.FS, file string) (Migration, []Problem) {
+	version, name, err := parseFileName(file)
+	if err != nil {
+		return Migration{}, []Problem{{File: file, Message: err.Error()}}
+	}
+	content, err := fs.ReadFile(fsys, file)
+	if err != nil {
+		return Migration{}, []Problem{{File: file, Message: err.Error()}}
+	}
+	m := Migration{Version: version, Name: name, File: file, SQL: string(content), Checksum: checksum(content)}
+	return m, m.check()
+}
+
+// parseFileName splits NNNN_snake_case.sql. It is written out because a regular
+// expression costs a start with thousands of files more than reading them.
+func parseFileName(file string) (version int, name string, err error) {
+	base, ok := strings.CutSuffix(file, ".sql")
+	digits, name, found := strings.Cut(base, "_")
+	version, err = strconv.Atoi(digits)
+	switch {
+	case !ok || !found || err != nil || strings.Trim(digits, "0123456789") != "" || !snakeCase(name):
+		return 0, "", errors.New("is not called NNNN_snake_case.sql, such as 0012_add_tags.sql")
+	case version == 0 || fmt.Sprintf("%04d", version) != digits:
+		return 0, "", errors.New("its version is not written as 0001, 0002 … 9999, 10000")
+	}
+	return version, name, nil
+}
+
+func snakeCase(name string) bool {
+	return strings.Trim(name, "_") == name && name != "" && !strings.Contains(name, "__") &&
+		strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+func checksum(content []byte) [sha256.Size]byte {
+	if bytes.IndexByte(content, '\r') >= 0 {
+		content = bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))
+	}
+	return sha256.Sum256(content)
+}
+
+// check cuts the file into statements, reads its directives and returns what is
+// wrong with it.
+func (m *Migration) check() []Problem {
+	var problems []Problem
+	wrong := func(offset int, message string) {
+		line, column := place(m.SQL, offset)
+		problems = append(problems, Problem{m.File, line, column, message})
+	}
+	if offset, message := unreadable(m.SQL); message != "" {
+		wrong(offset, message)
+		return problems
+	}
+	m.script = lex(m.SQL)
+	for _, e := range m.script.errors {
+		wrong(e.offset, e.message)
+	}
+	for _, s := range m.script.statements {
+		if message := forbidden(s); message != "" {
+			wrong(s.start, message)
+		}
+	}
+	for i := range m.script.statements {
+		m.script.statements[i].words = nil // only the rules need them; the places serve errors later
+	}
+	if len(m.script.statements) == 0 && len(problems) == 0 {
+		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})
+	}
+	for _, c := range m.script.comments {
+		if err := m.directive(c); err != nil {
+			wrong(c.offset, err.Error())
+		}
+	}
+	return problems
+}
+
+// unreadable finds the first place that PostgreSQL could not take as text.
+func unreadable(sql string) (offset int, message string) {
+	switch nul := strings.IndexByte(sql, 0); {
+	case strings.HasPrefix(sql, "\ufeff"):
+		return 0, "starts with a byte order mark; save the file as UTF-8 without one"
+	case strings.HasPrefix(sql, "\xff\xfe"), strings.HasPrefix(sql, "\xfe\xff"):
+		return 0, "is UTF-16; save the file as UTF-8"
+	case nul >= 0:
+		return nul, "holds a NUL byte; PostgreSQL would stop reading there"
+	case !utf8.ValidString(sql):
+		for i, r := range sql {
+			if _, size := utf8.DecodeRuneInString(sql[i:]); r == utf8.RuneError && size == 1 {
+				return i, "is not UTF-8 from here on; save the file as UTF-8"
+			}
+		}
+	}
+	return 0, ""
+}
+
+// directive obeys a comment such as "-- migrate:min-version 11". One that is
+// misspelt or too late to count is an error: ignoring it in silence would apply
+// the file in another way than its author meant.
+func (m *Migration) directive(c comment) error {
+	text, ok := strings.CutPrefix(c.text, "migrate:")
+	if !ok {
+		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(c.text, " ", "")), "migrate:") {
+			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
+		}
+		return nil
+	}
+	name, argument, _ := strings.Cut(text, " ")
+	argument = strings.TrimSpace(argument)
+	switch {
+	case c.inside:
+		return errors.New("a directive counts only above the first statement; move it to the top of the file")
+	case name == "min-version":
+		return m.setMinVersion(argument)
+	}
+	return fmt.Errorf("there is no directive %q; known is min-version", name)
+}
+
+func (m *Migration) setMinVersion(argument string) error {
+	n, err := strconv.Atoi(argument)
+	switch {
+	case m.MinVersion != 0:
+		return errors.New("min-version is given twice")
+	case err != nil || n < 1:
+		return fmt.Errorf("min-version: %q is not a version; write for example -- migrate:min-version %d", argument, m.Version)
+	case n > m.Version:
+		return fmt.Errorf("min-version %d is behind this file; no bundle that ends here could work with it", n)
+	}
+	m.MinVersion = n
+	return nil
+}
+
+func (m *Migration) statements() []statement { return m.script.statements }

@@ -1,0 +1,185 @@
+package migrate
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// parseConfig reads the connection string as pgx does. What does not parse is
+// not repeated in the error: a password may be in any part of it.
+func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
+	config, err := pgconn.ParseConfig(connString)
+	if err != nil {
+		return nil, errors.New("the connection string cannot be parsed: write postgres://user:password@host:5432/database or " +
+			"host=… user=… password=… dbname=…; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 10 * time.Second // a host that swallows packets must not use up ConnectWait
+	}
+	config.RuntimeParams["application_name"] = fmt.Sprintf("%.63s", strings.ToLower(r.Program)+"-migrator/"+r.Version)
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
+	if severalHosts(config) && config.ValidateConnect == nil && !namesSessionAttrs(connString) {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	return config, nil
+}
+
+func severalHosts(config *pgconn.Config) bool {
+	for _, f := range config.Fallbacks { // pgx also keeps the same host without TLS there
+		if f.Host != config.Host || f.Port != config.Port {
+			return true
+		}
+	}
+	return false
+}
+
+func namesSessionAttrs(connString string) bool {
+	return strings.Contains(connString, "target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""
+}
+
+// connect tries until the database answers: it may be starting up, be full, or
+// its name may not be known yet. It does not try again what cannot get better.
+func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	started := time.Now()
+	inTime, cancel := context.WithTimeoutCause(ctx, r.ConnectWait, errors.New("the time to connect is over"))
+	defer cancel()
+	attempts := pause{budget: r.ConnectWait}
+	for {
+		conn, err := pgconn.ConnectConfig(inTime, r.config)
+		if err == nil {
+			if err = speakUTF8(inTime, conn); err != nil {
+				r.close(conn)
+			}
+		}
+		switch {
+		case err == nil:
+			return conn, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !worthRetrying(err) || inTime.Err() != nil:
+			return nil, r.connectError(err, time.Since(started))
+		case attempts.tries == 0:
+			r.Log.Info("the database does not answer yet; trying again", "for", r.ConnectWait, "error", reason(err))
+		}
+		if attempts.before(inTime, &retryError{err: err}) != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, r.connectError(err, time.Since(started))
+		}
+	}
+}
+
+// speakUTF8 makes sure that the server reads files as they are written, where a
+// DBA's defaults say otherwise. Poolers keep both settings per client.
+func speakUTF8(ctx context.Context, conn *pgconn.PgConn) error {
+	for setting, value := range map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"} {
+		if conn.ParameterStatus(setting) == value {
+			continue
+		}
+		if _, err := conn.Exec(ctx, "SET "+setting+" = "+value).ReadAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) close(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // it is being given up either way
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
+// notice passes on what the server says beside its answers.
+func (r *run) notice(n *pgconn.Notice) {
+	switch n.SeverityUnlocalized {
+	case "WARNING":
+		r.Log.Warn("the server warns", "message", n.Message, "code", n.Code, "detail", n.Detail, "hint", n.Hint)
+	case "DEBUG", "LOG":
+		r.Log.Debug("the server says", "message", n.Message)
+	default:
+		r.Log.Info("the server says", "message", n.Message)
+	}
+}
+
+// worthRetrying tells a server that is not there yet from one that says no.
+func worthRetrying(err error) bool {
+	if code := sqlState(err); code != "" {
+		class := code[:2]
+		// 08 connection exception (poolers), 53 too many connections, 57 starting up or shutting down
+		return class == "08" || class == "53" || class == "57"
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return false
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "read only connection")
+}
+
+func (r *run) connectError(err error, tried time.Duration) error {
+	c := r.config
+	address := fmt.Sprintf("%s:%d", c.Host, c.Port)
+	if severalHosts(c) {
+		address += " (and the other hosts listed)"
+	}
+	return &ConnectError{
+		Target: fmt.Sprintf("%s as %q, database %q", address, c.User, c.Database),
+		Tried:  tried,
+		Next:   nextStep(err),
+		Err:    reason(err),
+	}
+}
+
+// reason strips what pgx puts around the cause, which repeats the target.
+func reason(err error) error {
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		return pg
+	case errors.As(err, &op):
+		return op
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+func nextStep(err error) string {
+	switch code := sqlState(err); {
+	case code == "28P01":
+		return "Check the user and the password"
+	case code == "28000":
+		return "Check the user, and what pg_hba.conf on the server allows from this host"
+	case code == "3D000":
+		return "Create the database, or correct its name"
+	case code == "53300":
+		return "All connections of the server are taken; close some or raise max_connections"
+	case code == "57P03":
+		return "The server is starting up or shutting down; try again when it is ready"
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return "Check the host's name"
+	}
+	return "Check that the server runs and can be reached from here"
+}

@@ -1,0 +1,148 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A ConnectError means that the database could not be reached in time, or that
+// trying again is no use: a wrong password, a database that does not exist.
+type ConnectError struct {
+	Target string        // host, port, user and database; never a password
+	Tried  time.Duration // how long
+	Next   string        // what the operator can do
+	Err    error
+}
+
+func (e *ConnectError) Error() string {
+	tried := ""
+	if e.Tried >= time.Second {
+		tried = fmt.Sprintf(" (tried for %s)", e.Tried.Round(time.Second))
+	}
+	return fmt.Sprintf("connect to the database at %s%s: %v. %s", e.Target, tried, e.Err, e.Next)
+}
+
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// A PrivilegeError means that the migrator's role lacks a right, or that the
+// service's role cannot be what it is meant to be. Nothing was changed.
+type PrivilegeError struct {
+	Lacks string
+	SQL   []string // what a DBA can run to mend it
+}
+
+func (e *PrivilegeError) Error() string {
+	if len(e.SQL) == 0 {
+		return e.Lacks
+	}
+	return e.Lacks + ". A DBA can run:\n  " + strings.Join(e.SQL, ";\n  ") + ";"
+}
+
+// A StandbyError means that something is pending, and the server is a standby
+// that cannot be written to.
+type StandbyError struct{}
+
+func (e *StandbyError) Error() string {
+	return "migrations are pending, but this server is a read-only standby; connect to the primary " +
+		"(list all hosts in the connection string, and the one that can be written to is chosen)"
+}
+
+// A BusyError means that waiting for another migrator or for a table lock took
+// longer than Migrator.Wait. Trying again later is right.
+type BusyError struct {
+	Waited time.Duration
+	Holder string // who held things up, as far as it is known
+	Err    error  // what the last attempt ran into
+}
+
+func (e *BusyError) Error() string {
+	holder := ""
+	if e.Holder != "" {
+		holder = "; held up by " + e.Holder
+	}
+	return fmt.Sprintf("waited %s in all: %v%s. Nothing is half-done; try again later", e.Waited.Round(time.Millisecond), e.Err, holder)
+}
+
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// A MigrationError means that a file failed and was rolled back. The files
+// before it stay applied, and the next Up goes on with it.
+type MigrationError struct {
+	File         string
+	Line, Column int    // 1-based, column in characters; Column is 0 when only the statement is known
+	Source       string // the line in the file
+	Statement    int    // 1-based; 0 when the failure is not in one of the file's statements
+	Statements   int    // in the file
+	Version      int    // the schema's version, which it keeps
+	What         string // set when the failure is not the server's own words
+	Err          *pgconn.PgError
+}
+
+// Error shows the place, the line with a caret under it, and all that the
+// server said.
+func (e *MigrationError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	if e.Column > 0 {
+		fmt.Fprintf(&b, ":%d", e.Column)
+	}
+	if e.Statement > 0 {
+		fmt.Fprintf(&b, ": statement %d of %d", e.Statement, e.Statements)
+	}
+	what := e.What
+	if what == "" {
+		what = e.Err.Message
+	}
+	fmt.Fprintf(&b, ": %s (%s)", what, e.Err.Code)
+	e.writeSource(&b)
+	for _, part := range []struct{ name, text string }{
+		{"detail", e.Err.Detail}, {"hint", e.Err.Hint}, {"in", e.Err.InternalQuery}, {"context", e.Err.Where},
+	} {
+		if part.text != "" {
+			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
+		}
+	}
+	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d. Mend the file and start again", e.Version)
+	return b.String()
+}
+
+// writeSource shows at most so much of a line as fits a terminal around the caret.
+func (e *MigrationError) writeSource(b *strings.Builder) {
+	if e.Line == 0 || strings.TrimSpace(e.Source) == "" {
+		return
+	}
+	const width = 100
+	line := []rune(strings.ReplaceAll(e.Source, "\t", " "))
+	caret := max(e.Column-1, 0)
+	if caret > width/2 && len(line) > width {
+		cut := min(caret-width/2, len(line)-width)
+		line, caret = line[cut:], caret-cut
+	}
+	prefix := fmt.Sprintf("%5d | ", e.Line)
+	fmt.Fprintf(b, "\n%s%s", prefix, string(line[:min(len(line), width)]))
+	if e.Column > 0 {
+		fmt.Fprintf(b, "\n%s^", strings.Repeat(" ", len(prefix)+caret))
+	}
+}
+
+func (e *MigrationError) Unwrap() error { return e.Err }
+
+// A retryError is a failure that another look, a little later, may turn into
+// success: a lost race, a lock that was not to be had, a deadlock.
+type retryError struct {
+	err  error
+	soon bool // somebody else got ahead: the next look will show it
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+func (e *retryError) Unwrap() error { return e.err }
+
+// errRaceLost means that another migrator applied what this one was about to.
+var errRaceLost = errors.New("another migrator was faster")

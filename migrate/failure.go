@@ -1,0 +1,114 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// failure turns the server's error to one message into ours: a lost race and a
+// lock that was not to be had are tried again, the rest points into the file.
+func (r *run) failure(m message, out outcome) error {
+	switch {
+	case r.lostRace(m, out):
+		return &retryError{err: errRaceLost, soon: true}
+	case transient(out.err):
+		return &retryError{err: r.place(m, out)}
+	case out.err.Code == "25006": // read_only_sql_transaction
+		return &StandbyError{}
+	case out.err.Code == "42501" && (m.migration == nil || out.completed < m.lead):
+		return &PrivilegeError{Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema, or let a DBA grant the right", m.what, out.err.Message)}
+	}
+	return r.place(m, out)
+}
+
+// lostRace reports whether the claim failed because another migrator was faster:
+// the ledger's row is there (or the one before it was not applied after all), or
+// the schema and the role are.
+func (r *run) lostRace(m message, out outcome) bool {
+	claims := m.migration == nil || out.completed == m.lead-1
+	if !claims {
+		return false
+	}
+	switch out.err.Code {
+	case "23505", "23503": // unique and foreign key violation
+		return m.migration == nil || out.err.TableName == ledgerName && out.err.SchemaName == r.Schema
+	case "42P06", "42P07", "42710": // duplicate schema, table, object
+		return m.migration == nil
+	case "42P01", "3F000": // the ledger is gone: look what happened
+		return m.migration != nil
+	}
+	return false
+}
+
+// transient errors have nothing to do with the file: another session was in the
+// way.
+func transient(err *pgconn.PgError) bool {
+	switch err.Code {
+	case "55P03", "40P01", "40001": // lock not available, deadlock, serialization failure
+		return true
+	case "XX000":
+		return strings.Contains(err.Message, "tuple concurrently")
+	}
+	return false
+}
+
+// place finds where in the file an error happened. The server's position counts
+// characters of the whole message and is 0 for run-time errors; then the number of
+// statements that succeeded tells which one failed.
+func (r *run) place(m message, out outcome) error {
+	if m.migration == nil {
+		return fmt.Errorf("%s: %w", m.what, out.err)
+	}
+	e := &MigrationError{File: m.migration.File, Version: r.report.To, Err: out.err}
+	statements := m.migration.statements()
+	e.Statements = len(statements)
+	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
+	switch failed := out.completed - m.lead; {
+	case out.err.Position > 0 && inFile >= 0:
+		offset := byteOffset(m.sql, inFile)
+		e.Line, e.Column = place(m.sql, offset)
+		e.Statement = statementAt(statements, offset)
+	case failed < 0:
+		e.What = "the transaction could not be opened: " + out.err.Message
+	case failed < len(statements):
+		e.Line, _ = place(m.sql, statements[failed].start)
+		e.Statement = failed + 1
+	case out.err.Code == "22012": // the canary divided by zero
+		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
+	default:
+		e.What = "at its commit: " + out.err.Message
+	}
+	e.Source = sourceLine(m.sql, e.Line)
+	return e
+}
+
+func byteOffset(s string, runes int) int {
+	for i := range s {
+		if runes == 0 {
+			return i
+		}
+		runes--
+	}
+	return len(s)
+}
+
+func statementAt(statements []statement, offset int) int {
+	for i, s := range statements {
+		if offset < s.end {
+			return i + 1
+		}
+	}
+	return len(statements)
+}
+
+func sourceLine(sql string, line int) string {
+	for l := range strings.Lines(sql) {
+		if line--; line == 0 {
+			return strings.TrimRight(l, "\r\n")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,129 @@
+package migrate
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ledgerName is the table, in the schema that is migrated, which remembers
+// what was applied. It is also the lock: see the package comment.
+const ledgerName = "migrations"
+
+// createLedger creates the ledger. prev makes a gap or a fork impossible in the
+// database itself, and is what keeps a file from being applied when the one
+// before it, sent just ahead of it, failed.
+//
+// duration is NULL while a file is unfinished. claimed_by_pid and
+// claimed_by_start name the server process that works on a file which cannot
+// run inside a transaction; rebuilt marks rows that a repair wrote.
+func createLedger(schema string) string {
+	table := quoteName(schema, ledgerName)
+	return `CREATE TABLE ` + table + ` (
+	version          integer     PRIMARY KEY CHECK (version > 0),
+	prev             integer     UNIQUE REFERENCES ` + table + ` (version),
+	name             text        NOT NULL,
+	checksum         bytea       NOT NULL CHECK (octet_length(checksum) = 32),
+	min_version      integer     NOT NULL,
+	applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+	duration         interval,
+	applied_by       text        NOT NULL DEFAULT current_user,
+	app_version      text        NOT NULL,
+	claimed_by_pid   integer,
+	claimed_by_start timestamptz,
+	rebuilt          boolean     NOT NULL DEFAULT false,
+	CONSTRAINT migrations_prev_check CHECK (prev IS NOT DISTINCT FROM nullif(version - 1, 0))
+);
+COMMENT ON TABLE ` + table + ` IS 'the migrations applied to this schema; written by the migrator only'`
+}
+
+// A message is one transaction on its way to the server, as one simple-protocol
+// message: its three parts are sent one behind the other.
+type message struct {
+	what        string     // for people: a file's name, "bootstrap" or "rights"
+	migration   *Migration // nil for our own transactions
+	createsRole bool
+	before      string // BEGIN, settings and the claim: the ledger's row
+	sql         string // the file, byte for byte
+	after       string // the canary, the duration and COMMIT
+	lead        int    // statements in before
+}
+
+func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
+
+// begin opens each transaction. The isolation level and READ WRITE override a
+// DBA's defaults. Everything else goes by SET LOCAL, because a plain SET would
+// leak to the other clients of a pooler: no timeout of a DBA's cuts a migration,
+// while a statement that queues for a table lock gives up soon, because every
+// query of the application queues behind it; names and times without a schema or
+// zone mean the same on every server.
+func (m *Migrator) begin(serverVersion int, commit string) (sql string, statements int) {
+	settings := []string{
+		"statement_timeout = 0",
+		"idle_in_transaction_session_timeout = 0",
+		fmt.Sprintf("lock_timeout = %d", max(m.LockTimeout.Milliseconds(), 1)),
+		"search_path = " + quoteName(m.Schema),
+		"TimeZone = 'UTC'",
+		"synchronous_commit = " + commit,
+	}
+	if serverVersion >= 17_00_00 {
+		settings = append(settings, "transaction_timeout = 0")
+	}
+	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL " +
+		strings.Join(settings, "; SET LOCAL ") + ";", 1 + len(settings)
+}
+
+// file wraps a migration into its transaction. The ledger's row comes first: its
+// primary key lets exactly one of many migrators go on. The canary divides by
+// zero unless the transaction at the end is the one that wrote the row.
+func (m *Migrator) file(mig *Migration, serverVersion int, commit string) message {
+	begin, statements := m.begin(serverVersion, commit)
+	table := quoteName(m.Schema, ledgerName)
+	return message{
+		what:      mig.File,
+		migration: mig,
+		before: fmt.Sprintf("%s INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\\x%s', %d, %s);\n",
+			begin, table, mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version)),
+		sql: mig.SQL,
+		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; COMMIT",
+			table, mig.Version),
+		lead: statements + 1,
+	}
+}
+
+// A LedgerRow is one applied migration as the database remembers it.
+type LedgerRow struct {
+	Version    int       `json:"version"`
+	Name       string    `json:"name"`
+	Checksum   string    `json:"checksum"` // SHA-256 of the file, in hexadecimal
+	MinVersion int       `json:"min_version"`
+	AppliedAt  time.Time `json:"applied_at"`
+	Seconds    *float64  `json:"seconds"` // nil while unfinished
+	AppliedBy  string    `json:"applied_by"`
+	AppVersion string    `json:"app_version"`
+}
+
+// ledgerRows reads the whole ledger, as one JSON array.
+func ledgerRows(schema string) string {
+	return `SELECT coalesce(json_agg(json_build_object(
+		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
+		'applied_at', applied_at, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
+		'app_version', app_version) ORDER BY version), '[]')
+	FROM ` + quoteName(schema, ledgerName)
+}
+
+// ledgerHead condenses the ledger into one short row, however long it is: its
+// last version, the oldest bundle that it admits, and the fingerprint of the part
+// that the bundle should know by heart.
+func ledgerHead(schema string, bundleVersion int) string {
+	return fmt.Sprintf(`SELECT json_build_object(
+		'version', coalesce(max(version), 0),
+		'min_version', coalesce(max(min_version), 0),
+		'rows', count(*),
+		'unfinished', coalesce(min(version) FILTER (WHERE duration IS NULL), 0),
+		'fingerprint', encode(sha256(convert_to(coalesce(string_agg(
+			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n', '' ORDER BY version)
+			FILTER (WHERE version <= %d), ''), 'UTF8')), 'hex'))
+	FROM %s`, bundleVersion, quoteName(schema, ledgerName))
+}

@@ -1,0 +1,189 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// seen is all that a start needs to know about a database, gathered in one
+// flight: planning is a pure function of it and the bundle.
+type seen struct {
+	Server struct {
+		Version           int    `json:"version"` // such as 150018
+		Standby           bool   `json:"standby"`
+		SynchronousCommit string `json:"synchronous_commit"`
+	} `json:"server"`
+	Database string `json:"database"`
+	Me       struct {
+		Name        string `json:"name"`
+		Superuser   bool   `json:"superuser"`
+		CreatesRole bool   `json:"creates_role"`
+		MayCreate   bool   `json:"may_create"`        // schemas in this database
+		MayConnect  bool   `json:"may_grant_connect"` // may hand on CONNECT
+	} `json:"me"`
+	Schema *schemaSeen `json:"schema"` // nil when it does not exist
+	Role   *roleSeen   `json:"role"`   // nil when it does not exist
+	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
+	Grants []grant     `json:"-"`
+}
+
+type schemaSeen struct {
+	Owner   string `json:"owner"`
+	Creates bool   `json:"creates"` // whether we may create objects in it
+	Objects int    `json:"objects"` // what it holds beside the ledger
+	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
+}
+
+type roleSeen struct {
+	Login       bool     `json:"login"`
+	Superuser   bool     `json:"superuser"`
+	CreatesDB   bool     `json:"creates_db"`
+	CreatesRole bool     `json:"creates_role"`
+	Replicates  bool     `json:"replicates"`
+	BypassesRLS bool     `json:"bypasses_rls"`
+	MemberOf    []string `json:"member_of"`
+	Owns        int      `json:"owns"` // objects in all databases
+	Connects    bool     `json:"connects"`
+	Comment     string   `json:"comment"`
+}
+
+type ledgerSeen struct {
+	Version     int    `json:"version"`
+	MinVersion  int    `json:"min_version"`
+	Rows        int    `json:"rows"`
+	Unfinished  int    `json:"unfinished"` // the first unfinished version, 0 when there is none
+	Fingerprint string `json:"fingerprint"`
+	Foreign     bool   `json:"-"` // a table of this name which is no ledger of ours
+}
+
+// look gathers what is seen in one flight and takes no lock beyond reading.
+// rights says whether the role and its grants are wanted too; the web server,
+// which only asks whether the schema is fit, does not need them.
+func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, rights bool) (seen, error) {
+	var s seen
+	questions := []string{m.askFacts(), ledgerHead(m.Schema, m.Bundle.Version())}
+	rights = rights && m.Role.Name != ""
+	if rights {
+		questions = append(questions, m.askGrants())
+	}
+	answers, err := flight(ctx, conn, questions...)
+	if err != nil {
+		return s, err
+	}
+	if err := answers[0].into(&s); err != nil {
+		return s, err
+	}
+	if s.Ledger, err = readLedger(answers[1]); err != nil {
+		return s, err
+	}
+	if rights {
+		s.Grants, err = readGrants(answers[2])
+	}
+	return s, err
+}
+
+func readLedger(a answer) (*ledgerSeen, error) {
+	var l ledgerSeen
+	err := a.into(&l)
+	switch sqlState(err) {
+	case "": // no error of the server's
+		return &l, err
+	case "42P01", "3F000": // undefined_table, invalid_schema_name
+		return nil, nil
+	case "42703", "42883", "42804", "42809": // another tool's table or view of that name: undefined column, function, type mismatch, wrong object type
+		return &ledgerSeen{Foreign: true}, nil
+	}
+	return nil, err
+}
+
+func readGrants(a answer) ([]grant, error) {
+	var rows [][5]string
+	if err := a.into(&rows); err != nil {
+		return nil, err
+	}
+	grants := make([]grant, len(rows))
+	for i, r := range rows {
+		grants[i] = grant{Kind: r[0], Object: r[1], Column: r[2], Verb: r[3], Grantable: r[4] == "true"}
+	}
+	return grants, nil
+}
+
+// askFacts reads only catalogues, by oid and name: to_regclass or a cast would
+// fail where the web role lacks USAGE on the schema.
+func (m *Migrator) askFacts() string {
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", quoteText(m.Role.Name), "$ledger", quoteText(ledgerName)).Replace(`
+	SELECT json_build_object(
+		'server', json_build_object(
+			'version', current_setting('server_version_num')::int,
+			'standby', pg_is_in_recovery(),
+			'synchronous_commit', current_setting('synchronous_commit')),
+		'database', current_database(),
+		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
+				'may_create', has_database_privilege(current_database(), 'CREATE'),
+				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
+			FROM pg_roles WHERE rolname = current_user),
+		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
+				'creates', has_schema_privilege(n.oid, 'CREATE'),
+				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
+				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
+					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
+					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
+			FROM pg_namespace n WHERE n.nspname = $schema),
+		'role', (SELECT json_build_object('login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
+				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
+				'member_of', (SELECT coalesce(json_agg(pg_get_userbyid(roleid)), '[]') FROM pg_auth_members WHERE member = r.oid),
+				'owns', (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'),
+				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
+				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
+			FROM pg_roles r WHERE rolname = $role))`)
+}
+
+// askGrants lists what the role was granted directly on the database, the schema
+// and the objects in it.
+func (m *Migrator) askGrants() string {
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", quoteText(m.Role.Name)).Replace(`
+	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
+	space AS (SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname = $schema),
+	held (kind, object, col, acl) AS (
+		SELECT 'DATABASE', '', '', datacl FROM pg_database WHERE datname = current_database()
+		UNION ALL SELECT 'SCHEMA', nspname, '', nspacl FROM space
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', relacl
+			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
+		UNION ALL SELECT 'TABLE', relname, attname, attacl
+			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+			WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'v', 'm', 'f', 'p') AND attacl IS NOT NULL AND NOT attisdropped
+		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', proacl
+			FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND proacl IS NOT NULL)
+	SELECT coalesce(json_agg(json_build_array(kind, object, col, privilege_type, is_grantable::text)), '[]')
+	FROM held, aclexplode(acl) WHERE grantee = (SELECT oid FROM role)`)
+}
+
+// sqlState returns the server's error code, "" when the error is not the server's.
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// differences compares the ledger with the bundle, row by row. It is asked only
+// when their fingerprints have shown that they disagree.
+func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Difference, error) {
+	answers, err := flight(ctx, conn, ledgerRows(m.Schema))
+	if err != nil {
+		return nil, err
+	}
+	if answers[0].err != nil {
+		return nil, answers[0].err
+	}
+	var rows []LedgerRow
+	if err := json.Unmarshal(answers[0].values[0], &rows); err != nil {
+		return nil, err
+	}
+	return compare(m.Bundle, rows), nil
+}

@@ -1,0 +1,80 @@
+package migrate
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Migrator brings one schema of a PostgreSQL database to the version of a
+// bundle. Bundle and Schema must be set; the rest works as zero values.
+type Migrator struct {
+	Bundle Bundle
+	Schema string // created when it does not exist; the ledger lives in it
+	Role   Role   // the service's own role
+
+	Program string // names the migrator in pg_stat_activity and the role's comment; "migrate" when empty
+	Version string // the program's version, kept in the ledger's rows
+
+	ConnectWait time.Duration // how long to try to connect; 30 s when zero
+	LockTimeout time.Duration // how long a statement may queue for a lock before it is tried again; 5 s when zero
+	Wait        time.Duration // how long a start may wait in all, for locks and other migrators; 10 min when zero
+	Grace       time.Duration // how long a running file may go on after ctx is cancelled; 5 s when zero
+
+	Log *slog.Logger // progress; nothing is logged when nil
+}
+
+// A Report is what a call of Up found and did.
+type Report struct {
+	State       State         // what the database was like when Up first looked
+	From, To    int           // the schema's version before and after
+	Applied     []Applied     // by this call, in order
+	RoleCreated bool          // whether this call created the role
+	Granted     []string      // rights that the role lacked
+	Revoked     []string      // rights that it had beyond the declared ones
+	Waited      time.Duration // for locks, other migrators and lost connections
+	Elapsed     time.Duration
+}
+
+// An Applied is one file that was applied.
+type Applied struct {
+	Version  int
+	Name     string
+	Duration time.Duration
+}
+
+// Up connects to a database with a privileged role and brings its schema to the
+// bundle's version: it looks, and does the next step, until there is nothing
+// left to do. It closes its connection before it returns.
+//
+// The report is right even when the error is not nil: what it says was applied
+// is applied and on disk. The errors to tell apart are *ConnectError,
+// *PrivilegeError, *MigrationError, *BusyError, *AheadError, *DivergedError,
+// *LedgerLostError and *StandbyError; when ctx is cancelled, the error wraps its
+// cause.
+func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
+	run, err := newRun(*m, connString)
+	if err != nil {
+		return Report{}, err
+	}
+	err = run.untilDone(ctx)
+	run.report.Elapsed = time.Since(run.started)
+	return run.report, err
+}
+
+// Status tells how a database stands to the bundle, over any connection that may
+// read the ledger; the service's own role may. It changes nothing. Its error is
+// about the asking; whether the schema is fit is in Status.Err.
+func (m *Migrator) Status(ctx context.Context, conn *pgx.Conn) (Status, error) {
+	s, err := m.look(ctx, conn.PgConn(), false)
+	if err != nil {
+		return Status{}, err
+	}
+	status := plan(m.Bundle, s)
+	if status.State == Diverged {
+		status.Differences, err = m.differences(ctx, conn.PgConn())
+	}
+	return status, err
+}

@@ -1,0 +1,303 @@
+package migrate
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// The window bounds what is under way at once: enough to hide the round trips
+// of a slow network, little enough that neither end has to hold much.
+const (
+	windowMessages = 64
+	windowBytes    = 1 << 20
+)
+
+// A pipeline writes messages ahead of their answers. It is safe because each
+// message begins its own transaction: when one fails, its aborted transaction (or,
+// when it failed before BEGIN, the missing ledger row before theirs) makes all
+// later ones fail, until the reader has drained them.
+type pipeline struct {
+	conn *pgconn.PgConn
+	sent chan int // the messages that are under way, by index; closed behind the last one
+
+	mu       sync.Mutex
+	room     sync.Cond
+	messages int
+	bytes    int
+	stopped  bool
+}
+
+func startPipeline(conn *pgconn.PgConn, messages []message) *pipeline {
+	p := &pipeline{conn: conn, sent: make(chan int, len(messages))}
+	p.room.L = &p.mu
+	go p.write(messages)
+	return p
+}
+
+// write runs beside the reader: if the two took turns, a server that cannot get
+// rid of its answers and a client that cannot get rid of its questions would wait
+// for each other.
+func (p *pipeline) write(messages []message) {
+	defer close(p.sent)
+	out := bufio.NewWriterSize(p.conn.Conn(), 64<<10)
+	for i := range messages {
+		if p.full(messages[i].size()) && out.Flush() != nil {
+			break
+		}
+		if !p.take(messages[i].size()) {
+			break
+		}
+		p.sent <- i
+		if writeQuery(out, messages[i]) != nil {
+			break
+		}
+	}
+	if out.Flush() != nil {
+		_ = p.conn.Conn().Close() // so that the reader learns of it, too
+	}
+}
+
+// writeQuery writes one Query message (PostgreSQL documentation, "Message
+// Formats") without first gluing its parts together: a file may have 50 MB.
+func writeQuery(out *bufio.Writer, m message) error {
+	header := binary.BigEndian.AppendUint32([]byte{'Q'}, uint32(4+m.size()+1)) //nolint:gosec // apply refuses files that do not fit
+	_, err := out.Write(header)
+	for _, part := range []string{m.before, m.sql, m.after} {
+		// In pieces, because a Writer would hand a long string on as one copy.
+		for ; err == nil && part != ""; part = part[min(len(part), out.Size()):] {
+			_, err = out.WriteString(part[:min(len(part), out.Size())])
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return out.WriteByte(0)
+}
+
+func (p *pipeline) full(size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.noRoom(size)
+}
+
+// noRoom lets one message through however large it is.
+func (p *pipeline) noRoom(size int) bool {
+	return p.messages > 0 && (p.messages >= windowMessages || p.bytes+size > windowBytes)
+}
+
+// take waits for room and reports false when nothing more is to be sent.
+func (p *pipeline) take(size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.stopped && p.noRoom(size) {
+		p.room.Wait()
+	}
+	if p.stopped {
+		return false
+	}
+	p.messages++
+	p.bytes += size
+	return true
+}
+
+func (p *pipeline) answered(size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.messages--
+	p.bytes -= size
+	p.room.Signal()
+}
+
+func (p *pipeline) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	p.room.Signal()
+}
+
+// An outcome is how the server answered one message.
+type outcome struct {
+	err       *pgconn.PgError
+	completed int // statements that succeeded before err
+}
+
+// read waits for the whole answer to one message. It does not listen to the
+// caller's context: interrupt ends a file by asking the server, so that the
+// outcome is known.
+func (p *pipeline) read() (outcome, error) {
+	var o outcome
+	for {
+		msg, err := p.conn.ReceiveMessage(context.Background())
+		if err != nil {
+			return o, &lostError{err}
+		}
+		switch msg := msg.(type) {
+		case *pgproto3.CommandComplete, *pgproto3.EmptyQueryResponse:
+			if o.err == nil {
+				o.completed++
+			}
+		case *pgproto3.ErrorResponse:
+			if o.err == nil {
+				o.err = pgconn.ErrorResponseToPgError(msg)
+			}
+		case *pgproto3.ReadyForQuery:
+			return o, nil
+		}
+	}
+}
+
+// apply sends the messages and reads their answers, up to the first failure.
+func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message) error {
+	for _, m := range messages {
+		if m.size() > 1<<30-1024 { // MaxAllocSize, the longest message that PostgreSQL takes
+			return fmt.Errorf("%s is longer than the 1 GiB that PostgreSQL takes as one message; split it", m.what)
+		}
+	}
+	p := startPipeline(conn, messages)
+	finished, joined := make(chan struct{}, 1), make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(joined)
+		r.interrupt(ctx, p, finished, done)
+	}()
+	before := r.report.To
+	failed, out, err := r.readAll(ctx, p, messages, finished)
+	close(done)
+	<-joined
+	switch {
+	case err != nil:
+		return err
+	case failed < 0 && ctx.Err() != nil && r.report.To < r.Bundle.Version():
+		err = r.interrupted(ctx)
+	case failed < 0:
+		return nil
+	case ctx.Err() != nil && out.err.Code == "57014": // query_canceled, by interrupt
+		err = r.interrupted(ctx)
+	default:
+		err = r.failure(messages[failed], out)
+	}
+	return r.settle(conn, before, err)
+}
+
+// readAll reads the answers to everything that was sent. failed is the index of
+// the first message that failed, -1 when none did; err is the connection's.
+func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, finished chan<- struct{}) (failed int, first outcome, err error) {
+	failed = -1
+	begun := time.Now()
+	for i := range p.sent {
+		out, err := p.read()
+		if err != nil {
+			p.stop()
+			for range p.sent { // until the writer has noticed, too
+			}
+			return failed, first, err
+		}
+		p.answered(messages[i].size())
+		switch {
+		case failed >= 0: // only drained
+		case out.err != nil:
+			p.stop()
+			failed, first = i, out
+		default:
+			r.applied(messages[i], time.Since(begun))
+			begun = time.Now()
+		}
+		if ctx.Err() != nil {
+			select {
+			case finished <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return failed, first, nil
+}
+
+// applied puts a message that was committed into the report and the log.
+func (r *run) applied(m message, d time.Duration) {
+	r.pause.tries = 0
+	if m.createsRole {
+		r.report.RoleCreated = true
+		r.Log.Info("created the service's role", "role", r.Role.Name)
+	}
+	if m.migration == nil {
+		return
+	}
+	r.report.To = m.migration.Version
+	r.report.Applied = append(r.report.Applied, Applied{m.migration.Version, m.migration.Name, d})
+	r.Log.Info("applied a migration", "version", m.migration.Version, "name", m.migration.Name,
+		"of", r.Bundle.Version(), "duration", d.Round(10*time.Microsecond))
+}
+
+// interrupt gives the file that runs when ctx is cancelled a time of grace, and
+// sees to it that the next one does not start: what was sent ahead is cancelled,
+// and rolls back. done is closed when all answers are there.
+func (r *run) interrupt(ctx context.Context, p *pipeline, finished <-chan struct{}, done <-chan struct{}) {
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	p.stop()
+	grace := time.NewTimer(r.Grace)
+	defer grace.Stop()
+	select {
+	case <-done:
+		return
+	case <-finished:
+	case <-grace.C:
+	}
+	// More than once, because a request that arrives between two files is lost.
+	const attempts = 20
+	for range attempts {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		_ = p.conn.CancelRequest(limited) // tried again below
+		cancel()
+		select {
+		case <-done:
+			return
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	_ = p.conn.Conn().Close() // a server that does not hear: the transaction rolls back when it notices
+}
+
+func (r *run) interrupted(ctx context.Context) error {
+	return fmt.Errorf("interrupted; the schema is at version %d, and the next start goes on from there: %w", r.report.To, context.Cause(ctx))
+}
+
+// settle ends the aborted transaction of a failure, and makes what was applied
+// before it safe on disk, so that what was said to be applied is.
+func (r *run) settle(conn *pgconn.PgConn, before int, failure error) error {
+	var steps []string
+	if conn.TxStatus() != 'I' {
+		steps = append(steps, "ROLLBACK")
+	}
+	if r.report.To > before {
+		steps = append(steps, fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = on; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
+			quoteName(r.Schema, ledgerName), r.report.To))
+	}
+	if len(steps) == 0 {
+		return failure
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	answers, err := flight(ctx, conn, steps...)
+	for _, a := range answers {
+		if err == nil && a.err != nil {
+			err = a.err
+		}
+	}
+	var again *retryError
+	if err != nil && !errors.As(failure, &again) {
+		return errors.Join(failure, fmt.Errorf("and afterwards: %w", err))
+	}
+	return failure
+}

@@ -1,0 +1,180 @@
+package migrate
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// A State is how a database stands to a bundle.
+type State int
+
+// The states. Only Blank and Behind let a migration run; Current and
+// AheadCompatible need none; the others are refused.
+const (
+	Blank             State = iota // the schema does not exist, or holds nothing at all
+	Behind                         // the ledger's last version is below the bundle's
+	Current                        // ledger and bundle agree
+	AheadCompatible                // a newer program migrated; this bundle can still work with the schema
+	AheadIncompatible              // a newer program migrated; this bundle cannot work with the schema
+	Diverged                       // ledger and bundle contradict each other
+	LedgerLost                     // the schema holds objects, and the ledger does not tell how they came there
+)
+
+// String names the state as the documentation does.
+func (s State) String() string {
+	names := [...]string{"blank", "behind", "current", "ahead, compatible", "ahead, incompatible", "diverged", "ledger lost"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("State(%d)", int(s))
+	}
+	return names[s]
+}
+
+// Fit reports whether a service with this bundle can work with the schema.
+func (s State) Fit() bool { return s == Current || s == AheadCompatible }
+
+// A Status says how a database stands to a bundle.
+type Status struct {
+	State       State
+	Version     int          // the ledger's last version; 0 when nothing was applied
+	Target      int          // the bundle's last version
+	MinVersion  int          // the oldest bundle that the schema admits
+	Pending     []Migration  // what would be applied
+	Differences []Difference // why the state is Diverged
+	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
+}
+
+// A Difference is one place where ledger and bundle contradict each other.
+type Difference struct {
+	Version int
+	What    string
+}
+
+func (d Difference) String() string { return fmt.Sprintf("%04d: %s", d.Version, d.What) }
+
+// plan decides what the state is. It is a pure function; agree is false when the
+// ledger's fingerprint is not the bundle's.
+func plan(b Bundle, s seen) Status {
+	status := Status{State: Blank, Target: b.Version()}
+	ledger := s.Ledger
+	if s.Schema == nil || s.Schema.Objects == 0 && !s.Schema.Ledger {
+		status.Pending = b.after(0)
+		return status
+	}
+	if ledger == nil || ledger.Foreign || ledger.Rows == 0 && s.Schema.Objects > 0 {
+		status.State, status.Foreign = LedgerLost, ledger != nil && ledger.Foreign
+		return status
+	}
+	status.Version, status.MinVersion = ledger.Version, ledger.MinVersion
+	switch {
+	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.fingerprint(ledger.Version):
+		status.State = Diverged
+	case ledger.Version < b.Version():
+		status.State, status.Pending = Behind, b.after(ledger.Version)
+	case ledger.Version == b.Version():
+		status.State = Current
+	case ledger.MinVersion <= b.Version():
+		status.State = AheadCompatible
+	default:
+		status.State = AheadIncompatible
+	}
+	return status
+}
+
+// compare names each row of the ledger that contradicts the bundle.
+func compare(b Bundle, rows []LedgerRow) []Difference {
+	var found []Difference
+	differs := func(version int, format string, args ...any) {
+		found = append(found, Difference{version, fmt.Sprintf(format, args...)})
+	}
+	next := 1
+	for _, row := range rows {
+		for ; next < row.Version; next++ {
+			differs(next, "is missing from the ledger, which goes on to %04d", rows[len(rows)-1].Version)
+		}
+		next = row.Version + 1
+		if row.Seconds == nil {
+			differs(row.Version, "was begun and never finished: the file %s ended its own transaction", row.Name)
+		}
+		if row.Version < 1 {
+			differs(row.Version, "is no version of this program")
+		}
+		if row.Version < 1 || row.Version > b.Version() {
+			continue // applied by a newer program; it knows
+		}
+		switch m := b.migrations[row.Version-1]; {
+		case row.Name != m.Name:
+			differs(row.Version, "the ledger calls it %s, the program %s", row.Name, m.Name)
+		case row.Checksum != hex.EncodeToString(m.Checksum[:]):
+			differs(row.Version, "%s was changed after it was applied: sha256 %s… then, %x… now", m.File, row.Checksum[:min(12, len(row.Checksum))], m.Checksum[:6])
+		case row.MinVersion != m.MinVersion:
+			differs(row.Version, "the ledger says that bundles from %04d on can work with it, the program says %04d", row.MinVersion, m.MinVersion)
+		}
+	}
+	return found
+}
+
+// Err returns nil when a service with this bundle can work with the schema, and
+// otherwise the error of the state: an *UnmigratedError, *AheadError,
+// *DivergedError or *LedgerLostError.
+func (s Status) Err() error {
+	switch s.State {
+	case Blank, Behind:
+		return &UnmigratedError{Version: s.Version, Target: s.Target}
+	case AheadIncompatible:
+		return &AheadError{Version: s.Version, Target: s.Target, MinVersion: s.MinVersion}
+	case Diverged:
+		return &DivergedError{Version: s.Version, Differences: s.Differences}
+	case LedgerLost:
+		return &LedgerLostError{Foreign: s.Foreign}
+	case Current, AheadCompatible:
+	}
+	return nil
+}
+
+// An UnmigratedError means that files are pending.
+type UnmigratedError struct{ Version, Target int }
+
+func (e *UnmigratedError) Error() string {
+	if e.Version == 0 {
+		return fmt.Sprintf("the database has no schema yet, and this program needs version %d; run the migrations first", e.Target)
+	}
+	return fmt.Sprintf("the schema is at version %d, and this program needs version %d; run the migrations first", e.Version, e.Target)
+}
+
+// An AheadError means that a newer program changed the schema in a way that this
+// one cannot work with.
+type AheadError struct{ Version, Target, MinVersion int }
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("the schema is at version %d and needs a program whose migrations reach at least version %d; this one ends at %d. "+
+		"Nothing was changed. Start a newer release, or restore the backup from before the upgrade", e.Version, e.MinVersion, e.Target)
+}
+
+// A DivergedError means that the ledger and the bundle contradict each other.
+type DivergedError struct {
+	Version     int
+	Differences []Difference
+}
+
+func (e *DivergedError) Error() string {
+	lines := make([]string, 0, len(e.Differences))
+	for _, d := range e.Differences {
+		lines = append(lines, "\n  "+d.String())
+	}
+	return "the ledger of applied migrations and the files of this program contradict each other:" + strings.Join(lines, "") +
+		"\nNothing was changed. Start the release that migrated this database, or restore the ledger from a backup"
+}
+
+// A LedgerLostError means that the schema holds objects while the ledger is
+// missing, empty or not ours: what was applied cannot be known from it.
+type LedgerLostError struct{ Foreign bool }
+
+func (e *LedgerLostError) Error() string {
+	why := "the table of applied migrations is missing or empty"
+	if e.Foreign {
+		why = "its table of applied migrations belongs to another tool"
+	}
+	return "the schema holds objects, but " + why + ". Nothing was changed. Restore that table from a backup; " +
+		"applying the migrations again would fail or destroy data"
+}

@@ -1,0 +1,233 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A run is one call of Up.
+type run struct {
+	Migrator
+	config     *pgconn.Config
+	report     Report
+	looked     bool // the report knows what the database was like
+	rightsSent bool // the role's rights were made equal once; a difference that is left cannot be mended by us
+	pause      pause
+	started    time.Time
+}
+
+func newRun(m Migrator, connString string) (*run, error) {
+	switch {
+	case m.Schema == "":
+		return nil, errors.New("migrate: the Migrator has no Schema")
+	case m.Bundle.Version() == 0:
+		return nil, errors.New("migrate: the Migrator has no Bundle")
+	}
+	if m.Role.Name != "" {
+		if err := m.Role.check(m.Schema); err != nil {
+			return nil, err
+		}
+	}
+	if m.Program == "" {
+		m.Program = "migrate"
+	}
+	m.ConnectWait = orElse(m.ConnectWait, 30*time.Second)
+	m.LockTimeout = orElse(m.LockTimeout, 5*time.Second)
+	m.Wait = orElse(m.Wait, 10*time.Minute)
+	m.Grace = orElse(m.Grace, 5*time.Second)
+	if m.Log == nil {
+		m.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	r := &run{Migrator: m, started: time.Now()}
+	r.pause.budget = m.Wait
+	var err error
+	r.config, err = r.parseConfig(connString)
+	return r, err
+}
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// untilDone connects and works; when the connection breaks it connects again
+// and looks again, for only the ledger knows whether a COMMIT in flight arrived.
+func (r *run) untilDone(ctx context.Context) error {
+	defer func() { r.report.Waited = r.pause.waited }()
+	for {
+		conn, err := r.connect(ctx)
+		if err != nil {
+			return err
+		}
+		err = r.steps(ctx, conn)
+		r.close(conn)
+		var lost *lostError
+		switch {
+		case !errors.As(err, &lost):
+			return err
+		case ctx.Err() != nil:
+			return r.interrupted(ctx)
+		}
+		r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
+		if err := r.pause.before(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// steps looks and does the next step, until there is none left.
+func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
+	for {
+		s, err := r.look(ctx, conn, true)
+		if err != nil {
+			return err
+		}
+		status := plan(r.Bundle, s)
+		r.note(status)
+		done := false
+		switch status.State {
+		case Blank, Behind:
+			err = r.migrate(ctx, conn, s, status)
+		case Current:
+			done, err = r.reconcile(ctx, conn, s)
+		case AheadCompatible:
+			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
+			return nil
+		case Diverged:
+			return r.diverged(ctx, conn, status)
+		default:
+			return status.Err()
+		}
+		var again *retryError
+		switch {
+		case errors.As(err, &again):
+			if err := r.pause.before(ctx, again); err != nil {
+				return err
+			}
+		case err != nil || done:
+			return err
+		}
+	}
+}
+
+// note keeps the report true to what was seen last.
+func (r *run) note(status Status) {
+	if !r.looked {
+		r.looked = true
+		r.report.State, r.report.From = status.State, status.Version
+		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending))
+	}
+	r.report.To = status.Version
+}
+
+func (r *run) diverged(ctx context.Context, conn *pgconn.PgConn, status Status) error {
+	var err error
+	if status.Differences, err = r.differences(ctx, conn); err != nil {
+		return err
+	}
+	return status.Err()
+}
+
+// migrate applies what is pending, when it may and when no one else does.
+func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
+	if err := r.mayMigrate(s); err != nil {
+		return err
+	}
+	if status.State == Behind {
+		if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
+			return err
+		}
+	}
+	return r.apply(ctx, conn, r.messages(s, status))
+}
+
+// messages lays out a migration: the bootstrap when the database is blank, each
+// pending file, and the role's rights. All but the last file are committed
+// without waiting for the disk: the last one's flush carries them, and a server
+// that crashes before it keeps a prefix of whole files, each with its row.
+func (r *run) messages(s seen, status Status) []message {
+	var messages []message
+	if status.State == Blank {
+		messages = append(messages, r.bootstrap(s))
+	}
+	for i := range status.Pending {
+		commit := "off"
+		if last := i == len(status.Pending)-1; last {
+			commit = flushed(s)
+		}
+		messages = append(messages, r.file(&status.Pending[i], s.Server.Version, commit))
+	}
+	if r.Role.Name != "" {
+		declared, _ := r.Role.declared(r.Schema) // newRun has checked it
+		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, declared, nil))
+	}
+	return messages
+}
+
+// flushed is the synchronous_commit of a transaction whose success is reported:
+// the server's own, unless a DBA turned it off.
+func flushed(s seen) string {
+	if s.Server.SynchronousCommit == "off" {
+		return "on"
+	}
+	return s.Server.SynchronousCommit
+}
+
+// mayMigrate refuses, before anything is changed, what could only fail half-way.
+func (r *run) mayMigrate(s seen) error {
+	switch {
+	case s.Server.Standby:
+		return &StandbyError{}
+	case s.Schema == nil && !s.Me.MayCreate:
+		return &PrivilegeError{
+			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),
+			SQL:   []string{"GRANT CREATE ON DATABASE " + quoteName(s.Database) + " TO " + quoteName(s.Me.Name)},
+		}
+	case s.Schema != nil && !s.Schema.Creates:
+		return &PrivilegeError{
+			Lacks: fmt.Sprintf("the role %q may not create objects in the schema %q, which belongs to %q", s.Me.Name, r.Schema, s.Schema.Owner),
+			SQL:   []string{"ALTER SCHEMA " + quoteName(r.Schema) + " OWNER TO " + quoteName(s.Me.Name)},
+		}
+	}
+	return r.mayUseRole(s)
+}
+
+// reconcile makes the role's rights equal to the declared ones and reports done
+// when they are: it looks again after each change, so that the catalogue, not
+// the absence of an error, is the proof.
+func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
+	if r.Role.Name == "" {
+		return true, nil
+	}
+	if err := r.mayUseRole(s); err != nil {
+		return false, err
+	}
+	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
+	missing, excess := changes(declared, s.Grants, s.Role != nil && s.Role.Connects)
+	switch {
+	case s.Role != nil && len(missing) == 0 && len(excess) == 0:
+		return true, nil
+	case s.Server.Standby:
+		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
+		return true, nil
+	case r.rightsSent && s.Role != nil:
+		return false, r.unmended(s, missing, excess)
+	}
+	r.rightsSent = true
+	for _, g := range missing {
+		r.report.Granted = append(r.report.Granted, g.String())
+	}
+	for _, g := range excess {
+		r.report.Revoked = append(r.report.Revoked, g.String())
+	}
+	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "missing", len(missing), "excess", len(excess))
+	return false, r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
+}
