@@ -1,0 +1,311 @@
+package otp
+
+import (
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const example = "JBSWY3DPEHPK3PXP"
+
+// hello returns the secret of example and the defaults, changed by change.
+func hello(change func(*Key)) Key {
+	k := Key{Kind: TOTP, Secret: []byte("Hello!\xde\xad\xbe\xef"), Algorithm: SHA1, Digits: 6, Period: 30}
+	if change != nil {
+		change(&k)
+	}
+	return k
+}
+
+func named(issuer, account string) Key {
+	return hello(func(k *Key) { k.Issuer, k.Account = issuer, account })
+}
+
+func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
+	for _, tt := range []struct {
+		name, link string
+		want       Key
+	}{
+		{"example of the format's page", "otpauth://totp/Example:alice@google.com?secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "alice@google.com")},
+		{"everything given", "otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA256&digits=8&period=60", hello(func(k *Key) {
+			k.Issuer, k.Account, k.Algorithm, k.Digits, k.Period = "ACME Co", "john.doe@email.com", SHA256, 8, 60
+		})},
+		{"scheme, host and names in capitals", "OTPAUTH://TOTP/Example:alice?SECRET=JBSWY3DPEHPK3PXP&ISSUER=Example", named("Example", "alice")},
+		{"Apple's scheme", "apple-otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
+		{"lost slashes", "otpauth:/totp/Example:alice?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
+		{"no label", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP", hello(nil)},
+		{"no label and no slash", "otpauth://totp?secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "")},
+		{"no issuer", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP", named("", "alice")},
+		{"issuer only as parameter", "otpauth://totp/alice?issuer=Example&secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
+		{"issuer only in the label", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP&issuer=", named("Example", "alice")},
+		{"encoded colon and spaces", "otpauth://totp/Big%20Corporation%3A%20alice%40bigco.com?secret=JBSWY3DPEHPK3PXP", named("Big Corporation", "alice@bigco.com")},
+		{"encoded colon, lower case", "otpauth://totp/foo%3abar?issuer=foo&secret=JBSWY3DPEHPK3PXP", named("foo", "bar")},
+		{"only the first colon splits", "otpauth://totp/Microsoft:contoso:alice%3Abob?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", named("Microsoft", "contoso:alice:bob")},
+		{"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", hello(func(k *Key) {
+			k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
+		})},
+		{"an issuer with a colon", "otpauth://totp/NotABug.org:%20Free%20code:no@mail.com?issuer=NotABug.org%3A+Free+code&secret=JBSWY3DPEHPK3PXP", named("NotABug.org: Free code", "no@mail.com")},
+		{"an issuer with a port", "otpauth://totp/localhost%3A8000%3A%20alice?secret=JBSWY3DPEHPK3PXP&issuer=localhost%3A8000", named("localhost:8000", "alice")},
+		{"empty issuer in the label", "otpauth://totp/:alice:bob?secret=JBSWY3DPEHPK3PXP", named("", "alice:bob")},
+		{"empty account", "otpauth://totp/Example:?secret=JBSWY3DPEHPK3PXP", named("Example", "")},
+		{"raw # and spaces", "otpauth://totp/Team #1: alice smith?secret=JBSW Y3DP EHPK 3PXP&issuer=Team #1", named("Team #1", "alice smith")},
+		{"plus is a space in values only", "otpauth://totp/a+b:alice+otp@x.org?secret=JBSWY3DPEHPK3PXP&issuer=a%2Bb", named("a+b", "alice+otp@x.org")},
+		{"plus in an issuer", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Big+Corp", named("Big Corp", "alice")},
+		{"decoded once only", "otpauth://totp/100%2525:a%253Ab?secret=JBSWY3DPEHPK3PXP&issuer=100%2525", named("100%25", "a%3Ab")},
+		{"a percent sign that encodes nothing", "otpauth://totp/100%:50%zz%?secret=JBSWY3DPEHPK3PXP", named("100%", "50%zz%")},
+		{"a slash in the label", "otpauth://totp/Org/Team:alice/1?secret=JBSWY3DPEHPK3PXP", named("Org/Team", "alice/1")},
+		{"a question mark in the label", "otpauth://totp/Who?:alice?secret=JBSWY3DPEHPK3PXP&issuer=Who?", named("Who?", "alice")},
+		{"an ampersand in the names", "otpauth://totp/AT&T:alice?issuer=AT&T&secret=JBSWY3DPEHPK3PXP", named("AT&T", "alice")},
+		{"an ampersand between spaces", "otpauth://totp/alice?issuer=Barnes & Noble&secret=JBSWY3DPEHPK3PXP", named("Barnes & Noble", "alice")},
+		{"& where ? belongs", "otpauth://totp/Example:alice&secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "alice")},
+		{"? where & belongs", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP?issuer=Example?digits=6", named("Example", "alice")},
+		{"copied out of HTML", "otpauth://totp/Example:alice?issuer=Example&amp;secret=JBSWY3DPEHPK3PXP&amp;digits=6", named("Example", "alice")},
+		{"copied out of JSON", `"otpauth:\/\/totp\/Example:alice?issuer=Example\u0026secret=JBSWY3DPEHPK3PXP"`, named("Example", "alice")},
+		{"in quotes", " “otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP”\n", named("Example", "alice")},
+		{"in angle brackets", "<otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example>", named("Example", "alice")},
+		{"a bracket of its own at the end", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example (test)", named("Example (test)", "alice")},
+		{"broken into lines", "otpauth://totp/Example:alice?secret=JBSWY3DP\r\n\tEHPK3PXP&iss\nuer=Example", named("Example", "alice")},
+		{"encoded as a whole", "otpauth%3A%2F%2Ftotp%2FExample%3Aalice%2520smith%3Fsecret%3DJBSWY3DPEHPK3PXP%26issuer%3DExample", named("Example", "alice smith")},
+		{"Latin-1", "otpauth://totp/M%FCller:J%F6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
+		{"other scripts", "otpauth://totp/日本:花子?secret=JBSWY3DPEHPK3PXP&issuer=%E6%97%A5%E6%9C%AC", named("日本", "花子")},
+		{"control characters", "otpauth://totp/Exa%00mple:al%0Aice%1B?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
+		{"unknown parameters", "otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock", named("", "alice")},
+		{"zero and empty mean the default", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&digits=0&period=0&algorithm=", named("", "alice")},
+		{"empty first, value later", "otpauth://totp/alice?secret=&secret=JBSWY3DPEHPK3PXP", named("", "alice")},
+		{"padding and dashes", "otpauth://totp/alice?secret=jbsw-y3dp-ehpk-3pxp====", named("", "alice")},
+		{"encoded padding", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP%3D%3D", named("", "alice")},
+		{"counter of a time-based key", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&counter=nonsense", named("", "alice")},
+		{"hotp", "otpauth://hotp/Example:alice?secret=JBSWY3DPEHPK3PXP&counter=42&period=nonsense", hello(func(k *Key) {
+			k.Kind, k.Issuer, k.Account, k.Counter = HOTP, "Example", "alice", 42
+		})},
+		{"hotp, counter 0", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=0", hello(func(k *Key) { k.Kind = HOTP })},
+		{"largest counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=9223372036854775807", hello(func(k *Key) { k.Kind, k.Counter = HOTP, MaxCounter })},
+		{"steam host", "otpauth://steam/Steam:gabe?secret=JBSWY3DPEHPK3PXP&issuer=Steam&digits=6&period=99", hello(func(k *Key) {
+			k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
+		})},
+		{"steam encoder", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&period=30&digits=5&issuer=Steam&encoder=steam", hello(func(k *Key) {
+			k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
+		})},
+		{"steam scheme", "steam://JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind, k.Issuer, k.Digits = Steam, "Steam", 5 })},
+		{"steam only when it says so", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Steam", hello(func(k *Key) {
+			k.Issuer, k.Account, k.Digits = "Steam", "gabe", 5
+		})},
+		{"bare", "JBSWY3DPEHPK3PXP", hello(nil)},
+		{"bare in groups", " jbsw y3dp-ehpk 3pxp\n", hello(nil)},
+		{"bare in two lines", "JBSWY3DP\nEHPK3PXP==", hello(nil)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, warnings, err := Parse(tt.link)
+			if err != nil || len(warnings) > 0 || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("Parse(%q)\n got %+v %+v, warnings %q, error %v\nwant %+v", tt.link, got, fields(got), warnings, err, fields(tt.want))
+			}
+		})
+	}
+}
+
+// fields shows what String hides.
+func fields(k Key) any {
+	type plain Key
+	return plain(k)
+}
+
+func TestParseUnderstandsSpellingsOfAlgorithms(t *testing.T) {
+	for text, want := range map[string]Algorithm{
+		"SHA1": SHA1, "sha1": SHA1, "sha-1": SHA1, "HmacSHA1": SHA1,
+		"SHA256": SHA256, "sha-256": SHA256, "HmacSHA256": SHA256, "HMAC-SHA-256": SHA256, "hmac_sha256": SHA256, "SHA+256": SHA256,
+		"SHA512": SHA512, "HMACSHA512": SHA512, "SHA224": SHA224, "sha384": SHA384,
+	} {
+		got, warnings, err := Parse("otpauth://totp/?secret=" + example + "&algorithm=" + text)
+		if err != nil || len(warnings) > 0 || got.Algorithm != want {
+			t.Errorf("algorithm=%s: %q, warnings %q, error %v, want %s", text, got.Algorithm, warnings, err, want)
+		}
+	}
+}
+
+func TestParseRepairsWithAWarning(t *testing.T) {
+	for _, tt := range []struct {
+		name, link string
+		want       Key
+		warning    string
+	}{
+		{"hotp without counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind = HOTP }), "no counter; counting starts at 0"},
+		{"unknown characters", "otpauth://totp/?secret=JBSW.Y3DP%00EHPK3PXP!", hello(nil), "left out of the secret (3 of them)"},
+		{"a character too many", "otpauth://totp/?secret=JBSWY3DPEHPK3PXPA", hello(nil), "last character means nothing"},
+		{"a character too many, bare", "JBSWY3DPEHPK3PXPA", hello(nil), "last character means nothing"},
+		{"a short secret", "otpauth://totp/?secret=JBSWY3A", hello(func(k *Key) { k.Secret = []byte("Hell") }), "very short (7 characters)"},
+		{"two secrets", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&secret=AAAA", hello(nil), "two secrets; the first one"},
+		{"unknown encoder", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&encoder=morse", hello(nil), `encoder "morse" is not known`},
+		{"no kind", "otpauth:///?secret=JBSWY3DPEHPK3PXP&digits=6", hello(nil), "does not say what kind"},
+		{"MD5", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=md5", hello(func(k *Key) { k.Algorithm = MD5 }), "MD5 is too short"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, warnings, err := Parse(tt.link)
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("Parse(%q)\n got %+v, error %v\nwant %+v", tt.link, fields(got), err, fields(tt.want))
+			}
+			if len(warnings) != 1 || !strings.Contains(warnings[0], tt.warning) {
+				t.Errorf("Parse(%q) warns %q, want %q", tt.link, warnings, tt.warning)
+			}
+		})
+	}
+}
+
+func TestParseSaysWhichFieldIsWrong(t *testing.T) {
+	for _, tt := range []struct {
+		link string
+		want []string // field: part of the message
+	}{
+		{"", []string{"link: nothing here"}},
+		{" \n\u200b", []string{"link: nothing here"}},
+		{strings.Repeat("A", maxLink+1), []string{"link: 8193 bytes; expected at most 8192"}},
+		{"hello, world", []string{`link: neither an otpauth:// link nor a base32 secret. The character "," at position 6`}},
+		{"---", []string{"link: has no letters"}},
+		{"A", []string{"secret: no base32 text"}},
+		{"https://example.com/2fa", []string{"link: address of a web page"}},
+		{"otpauth-migration://offline?data=CjEKCkhlbGxvId6tvu8", []string{"link: export of Google Authenticator"}},
+		{"phonefactor://activate_account?code=1", []string{"link: different authenticator app"}},
+		{"data:image/png;base64,iVBORw0KGgo=", []string{"link: picture in text form"}},
+		{"Secret: JBSWY3DPEHPK3PXP", []string{"link: does not start with otpauth://"}},
+		{"steam://run/440", []string{`secret: The character "/" at position 4`}},
+		{"steam://", []string{"secret: no secret"}},
+		{"otpauth://", []string{"secret: no secret"}},
+		{"otpauth://totp/Example:alice", []string{"secret: no secret"}},
+		{"otpauth://totp/Example:alice?secret=", []string{"secret: no secret"}},
+		{"otpauth://totp/Example:alice?secret=%21%21", []string{"secret: no base32 text"}},
+		{"otpauth://totp/?secret=" + strings.Repeat("A", 2000), []string{"secret: 1250 bytes; expected at most 1024"}},
+		{"otpauth://yaotp/alice?secret=JBSWY3DPEHPK3PXP", []string{"kind: expected totp, hotp or steam"}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&digits=3", []string{`digits: is "3"; expected a whole number from 4 to 10`}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&digits=11", []string{`digits: is "11"`}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&digits=six", []string{`digits: is "six"`}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&period=-30", []string{`period: is "-30"; expected a whole number from 1 to 86400`}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&period=99999999999999999999", []string{`period: is "99999999999999999999"`}},
+		{"otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=9223372036854775808", []string{`counter: is "9223372036854775808"`}},
+		{"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA3-256", []string{`algorithm: "SHA3-256" is no algorithm`}},
+		{"otpauth://totp/" + strings.Repeat("ä", 256) + "?secret=JBSWY3DPEHPK3PXP", []string{"account: has 256 characters; expected at most 255"}},
+		{"otpauth://x/?digits=99&period=x&algorithm=ROT13&issuer=" + strings.Repeat("i", 300), []string{
+			"kind: expected", "secret: no secret", `digits: is "99"`, `algorithm: "ROT13"`, "issuer: has 300",
+		}},
+	} {
+		key, warnings, err := Parse(tt.link)
+		problems, ok := errors.AsType[Problems](err)
+		if !ok || len(problems) != len(tt.want) || warnings != nil || !reflect.DeepEqual(key, Key{}) {
+			t.Errorf("Parse(%.80q) = %v, %q, %v, want %q", tt.link, key, warnings, err, tt.want)
+			continue
+		}
+		for _, want := range tt.want {
+			field, part, _ := strings.Cut(want, ": ")
+			found := false
+			for _, problem := range problems {
+				found = found || problem.Field == field && strings.Contains(problem.Message, part)
+			}
+			if !found {
+				t.Errorf("Parse(%.80q): %v\nwant %s", tt.link, err, want)
+			}
+		}
+	}
+}
+
+func TestURIIsReadByOtherApps(t *testing.T) {
+	for _, tt := range []struct {
+		key  Key
+		want string
+	}{
+		{Key{Secret: []byte("Hello!\xde\xad\xbe\xef")}, "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30"},
+		{named("ACME Co", "john+1@x.org"), "otpauth://totp/ACME%20Co:john%2B1@x.org?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30"},
+		{named("", "a:b"), "otpauth://totp/:a%3Ab?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30"},
+		{named("http://x:8000", "a"), "otpauth://totp/a?secret=JBSWY3DPEHPK3PXP&issuer=http%3A%2F%2Fx%3A8000&algorithm=SHA1&digits=6&period=30"},
+		{hello(func(k *Key) { k.Issuer, k.LabelIssuer, k.Account = "Ä", "#?&", "/" }), "otpauth://totp/%23%3F%26:%2F?secret=JBSWY3DPEHPK3PXP&issuer=%C3%84&algorithm=SHA1&digits=6&period=30"},
+		{hello(func(k *Key) { k.Kind, k.Counter, k.Digits = HOTP, 7, 8 }), "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=8&counter=7"},
+		{hello(func(k *Key) { k.Kind = Steam }), "otpauth://steam/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=5&period=30"},
+	} {
+		if got := tt.key.URI(); got != tt.want {
+			t.Errorf("%#v\n got %s\nwant %s", tt.key, got, tt.want)
+		}
+	}
+}
+
+func TestParsingALinkGivesTheKeyThatMadeIt(t *testing.T) {
+	source := rand.NewChaCha8([32]byte{2})
+	random := rand.New(source) //nolint:gosec // a failure must be the same one next time
+	pieces := []string{"", "a", "B", ":", ":", "%3A", "%", " ", "+", "#", "?", "&", "/", "=", ";", "secret=", "issuer=X", "ü", "日本", "\x00", "\xff", "\n", "amp;", `\/`, "otpauth://", "<", "\""}
+	word := func() string {
+		var b strings.Builder
+		for range random.IntN(6) {
+			b.WriteString(pieces[random.IntN(len(pieces))])
+		}
+		return b.String()
+	}
+	for range 50_000 {
+		k := Key{
+			Kind:      []Kind{"", TOTP, HOTP, Steam}[random.IntN(4)],
+			Issuer:    word(),
+			Account:   word(),
+			Secret:    make([]byte, 10+random.IntN(60)),
+			Algorithm: []Algorithm{"", SHA1, SHA256, SHA512, SHA224, SHA384}[random.IntN(6)],
+			Digits:    []int{0, 4, 5, 6, 7, 8, 9, 10}[random.IntN(8)],
+			Period:    random.IntN(MaxPeriod + 1),
+			Counter:   random.Uint64() >> 1,
+		}
+		if random.IntN(2) == 0 {
+			k.LabelIssuer = word()
+			if random.IntN(4) == 0 { // the ambiguous neighbours
+				k.Issuer = k.LabelIssuer + ":" + word()
+			}
+		}
+		_, _ = source.Read(k.Secret) // never fails
+		checkRoundTrip(t, k)
+	}
+}
+
+// checkRoundTrip checks that Parse reads back what URI wrote for a valid key.
+func checkRoundTrip(t *testing.T, k Key) {
+	t.Helper()
+	want := k.Canonical()
+	if again := want.Canonical(); !reflect.DeepEqual(again, want) {
+		t.Fatalf("Canonical of %+v\nis %+v, and of that %+v", fields(k), fields(want), fields(again))
+	}
+	got, warnings, err := Parse(k.URI())
+	if err != nil || len(warnings) > 0 || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v\nlink %s\n got %+v, warnings %q, error %v\nwant %+v", fields(k), k.URI(), fields(got), warnings, err, fields(want))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("otpauth://totp/Example:alice@google.com?secret=JBSWY3DPEHPK3PXP&issuer=Example")
+	f.Add("otpauth://hotp/a%3Ab:c?secret=jbsw y3dp&counter=1&algorithm=HmacSHA256&digits=8")
+	f.Add("otpauth%3A%2F%2Ftotp%2Fx%3Fsecret%3DAAAAAAAA")
+	f.Add("steam://JBSWY3DPEHPK3PXP")
+	f.Add("JBSW Y3DP EHPK 3PXP")
+	f.Add("otpauth://totp/AT&T?:x#?issuer=A&T;secret=%00%zz+0189&amp;encoder=steam")
+	f.Fuzz(func(t *testing.T, link string) {
+		key, _, err := Parse(link)
+		if err != nil {
+			if problems, ok := errors.AsType[Problems](err); !ok || len(problems) == 0 {
+				t.Fatalf("Parse(%q): %#v, want Problems", link, err)
+			}
+			return
+		}
+		if err := key.Validate(); err != nil {
+			t.Fatalf("Parse(%q) = %+v, which is not valid: %v", link, fields(key), err)
+		}
+		if code := key.At(time.Unix(1234567890, 0)); key.Kind != HOTP && len(code.Value) != key.Digits {
+			t.Fatalf("Parse(%q) = %+v with the code %q", link, fields(key), code.Value)
+		}
+		again, _, err := Parse(key.URI())
+		if len(key.URI()) <= maxLink && (err != nil || !reflect.DeepEqual(again, key)) {
+			t.Fatalf("Parse(%q) = %+v\nand of its link %q %+v, %v", link, fields(key), key.URI(), fields(again), err)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Parse("otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA256&digits=8&period=60"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package otp
+
+import (
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ParseSecret returns the bytes of a base32 secret that a person typed. Upper and lower case, spaces,
+// dashes and padding do not matter; anything else is reported with its place, because a secret with a
+// character left out makes codes that look right and are wrong.
+func ParseSecret(s string) ([]byte, error) {
+	var found Problems
+	if before, _, ok := strings.Cut(strings.ToLower(strings.TrimSpace(s)), ":"); ok && strings.HasSuffix(before, "otpauth") {
+		found.add("secret", "This is a whole otpauth link; expected only the secret, or paste the link where links go.")
+		return nil, found
+	}
+	clean, unknown := cleanSecret(s)
+	secret, whole := decodeSecret(clean)
+	switch {
+	case len(unknown) > 0:
+		found.add("secret", "%s", unknownCharacters(unknown))
+	case len(clean) == 0:
+		found.add("secret", "The secret is missing; expected letters A to Z and digits 2 to 7, as the service shows them.")
+	case !whole:
+		found.add("secret", "The secret has %d characters, which base32 never has; one is missing or one is too many.", len(clean))
+	case len(secret) > MaxSecret:
+		found.add("secret", "The secret has %d bytes; expected at most %d.", len(secret), MaxSecret)
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	return secret, nil
+}
+
+// misfit is a character that base32 does not have, and its place in what was typed, counted from 1.
+type misfit struct {
+	char  rune
+	place int
+}
+
+// cleanSecret returns the base32 characters of s in upper case, without the spaces, dashes and padding that
+// apps put between and after them, and separately the characters that are none.
+func cleanSecret(s string) (clean []byte, unknown []misfit) {
+	s = strings.TrimRightFunc(s, func(r rune) bool { return r == '=' || isFiller(r) })
+	place := 0
+	for _, r := range s {
+		place++
+		switch {
+		case 'a' <= r && r <= 'z':
+			clean = utf8.AppendRune(clean, r-'a'+'A')
+		case 'A' <= r && r <= 'Z', '2' <= r && r <= '7':
+			clean = utf8.AppendRune(clean, r)
+		case !isFiller(r):
+			unknown = append(unknown, misfit{r, place})
+		}
+	}
+	return clean, unknown
+}
+
+// isFiller reports whether r only separates groups: a space, a dash of any length, or one of the invisible
+// characters that copying from a page or a PDF brings along.
+func isFiller(r rune) bool {
+	return unicode.IsSpace(r) || unicode.In(r, unicode.Pd, unicode.Cf) || r == '−'
+}
+
+// decodeSecret returns the bytes of upper-case base32 without padding. It reports false when the last character
+// belongs to no byte: lengths that leave a remainder of 1, 3 or 6 come from no encoder. Such secrets exist
+// all the same, made of random characters; like other apps it then ignores that character.
+func decodeSecret(clean []byte) (secret []byte, whole bool) {
+	whole = true
+	switch len(clean) % 8 {
+	case 1, 3, 6:
+		clean, whole = clean[:len(clean)-1], false
+	}
+	secret = make([]byte, base32.StdEncoding.WithPadding(base32.NoPadding).DecodedLen(len(clean)))
+	n, _ := base32.StdEncoding.WithPadding(base32.NoPadding).Decode(secret, clean) // only the alphabet and possible lengths get here
+	return secret[:n], whole
+}
+
+// encodeSecret is the inverse of decodeSecret.
+func encodeSecret(secret []byte) string {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret)
+}
+
+// unknownCharacters names the first of them and its place, and what it was probably meant to be.
+func unknownCharacters(unknown []misfit) string {
+	first := unknown[0]
+	text := fmt.Sprintf("The character %q at position %d", string(first.char), first.place)
+	if n := len(unknown) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	text += " does not belong to a secret; expected letters A to Z and digits 2 to 7."
+	switch first.char {
+	case '0':
+		text += " Perhaps it is the letter O."
+	case '1':
+		text += " Perhaps it is the letter I or L."
+	case '8':
+		text += " Perhaps it is the letter B."
+	}
+	return text
+}
