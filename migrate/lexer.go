@@ -206,12 +206,12 @@ func (l *lexer) continued() bool {
 		case c == '\n' || c == '\r':
 			broken = true
 		case isSpace(c):
-		case broken && strings.HasPrefix(l.src[i:], "--"):
+		case strings.HasPrefix(l.src[i:], "--"):
 			end := strings.IndexAny(l.src[i:], "\n\r")
 			if end < 0 {
 				return false
 			}
-			i += end
+			i += end - 1
 		case broken && c == '\'':
 			l.pos = i + 1
 			return true

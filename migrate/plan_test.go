@@ -1,0 +1,95 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// bundleOf returns a bundle of n files, whose last one admits bundles from minVersion on.
+func bundleOf(t *testing.T, n, minVersion int) Bundle {
+	t.Helper()
+	files := map[string]string{}
+	for i := range n {
+		sql := fmt.Sprintf("SELECT %d", i+1)
+		if i == n-1 {
+			sql = fmt.Sprintf("-- migrate:min-version %d\n%s", minVersion, sql)
+		}
+		files[fmt.Sprintf("%04d_m%d.sql", i+1, i+1)] = sql
+	}
+	b, err := Load(bundleFS(files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestPlanKnowsEveryState(t *testing.T) {
+	three := bundleOf(t, 3, 1)
+	ledger := func(version, minVersion int) *ledgerSeen {
+		return &ledgerSeen{Version: version, Rows: version, MinVersion: minVersion, Fingerprint: three.fingerprint(version)}
+	}
+	filled := &schemaSeen{Objects: 2, Ledger: true}
+	with := func(l *ledgerSeen, change func(*ledgerSeen)) *ledgerSeen { change(l); return l }
+	for name, c := range map[string]struct {
+		schema  *schemaSeen
+		ledger  *ledgerSeen
+		want    State
+		pending int
+	}{
+		"no schema":                     {nil, nil, Blank, 3},
+		"an empty schema":               {&schemaSeen{}, nil, Blank, 3},
+		"only an empty ledger":          {&schemaSeen{Ledger: true}, ledger(0, 0), Behind, 3},
+		"one of three":                  {filled, ledger(1, 1), Behind, 2},
+		"all":                           {filled, ledger(3, 1), Current, 0},
+		"one more, which admits us":     {filled, ledger(4, 3), AheadCompatible, 0},
+		"one more, which does not":      {filled, ledger(4, 4), AheadIncompatible, 0},
+		"another checksum":              {filled, with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
+		"ahead, another checksum":       {filled, with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
+		"a row is missing":              {filled, with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }), Diverged, 0},
+		"a row is unfinished":           {filled, with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }), Diverged, 0},
+		"objects without a ledger":      {&schemaSeen{Objects: 1}, nil, LedgerLost, 0},
+		"objects with an empty ledger":  {filled, ledger(0, 0), LedgerLost, 0},
+		"another tool's ledger":         {filled, &ledgerSeen{Foreign: true}, LedgerLost, 0},
+		"only another tool's ledger":    {&schemaSeen{Ledger: true}, &ledgerSeen{Foreign: true}, LedgerLost, 0},
+		"a ledger that cannot be a one": {&schemaSeen{Ledger: true}, nil, LedgerLost, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := plan(three, seen{Schema: c.schema, Ledger: c.ledger})
+			if got.State != c.want || len(got.Pending) != c.pending {
+				t.Errorf("got %s with %d pending, want %s with %d", got.State, len(got.Pending), c.want, c.pending)
+			}
+			if fit := got.Err() == nil; fit != got.State.Fit() {
+				t.Errorf("Err is %v, but Fit is %v", got.Err(), got.State.Fit())
+			}
+		})
+	}
+}
+
+func TestCompareNamesEachDifference(t *testing.T) {
+	b := bundleOf(t, 4, 1)
+	seconds := 0.1
+	rows := make([]LedgerRow, 0, 6)
+	for i, m := range append(b.Migrations(), Migration{Name: "m5"}) {
+		rows = append(rows, LedgerRow{Version: i + 1, Name: m.Name, Checksum: fmt.Sprintf("%x", m.Checksum), MinVersion: m.MinVersion, Seconds: &seconds})
+	}
+	if found := compare(b, rows); len(found) > 0 {
+		t.Errorf("an untouched ledger of a newer program: got %v", found)
+	}
+	rows[0].Name = "other"
+	rows[1].Checksum = strings.Repeat("0", 64)
+	rows[3].MinVersion = 2
+	rows = append(rows[:2], rows[3:]...)
+	rows[3].Seconds = nil
+	found := compare(b, rows)
+	want := []string{"0001: the ledger calls it other", "0002: 0002_m2.sql was changed", "0003: is missing", "0004: the ledger says", "0005: was begun and never finished"}
+	if len(found) != len(want) {
+		t.Fatalf("got %v, want %d differences", found, len(want))
+	}
+	for i, d := range found {
+		if !strings.HasPrefix(d.String(), want[i]) {
+			t.Errorf("got %q, want %q", d, want[i])
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package migrate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPrivilegesReadLikeGrant(t *testing.T) {
+	role := Role{Name: "web", Password: "x", Privileges: []Privilege{
+		{On: "TABLE accounts", Allow: "SELECT, INSERT (id, sealed_secret), DELETE"},
+		{On: "SEQUENCE numbers", Allow: "USAGE"},
+		{On: "FUNCTION total(uuid, text)", Allow: "EXECUTE"},
+		{On: "TABLE hidden", Allow: ""},
+	}}
+	declared, err := role.declared("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]string, len(declared))
+	for i, g := range declared {
+		got[i] = rightsSQL{"db", "app", `we"b`}.grant(g)
+	}
+	want := []string{
+		`GRANT USAGE ON SCHEMA "app" TO "we""b"`,
+		`GRANT SELECT ON TABLE "app"."migrations" TO "we""b"`,
+		`GRANT SELECT ON TABLE "app"."accounts" TO "we""b"`,
+		`GRANT INSERT ("id") ON TABLE "app"."accounts" TO "we""b"`,
+		`GRANT INSERT ("sealed_secret") ON TABLE "app"."accounts" TO "we""b"`,
+		`GRANT DELETE ON TABLE "app"."accounts" TO "we""b"`,
+		`GRANT USAGE ON SEQUENCE "app"."numbers" TO "we""b"`,
+		`GRANT EXECUTE ON FUNCTION "app"."total"(uuid, text) TO "we""b"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestPrivilegesThatMakeNoSenseAreRefused(t *testing.T) {
+	for _, p := range []Privilege{
+		{On: "accounts", Allow: "SELECT"}, {On: "TABLE", Allow: "SELECT"}, {On: "SCHEMA x", Allow: "USAGE"},
+		{On: "TABLE accounts", Allow: "ALL"}, {On: "TABLE accounts", Allow: "SELECT;"}, {On: "TABLE accounts", Allow: "DELETE (id)"},
+		{On: "TABLE accounts", Allow: "TRIGGER"}, {On: "FUNCTION f()", Allow: "SELECT"},
+	} {
+		if _, err := (Role{Privileges: []Privilege{p}}).declared("app"); err == nil {
+			t.Errorf("%+v: got no error", p)
+		}
+	}
+}
+
+func TestChangesGoBothWays(t *testing.T) {
+	keep := grant{Kind: "TABLE", Object: "t", Verb: "SELECT"}
+	lacks := grant{Kind: "TABLE", Object: "t", Column: "a", Verb: "INSERT"}
+	extra := grant{Kind: "TABLE", Object: "t", Verb: "SELECT", Grantable: true}
+	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
+	missing, excess := changes([]grant{keep, lacks}, []grant{keep, extra, connect}, true)
+	if !slices.Equal(missing, []grant{lacks}) || !slices.Equal(excess, []grant{extra}) {
+		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, extra)
+	}
+	if missing, _ := changes(nil, nil, false); !slices.Equal(missing, []grant{connect}) {
+		t.Errorf("a role that cannot connect: missing %v, want %v", missing, connect)
+	}
+}
+
+func TestRoleIsCheckedBeforeAnythingIsSent(t *testing.T) {
+	for name, r := range map[string]Role{
+		"long name":    {Name: strings.Repeat("x", 64), Password: "x"},
+		"reserved":     {Name: "pg_web", Password: "x"},
+		"public":       {Name: "public", Password: "x"},
+		"no password":  {Name: "web"},
+		"not ASCII":    {Name: "web", Password: "pässword"},
+		"control byte": {Name: "web", Password: "a\nb"},
+	} {
+		if err := r.check("app"); err == nil {
+			t.Errorf("%s: got no error", name)
+		} else if r.Password != "" && len(r.Password) > 2 && strings.Contains(err.Error(), r.Password) {
+			t.Errorf("%s: the error shows the password: %v", name, err)
+		}
+	}
+	if err := (Role{Name: strings.Repeat("ä", 31), Password: "p:'\"\\ %"}).check("app"); err != nil {
+		t.Errorf("a fine role: %v", err)
+	}
+}
+
+func TestQuoteTextSurvivesBothStringModes(t *testing.T) {
+	for in, want := range map[string]string{"a": "'a'", "it's": "'it''s'", `a\b'`: ` E'a\\b'''`} {
+		if got := quoteText(in); got != want {
+			t.Errorf("quoteText(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
