@@ -51,13 +51,8 @@ func tidy(link string) string {
 	if prefix := "otpauth%3a"; len(link) > len(prefix) && strings.EqualFold(link[:len(prefix)], prefix) {
 		link = unescape(link, false) // it was the value of a parameter of another link
 	}
-	link = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' {
-			return -1
-		}
-		return r
-	}, link)
-	return strings.NewReplacer(`\/`, "/", `\u0026`, "&").Replace(link) // copied out of JSON
+	// The last two are copied out of JSON.
+	return strings.NewReplacer("\n", "", "\r", "", "\t", "", `\/`, "/", `\u0026`, "&").Replace(link)
 }
 
 func trimInvisible(s string) string {

@@ -70,6 +70,7 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		{"broken into lines", "otpauth://totp/Example:alice?secret=JBSWY3DP\r\n\tEHPK3PXP&iss\nuer=Example", named("Example", "alice")},
 		{"encoded as a whole", "otpauth%3A%2F%2Ftotp%2FExample%3Aalice%2520smith%3Fsecret%3DJBSWY3DPEHPK3PXP%26issuer%3DExample", named("Example", "alice smith")},
 		{"Latin-1", "otpauth://totp/M%FCller:J%F6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
+		{"raw Latin-1", "otpauth://totp/M\xfcller:J\xf6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
 		{"other scripts", "otpauth://totp/日本:花子?secret=JBSWY3DPEHPK3PXP&issuer=%E6%97%A5%E6%9C%AC", named("日本", "花子")},
 		{"control characters", "otpauth://totp/Exa%00mple:al%0Aice%1B?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
 		{"unknown parameters", "otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock", named("", "alice")},
