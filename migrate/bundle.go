@@ -283,4 +283,5 @@ func (m *Migration) setMinVersion(argument string) error {
 	return nil
 }
 
-func (m *Migration) statements() []statement { return m.script.statements }
+// Statements returns the number of SQL statements in the file.
+func (m Migration) Statements() int { return len(m.script.statements) }

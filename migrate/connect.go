@@ -57,7 +57,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		conn, err := pgconn.ConnectConfig(inTime, r.config)
 		if err == nil {
 			if err = speakUTF8(inTime, conn); err != nil {
-				r.close(conn)
+				r.close(ctx, conn)
 			}
 		}
 		switch {
@@ -93,8 +93,8 @@ func speakUTF8(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-func (r *run) close(conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (r *run) close(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = conn.Close(ctx) // it is being given up either way
 	select {
@@ -122,12 +122,11 @@ func worthRetrying(err error) bool {
 		// 08 connection exception (poolers), 53 too many connections, 57 starting up or shutting down
 		return class == "08" || class == "53" || class == "57"
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
 		return false
 	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "read only connection")
 }
 
@@ -147,12 +146,10 @@ func (r *run) connectError(err error, tried time.Duration) error {
 
 // reason strips what pgx puts around the cause, which repeats the target.
 func reason(err error) error {
-	var pg *pgconn.PgError
-	var op *net.OpError
-	switch {
-	case errors.As(err, &pg):
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg
-	case errors.As(err, &op):
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op
 	}
 	for {
@@ -165,20 +162,19 @@ func reason(err error) error {
 }
 
 func nextStep(err error) string {
-	switch code := sqlState(err); {
-	case code == "28P01":
+	switch sqlState(err) {
+	case "28P01":
 		return "Check the user and the password"
-	case code == "28000":
+	case "28000":
 		return "Check the user, and what pg_hba.conf on the server allows from this host"
-	case code == "3D000":
+	case "3D000":
 		return "Create the database, or correct its name"
-	case code == "53300":
+	case "53300":
 		return "All connections of the server are taken; close some or raise max_connections"
-	case code == "57P03":
+	case "57P03":
 		return "The server is starting up or shutting down; try again when it is ready"
 	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
 		return "Check the host's name"
 	}
 	return "Check that the server runs and can be reached from here"

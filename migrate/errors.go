@@ -28,6 +28,13 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
+// Refused reports whether the server answered and said no: the user, the password
+// or the database's name is wrong, and waiting does not help.
+func (e *ConnectError) Refused() bool {
+	code := sqlState(e.Err)
+	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D")
+}
+
 // A PrivilegeError means that the migrator's role lacks a right, or that the
 // service's role cannot be what it is meant to be. Nothing was changed.
 type PrivilegeError struct {

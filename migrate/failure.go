@@ -63,7 +63,7 @@ func (r *run) place(m message, out outcome) error {
 		return fmt.Errorf("%s: %w", m.what, out.err)
 	}
 	e := &MigrationError{File: m.migration.File, Version: r.report.To, Err: out.err}
-	statements := m.migration.statements()
+	statements := m.migration.script.statements
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.completed - m.lead; {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -61,12 +62,12 @@ type ledgerSeen struct {
 }
 
 // look gathers what is seen in one flight and takes no lock beyond reading.
-// rights says whether the role and its grants are wanted too; the web server,
-// which only asks whether the schema is fit, does not need them.
-func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, rights bool) (seen, error) {
+// migrates says whether the role's grants are wanted too; the service, which only
+// asks whether the schema is fit, does not need them.
+func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, migrates bool) (seen, error) {
 	var s seen
+	rights := migrates && m.Role.Name != ""
 	questions := []string{m.askFacts(), ledgerHead(m.Schema, m.Bundle.Version())}
-	rights = rights && m.Role.Name != ""
 	if rights {
 		questions = append(questions, m.askGrants())
 	}
@@ -77,13 +78,33 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, rights bool) (
 	if err := answers[0].into(&s); err != nil {
 		return s, err
 	}
-	if s.Ledger, err = readLedger(answers[1]); err != nil {
+	s.Ledger, err = readLedger(answers[1])
+	switch {
+	case sqlState(err) == "42501" && s.Schema != nil:
+		return s, m.mayNotRead(s, migrates)
+	case err != nil:
 		return s, err
 	}
 	if rights {
 		s.Grants, err = readGrants(answers[2])
 	}
 	return s, err
+}
+
+// mayNotRead is the error of a role that lacks the right to read the ledger: a
+// migrator needs the schema to be its own, a service only to be granted it.
+func (m *Migrator) mayNotRead(s seen, migrates bool) error {
+	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
+	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
+	if migrates {
+		err.SQL = []string{"ALTER SCHEMA " + schema + " OWNER TO " + me}
+		if s.Schema.Ledger {
+			err.SQL = append(err.SQL, "ALTER TABLE "+quoteName(m.Schema, ledgerName)+" OWNER TO "+me)
+		}
+		return err
+	}
+	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " + quoteName(m.Schema, ledgerName) + " TO " + me}
+	return err
 }
 
 func readLedger(a answer) (*ledgerSeen, error) {
@@ -164,8 +185,7 @@ func (m *Migrator) askGrants() string {
 
 // sqlState returns the server's error code, "" when the error is not the server's.
 func sqlState(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
 	}
 	return ""

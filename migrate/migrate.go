@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Migrator brings one schema of a PostgreSQL database to the version of a
@@ -64,17 +65,37 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	return run.report, err
 }
 
-// Status tells how a database stands to the bundle, over any connection that may
-// read the ledger; the service's own role may. It changes nothing. Its error is
-// about the asking; whether the schema is fit is in Status.Err.
-func (m *Migrator) Status(ctx context.Context, conn *pgx.Conn) (Status, error) {
-	s, err := m.look(ctx, conn.PgConn(), false)
+// Status connects, tells how the database stands to the bundle, and closes its
+// connection. Any role that may read the ledger will do; the service's own does.
+// It changes nothing. Its error is about the asking; whether the schema is fit is
+// in Status.Err.
+func (m *Migrator) Status(ctx context.Context, connString string) (Status, error) {
+	run, err := newRun(*m, connString)
+	if err != nil {
+		return Status{}, err
+	}
+	conn, err := run.connect(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	defer run.close(ctx, conn)
+	return run.status(ctx, conn)
+}
+
+// StatusOver is Status over a connection that is there already, which it leaves
+// open.
+func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, error) {
+	return m.status(ctx, conn.PgConn())
+}
+
+func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
+	s, err := m.look(ctx, conn, false)
 	if err != nil {
 		return Status{}, err
 	}
 	status := plan(m.Bundle, s)
 	if status.State == Diverged {
-		status.Differences, err = m.differences(ctx, conn.PgConn())
+		status.Differences, err = m.differences(ctx, conn)
 	}
 	return status, err
 }

@@ -24,8 +24,7 @@ func (p *pause) before(ctx context.Context, why error) error {
 	}
 	p.tries++
 	longest := 5 * time.Second
-	var again *retryError
-	if errors.As(why, &again) && again.soon {
+	if again, ok := errors.AsType[*retryError](why); ok && again.soon {
 		longest = 50 * time.Millisecond
 	}
 	d := jitter(min(longest, 25*time.Millisecond<<min(p.tries, 10)))

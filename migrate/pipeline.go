@@ -129,13 +129,14 @@ type outcome struct {
 	completed int // statements that succeeded before err
 }
 
-// read waits for the whole answer to one message. It does not listen to the
+// read waits for the whole answer to one message. It does not end with the
 // caller's context: interrupt ends a file by asking the server, so that the
 // outcome is known.
-func (p *pipeline) read() (outcome, error) {
+func (p *pipeline) read(ctx context.Context) (outcome, error) {
+	ctx = context.WithoutCancel(ctx)
 	var o outcome
 	for {
-		msg, err := p.conn.ReceiveMessage(context.Background())
+		msg, err := p.conn.ReceiveMessage(ctx)
 		if err != nil {
 			return o, &lostError{err}
 		}
@@ -184,7 +185,7 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 	default:
 		err = r.failure(messages[failed], out)
 	}
-	return r.settle(conn, before, err)
+	return r.settle(ctx, conn, before, err)
 }
 
 // readAll reads the answers to everything that was sent. failed is the index of
@@ -193,7 +194,7 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 	failed = -1
 	begun := time.Now()
 	for i := range p.sent {
-		out, err := p.read()
+		out, err := p.read(ctx)
 		if err != nil {
 			p.stop()
 			for range p.sent { // until the writer has noticed, too
@@ -275,7 +276,7 @@ func (r *run) interrupted(ctx context.Context) error {
 
 // settle ends the aborted transaction of a failure, and makes what was applied
 // before it safe on disk, so that what was said to be applied is.
-func (r *run) settle(conn *pgconn.PgConn, before int, failure error) error {
+func (r *run) settle(ctx context.Context, conn *pgconn.PgConn, before int, failure error) error {
 	var steps []string
 	if conn.TxStatus() != 'I' {
 		steps = append(steps, "ROLLBACK")
@@ -287,7 +288,7 @@ func (r *run) settle(conn *pgconn.PgConn, before int, failure error) error {
 	if len(steps) == 0 {
 		return failure
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	answers, err := flight(ctx, conn, steps...)
 	for _, a := range answers {
@@ -295,8 +296,7 @@ func (r *run) settle(conn *pgconn.PgConn, before int, failure error) error {
 			err = a.err
 		}
 	}
-	var again *retryError
-	if err != nil && !errors.As(failure, &again) {
+	if _, again := errors.AsType[*retryError](failure); err != nil && !again {
 		return errors.Join(failure, fmt.Errorf("and afterwards: %w", err))
 	}
 	return failure

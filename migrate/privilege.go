@@ -113,10 +113,11 @@ func verbsOf(kind string) []string {
 }
 
 // changes compares what the role has with what it is meant to have. CONNECT on
-// the database may come from anywhere, PUBLIC included, and is never too much.
+// the database may come from anywhere, PUBLIC included, and is never too much. Of a
+// declared right that may be handed on, only the handing on is too much.
 func changes(declared, held []grant, mayConnect bool) (missing, excess []grant) {
 	for _, g := range declared {
-		if !slices.Contains(held, g) {
+		if !slices.Contains(held, g) && !slices.Contains(held, g.grantable(true)) {
 			missing = append(missing, g)
 		}
 	}
@@ -124,12 +125,21 @@ func changes(declared, held []grant, mayConnect bool) (missing, excess []grant) 
 		missing = append(missing, grant{Kind: "DATABASE", Verb: "CONNECT"})
 	}
 	for _, g := range held {
-		connects := g.Kind == "DATABASE" && g.Verb == "CONNECT" && !g.Grantable
-		if !connects && !slices.Contains(declared, g) {
+		plain := g.grantable(false)
+		meant := slices.Contains(declared, plain) || plain == grant{Kind: "DATABASE", Verb: "CONNECT"}
+		switch {
+		case !meant:
+			excess = append(excess, plain)
+		case g.Grantable:
 			excess = append(excess, g)
 		}
 	}
 	return missing, excess
+}
+
+func (g grant) grantable(is bool) grant {
+	g.Grantable = is
+	return g
 }
 
 // A rightsSQL writes GRANT and REVOKE statements for one role in one schema.
@@ -140,7 +150,11 @@ func (r rightsSQL) grant(g grant) string {
 }
 
 func (r rightsSQL) revoke(g grant) string {
-	return "REVOKE " + g.verb() + " ON " + r.object(g) + " FROM " + quoteName(r.role) + " CASCADE"
+	option := ""
+	if g.Grantable {
+		option = "GRANT OPTION FOR "
+	}
+	return "REVOKE " + option + g.verb() + " ON " + r.object(g) + " FROM " + quoteName(r.role) + " CASCADE"
 }
 
 func (g grant) verb() string {

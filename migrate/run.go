@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -42,7 +41,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	m.Wait = orElse(m.Wait, 10*time.Minute)
 	m.Grace = orElse(m.Grace, 5*time.Second)
 	if m.Log == nil {
-		m.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		m.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{Migrator: m, started: time.Now()}
 	r.pause.budget = m.Wait
@@ -68,10 +67,10 @@ func (r *run) untilDone(ctx context.Context) error {
 			return err
 		}
 		err = r.steps(ctx, conn)
-		r.close(conn)
-		var lost *lostError
+		r.close(ctx, conn)
+		lost, ok := errors.AsType[*lostError](err)
 		switch {
-		case !errors.As(err, &lost):
+		case !ok:
 			return err
 		case ctx.Err() != nil:
 			return r.interrupted(ctx)
@@ -102,13 +101,14 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
 			return nil
 		case Diverged:
-			return r.diverged(ctx, conn, status)
+			if status.Differences, err = r.differences(ctx, conn); err == nil {
+				err = status.Err()
+			}
 		default:
-			return status.Err()
+			err = status.Err()
 		}
-		var again *retryError
-		switch {
-		case errors.As(err, &again):
+		switch again, ok := errors.AsType[*retryError](err); {
+		case ok:
 			if err := r.pause.before(ctx, again); err != nil {
 				return err
 			}
@@ -126,14 +126,6 @@ func (r *run) note(status Status) {
 		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending))
 	}
 	r.report.To = status.Version
-}
-
-func (r *run) diverged(ctx context.Context, conn *pgconn.PgConn, status Status) error {
-	var err error
-	if status.Differences, err = r.differences(ctx, conn); err != nil {
-		return err
-	}
-	return status.Err()
 }
 
 // migrate applies what is pending, when it may and when no one else does.
