@@ -1,0 +1,173 @@
+package keyring
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func ring(t *testing.T, lines ...string) *Ring {
+	t.Helper()
+	r, err := Parse(strings.Join(lines, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestParseNamesEveryBadLineAndNoKey(t *testing.T) {
+	t.Parallel()
+	good := Generate("good")
+	secret := good[len("good:"):]
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":       {"", "there is no key"},
+		"comments only": {"# keys\n\n", "there is no key"},
+		"no id":         {secret, "line 1: expected id:base64"},
+		"bad id":        {"my key:" + secret, "line 1: expected id:base64"},
+		"truncated":     {"a:" + secret[:20], `line 1: the key "a" has 15 bytes, want 32`},
+		"not base64":    {"a:" + secret[:10] + "!" + secret[11:], `line 1: the key "a" is not base64`},
+		"twice":         {good + "\n" + good, `line 2: the id "good" is there twice`},
+		"two problems":  {"x\n" + good + "\ny:zz", "line 1: expected id:base64"},
+		"second":        {"x\n" + good + "\ny:zz", `line 3: the key "y"`},
+		"too long":      {"a:" + base64.StdEncoding.EncodeToString(make([]byte, 33)), "has 33 bytes"},
+	} {
+		_, err := Parse(c.text)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q in it", name, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), secret[:10]) {
+			t.Errorf("%s: the error shows the key: %v", name, err)
+		}
+	}
+}
+
+func TestParseTakesWhatEditorsLeave(t *testing.T) {
+	t.Parallel()
+	r := ring(t, "# 2026", "", "  "+Generate("new")+" \r", Generate("old"), "")
+	if got := strings.Join(r.IDs(), " "); got != "new old" || r.Active() != "new" || !r.Has("old") || r.Has("other") {
+		t.Errorf("ids %q, active %q", got, r.Active())
+	}
+}
+
+// What is derived must stay what it is: data sealed today is opened in years.
+// The values follow from RFC 5869 with the key 00…1f and are checked against it with another program.
+func TestDerivedValuesStayTheSame(t *testing.T) {
+	t.Parallel()
+	key := make([]byte, keySize)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	r := ring(t, "k:"+base64.StdEncoding.EncodeToString(key))
+	for _, c := range []struct{ name, got, want string }{
+		{"check value", hex.EncodeToString(r.CheckValue("k")), "23ec89bf9bfa9ae3247c5df091f992e62a288fa703e832940d286e89f621ae97"},
+		{"set-up token", r.SetupToken(), "SW674-M6KZ2-BCWOJ-BHBGS"},
+		{"mac", hex.EncodeToString(r.MAC("login", "alice")), "f422d147fc8ce9f14012d343255150e892e5fd13ebbbb827948657d316fea3ef"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, c.got, c.want)
+		}
+	}
+	if got := r.CheckValue("other"); got != nil {
+		t.Errorf("check value of an unknown key: %x", got)
+	}
+}
+
+func TestSealOpensOnlyInItsPlace(t *testing.T) {
+	t.Parallel()
+	r := ring(t, Generate("a"))
+	vault, sealedKey := r.NewVaultKey("v1")
+	sealed := vault.Seal([]byte("seed"), "row", "secret")
+
+	reopened, err := r.Open(sealedKey, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := reopened.Open(sealed, "row", "secret")
+	if err != nil || string(got) != "seed" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if bytes.Equal(sealed, vault.Seal([]byte("seed"), "row", "secret")) {
+		t.Error("sealing twice gives the same: the nonce repeats")
+	}
+
+	other, _ := r.NewVaultKey("v1")
+	altered := bytes.Clone(sealed)
+	altered[len(altered)-1] ^= 1
+	for name, open := range map[string]func() ([]byte, error){
+		"another row":     func() ([]byte, error) { return vault.Open(sealed, "row2", "secret") },
+		"another column":  func() ([]byte, error) { return vault.Open(sealed, "row", "note") },
+		"another vault":   func() ([]byte, error) { return other.Open(sealed, "row", "secret") },
+		"altered":         func() ([]byte, error) { return vault.Open(altered, "row", "secret") },
+		"truncated":       func() ([]byte, error) { return vault.Open(sealed[:5], "row", "secret") },
+		"empty":           func() ([]byte, error) { return vault.Open(nil, "row", "secret") },
+		"another version": func() ([]byte, error) { return vault.Open(append([]byte{2}, sealed[1:]...), "row", "secret") },
+	} {
+		if got, err := open(); !errors.Is(err, ErrSealBroken) {
+			t.Errorf("%s: got %q, %v; want ErrSealBroken", name, got, err)
+		}
+	}
+	if _, err := r.Open(sealedKey, "v2"); !errors.Is(err, ErrSealBroken) {
+		t.Errorf("a vault key in another vault: %v", err)
+	}
+}
+
+func TestRotationKeepsWhatIsSealed(t *testing.T) {
+	t.Parallel()
+	oldLine, newLine := Generate("old"), Generate("new")
+	vault, sealedKey := ring(t, oldLine).NewVaultKey("v")
+	field := vault.Seal([]byte("seed"), "row", "secret")
+
+	resealed, err := ring(t, newLine, oldLine).Reseal(sealedKey, "v")
+	if err != nil || resealed.MasterKey != "new" {
+		t.Fatalf("got %q, %v", resealed.MasterKey, err)
+	}
+	onlyNew := ring(t, newLine)
+	reopened, err := onlyNew.Open(resealed, "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reopened.Open(field, "row", "secret"); err != nil || string(got) != "seed" {
+		t.Errorf("after rotating: got %q, %v", got, err)
+	}
+	_, err = onlyNew.Open(sealedKey, "v")
+	if missing, ok := errors.AsType[*MissingKeyError](err); !ok || missing.ID != "old" {
+		t.Errorf("without the old key: %v", err)
+	}
+	wrong := ring(t, Generate("old"))
+	if _, err := wrong.Open(sealedKey, "v"); !errors.Is(err, ErrSealBroken) {
+		t.Errorf("with another key of the same id: %v", err)
+	}
+}
+
+func TestNothingPrintsAKey(t *testing.T) {
+	t.Parallel()
+	line := Generate("k")
+	r := ring(t, line)
+	vault, _ := r.NewVaultKey("v")
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "ring", r, "vault", vault)
+	text := log.String() + fmt.Sprintf("%v %+v %#v %s %v %+v %#v", r, r, r, r, vault, vault, vault)
+	raw, err := base64.StdEncoding.DecodeString(line[len("k:"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shape := range []string{line[2:], hex.EncodeToString(raw), fmt.Sprint(raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
+		if strings.Contains(text, shape) {
+			t.Errorf("shows the key: %s", text)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("k:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n# c\nx")
+	f.Fuzz(func(t *testing.T, text string) {
+		if r, err := Parse(text); err == nil && (len(r.Active()) == 0 || len(r.SetupToken()) != 23) {
+			t.Errorf("Parse(%q) gives a ring without a key", text)
+		}
+	})
+}
