@@ -1,0 +1,68 @@
+package localpg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+)
+
+// makeCluster makes a cluster aside and renames it into place, so that a cluster is whole or not there.
+func (s *Server) makeCluster(ctx context.Context, bin binaries, settings []string) error {
+	s.log.Info("making a PostgreSQL cluster", "folder", s.folder.join("postgres"), "version", bin.version(), "user", s.account.String())
+	err := s.tryCluster(ctx, bin, settings, "--locale=C.UTF-8")
+	if err != nil && ctx.Err() == nil {
+		// Some systems, such as macOS, have no C.UTF-8.
+		err = s.tryCluster(ctx, bin, settings, "--no-locale")
+	}
+	return err
+}
+
+func (s *Server) tryCluster(ctx context.Context, bin binaries, settings []string, locale string) (err error) {
+	aside, err := os.MkdirTemp(s.folder.path, unfinished)
+	if err != nil {
+		return fmt.Errorf("new cluster: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	password := filepath.Join(aside, "password") // the server's user cannot read secrets/
+	if err := os.WriteFile(password, []byte(s.secrets.superuser+"\n"), 0o600); err != nil {
+		return fmt.Errorf("password for initdb: %w", err)
+	}
+	// The folder last: once it is the account's, root writes nothing that a link in it might lead elsewhere.
+	if err := errors.Join(s.account.give(password), s.account.give(aside)); err != nil {
+		return fmt.Errorf("new cluster: %w", err)
+	}
+	made := filepath.Join(aside, "cluster")
+	arguments := []string{
+		"--pgdata=" + made, "--username=" + superuser, "--pwfile=" + password, "--auth=scram-sha-256",
+		"--encoding=UTF8", locale, "--data-checksums",
+	}
+	if slices.Contains(settings, "fsync=off") {
+		arguments = append(arguments, "--no-sync")
+	}
+	if err := s.initdb(ctx, bin, arguments); err != nil {
+		return err
+	}
+	if err := os.Rename(made, s.folder.join("postgres")); err != nil { // fails when there is anything by now
+		return fmt.Errorf("put the new cluster into place: %w", err)
+	}
+	return syncDir(s.folder.path)
+}
+
+func (s *Server) initdb(ctx context.Context, bin binaries, arguments []string) error {
+	var output bytes.Buffer
+	cmd := s.account.command(ctx, bin.path("initdb"), arguments...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = quickStop
+	cmd.Stdout, cmd.Stderr = &output, &output
+	runtime.LockOSThread() // see command
+	defer runtime.UnlockOSThread()
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", errors.Join(err, ctx.Err()), indent(output.String()))
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package localpg
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+const (
+	maxLog  = 10 << 20 // bytes in one file
+	oldLogs = 5
+	maxTail = 4 << 10 // bytes kept for error messages
+)
+
+// serverLog is what the server writes: in a file that is replaced when it is full, and its end in memory.
+type serverLog struct {
+	path string
+	max  int
+
+	mu     sync.Mutex
+	file   *os.File // nil when it could not be opened
+	size   int
+	recent []byte
+}
+
+// openLog keeps the logs of earlier starts as postgres.log.1 and so on.
+func openLog(dir string) (*serverLog, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of the server's log: %w", err)
+	}
+	l := &serverLog{path: filepath.Join(dir, "postgres.log"), max: maxLog}
+	return l, l.rotate()
+}
+
+// Write never fails: it would end the copying, and on a full disk the server goes on, and so does the tail.
+func (l *serverLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recent = append(l.recent, p...)
+	l.recent = l.recent[max(0, len(l.recent)-maxTail):]
+	if l.size > l.max {
+		_ = l.rotate() // as above
+	}
+	if l.file != nil {
+		n, _ := l.file.Write(p) // as above
+		l.size += n
+	}
+	return len(p), nil
+}
+
+func (l *serverLog) rotate() error {
+	if l.file != nil {
+		_ = l.file.Close() // a log line lost on a full disk
+		l.file = nil
+	}
+	for n := oldLogs; n > 0; n-- {
+		from := l.path
+		if n > 1 {
+			from = fmt.Sprintf("%s.%d", l.path, n-1)
+		}
+		if err := os.Rename(from, fmt.Sprintf("%s.%d", l.path, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("keep an old log of the server: %w", err)
+		}
+	}
+	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the server's log: %w", err)
+	}
+	l.file, l.size = file, 0
+	return nil
+}
+
+// Close ends the file; the tail remains.
+func (l *serverLog) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
+
+// tail returns the last lines.
+func (l *serverLog) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := string(l.recent)
+	if len(l.recent) == maxTail {
+		_, text, _ = strings.Cut(text, "\n") // the first line is not whole
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}

@@ -1,0 +1,125 @@
+package localpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// setUp waits for the server and gives it the database and the migrator's role. Each step may have been done by
+// an earlier start: a crash between any two of them is repaired here, and so is a lost password.
+func (s *Server) setUp(ctx context.Context) error {
+	conn, err := s.ready(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was asked for is done
+	if err := s.makeDatabase(ctx, conn); err != nil {
+		return fmt.Errorf("make the database %s: %w", databaseName, err)
+	}
+	if err := s.makeRoles(ctx, conn); err != nil {
+		return fmt.Errorf("make the roles: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) makeDatabase(ctx context.Context, conn *pgx.Conn) error {
+	var exists bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, databaseName).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{databaseName}.Sanitize())
+	return err
+}
+
+func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
+	rows, _ := conn.Query(ctx, `SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)`, []string{migratorRole, webRole}) // CollectRows returns the error
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	exists := map[string]bool{}
+	for _, name := range names {
+		exists[name] = true
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, statement := range s.roleStatements(exists) {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// roleStatements need no quotes around what they insert: names are constants, and see openPassword.
+func (s *Server) roleStatements(exists map[string]bool) []string {
+	var list []string
+	if !exists[migratorRole] {
+		list = append(list, `CREATE ROLE avtotpy_migrator`)
+	}
+	if exists[webRole] { // the migrator makes it; here it gets its password in case that was lost
+		list = append(list, `ALTER ROLE avtotpy_web PASSWORD '`+s.secrets.web+`'`)
+	}
+	return append(list,
+		`ALTER ROLE avtotpy_migrator LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '`+s.secrets.migrator+`'`,
+		`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
+		`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
+		`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_migrator WITH GRANT OPTION`, // it lets the web role in
+	)
+}
+
+// ready returns the superuser's first connection. It waits as long as the server lives.
+func (s *Server) ready(ctx context.Context) (*pgx.Conn, error) {
+	began := time.Now()
+	notice := time.NewTicker(noticeInterval)
+	defer notice.Stop()
+	delay := 20 * time.Millisecond
+	for {
+		conn, err := pgx.Connect(ctx, s.SuperConn("postgres"))
+		if err == nil {
+			return conn, nil
+		}
+		if ctx.Err() == nil && !startsUp(err) {
+			return nil, fmt.Errorf("connect to PostgreSQL: %w%s", err, s.passwordHelp(err))
+		}
+		select {
+		case <-s.done:
+			return nil, s.err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for PostgreSQL to accept connections: %w; the end of its log %s:\n%s", ctx.Err(), s.output.path, indent(s.output.tail()))
+		case <-notice.C:
+			s.log.Info("PostgreSQL is still starting, it may be recovering from a crash", "waited", time.Since(began).Round(time.Second), "log", s.output.path)
+		case <-time.After(delay):
+			delay = min(delay*3/2, time.Second/2) // each try during a recovery is a line in the server's log
+		}
+	}
+}
+
+// startsUp reports whether a server that cannot be connected to may merely not be ready.
+func startsUp(err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Code == "57P03" // cannot_connect_now: the database system is starting up
+	}
+	for _, early := range []error{syscall.ENOENT, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, early) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) passwordHelp(err error) string {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || refused.Code != "28P01" { // invalid_password
+		return ""
+	}
+	return fmt.Sprintf("; %s is not the password of this cluster: restore it from the same backup as the cluster", s.folder.join("secrets", "superuser-password"))
+}

@@ -1,0 +1,45 @@
+package localpg
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+)
+
+// maxSocketPath is what fits into sun_path with its final zero: 104 bytes on macOS and FreeBSD, 108 on Linux.
+const maxSocketPath = 103
+
+// openSockets makes the folder of the socket, which nobody but the server's user and root may enter.
+func (s *Server) openSockets() error {
+	s.sockets = s.folder.join("run")
+	if fitsSocket(s.sockets) {
+		if err := os.MkdirAll(s.sockets, 0o700); err != nil {
+			return fmt.Errorf("folder of the socket: %w", err)
+		}
+		// A crash leaves a lock file too, see disown.
+		for _, name := range []string{"/.s.PGSQL." + port, "/.s.PGSQL." + port + ".lock"} {
+			if err := os.Remove(s.sockets + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove an old socket: %w", err)
+			}
+		}
+		return s.account.give(s.sockets)
+	}
+	temporary, err := os.MkdirTemp("", "avtotpy-")
+	if err != nil {
+		return fmt.Errorf("folder of the socket: %w", err)
+	}
+	s.sockets = temporary
+	s.release = append(s.release, func() error { return os.RemoveAll(temporary) })
+	if !fitsSocket(temporary) {
+		return fmt.Errorf("neither %s nor %s can hold a socket: set AVTOTPY_DATA_DIR or TMPDIR to a short path of letters and digits", s.folder.join("run"), temporary)
+	}
+	return s.account.give(temporary)
+}
+
+// fitsSocket also asks for characters that need no quotes, neither in the server's list of folders nor in
+// connection strings, where a comma separates hosts.
+func fitsSocket(dir string) bool {
+	return len(dir+"/.s.PGSQL."+port) <= maxSocketPath && regexp.MustCompile(`^[A-Za-z0-9/._+@~-]+$`).MatchString(dir)
+}
