@@ -1,0 +1,168 @@
+// Package pgtest gives each test a PostgreSQL database of its own, on a real server.
+//
+// The server is started when the first test of a process asks for it, on a folder
+// of its own, and is gone when the process ends. Connections are made as the roles
+// that production uses: a migrator that is no superuser and owns nothing, and the
+// web role that it makes.
+//
+// PGTEST_BIN or AVTOTPY_POSTGRES_BIN names the folder of the server's programs, to
+// test with another version. Where there is no PostgreSQL, tests are skipped; with
+// CI set, they fail.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// A DB is a database for one test. The connection strings are in the key=value
+// form, so that " dbname=other" can be appended.
+type DB struct {
+	Name         string
+	SuperConn    string // the cluster's superuser
+	MigratorConn string // LOGIN, CREATEROLE, and CREATE on the database
+	WebConn      string // works once the role exists
+	WebRole      string
+	WebPassword  string
+}
+
+// Main is a TestMain for packages whose tests use databases.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run runs the tests, stops the server and returns the exit code.
+func Run(m *testing.M) int {
+	defer shared.stop()
+	return m.Run()
+}
+
+// Blank returns an empty database; the name of its web role is not taken yet.
+func Blank(t testing.TB) *DB {
+	t.Helper()
+	s := shared.server(t)
+	id := strings.ToLower(rand.Text()[:10])
+	db := s.database("test_"+id, "migrator_"+id, "web_"+id)
+	s.exec(t, "CREATE ROLE "+db.migrator()+" LOGIN CREATEROLE PASSWORD '"+password+"'")
+	s.create(t, db, "template0")
+	return db
+}
+
+// Migrated returns a database at the version of this release, a clone of one that
+// was migrated once.
+func Migrated(t testing.TB) *DB {
+	t.Helper()
+	s := shared.server(t)
+	template := s.template(t)
+	db := s.database("test_"+strings.ToLower(rand.Text()[:10]), template.migrator(), template.WebRole)
+	s.create(t, db, template.Name)
+	return db
+}
+
+// password is that of all roles: only this process can reach the server's socket.
+const password = "test"
+
+func (s *server) database(name, migrator, web string) *DB {
+	return &DB{
+		Name:         name,
+		SuperConn:    s.SuperConn(name),
+		MigratorConn: s.conn(migrator, name),
+		WebConn:      s.conn(web, name),
+		WebRole:      web,
+		WebPassword:  password,
+	}
+}
+
+func (db *DB) migrator() string {
+	config, err := pgx.ParseConfig(db.MigratorConn)
+	if err != nil {
+		panic(err) // it was written by database
+	}
+	return config.User
+}
+
+func (s *server) create(t testing.TB, db *DB, template string) {
+	t.Helper()
+	s.exec(t, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.migrator())
+	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+db.Name+" WITH (FORCE)") })
+}
+
+// migrateTemplate makes the database that Migrated clones.
+func (s *server) migrateTemplate() (*DB, error) {
+	ctx := context.Background()
+	db := s.database("avtotpy_template", "template_migrator", "avtotpy_web")
+	super, err := pgx.Connect(ctx, s.SuperConn("postgres"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = super.Close(ctx) }()
+	for _, sql := range []string{
+		"CREATE ROLE " + db.migrator() + " LOGIN CREATEROLE PASSWORD '" + password + "'",
+		"CREATE DATABASE " + db.Name,
+		"GRANT CREATE ON DATABASE " + db.Name + " TO " + db.migrator(),
+	} {
+		if _, err := super.Exec(ctx, sql); err != nil {
+			return nil, fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	bundle, err := schema.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	migrator := migrate.Migrator{
+		Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test",
+		Role: migrate.Role{Name: db.WebRole, Password: password, Privileges: schema.Privileges()},
+	}
+	_, err = migrator.Up(ctx, db.MigratorConn)
+	return db, err
+}
+
+// Connect opens a connection that is closed when the test ends.
+func (db *DB) Connect(t testing.TB, connString string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), connString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec runs statements over a connection of their own.
+func Exec(t testing.TB, connString string, statements ...string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, connString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+// Value returns the one value of a query.
+func Value[T any](t testing.TB, connString, sql string, args ...any) T {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, connString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var value T
+	if err := conn.QueryRow(ctx, sql, args...).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return value
+}

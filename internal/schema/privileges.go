@@ -1,0 +1,50 @@
+package schema
+
+import "github.com/avtotpy/avtotpy/migrate"
+
+// Privileges declares what the web server's role may do, object by object. What
+// is not here is forbidden, and a right that the role has beyond it is revoked at
+// the next start. Columns are listed where a verb is limited to some.
+//
+// A row that holds created_at or at gets them from the server: they can't be
+// back-dated. Ids, owners and secrets can't be rewritten.
+func Privileges() []migrate.Privilege {
+	return []migrate.Privilege{
+		{
+			On: "TABLE users", Allow: "SELECT, INSERT (id, name, password_hash), UPDATE (password_hash)",
+			Why: "people change their password, and a login rehashes it when the cost has risen",
+		},
+		{
+			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at), UPDATE (last_seen_at), DELETE",
+			Why: "a session that is in use moves on; logging out deletes it",
+		},
+		{
+			On: "TABLE login_throttle", Allow: "SELECT, INSERT, UPDATE (failures, failed_at, wait_until), DELETE",
+			Why: "failures are counted, and forgotten after a success",
+		},
+		{
+			On: "TABLE master_keys", Allow: "SELECT, INSERT (id, check_value)",
+			Why: "the check value of a key that is seen for the first time; it never changes",
+		},
+		{On: "TABLE vaults", Allow: "SELECT, INSERT (id, personal_of, name)"},
+		{
+			On: "TABLE vault_keys", Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
+			Why: "rotating master keys seals the same data key anew",
+		},
+		{On: "TABLE vault_members", Allow: "SELECT, INSERT (vault_id, user_id, role)"},
+		{
+			On: "TABLE accounts",
+			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +
+				"UPDATE (sealed_issuer, sealed_name, sealed_note, updated_at), DELETE",
+			Why: "a stored secret and how codes are made from it are never rewritten",
+		},
+		{
+			On: "TABLE hotp_counters", Allow: "SELECT, INSERT, UPDATE (counter)",
+			Why: "a counter goes with its account, through the foreign key",
+		},
+		{
+			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent)",
+			Why: "append only: it can be neither read, edited nor deleted by the web server",
+		},
+	}
+}

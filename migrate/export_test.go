@@ -1,0 +1,24 @@
+package migrate
+
+import "time"
+
+// BundleOf makes a bundle of SQL texts without the checks of Load: for tests of
+// what happens when a file slips through.
+func BundleOf(sql ...string) Bundle {
+	var b Bundle
+	for i, s := range sql {
+		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
+		m.script = lex(s)
+		b.migrations = append(b.migrations, m)
+	}
+	return b
+}
+
+// Verifier is the SCRAM verifier of a password.
+func Verifier(password string, salt []byte) (string, error) { return verifier(password, salt) }
+
+// WindowMessages is how many files may be under way at once.
+const WindowMessages = windowMessages
+
+// Jitter spreads waits.
+func Jitter(d time.Duration) time.Duration { return jitter(d) }

@@ -1,0 +1,131 @@
+package migrate_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+)
+
+// A relay passes a connection on to the database and counts round trips: how often
+// the client spoke after it had heard something.
+type relay struct {
+	net.Listener
+	dial  func(context.Context) (net.Conn, error)
+	mu    sync.Mutex
+	turns int
+	heard bool
+}
+
+func startRelay(t *testing.T, db *pgtest.DB) *relay {
+	t.Helper()
+	config, err := pgconn.ParseConfig(db.MigratorConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{Listener: listener, heard: true, dial: func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	t.Cleanup(func() { _ = r.Close() })
+	go r.serve(t.Context())
+	return r
+}
+
+func (r *relay) serve(ctx context.Context) {
+	for {
+		client, err := r.Accept()
+		if err != nil {
+			return // closed by the test's end
+		}
+		server, err := r.dial(ctx)
+		if err != nil {
+			_ = client.Close()
+			return
+		}
+		go r.pass(client, server, func(sent []byte) {
+			if goodbye := len(sent) == 5 && sent[0] == 'X'; r.heard && !goodbye { // nobody waits for an answer to Terminate
+				r.turns++
+				r.heard = false
+			}
+		})
+		go r.pass(server, client, func([]byte) { r.heard = true })
+	}
+}
+
+func (r *relay) pass(from, to net.Conn, count func([]byte)) {
+	defer func() { _, _ = from.Close(), to.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			r.mu.Lock()
+			count(buffer[:n])
+			r.mu.Unlock()
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// count returns the round trips that f needs.
+func (r *relay) count(f func()) int {
+	r.mu.Lock()
+	before := r.turns
+	r.mu.Unlock()
+	f()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.turns - before
+}
+
+// conn is the migrator's connection string through the relay.
+func (r *relay) conn(db *pgtest.DB) string {
+	address, _ := r.Addr().(*net.TCPAddr)
+	return fmt.Sprintf("%s host=127.0.0.1 port=%d sslmode=disable", db.MigratorConn, address.Port)
+}
+
+func TestAStartWithNothingToDoCostsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(200)...)
+	up(t, m, db.MigratorConn)
+	r := startRelay(t, db)
+	connecting := r.count(func() {
+		conn, err := pgconn.Connect(t.Context(), r.conn(db))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close(t.Context())
+		<-conn.CleanupDone()
+	})
+	if got := r.count(func() { up(t, m, r.conn(db)) }) - connecting; got != 1 {
+		t.Errorf("got %d round trips after connecting, want 1", got)
+	}
+}
+
+func TestFilesAreSentAheadOfTheirAnswers(t *testing.T) {
+	t.Parallel()
+	turns := func(n int) int {
+		db := pgtest.Blank(t)
+		r := startRelay(t, db)
+		return r.count(func() { up(t, migrator(t, db, tables(n)...), r.conn(db)) })
+	}
+	few, many := turns(2), turns(60)
+	if many > few+4 {
+		t.Errorf("2 files took %d round trips, 60 took %d: they are not sent ahead", few, many)
+	}
+}
