@@ -1,0 +1,208 @@
+// Package config reads the settings of AVTotpy from the environment.
+//
+// It promises that one table is the source of what is parsed, of the help and of docs/configuration.md; that
+// every problem is reported at once, with the variable's name and what is expected; that nothing it returns
+// or prints shows a secret; and that a mode neither requires nor reads a secret that it does not use.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Mode tells what a start does with the database and whether it serves.
+type Mode string
+
+// The modes.
+const (
+	Run        Mode = "RUN"          // migrate, then serve
+	RunAndExit Mode = "RUN_AND_EXIT" // migrate, then exit
+	Skip       Mode = "SKIP"         // serve; something else migrates
+)
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The log formats.
+const (
+	LogAuto LogFormat = "auto" // text on a terminal, JSON otherwise
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Config holds the settings of one start. What its mode does not use is empty.
+type Config struct {
+	Mode         Mode
+	MigratorConn Secret // connection string of the privileged role
+	WebConn      Secret // connection string of the unprivileged role
+	WebRole      string // name of the unprivileged role, which the migrator creates
+	WebPassword  Secret // its password
+	ConnectWait  time.Duration
+	LockTimeout  time.Duration
+	Wait         time.Duration
+	ListenAddr   string   // host:port
+	PublicURL    *url.URL // without a path; nil when not set
+	MasterKey    Secret   // text for keyring.Parse
+	DataDir      string   // absolute
+	PostgresBin  string   // absolute, or empty: search
+	LogLevel     slog.Level
+	LogFormat    LogFormat
+}
+
+// Embedded reports whether no database is configured, so that AVTotpy runs a PostgreSQL of its own.
+func (c Config) Embedded() bool {
+	return c.MigratorConn == "" && c.WebConn == ""
+}
+
+// Load reads the settings from an environment as os.Environ returns it, and the files that it names. It
+// returns warnings also when there is an error. The error has one line for each problem.
+func Load(environ []string) (Config, []string, error) {
+	l := loader{env: parseEnviron(environ)}
+	for _, v := range variables() {
+		l.read(v)
+	}
+	l.checkTogether()
+	warnings := unknownVariables(l.env)
+	if err := errors.Join(l.problems...); err != nil {
+		return Config{}, warnings, err
+	}
+	return l.config, warnings, nil
+}
+
+// parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
+// the first of two with one name.
+func parseEnviron(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if _, seen := env[name]; !seen {
+			env[name] = value
+		}
+	}
+	for name, value := range env {
+		if value == "" {
+			delete(env, name)
+		}
+	}
+	return env
+}
+
+// loader collects the settings and what is wrong with them.
+type loader struct {
+	env      map[string]string
+	config   Config
+	problems []error
+}
+
+func (l *loader) problem(name, format string, args ...any) {
+	l.problems = append(l.problems, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+}
+
+// read parses one variable, or its default, into the config.
+func (l *loader) read(v variable) {
+	value, path := l.env[v.name], ""
+	if v.secret {
+		path = l.env[v.fileName()]
+	}
+	switch {
+	case !v.usedIn(l.config.Mode):
+		return
+	case value != "" && path != "":
+		l.problem(v.name, "is set, and %s too; set one of the two", v.fileName())
+		return
+	case path != "":
+		content, err := readSecretFile(path)
+		if err != nil {
+			l.problem(v.fileName(), "%v; for example %s=%s", err, v.fileName(), v.exampleFile())
+			return
+		}
+		value = content
+	case value == "":
+		value = v.preset
+	}
+	if value == "" {
+		return
+	}
+	if err := v.set(&l.config, value); err != nil {
+		name := v.name
+		if path != "" {
+			name = v.fileName()
+		}
+		l.problem(name, "%v%s", err, v.forExample())
+	}
+}
+
+// given reports whether a variable is set, itself or as a file.
+func (l *loader) given(name string) bool {
+	return l.env[name] != "" || l.env[name+fileSuffix] != ""
+}
+
+// checkTogether checks what single variables can't show: which are missing, and which don't fit together.
+func (l *loader) checkTogether() {
+	if !l.given(migratorConn) && !l.given(webConn) {
+		l.checkEmbedded()
+		return
+	}
+	for _, v := range variables() {
+		if slices.Contains(v.neededBy, l.config.Mode) && !l.given(v.name) {
+			l.problem(v.name, "is not set, but %s needs it %s%s%s", l.config.Mode, v.neededFor, l.otherConn(v.name), v.forExample())
+		}
+	}
+	if l.config.Mode == Run && l.config.WebConn != "" && l.config.WebConn == l.config.MigratorConn {
+		l.problem(webConn, "is the same as %s, so the web server would run with the rights of an administrator; "+
+			"put the user and the password of %s into it", migratorConn, webRole)
+	}
+}
+
+// otherConn explains why the one connection string that is set does not do for both.
+func (l *loader) otherConn(missing string) string {
+	switch {
+	case missing == webConn:
+		return "; " + migratorConn + ", which is set, is only for migrating"
+	case missing == migratorConn && l.config.Mode == Run:
+		return "; " + webConn + ", which is set, is only for serving (when something else migrates: " + mode + "=" + string(Skip) + ")"
+	case missing == migratorConn:
+		return "; " + webConn + ", which is set, is only for serving"
+	}
+	return ""
+}
+
+// checkEmbedded checks what a start on the embedded PostgreSQL needs. It makes its roles itself: whoever names one
+// has a server of their own, forgot to say where, and would find an empty database.
+func (l *loader) checkEmbedded() {
+	for _, name := range []string{webRole, webPassword} {
+		if l.given(name) {
+			l.problem(name, "is set, but neither %s nor %s is, so AVTotpy would start on a PostgreSQL of its own, with an empty database; "+
+				"set them, or remove %s", migratorConn, webConn, name)
+		}
+	}
+	if l.config.DataDir == "" && l.env[dataDir] == "" {
+		home, err := defaultDataDir(runtime.GOOS, l.env)
+		if err != nil {
+			l.problem(dataDir, "is not set, and %v; for example %s=/var/lib/avtotpy", err, dataDir)
+		}
+		l.config.DataDir = home
+	}
+}
+
+// defaultDataDir returns where an operating system keeps the data of a user's programs.
+func defaultDataDir(goos string, env map[string]string) (string, error) {
+	if dir := env["XDG_DATA_HOME"]; goos != "darwin" && filepath.IsAbs(dir) { // its specification: ignore relative ones
+		return filepath.Join(dir, "avtotpy"), nil
+	}
+	home := env["HOME"]
+	if !filepath.IsAbs(home) {
+		return "", errors.New("there is no home directory (HOME) to keep the data in")
+	}
+	if goos == "darwin" {
+		return filepath.Join(home, "Library", "Application Support", "avtotpy"), nil
+	}
+	return filepath.Join(home, ".local", "share", "avtotpy"), nil
+}

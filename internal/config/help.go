@@ -1,0 +1,154 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// WriteHelp writes every variable with its default and meaning, for a terminal of 100 columns.
+func WriteHelp(w io.Writer) error {
+	const column = 54
+	var b strings.Builder
+	b.WriteString(wrap("Settings are environment variables; an empty one counts as not set. Those marked * are secrets: "+
+		"instead of NAME, the variable NAME_FILE may hold the path of a file with the secret in it.", ""))
+	group := ""
+	for _, v := range variables() {
+		if v.group != group {
+			heading := v.group
+			if group == "" {
+				heading = fmt.Sprintf("%-*s%s", column, heading, "Default")
+			}
+			group = v.group
+			b.WriteString("\n" + heading + "\n\n")
+		}
+		name := v.name
+		if v.secret {
+			name += " *"
+		}
+		b.WriteString(fmt.Sprintf("  %-*s%s\n", column-2, name, v.byDefault()))
+		b.WriteString(wrap(v.meaning, "      "))
+		if v.example != "" && v.name != mode {
+			b.WriteString("      Example: " + v.example + "\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// byDefault returns what holds when the variable is not set.
+func (v variable) byDefault() string {
+	if v.preset != "" {
+		return v.preset
+	}
+	return v.otherwise
+}
+
+// wrap breaks text into indented lines of at most 100 columns.
+func wrap(text, indent string) string {
+	const width = 100
+	var b strings.Builder
+	line := indent
+	for word := range strings.FieldsSeq(text) {
+		if len(line) > len(indent) && len(line)+1+len(word) > width {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
+}
+
+// WriteMarkdown writes docs/configuration.md.
+func WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(`<!-- Generated from internal/config: go test ./internal/config -update -->
+
+# Configuration
+
+AVTotpy reads its settings from environment variables. ` + "`avtotpy help`" + ` lists them in the terminal.
+
+With no variable at all it starts on an embedded PostgreSQL: a server of its own, on a data folder of its own, with
+generated passwords and a generated master key.
+
+## What each mode needs
+
+With PostgreSQL of your own, that is, as soon as one of the two connection strings is set:
+
+| Variable | RUN | RUN_AND_EXIT | SKIP |
+| --- | :-: | :-: | :-: |
+`)
+	for _, v := range variables() {
+		if len(v.neededBy) > 0 {
+			b.WriteString("| " + v.link())
+			for _, m := range []Mode{Run, RunAndExit, Skip} {
+				if slices.Contains(v.neededBy, m) {
+					b.WriteString(" | needed")
+				} else {
+					b.WriteString(" | not read")
+				}
+			}
+			b.WriteString(" |\n")
+		}
+	}
+	b.WriteString(`
+A mode does not read what it does not need, so a web server in mode ` + "`SKIP`" + ` never sees the privileged connection string.
+The two connection strings must differ: they are two users of one database.
+
+## Secrets
+
+Instead of a secret itself, a file that holds it can be given: ` + "`NAME_FILE`" + ` is the path of a file with the value of
+` + "`NAME`" + `. One newline at the end of the file is ignored. It is an error to set both.
+
+## Mistakes
+
+An empty variable counts as not set. All problems are reported at once, and the exit code is 78. A variable that looks like
+one of these and is none (` + "`AVTOTPY_*`, `POSTGRES_MIGRATOR_*`" + `) causes a warning; what Kubernetes sets for a Service called
+` + "`avtotpy`" + ` does not.
+`)
+	group := ""
+	for _, v := range variables() {
+		if v.group != group {
+			group = v.group
+			b.WriteString("\n## " + group + "\n")
+		}
+		v.writeMarkdown(&b)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// link returns the variable's name as a link to its section.
+func (v variable) link() string {
+	return "[`" + v.name + "`](#" + strings.ToLower(v.name) + ")"
+}
+
+// writeMarkdown writes the variable's section.
+func (v variable) writeMarkdown(b *strings.Builder) {
+	b.WriteString("\n### `" + v.name + "`\n\n" + escapeMarkdown(v.meaning) + "\n\n")
+	if v.preset != "" {
+		b.WriteString("- Default: `" + v.preset + "`\n")
+	} else {
+		b.WriteString("- Default: " + escapeMarkdown(v.otherwise) + "\n")
+	}
+	if v.secret {
+		b.WriteString("- Secret, also as `" + v.fileName() + "`\n")
+	}
+	b.WriteString("- Example: `" + v.assignment() + "`\n")
+}
+
+// escapeMarkdown puts the words of a text that are code in backticks.
+func escapeMarkdown(text string) string {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		bare := strings.TrimRight(word, ".,;:")
+		if strings.ContainsAny(bare, "_~$=") || bare == string(Run) || bare == string(Skip) {
+			words[i] = "`" + bare + "`" + word[len(bare):]
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Secret is text that is not shown, whichever way it is printed, logged or encoded. An empty one stays empty, so
+// that a missing secret can be told from a hidden one.
+type Secret string
+
+const hidden = "[secret]"
+
+// Reveal returns the text.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns "[secret]", or "" for an empty one.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString is String in quotes.
+func (s Secret) GoString() string { return fmt.Sprintf("%q", s.String()) }
+
+// Format writes String for every verb, %x and %d too.
+func (s Secret) Format(f fmt.State, verb rune) {
+	text := s.String()
+	if verb == 'q' || verb == 'v' && f.Flag('#') {
+		text = s.GoString()
+	}
+	_, _ = io.WriteString(f, text) // fmt reports its writer's errors
+}
+
+// MarshalText serves encoding/json and the like, keys of maps included.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue serves log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// readSecretFile returns the content of a file without one newline at its end, which editors and echo add.
+func readSecretFile(path string) (string, error) {
+	const most = 64 << 10   // bytes; a mistaken path must not fill the memory
+	f, err := os.Open(path) //nolint:gosec // the operator says which file
+	if err != nil {
+		return "", unreadable(path, err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return "", unreadable(path, err)
+	}
+	text, cut := strings.CutSuffix(string(content), "\n")
+	if cut {
+		text = strings.TrimSuffix(text, "\r")
+	}
+	switch {
+	case len(content) > most:
+		return "", fmt.Errorf("the file %q is larger than 64 KiB; expected only the secret", path)
+	case text == "":
+		return "", fmt.Errorf("the file %q is empty", path)
+	case strings.Contains(text, "\x00"):
+		return "", fmt.Errorf("the file %q is not plain text", path)
+	}
+	return text, nil
+}
+
+// unreadable names the path, unless somebody may have put the secret itself where its path belongs.
+func unreadable(path string, err error) error {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathError.Err
+	}
+	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
+		return fmt.Errorf("cannot read the file: %w (its path is not shown, as it may be the secret itself; start it with / or ./)", err)
+	}
+	return fmt.Errorf("cannot read %q: %w", path, err)
+}

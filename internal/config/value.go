@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The functions here parse one value each. Their errors continue "NAME:" and never repeat a secret.
+
+func setMode(c *Config, value string) error {
+	switch m := Mode(value); m {
+	case Run, RunAndExit, Skip:
+		c.Mode = m
+		return nil
+	}
+	return fmt.Errorf("%q is not RUN, RUN_AND_EXIT or SKIP", value)
+}
+
+func setMigratorConn(c *Config, value string) error {
+	c.MigratorConn = Secret(value)
+	return checkConn(value)
+}
+
+func setWebConn(c *Config, value string) error {
+	c.WebConn = Secret(value)
+	return checkConn(value)
+}
+
+func setWebRole(c *Config, value string) error {
+	const longest = 63 // bytes; PostgreSQL cuts off the rest
+	c.WebRole = value
+	switch {
+	case len(value) > longest:
+		return fmt.Errorf("the name has %d bytes; PostgreSQL allows 1 to %d", len(value), longest)
+	case !utf8.ValidString(value):
+		return errors.New("the name is not UTF-8")
+	case strings.HasPrefix(value, "pg_"), value == "public", value == "none":
+		return fmt.Errorf("PostgreSQL keeps the name %q for itself", value)
+	}
+	return nil
+}
+
+// setWebPassword refuses what PostgreSQL and its clients normalise differently: login would fail with it.
+func setWebPassword(c *Config, value string) error {
+	c.WebPassword = Secret(value)
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return fmt.Errorf("byte %d of the password is not printable ASCII; expected letters, digits and punctuation", i+1)
+		}
+	}
+	return nil
+}
+
+func setMasterKey(c *Config, value string) error {
+	c.MasterKey = Secret(value)
+	return nil
+}
+
+func setDataDir(c *Config, value string) (err error) {
+	c.DataDir, err = parseDir(value)
+	return err
+}
+
+func setPostgresBin(c *Config, value string) (err error) {
+	c.PostgresBin, err = parseDir(value)
+	return err
+}
+
+// parseDir returns an absolute path: PostgreSQL, to which it is handed, runs in a folder of its own.
+func parseDir(value string) (string, error) {
+	if value == "~" || strings.HasPrefix(value, "~/") {
+		return "", fmt.Errorf("only a shell knows what ~ means in %q; write the path in full", value)
+	}
+	return filepath.Abs(value)
+}
+
+// setDuration returns the parser of a duration in Go's form or a plain number of seconds.
+func setDuration(field func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		text := value
+		if strings.Trim(value, "0123456789") == "" {
+			text += "s"
+		}
+		d, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%q is not a duration; expected a number with ms, s, m or h, or a number of seconds", value)
+		case d < 0:
+			return fmt.Errorf("%q is negative", value)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func setListenAddr(c *Config, value string) error {
+	c.ListenAddr = value
+	host, port, err := net.SplitHostPort(value)
+	switch {
+	case strings.Contains(value, "/"):
+		return errors.New("this is not an address and a port; expected them without http:// and path")
+	case err != nil && strings.Count(value, ":") > 1:
+		return fmt.Errorf("%q is not an address and a port; an IPv6 address goes in brackets, as in [::1]:8080", value)
+	case err != nil:
+		return fmt.Errorf("%q is not an address and a port, divided by a colon", value)
+	case strings.ContainsAny(host, " \t\r\n@"):
+		return fmt.Errorf("%q is not an address", host)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("the port %q is not a number from 0 to 65535", port)
+	}
+	return nil
+}
+
+// setPublicURL repeats no part of the value: people do paste addresses with passwords in them.
+func setPublicURL(c *Config, value string) error {
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		return errors.New("this is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("the URL does not start with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("the URL has no host name")
+	case u.User != nil:
+		return errors.New("the URL has a user name in it; expected none")
+	case u.Path != "" && u.Path != "/":
+		return errors.New("the URL has a path; AVTotpy serves at the root of a host name of its own")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(value, "#"):
+		return errors.New("the URL has something after the host name; expected nothing there")
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	host = strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme]) // as browsers do
+	c.PublicURL = &url.URL{Scheme: u.Scheme, Host: host}
+	return nil
+}
+
+func setLogLevel(c *Config, value string) error {
+	switch strings.ToLower(value) {
+	case "debug", "info", "warn", "error":
+		return c.LogLevel.UnmarshalText([]byte(value))
+	}
+	return fmt.Errorf("%q is not debug, info, warn or error", value)
+}
+
+func setLogFormat(c *Config, value string) error {
+	c.LogFormat = LogFormat(strings.ToLower(value))
+	switch c.LogFormat {
+	case LogAuto, LogText, LogJSON:
+		return nil
+	}
+	return fmt.Errorf("%q is not auto, text or json", value)
+}

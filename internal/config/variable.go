@@ -1,0 +1,163 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// The names that more than one place speaks of.
+const (
+	mode         = "POSTGRES_MIGRATOR_MODE"
+	migratorConn = "POSTGRES_MIGRATOR_CONNECTION_STR"
+	webConn      = "POSTGRES_CONNECTION_STR"
+	webRole      = "POSTGRES_MIGRATOR_UNPRIVILEGED_USER"
+	webPassword  = "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD" //nolint:gosec // a name
+	masterKey    = "AVTOTPY_MASTER_KEY"
+	dataDir      = "AVTOTPY_DATA_DIR"
+
+	fileSuffix = "_FILE"
+)
+
+// variable is one row of the table from which settings are parsed, explained and documented.
+type variable struct {
+	name      string
+	group     string
+	preset    string // the value when it is not set
+	otherwise string // in words, what happens when it is not set and has no preset
+	meaning   string // sentences
+	example   string // a value; for a secret that must not be copied from here, empty
+	secret    bool   // may also be given as name_FILE; never shown
+	neededBy  []Mode // the modes that need it with a PostgreSQL of one's own; the others don't read it. None: all read it
+	neededFor string // continues "MODE needs it"
+	set       func(*Config, string) error
+}
+
+// usedIn reports whether a mode reads the variable; a mode that is not known reads all.
+func (v variable) usedIn(m Mode) bool {
+	return len(v.neededBy) == 0 || m == "" || slices.Contains(v.neededBy, m)
+}
+
+func (v variable) fileName() string { return v.name + fileSuffix }
+
+func (v variable) exampleFile() string { return "/run/secrets/" + strings.ToLower(v.name) }
+
+// assignment returns an example as it is written in a shell or a compose file.
+func (v variable) assignment() string {
+	if v.example == "" {
+		return v.fileName() + "=" + v.exampleFile()
+	}
+	return v.name + "=" + v.example
+}
+
+// forExample ends a message.
+func (v variable) forExample() string {
+	if v.name == mode { // its message names all values
+		return ""
+	}
+	return "; for example " + v.assignment()
+}
+
+// variables returns the table, in the order in which people read about it. The mode comes first: the others
+// depend on it.
+func variables() []variable {
+	const (
+		start    = "What a start does"
+		database = "PostgreSQL of your own"
+		embedded = "Embedded PostgreSQL"
+		waiting  = "How long the migrator waits"
+		server   = "Web server"
+		logging  = "Log"
+	)
+	migrates, serves := []Mode{Run, RunAndExit}, []Mode{Run, Skip}
+
+	return []variable{
+		{
+			name: mode, group: start, preset: string(Run), example: string(Skip), set: setMode,
+			meaning: "RUN migrates the database, then starts the web server. RUN_AND_EXIT migrates and exits, for an init container or a job. " +
+				"SKIP starts the web server at once and never migrates, for when something else does.",
+		},
+		{
+			name: migratorConn, group: database, secret: true, set: setMigratorConn,
+			neededBy: migrates, neededFor: "to migrate as a privileged user",
+			otherwise: "embedded PostgreSQL",
+			meaning: "How the migrator connects, as a privileged user: a URL or key=value pairs, several hosts allowed. " +
+				"The connection is closed before the web server starts.",
+			example: "postgres://admin:PASSWORD@db.example.com:5432/avtotpy",
+		},
+		{
+			name: webConn, group: database, secret: true, set: setWebConn,
+			neededBy: serves, neededFor: "to serve as the unprivileged user",
+			otherwise: "embedded PostgreSQL",
+			meaning:   "How the web server connects, as the unprivileged user, to the same database. Its form is the same.",
+			example:   "postgres://avtotpy_web:PASSWORD@db.example.com:5432/avtotpy",
+		},
+		{
+			name: webRole, group: database, set: setWebRole,
+			neededBy: migrates, neededFor: "to create that user",
+			otherwise: "none, needed with PostgreSQL of your own",
+			meaning:   "The unprivileged user, which the migrator creates with no more rights than the web server uses.",
+			example:   "avtotpy_web",
+		},
+		{
+			name: webPassword, group: database, secret: true, set: setWebPassword,
+			neededBy: migrates, neededFor: "to create the unprivileged user",
+			otherwise: "none, needed with PostgreSQL of your own",
+			meaning:   "The password of that user, in printable ASCII. To change it, set the new one here and start again.",
+		},
+		{
+			name: dataDir, group: embedded, set: setDataDir,
+			otherwise: "a folder of the user",
+			meaning: "The folder of the embedded PostgreSQL, its passwords and its master key; back it up. " +
+				"When it is not set, this is avtotpy in $XDG_DATA_HOME or ~/.local/share, on macOS in ~/Library/Application Support.",
+			example: "/var/lib/avtotpy",
+		},
+		{
+			name: "AVTOTPY_POSTGRES_BIN", group: embedded, set: setPostgresBin,
+			otherwise: "searched for",
+			meaning: "The folder of the programs initdb and postgres, version 15 or newer. " +
+				"When it is not set, they are searched for in PATH and the usual places, the newest first.",
+			example: "/usr/lib/postgresql/17/bin",
+		},
+		{
+			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "30s", example: "2m",
+			set:     setDuration(func(c *Config) *time.Duration { return &c.ConnectWait }),
+			meaning: "How long to go on trying to connect to a database that does not answer yet.",
+		},
+		{
+			name: "POSTGRES_MIGRATOR_LOCK_TIMEOUT", group: waiting, preset: "5s", example: "2s",
+			set:     setDuration(func(c *Config) *time.Duration { return &c.LockTimeout }),
+			meaning: "How long a statement may queue for a lock on a table, since all other queries of that table queue behind it. Then it is rolled back and tried again.",
+		},
+		{
+			name: "POSTGRES_MIGRATOR_WAIT", group: waiting, preset: "10m", example: "1h",
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Wait }),
+			meaning: "How long to wait for other migrators and for locks in all, before giving up.",
+		},
+		{
+			name: "AVTOTPY_LISTEN_ADDR", group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
+			meaning: "The address and port on which the web server listens. Without an address, as in :8080, it listens on all.",
+		},
+		{
+			name: "AVTOTPY_PUBLIC_URL", group: server, set: setPublicURL,
+			otherwise: "derived from AVTOTPY_LISTEN_ADDR",
+			meaning:   "The address that people type into the browser, without a path. Requests for other host names are refused.",
+			example:   "https://otp.example.com",
+		},
+		{
+			name: masterKey, group: server, secret: true, set: setMasterKey,
+			neededBy: serves, neededFor: "to encrypt what it stores; make one with `avtotpy key generate`",
+			otherwise: "embedded PostgreSQL: one of its own",
+			meaning: "The keys that encrypt the data, one id:base64 a line, the first one active; make one with `avtotpy key generate`. " +
+				"Keep a copy apart from the database: without it the data cannot be read.",
+		},
+		{
+			name: "AVTOTPY_LOG_LEVEL", group: logging, preset: "info", example: "debug", set: setLogLevel,
+			meaning: "The least important messages that are logged: debug, info, warn or error.",
+		},
+		{
+			name: "AVTOTPY_LOG_FORMAT", group: logging, preset: string(LogAuto), example: "json", set: setLogFormat,
+			meaning: "text, json, or auto: text on a terminal and JSON otherwise.",
+		},
+	}
+}
