@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+)
+
+// A WrongKeyError means that a master key is not the one that sealed the data
+// under its id.
+type WrongKeyError struct{ ID string }
+
+func (e *WrongKeyError) Error() string {
+	return fmt.Sprintf("the master key %q is another one than the key with which this database was sealed; use the one from your copy, or give a new key an id of its own", e.ID)
+}
+
+// CheckMasterKeys makes sure that everything sealed can be opened: its error is a
+// *WrongKeyError or a *keyring.MissingKeyError otherwise, for each id that is
+// affected. A key that is seen for the first time leaves its check value.
+func (s *Store) CheckMasterKeys(ctx context.Context) error {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT m.id, m.check_value, EXISTS (SELECT FROM avtotpy.vault_keys k WHERE k.master_key_id = m.id)
+		FROM avtotpy.master_keys m
+		ORDER BY m.id`) // ForEachRow returns the error
+	var problems []error
+	known := map[string]bool{}
+	var id string
+	var check []byte
+	var used bool
+	_, err := pgx.ForEachRow(rows, []any{&id, &check, &used}, func() error {
+		known[id] = true
+		switch have := s.ring.CheckValue(id); {
+		case have == nil && used:
+			problems = append(problems, &keyring.MissingKeyError{ID: id})
+		case have != nil && !hmac.Equal(have, check):
+			problems = append(problems, &WrongKeyError{ID: id})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return &KeyError{errors.Join(problems...)}
+	}
+	for _, id := range s.ring.IDs() {
+		if known[id] {
+			continue
+		}
+		if err := s.addMasterKey(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addMasterKey may meet a replica that does the same, perhaps with another key.
+func (s *Store) addMasterKey(ctx context.Context, id string) error {
+	check := s.ring.CheckValue(id)
+	_, err := s.pool.Exec(ctx, `INSERT INTO avtotpy.master_keys (id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, check)
+	if err != nil {
+		return err
+	}
+	var stored []byte
+	if err := s.pool.QueryRow(ctx, `SELECT check_value FROM avtotpy.master_keys WHERE id = $1`, id).Scan(&stored); err != nil {
+		return err
+	}
+	if !hmac.Equal(stored, check) {
+		return &KeyError{&WrongKeyError{ID: id}}
+	}
+	return nil
+}
+
+// A KeyError means that the master keys do not fit the database.
+type KeyError struct{ err error }
+
+func (e *KeyError) Error() string { return e.err.Error() }
+
+// Unwrap returns all that is wrong.
+func (e *KeyError) Unwrap() error { return e.err }
+
+// RotateKeys seals the key of every vault with the active master key, and returns
+// how many were sealed with another one. No account is touched. What was done
+// before an error stays done.
+func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT vault_id FROM avtotpy.vault_keys WHERE master_key_id <> $1 ORDER BY vault_id`, s.ring.Active()) // CollectRows returns the error
+	vaults, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return 0, err
+	}
+	for _, vault := range vaults {
+		if err := s.reseal(ctx, vault); err != nil {
+			return resealed, fmt.Errorf("vault %s: %w", vault, err)
+		}
+		resealed++
+	}
+	return resealed, nil
+}
+
+func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		var sealed keyring.SealedKey
+		err := tx.QueryRow(ctx, `
+			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys WHERE vault_id = $1 FOR UPDATE`, vault).Scan(&sealed.MasterKey, &sealed.Bytes)
+		if err != nil {
+			return err
+		}
+		if sealed, err = s.ring.Reseal(sealed, vault.String()); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE avtotpy.vault_keys SET master_key_id = $2, sealed_key = $3, sealed_at = now()
+			WHERE vault_id = $1`, vault, sealed.MasterKey, sealed.Bytes)
+		return err
+	})
+}

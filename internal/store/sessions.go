@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// How long a session lives without being used, and at most.
+const (
+	SessionIdle     = 15 * time.Minute
+	SessionLifetime = 12 * time.Hour
+)
+
+// A Session is one place where a user is logged in.
+type Session struct {
+	ID         uuid.UUID
+	User       User
+	CreatedAt  time.Time
+	LastSeenAt time.Time // to the minute
+	ExpiresAt  time.Time
+	Origin     // of the login
+}
+
+// LogIn begins a session of somebody whose password was right. The token is shown
+// only here; the database has its hash.
+func (s *Store) LogIn(ctx context.Context, user User, from Origin) (token string, session Session, err error) {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails: the program crashes instead
+	token = base64.RawURLEncoding.EncodeToString(raw)
+	session = Session{ID: newID(), User: user, Origin: from}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := s.forget(ctx, tx, user.Name); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE expires_at < now()`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at)
+			VALUES ($1, $2, $3, $4, $5, now() + $6)
+			RETURNING created_at, last_seen_at, expires_at`,
+			session.ID, user.ID, hashToken(token), from.address(), from.agent(), SessionLifetime,
+		).Scan(&session.CreatedAt, &session.LastSeenAt, &session.ExpiresAt)
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, event{actor: &user, action: "session.create", subject: session.ID, from: from})
+	})
+	return token, session, err
+}
+
+func hashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+const selectSession = `
+	SELECT s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent
+	FROM avtotpy.sessions s
+	JOIN avtotpy.users u ON u.id = s.user_id
+	WHERE s.expires_at > now() AND s.last_seen_at > now() - $2::interval AND `
+
+func scanSession(row pgx.CollectableRow) (Session, error) {
+	var s Session
+	var address *netip.Addr
+	err := row.Scan(&s.ID, &s.User.ID, &s.User.Name, &s.User.CreatedAt, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt, &address, &s.Agent)
+	if address != nil {
+		s.Address = *address
+	}
+	return s, err
+}
+
+// Session returns the session of a token, and keeps it alive; ErrNotFound when it
+// has ended.
+func (s *Store) Session(ctx context.Context, token string) (Session, error) {
+	rows, _ := s.pool.Query(ctx, selectSession+`s.token_hash = $1`, hashToken(token), SessionIdle) // CollectExactlyOneRow returns the error
+	session, err := pgx.CollectExactlyOneRow(rows, scanSession)
+	if err != nil {
+		return Session{}, notFound(err)
+	}
+	// Once a minute is enough: a page asks for codes all the time.
+	_, err = s.pool.Exec(ctx, `
+		UPDATE avtotpy.sessions SET last_seen_at = now()
+		WHERE id = $1 AND last_seen_at < now() - interval '1 minute'`, session.ID)
+	return session, err
+}
+
+// Sessions returns where a user is logged in, the latest first.
+func (s *Store) Sessions(ctx context.Context, user uuid.UUID) ([]Session, error) {
+	rows, _ := s.pool.Query(ctx, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, user, SessionIdle) // CollectRows returns the error
+	return pgx.CollectRows(rows, scanSession)
+}
+
+// EndSession logs a user out of one place.
+func (s *Store) EndSession(ctx context.Context, user User, session uuid.UUID, from Origin) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE id = $1 AND user_id = $2`, session, user.ID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return record(ctx, tx, event{actor: &user, action: "session.delete", subject: session, from: from})
+	})
+}

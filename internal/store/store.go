@@ -1,0 +1,79 @@
+// Package store holds every query of the web server.
+//
+// It promises to need no more than the declared privileges of the web role; that a
+// row of somebody else's is not found; that secrets, names and notes reach the
+// database sealed; that each change and its line in the audit log are one
+// transaction; and that times are the database's, so that replicas agree on them.
+package store
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+)
+
+// A Store is the database as the web server sees it.
+type Store struct {
+	pool *pgxpool.Pool
+	ring *keyring.Ring
+}
+
+// New returns a store over connections of the web role.
+func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
+	return &Store{pool: pool, ring: ring}
+}
+
+// What the methods of a Store find, besides what a database can fail with.
+var (
+	ErrNotFound     = errors.New("there is no such thing, or it is not yours")
+	ErrForbidden    = errors.New("your role in the vault does not allow this")
+	ErrSetupDone    = errors.New("there is a user already")
+	ErrNotHOTP      = errors.New("the account has no counter")
+	ErrCounterSpent = errors.New("the counter has reached its end")
+)
+
+// An Origin is where a request came from.
+type Origin struct {
+	Address netip.Addr // the zero Addr when it is not known
+	Agent   string     // the browser, as it calls itself
+}
+
+// address is null in the database where it is not known.
+func (o Origin) address() *netip.Addr {
+	if !o.Address.IsValid() {
+		return nil
+	}
+	address := o.Address.Unmap().WithZone("")
+	return &address
+}
+
+// agent is what a log can hold of what a browser says.
+func (o Origin) agent() string {
+	const most = 300 // characters
+	return printable(o.Agent, most)
+}
+
+// newID returns an id that sorts by the time it was made, which keeps indexes small.
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+func notFound(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+// seconds returns an interval that PostgreSQL computed.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// inTx does all or nothing.
+func (s *Store) inTx(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, do)
+}

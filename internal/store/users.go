@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A User is somebody who logs in.
+type User struct {
+	ID        uuid.UUID
+	Name      string
+	CreatedAt time.Time
+}
+
+// HasUsers reports whether the set-up is done.
+func (s *Store) HasUsers(ctx context.Context) (bool, error) {
+	var has bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM avtotpy.users)`).Scan(&has)
+	return has, err
+}
+
+// CreateFirstUser creates a user and their personal vault while there is no user
+// at all; otherwise ErrSetupDone, also to all but one of those who try at once.
+func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, from Origin) (User, error) {
+	user := User{ID: newID(), Name: strings.TrimSpace(name)}
+	// Two empty tables look the same to both of two transactions, unless these are serializable.
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			INSERT INTO avtotpy.users (id, name, password_hash)
+			SELECT $1, $2, $3
+			WHERE NOT EXISTS (SELECT FROM avtotpy.users)
+			RETURNING created_at`, user.ID, user.Name, passwordHash).Scan(&user.CreatedAt)
+		if err != nil {
+			return err
+		}
+		if err := s.createPersonalVault(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		return record(ctx, tx, event{actor: &user, action: "user.create", subject: user.ID, from: from})
+	})
+	if errors.Is(err, pgx.ErrNoRows) || lostRace(err) {
+		return User{}, ErrSetupDone
+	}
+	return user, err
+}
+
+// lostRace reports that another transaction did the same first.
+func lostRace(err error) bool {
+	const serializationFailure, uniqueViolation = "40001", "23505"
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (failure.Code == serializationFailure || failure.Code == uniqueViolation)
+}
+
+// UserByName returns a user and the hash of their password. Upper and lower case
+// of the name do not matter.
+func (s *Store) UserByName(ctx context.Context, name string) (user User, passwordHash string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT id, name, created_at, password_hash
+		FROM avtotpy.users
+		WHERE lower(name) = lower($1)`, strings.TrimSpace(name)).Scan(&user.ID, &user.Name, &user.CreatedAt, &passwordHash)
+	return user, passwordHash, notFound(err)
+}
+
+// Rehash replaces the hash of a password by a costlier one of the same password.
+func (s *Store) Rehash(ctx context.Context, user uuid.UUID, passwordHash string) error {
+	_, err := s.pool.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, user, passwordHash)
+	return err
+}
+
+// ChangePassword sets a new password and ends all sessions of the user but the one
+// in which it was changed.
+func (s *Store) ChangePassword(ctx context.Context, in Session, passwordHash string, from Origin) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, in.User.ID, passwordHash); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, in.User.ID, in.ID); err != nil {
+			return err
+		}
+		return record(ctx, tx, event{actor: &in.User, action: "user.password", subject: in.User.ID, from: from})
+	})
+}

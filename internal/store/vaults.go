@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+)
+
+// The roles of a vault's members.
+const (
+	owner  = "owner"
+	editor = "editor"
+	viewer = "viewer"
+)
+
+// createPersonalVault makes the vault that comes with a user.
+func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UUID) error {
+	vault := newID()
+	_, sealed := s.ring.NewVaultKey(vault.String())
+	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`, vault, user); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key)
+		VALUES ($1, $2, $3)`, vault, sealed.MasterKey, sealed.Bytes); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`, vault, user, owner)
+	return err
+}
+
+// A vault is what one of its members needs to work in it.
+type vault struct {
+	id   uuid.UUID
+	role string
+	key  keyring.VaultKey
+}
+
+// mayEdit reports whether the member may change what is in the vault.
+func mayEdit(role string) bool { return role == owner || role == editor }
+
+// vault returns a vault of a user; the zero id stands for their personal one.
+func (s *Store) vault(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (vault, error) {
+	var v vault
+	var sealed keyring.SealedKey
+	err := tx.QueryRow(ctx, `
+		SELECT v.id, m.role, k.master_key_id, k.sealed_key
+		FROM avtotpy.vaults v
+		JOIN avtotpy.vault_members m ON m.vault_id = v.id AND m.user_id = $1
+		JOIN avtotpy.vault_keys k ON k.vault_id = v.id
+		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END`,
+		user, orNull(id)).Scan(&v.id, &v.role, &sealed.MasterKey, &sealed.Bytes)
+	if err != nil {
+		return vault{}, notFound(err)
+	}
+	v.key, err = s.ring.Open(sealed, v.id.String())
+	return v, err
+}

@@ -1,0 +1,60 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+// guest adds an operation of the API that needs no session.
+func guest[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, *I) (*O, error)) {
+	register(s, api, operation(method, path, status, summary), do)
+}
+
+// member adds an operation of the API that only somebody who is logged in can ask
+// for.
+func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, store.Session, *I) (*O, error)) {
+	op := operation(method, path, status, summary)
+	op.Security = []map[string][]string{{"session": {}}}
+	register(s, api, op, func(ctx context.Context, in *I) (*O, error) {
+		session, err := s.Store.Session(ctx, visitorOf(ctx).token)
+		if err != nil {
+			return nil, needsLogin(err)
+		}
+		return do(ctx, session, in)
+	})
+}
+
+func register[I, O any](s *site, api huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := do(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+func operation(method, path string, status int, summary string) huma.Operation {
+	return huma.Operation{
+		OperationID:   strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path),
+		Method:        method,
+		Path:          strings.TrimSuffix(apiPrefix, "/") + path,
+		DefaultStatus: status,
+		Summary:       summary,
+		MaxBodyBytes:  maxBody,
+		Errors:        []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+	}
+}
+
+// A body wraps what an operation answers, as huma wants it.
+type body[T any] struct{ Body T }
+
+func answerWith[T any](b T) *body[T] { return &body[T]{b} }
+
+// nothing is the answer of an operation that has none.
+type nothing struct{}

@@ -1,0 +1,203 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/avtotpy/avtotpy/internal/otp"
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+// A failure is an error with its HTTP status and a sentence for whoever asked.
+type failure struct {
+	status     int
+	text       string
+	retryAfter time.Duration
+}
+
+func (f *failure) Error() string { return f.text }
+
+// What can be wrong with a request as a whole.
+var (
+	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
+	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
+	errCrossOrigin = &failure{status: http.StatusForbidden, text: "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."}
+	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
+	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
+	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
+	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
+	errReadOnly    = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
+	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours."}
+)
+
+// tooMany asks to try again later.
+func tooMany(wait time.Duration) error {
+	return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: wait}
+}
+
+// unfit means that the schema does not fit this program, or the database is away.
+func unfit(why error) error {
+	const soon = 5 * time.Second
+	return &failure{status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".", retryAfter: soon}
+}
+
+// needsLogin turns the error of a session that is not found.
+func needsLogin(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return errLoggedOut
+	}
+	return err
+}
+
+// A fieldError says what is wrong with one field of a body.
+type fieldError struct{ field, message string }
+
+func (e *fieldError) Error() string { return e.field + ": " + e.message }
+
+// explain turns any error into what may be told: a failure, or problems of fields.
+// What nobody foresaw is logged under a reference that the answer shows.
+func (s *site) explain(ctx context.Context, err error) (*failure, []*huma.ErrorDetail) {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f, nil
+	}
+	if details := fieldProblems(err); details != nil {
+		return &failure{status: http.StatusUnprocessableEntity, text: "Something in the form is not right."}, details
+	}
+	for from, to := range map[error]*failure{
+		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrSetupDone: errSetupDone,
+		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
+	} {
+		if errors.Is(err, from) {
+			return to, nil
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &failure{status: http.StatusServiceUnavailable, text: "This took too long. Try again in a moment.", retryAfter: time.Second}, nil
+	}
+	reference := rand.Text()[:8]
+	s.Log.ErrorContext(ctx, "a request failed", "error", err, "reference", reference)
+	return &failure{
+		status: http.StatusInternalServerError,
+		text:   "Something went wrong here; nothing was changed. The server's log says more, under " + reference + ".",
+	}, nil
+}
+
+// fieldProblems lists what is wrong with fields, also of several errors joined.
+func fieldProblems(err error) []*huma.ErrorDetail {
+	var details []*huma.ErrorDetail
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find all and not the first
+	case otp.Problems:
+		for _, p := range e {
+			details = append(details, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Message})
+		}
+	case *fieldError:
+		details = append(details, &huma.ErrorDetail{Location: "body." + e.field, Message: e.message})
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			details = append(details, fieldProblems(one)...)
+		}
+	}
+	return details
+}
+
+// problem is explain for the API.
+func (s *site) problem(ctx context.Context, err error) error {
+	f, details := s.explain(ctx, err)
+	problem := &huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}
+	if f.retryAfter > 0 {
+		return huma.ErrorWithHeaders(problem, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
+	}
+	return problem
+}
+
+func retryAfter(wait time.Duration) string {
+	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
+}
+
+// fail answers a request with what went wrong: a problem document on the API, a
+// page elsewhere.
+func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if to, ok := errors.AsType[redirect](err); ok {
+		http.Redirect(w, r, string(to), http.StatusSeeOther)
+		return
+	}
+	f, details := s.explain(r.Context(), err)
+	if f.retryAfter > 0 {
+		w.Header().Set("Retry-After", retryAfter(f.retryAfter))
+	}
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		s.render(w, r, f.status, view{Page: "error", Title: http.StatusText(f.status), Message: f.text})
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(f.status)
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}) // whoever asked is gone
+}
+
+// A redirect is an error that sends a visitor of a page elsewhere.
+type redirect string
+
+func (r redirect) Error() string { return "see " + string(r) }
+
+// plainProblem makes the problems that huma finds fit for people, and takes out
+// the values that they repeat: these may be secrets.
+func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
+	problem, ok := answer.(*huma.ErrorModel)
+	if !ok {
+		return answer, nil
+	}
+	plain := *problem
+	plain.Detail = sentence(problem.Detail)
+	plain.Errors = nil
+	for _, e := range problem.Errors {
+		plain.Errors = append(plain.Errors, &huma.ErrorDetail{Location: e.Location, Message: sentence(e.Message)})
+	}
+	return &plain, nil
+}
+
+// sentence words a message of the JSON schema's checks for people.
+func sentence(message string) string {
+	var number string
+	switch {
+	case message == "expected integer":
+		message = "this is not a whole number"
+	case message == "validation failed":
+		message = "something in the form is not right"
+	case scan(message, "expected number >= ", &number):
+		message = "expected " + number + " or more"
+	case scan(message, "expected number <= ", &number):
+		message = "expected " + number + " or less"
+	case scan(message, "expected length >= ", &number) && number == "1":
+		message = "this is missing"
+	case scan(message, "expected length >= ", &number):
+		message = "expected " + number + " characters or more"
+	case scan(message, "expected length <= ", &number):
+		message = "expected " + number + " characters or fewer"
+	case strings.HasPrefix(message, "request body is too large"):
+		message = fmt.Sprintf("the body is too large; expected at most %d bytes", maxBody)
+	}
+	first, size := utf8.DecodeRuneInString(message)
+	message = string(unicode.ToUpper(first)) + message[size:]
+	if message != "" && !strings.ContainsAny(message[len(message)-1:], ".!?") {
+		message += "."
+	}
+	return message
+}
+
+func scan(text, prefix string, rest *string) bool {
+	after, ok := strings.CutPrefix(text, prefix)
+	*rest = after
+	return ok
+}

@@ -1,0 +1,176 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+const (
+	maxBody     = 1 << 20          // bytes
+	longRequest = 20 * time.Second // nobody waits longer for a page
+)
+
+// A visitor is who sent a request, as far as the request says.
+type visitor struct {
+	from  store.Origin
+	token string // of the session; empty without one
+}
+
+type visitorKey struct{}
+
+func visitorOf(ctx context.Context) visitor {
+	v, _ := ctx.Value(visitorKey{}).(visitor) // the guard put it there
+	return v
+}
+
+// guard lets through what comes from our own pages to a server that can answer.
+func (s *site) guard(next http.Handler) http.Handler {
+	elsewhere := http.NewCrossOriginProtection()
+	if s.PublicURL != nil {
+		if err := elsewhere.AddTrustedOrigin(s.PublicURL.String()); err != nil {
+			s.Log.Warn("the public URL is no origin", "error", err) // then the Host header alone decides
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
+		defer cancel()
+		v := visitor{from: origin(r), token: s.sessionToken(r)}
+		r = r.WithContext(context.WithValue(ctx, visitorKey{}, v))
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1) // the API reports what is above maxBody
+
+		var err error
+		switch {
+		case !s.isOurHost(r.Host):
+			err = s.wrongHost()
+		case elsewhere.Check(r) != nil, v.token != "" && saysNotWhence(r):
+			err = errCrossOrigin
+		case strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r):
+			err = errNotJSON
+		default:
+			if why := s.Fit(ctx); why != nil {
+				err = unfit(why)
+			}
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOurHost protects against a name of somebody else's that resolves to this
+// server (DNS rebinding). Without a public URL only addresses and localhost are ours.
+func (s *site) isOurHost(host string) bool {
+	if s.PublicURL != nil {
+		return strings.EqualFold(host, s.PublicURL.Host)
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	_, err = netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil || strings.EqualFold(name, "localhost")
+}
+
+func (s *site) wrongHost() error {
+	text := "This server does not know itself by that name. Its operator can set AVTOTPY_PUBLIC_URL to the address in your browser."
+	if s.PublicURL != nil {
+		text = "This server is at " + s.PublicURL.String() + "."
+	}
+	return &failure{status: http.StatusMisdirectedRequest, text: text}
+}
+
+// saysNotWhence reports a request that changes something and comes from no browser
+// of these years: with a cookie, it may come from a page of somebody else's.
+func saysNotWhence(r *http.Request) bool {
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+	return !safe && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
+}
+
+func isJSON(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
+}
+
+// origin is where a request comes from. X-Forwarded-For is not read: anybody can
+// send it.
+func origin(r *http.Request) store.Origin {
+	address, _ := netip.ParseAddrPort(r.RemoteAddr) // a Unix socket has none
+	return store.Origin{Address: address.Addr().Unmap().WithZone(""), Agent: r.UserAgent()}
+}
+
+// watch is around everything: the headers that all answers have, one line in the
+// log, and an answer also to what panics.
+func (s *site) watch(next http.Handler) http.Handler {
+	headers := securityHeaders(s.PublicURL)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		for name, value := range headers {
+			w.Header().Set(name, value)
+		}
+		recorder := &statusRecorder{ResponseWriter: w}
+		defer func() {
+			if fault := recover(); fault != nil {
+				if fault == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
+					panic(fault)
+				}
+				s.Log.ErrorContext(r.Context(), "a request panicked", "fault", fault, "stack", string(debug.Stack()))
+				if recorder.status == 0 {
+					answer(recorder, http.StatusInternalServerError, "Something went wrong here.")
+				}
+			}
+			// Only the route is logged: addresses hold ids, and queries what people look for.
+			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", r.Pattern, "status", recorder.status, "duration", time.Since(started))
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+func securityHeaders(public *url.URL) map[string]string {
+	headers := map[string]string{
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+		"Referrer-Policy":              "no-referrer",
+		"X-Content-Type-Options":       "nosniff",
+		"X-Frame-Options":              "DENY",
+	}
+	if public != nil && public.Scheme == "https" {
+		headers["Strict-Transport-Security"] = "max-age=31536000"
+	}
+	return headers
+}
+
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusRecorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusRecorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the writer below.
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,137 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// passwords hashes and checks passwords with argon2id (RFC 9106), a few at a time:
+// each takes 46 MiB while it lasts.
+type passwords struct {
+	busy  chan struct{}
+	dummy string // a hash that no password has, to check against when nobody has the name
+}
+
+const hashesAtOnce = 2
+
+func newPasswords() *passwords {
+	p := &passwords{busy: make(chan struct{}, hashesAtOnce)}
+	p.dummy = argonHash{params: costs(), salt: randomBytes(saltSize), key: randomBytes(hashSize)}.String()
+	return p
+}
+
+const (
+	saltSize = 16 // bytes
+	hashSize = 32
+
+	minPassword = 12   // characters
+	maxPassword = 1024 // bytes
+)
+
+// argonParams are what a hash costs.
+type argonParams struct {
+	memory  uint32 // KiB
+	time    uint32 // passes
+	threads uint8
+}
+
+// costs are those of new hashes; a login with a hash of another cost makes a new one.
+func costs() argonParams { return argonParams{memory: 46 * 1024, time: 2, threads: 1} }
+
+// hash returns the PHC string of a password.
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	h := argonHash{params: costs(), salt: randomBytes(saltSize)}
+	if err := p.compute(ctx, &h.key, h, password); err != nil {
+		return "", err
+	}
+	return h.String(), nil
+}
+
+// check reports whether a password has a hash, and whether the hash should be made
+// anew. An empty hash stands for a user who does not exist; it takes as long.
+func (p *passwords) check(ctx context.Context, password, phc string) (right, outdated bool, err error) {
+	exists := phc != ""
+	if !exists {
+		phc = p.dummy
+	}
+	h, err := parseHash(phc)
+	if err != nil {
+		return false, false, err
+	}
+	var key []byte
+	if err := p.compute(ctx, &key, h, password); err != nil {
+		return false, false, err
+	}
+	right = subtle.ConstantTimeCompare(key, h.key) == 1 && exists
+	return right, h.params != costs(), nil
+}
+
+func (p *passwords) compute(ctx context.Context, key *[]byte, h argonHash, password string) error {
+	select {
+	case p.busy <- struct{}{}:
+		defer func() { <-p.busy }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	*key = argon2.IDKey([]byte(password), h.salt, h.params.time, h.params.memory, h.params.threads, hashSize)
+	return nil
+}
+
+// An argonHash is a hash with all that it takes to compare with it.
+type argonHash struct {
+	params    argonParams
+	salt, key []byte
+}
+
+// String is the PHC form: $argon2id$v=19$m=47104,t=2,p=1$salt$hash
+func (h argonHash) String() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.memory, h.params.time, h.params.threads,
+		base64.RawStdEncoding.EncodeToString(h.salt), base64.RawStdEncoding.EncodeToString(h.key))
+}
+
+func parseHash(phc string) (argonHash, error) {
+	var h argonHash
+	var version int
+	malformed := fmt.Errorf("a stored password hash is not argon2id version %d", argon2.Version)
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return h, malformed
+	}
+	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
+		return h, malformed
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.params.memory, &h.params.time, &h.params.threads); err != nil {
+		return h, malformed
+	}
+	var saltErr, keyErr error
+	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
+	h.key, keyErr = base64.RawStdEncoding.DecodeString(parts[5])
+	if saltErr != nil || keyErr != nil || len(h.key) != hashSize || h.params.time == 0 || h.params.threads == 0 {
+		return h, malformed
+	}
+	return h, nil
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: the program crashes instead
+	return b
+}
+
+// checkNewPassword returns what is wrong with a password that somebody chose.
+func checkNewPassword(field, password string) error {
+	switch n := utf8.RuneCountInString(password); {
+	case n < minPassword:
+		return &fieldError{field, fmt.Sprintf("The password has %d characters; expected at least %d.", n, minPassword)}
+	case len(password) > maxPassword:
+		return &fieldError{field, fmt.Sprintf("The password is too long; expected at most %d bytes.", maxPassword)}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package web is what people and programs see: pages, and the JSON API under
+// /api/v1 that the pages use.
+//
+// It promises that no page loads anything from elsewhere or runs anything inline;
+// that nothing changes by GET, or by a request that another site caused; that what
+// is somebody else's looks as if it did not exist; and that errors say what to do
+// and hold no internals, no secret and no code.
+package web
+
+import (
+	"context"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+// A Server is what the handler needs from outside.
+type Server struct {
+	Store      *store.Store
+	Fit        func(context.Context) error // nil while requests can be served, otherwise why not; asked for each request
+	SetupToken string                      // proves who may create the first user
+	PublicURL  *url.URL                    // where people open the page; nil: http, by address or as localhost
+	Log        *slog.Logger
+	Now        func() time.Time
+	Version    string
+}
+
+// Handler serves everything.
+func (s *Server) Handler() http.Handler {
+	assets := newAssets()
+	h := &site{
+		Server:    *s,
+		assets:    assets,
+		templates: parseTemplates(),
+		passwords: newPasswords(),
+		attempts:  newLimiter(),
+	}
+	return h.routes()
+}
+
+// A site is a server at work.
+type site struct {
+	Server
+	assets    *assets
+	templates map[string]*template.Template
+	passwords *passwords
+	attempts  *limiter
+	setupDone atomic.Bool // once true, it stays
+}
+
+// routes is the table of everything that can be asked for.
+func (s *site) routes() http.Handler {
+	inside := http.NewServeMux() // behind the guard, and only while the schema is fit
+
+	inside.Handle("GET /setup", s.page(s.setupPage))
+	inside.Handle("GET /login", s.page(s.loginPage))
+	inside.Handle("GET /{$}", s.memberPage(s.listPage))
+	inside.Handle("GET /accounts/new", s.memberPage(s.newPage))
+	inside.Handle("GET /accounts/{id}", s.memberPage(s.accountPage))
+	inside.Handle("GET /settings", s.memberPage(s.settingsPage))
+	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPage) })
+
+	api := humago.New(inside, apiConfig(s.Version))
+	guest(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
+	guest(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
+	member(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
+	member(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
+	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
+	member(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
+	member(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
+	member(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
+	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added", s.previewAccount)
+	member(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
+	member(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)
+	member(s, api, http.MethodGet, "/accounts/{id}", http.StatusOK, "One account", s.getAccount)
+	member(s, api, http.MethodPatch, "/accounts/{id}", http.StatusOK, "Rename an account", s.changeAccount)
+	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Delete an account", s.deleteAccount)
+	member(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter", s.advanceCounter)
+
+	outside := http.NewServeMux()
+	outside.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
+	outside.HandleFunc("GET /readyz", s.readyz)
+	outside.Handle("GET /static/", s.assets)
+	outside.Handle("/", s.guard(inside))
+	return s.watch(outside)
+}
+
+// readyz tells a load balancer whether to send people here, and an operator why
+// not.
+func (s *site) readyz(w http.ResponseWriter, r *http.Request) {
+	if err := s.Fit(r.Context()); err != nil {
+		answer(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // whoever asked is gone
+}
+
+// apiConfig describes the API; its OpenAPI document is at /api/v1/openapi.json.
+func apiConfig(version string) huma.Config {
+	config := huma.DefaultConfig("AVTotpy", version)
+	config.OpenAPIPath = apiPrefix + "openapi"
+	config.DocsPath = ""     // it would load scripts from elsewhere
+	config.SchemasPath = ""  // the document has them
+	config.CreateHooks = nil // no $schema in every answer
+	config.Info.Description = "People's one-time codes. Sessions are cookies; errors are RFC 9457 problems."
+	config.Transformers = []huma.Transformer{plainProblem}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"session": {Type: "apiKey", In: "cookie", Name: secureCookie},
+	}
+	return config
+}
+
+const apiPrefix = "/api/v1/"
