@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestArrowsPointOneWay holds each package to what it may depend on, however
+// indirectly; the sketch is in docs/architecture.md.
+func TestArrowsPointOneWay(t *testing.T) {
+	t.Parallel()
+	const module = "github.com/avtotpy/avtotpy/"
+	for pkg, allowed := range map[string][]string{
+		"migrate":          {"github.com/jackc/"},
+		"internal/otp":     {},
+		"internal/config":  {},
+		"internal/keyring": {},
+		"internal/schema":  {"migrate", "github.com/jackc/"},
+		"internal/localpg": {"github.com/jackc/", "golang.org/x/sys/"},
+		"internal/store":   {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+	} {
+		for _, dep := range dependencies(t, module+pkg) {
+			dep = strings.TrimPrefix(dep, module)
+			fine := dep == pkg || slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(dep, prefix) }) ||
+				slices.Contains(allowed, "github.com/jackc/") && ofPgx(dep)
+			if !fine {
+				t.Errorf("%s depends on %s; it may depend on the standard library and %v", pkg, dep, allowed)
+			}
+		}
+	}
+	for _, dep := range dependencies(t, module+"internal/web") {
+		for _, forbidden := range []string{"migrate", "internal/schema", "internal/config", "internal/localpg", "internal/pgtest"} {
+			if strings.TrimPrefix(dep, module) == forbidden {
+				t.Errorf("internal/web depends on %s", forbidden)
+			}
+		}
+	}
+}
+
+// ofPgx reports what pgx itself needs.
+func ofPgx(dep string) bool {
+	return strings.HasPrefix(dep, "golang.org/x/text/") || strings.HasPrefix(dep, "golang.org/x/sync/")
+}
+
+// dependencies lists what a package depends on outside the standard library.
+func dependencies(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", pkg, err)
+	}
+	deps := strings.Fields(string(out))
+	if len(deps) == 0 {
+		t.Fatalf("go list -deps %s lists nothing", pkg)
+	}
+	return deps
+}

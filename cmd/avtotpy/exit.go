@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// The exit codes, as docs/exit-codes.md lists them; the numbers are those of
+// sysexits.h where it has one that fits.
+const (
+	exitOK           = 0
+	exitUsage        = 64 // wrong command line
+	exitMigration    = 65 // a migration failed and was rolled back
+	exitUnreachable  = 69 // the database was not reachable in time
+	exitBug          = 70 // anything that is our bug
+	exitLedger       = 74 // the ledger is diverged or lost
+	exitBusy         = 75 // another migrator or a table lock kept it waiting too long
+	exitAhead        = 76 // the schema is ahead and incompatible
+	exitPrivilege    = 77 // the privileged role lacks a right
+	exitSettings     = 78 // bad configuration
+	exitSignalled    = 128
+	forcedExitSignal = 2 // how many signals end the program at once
+)
+
+// exitCode returns the code for an error of a command.
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if s, ok := errors.AsType[*signalError](err); ok {
+		return exitSignalled + int(s.signal)
+	}
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case is[*settingsError](err), refused(err):
+		return exitSettings
+	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
+		return exitMigration
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err):
+		return exitUnreachable
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
+		return exitLedger
+	case is[*migrate.BusyError](err):
+		return exitBusy
+	case is[*migrate.AheadError](err):
+		return exitAhead
+	case is[*migrate.PrivilegeError](err):
+		return exitPrivilege
+	}
+	return exitBug
+}
+
+// refused reports whether a database turned the configured user, password or
+// database name down.
+func refused(err error) bool {
+	connect, ok := errors.AsType[*migrate.ConnectError](err)
+	return ok && connect.Refused()
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// A signalError is the cause of a context that a signal ended.
+type signalError struct{ signal syscall.Signal }
+
+func (e *signalError) Error() string { return "stopped by " + e.signal.String() }
+
+// untilSignalled returns a context that SIGINT and SIGTERM end; a second signal
+// ends the program at once.
+func untilSignalled() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, forcedExitSignal)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for n := 1; ; n++ {
+			s, ok := <-signals
+			if !ok {
+				return
+			}
+			number, _ := s.(syscall.Signal) // Notify was asked for nothing else
+			if n == forcedExitSignal {
+				fmt.Fprintln(os.Stderr, "avtotpy: stopped at once by a second signal")
+				os.Exit(exitSignalled + int(number))
+			}
+			cancel(&signalError{number})
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals); cancel(nil) }
+}

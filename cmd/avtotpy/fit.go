@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// A fitness tells whether the schema is fit for this program, as the web server's
+// own role sees it. It remembers the answer for a moment, so that it may be asked
+// for each request; a schema that another process migrates becomes fit without a
+// restart.
+type fitness struct {
+	migrator *migrate.Migrator
+	pool     *pgxpool.Pool
+	log      *slog.Logger
+	prepare  func(context.Context) error // what must succeed once before the first request is served
+
+	mu       sync.Mutex
+	asked    time.Time
+	answer   error
+	prepared bool
+}
+
+// These keep what a driver says of hosts and users off the pages; the log has it.
+var (
+	errNoAnswer = errors.New("the database does not answer; try again in a moment")
+	errRefused  = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
+)
+
+const (
+	fitFor    = 5 * time.Second // how long a good answer holds
+	unfitFor  = time.Second     // and a bad one
+	askAtMost = 3 * time.Second
+)
+
+// check returns nil when requests can be served, and otherwise why not, in words
+// that a visitor may read.
+func (f *fitness) check(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	holds := fitFor
+	if f.answer != nil {
+		holds = unfitFor
+	}
+	if !f.asked.IsZero() && time.Since(f.asked) < holds {
+		return f.answer
+	}
+	// The answer is for all, not only for the request that happens to ask.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askAtMost)
+	defer cancel()
+	before := f.answer
+	f.answer = f.ask(ctx)
+	f.asked = time.Now()
+	f.logChange(before)
+	return f.answer
+}
+
+func (f *fitness) ask(ctx context.Context) error {
+	conn, err := f.pool.Acquire(ctx)
+	if err != nil {
+		f.log.Error("the web server's connection to the database fails", "error", err)
+		if isRefusal(err) {
+			return errRefused
+		}
+		return errNoAnswer
+	}
+	defer conn.Release()
+	status, err := f.migrator.StatusOver(ctx, conn.Conn())
+	if err != nil {
+		f.log.Error("the schema's state cannot be read", "error", err)
+		return errNoAnswer
+	}
+	if err := status.Err(); err != nil {
+		return err
+	}
+	if f.prepared {
+		return nil
+	}
+	if err := f.prepare(ctx); err != nil {
+		return err
+	}
+	f.prepared = true
+	return nil
+}
+
+// isRefusal reports that the server is there and knows no such user, password or
+// database.
+func isRefusal(err error) bool {
+	const noSuchUser, wrongPassword, noSuchDatabase = "28000", "28P01", "3D000"
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{noSuchUser, wrongPassword, noSuchDatabase}, refusal.Code)
+}
+
+func (f *fitness) logChange(before error) {
+	switch {
+	case f.answer == nil && before != nil:
+		f.log.Info("ready: the schema is fit now")
+	case f.answer != nil && (before == nil || before.Error() != f.answer.Error()):
+		f.log.Error("NOT READY: requests are answered with 503 until this is mended", "reason", f.answer)
+	}
+}

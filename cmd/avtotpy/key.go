@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+// key makes, checks and rotates master keys.
+func (p program) key(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("key takes one word: generate, check or rotate; %w", errUsage)
+	}
+	switch args[0] {
+	case "generate":
+		_, err := fmt.Fprintln(p.stdout, keyring.Generate("k"+time.Now().UTC().Format("20060102")))
+		return err
+	case "check":
+		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
+			if err := st.CheckMasterKeys(ctx); err != nil {
+				return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+			}
+			_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
+			return err
+		})
+	case "rotate":
+		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
+			if err := st.CheckMasterKeys(ctx); err != nil {
+				return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+			}
+			n, err := st.RotateKeys(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", n, ring.Active())
+			return err
+		})
+	default:
+		return fmt.Errorf("there is no command \"key %s\"; %w", args[0], errUsage)
+	}
+}
+
+// withStore opens what the commands on keys need, as the unprivileged role.
+func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
+	// These commands need what SKIP needs: the web server's connection and the keys.
+	p.environ = append(slices.Clone(p.environ), "POSTGRES_MIGRATOR_MODE=SKIP")
+	cfg, log, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if cfg.Embedded() {
+		server, err := p.startLocal(ctx, &cfg, log)
+		if err != nil {
+			return err
+		}
+		defer stopLocal(server, log)
+	}
+	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
+	if err != nil {
+		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+	}
+	migrator, err := p.migrator(cfg, log)
+	if err != nil {
+		return err
+	}
+	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
+	if err != nil {
+		return err
+	}
+	if err := status.Err(); err != nil {
+		return err
+	}
+	pool, err := openPool(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return use(store.New(pool, ring), ring)
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+)
+
+// newLogger logs text for people on a terminal and JSON for machines otherwise,
+// unless the settings say which.
+func newLogger(w *os.File, format config.LogFormat, level slog.Level) *slog.Logger {
+	if asText(w, format) {
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime}))
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}))
+}
+
+func asText(w *os.File, format config.LogFormat) bool {
+	return format == config.LogText || format == config.LogAuto && isTerminal(w)
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// shortTime leaves the date out: a person watches it happen.
+func shortTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.StringValue(a.Value.Time().Format(time.TimeOnly))
+	}
+	return a
+}
+
+// durationAsText writes 1.5s where JSON would say 1500000000 without a unit.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}

@@ -1,0 +1,37 @@
+// Command avtotpy is a self-hosted TOTP authenticator on PostgreSQL that manages
+// its own schema.
+//
+// Without arguments it starts: it brings its database to the version that it was
+// built for and then serves, as POSTGRES_MIGRATOR_MODE says. Run "avtotpy help"
+// for the other commands and the settings.
+package main
+
+import (
+	"io/fs"
+	"os"
+
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+func main() {
+	p := program{
+		args:       os.Args[1:],
+		environ:    os.Environ(),
+		stdout:     os.Stdout,
+		stderr:     os.Stderr,
+		migrations: schema.Files(),
+		privileges: schema.Privileges(),
+	}
+	os.Exit(p.run())
+}
+
+// A program is one call of the command, with all that it takes from the outside:
+// tests run the real one with other migrations.
+type program struct {
+	args           []string
+	environ        []string
+	stdout, stderr *os.File
+	migrations     fs.FS
+	privileges     []migrate.Privilege
+}

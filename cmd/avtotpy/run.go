@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/localpg"
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// start is what avtotpy does without arguments: settings, a PostgreSQL of our own
+// when none is configured, the migrations over the privileged connection, which is
+// closed again, and then the web server over the unprivileged one.
+func (p program) start(ctx context.Context) error {
+	cfg, log, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if cfg.Embedded() {
+		server, err := p.startLocal(ctx, &cfg, log)
+		if err != nil {
+			return err
+		}
+		defer stopLocal(server, log)
+		var lost context.CancelCauseFunc
+		ctx, lost = context.WithCancelCause(ctx)
+		defer lost(nil)
+		go func() { <-server.Done(); lost(server.Err()) }()
+	}
+	migrator, err := p.migrator(cfg, log)
+	if err != nil {
+		return err
+	}
+	if cfg.Mode != config.Skip {
+		report, err := migrator.Up(ctx, cfg.MigratorConn.Reveal())
+		logReport(log, report, err)
+		if err != nil {
+			return err
+		}
+	}
+	if cfg.Mode == config.RunAndExit {
+		return nil
+	}
+	return serve(ctx, cfg, migrator, log)
+}
+
+// settings reads the environment; what is odd but harmless is logged.
+func (p program) settings() (config.Config, *slog.Logger, error) {
+	cfg, warnings, err := config.Load(p.environ)
+	if err != nil {
+		return cfg, nil, &settingsError{err}
+	}
+	log := newLogger(p.stderr, cfg.LogFormat, cfg.LogLevel)
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	return cfg, log, nil
+}
+
+// startLocal runs PostgreSQL as a child process and completes the settings with
+// the connections, passwords and keys of that server.
+func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (*localpg.Server, error) {
+	server, err := localpg.Start(ctx, localpg.Options{DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	cfg.MigratorConn = config.Secret(server.MigratorConn())
+	cfg.WebConn = config.Secret(server.WebConn())
+	cfg.WebRole = server.WebRole()
+	cfg.WebPassword = config.Secret(server.WebPassword())
+	if cfg.MasterKey == "" {
+		cfg.MasterKey = config.Secret(server.MasterKey())
+	}
+	return server, nil
+}
+
+func stopLocal(server *localpg.Server, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
+		log.Warn("PostgreSQL did not stop cleanly; it recovers at the next start", "error", err)
+	}
+}
+
+func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrator, error) {
+	bundle, err := migrate.Load(p.migrations)
+	if err != nil {
+		return nil, fmt.Errorf("the migrations of this program:\n%w", err)
+	}
+	return &migrate.Migrator{
+		Bundle:      bundle,
+		Schema:      schema.Name,
+		Role:        migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges},
+		Program:     "AVTotpy",
+		Version:     version(),
+		ConnectWait: cfg.ConnectWait,
+		LockTimeout: cfg.LockTimeout,
+		Wait:        cfg.Wait,
+		Log:         log,
+	}, nil
+}
+
+// logReport ends each migration with one line that a machine can read.
+func logReport(log *slog.Logger, r migrate.Report, err error) {
+	result := "current"
+	switch {
+	case err != nil:
+		result = "failed"
+	case len(r.Applied) > 0:
+		result = "applied"
+	case r.To > r.From:
+		result = "applied by another"
+	}
+	log.Info("migration finished", "result", result, "count", len(r.Applied), "from", r.From, "to", r.To,
+		"role_created", r.RoleCreated, "granted", len(r.Granted), "revoked", len(r.Revoked),
+		"waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
+}
+
+// A settingsError is bad configuration: nothing was started.
+type settingsError struct{ err error }
+
+func (e *settingsError) Error() string { return e.err.Error() }
+func (e *settingsError) Unwrap() error { return e.err }
+
+// errUsage is a command line that is not understood.
+var errUsage = errors.New("avtotpy help lists the commands")

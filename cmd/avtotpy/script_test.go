@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(runner{m}, map[string]func(){"avtotpy": commandUnderTest})
+}
+
+// A runner runs the tests with a PostgreSQL server around them.
+type runner struct{ m *testing.M }
+
+func (r runner) Run() int { return pgtest.Run(r.m) }
+
+// commandUnderTest is the real program, with the migrations of the folder BUNDLE
+// when that is set: releases older and newer than this one, and broken ones.
+func commandUnderTest() {
+	p := program{
+		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		migrations: schema.Files(), privileges: schema.Privileges(),
+	}
+	if folder := os.Getenv("BUNDLE"); folder != "" {
+		p.migrations = os.DirFS(folder)
+		p.privileges = privilegesWithin(p.migrations, p.privileges)
+	}
+	os.Exit(p.run())
+}
+
+// privilegesWithin leaves out what the migrations of another release do not create.
+func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privilege {
+	var sql strings.Builder
+	names, _ := fs.Glob(migrations, "*.sql") // the pattern is well-formed
+	for _, name := range names {
+		content, _ := fs.ReadFile(migrations, name) // Load reports what cannot be read
+		sql.Write(content)
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p migrate.Privilege) bool {
+		_, table, _ := strings.Cut(p.On, " ")
+		return !regexp.MustCompile(`(?i)CREATE TABLE avtotpy\.` + table + `\b`).MatchString(sql.String())
+	})
+}
+
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: func(env *testscript.Env) error { return setUp(env) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// A story is what the commands of one script share.
+type story struct {
+	tb testing.TB
+	db *pgtest.DB
+}
+
+type storyKey struct{}
+
+func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) } //nolint:forcetypeassert // setUp put it there
+
+func setUp(env *testscript.Env) error {
+	tb, ok := env.T().(testing.TB)
+	if !ok {
+		return errors.New("testscript's T is no testing.TB any more")
+	}
+	s := &story{tb: tb}
+	env.Values[storyKey{}] = s
+	env.Setenv("AVTOTPY_MASTER_KEY", keyring.Generate("k1"))
+	env.Setenv("AVTOTPY_LISTEN_ADDR", freeAddress(tb))
+	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
+	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "2s")
+	env.Setenv("HOME", env.WorkDir)
+	s.fresh(env.Setenv)
+	return nil
+}
+
+// fresh gives the script a new, blank database.
+func (s *story) fresh(setenv func(key, value string)) {
+	s.db = pgtest.Blank(s.tb)
+	setenv("POSTGRES_MIGRATOR_CONNECTION_STR", s.db.MigratorConn)
+	setenv("POSTGRES_CONNECTION_STR", s.db.WebConn)
+	setenv("POSTGRES_MIGRATOR_UNPRIVILEGED_USER", s.db.WebRole)
+	setenv("POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD", s.db.WebPassword)
+}
+
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// cmdRelease makes the folder of a release's migrations and points BUNDLE at it:
+//
+//	release 0.5       the first half of this program's files
+//	release 1         this program's files
+//	release 1+FILE…   and files of the script behind them, OWN_VERSION in them replaced
+func cmdRelease(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := fs.Glob(schema.Files(), "*.sql")
+	ts.Check(err)
+	name, extra, _ := strings.Cut(args[0], "+")
+	if name == "0.5" {
+		names = names[:len(names)/2]
+	}
+	folder := ts.MkAbs("release-" + args[0])
+	ts.Check(os.RemoveAll(folder))
+	ts.Check(os.MkdirAll(folder, 0o755))
+	for _, n := range names {
+		content, err := fs.ReadFile(schema.Files(), n)
+		ts.Check(err)
+		ts.Check(os.WriteFile(filepath.Join(folder, n), content, 0o600))
+	}
+	for i, file := range strings.FieldsFunc(extra, func(r rune) bool { return r == '+' }) {
+		version := fmt.Sprintf("%04d", len(names)+1+i)
+		content := strings.ReplaceAll(ts.ReadFile(file), "OWN_VERSION", version)
+		ts.Check(os.WriteFile(filepath.Join(folder, version+"_"+file), []byte(content), 0o600))
+	}
+	ts.Setenv("BUNDLE", folder)
+}
+
+// cmdState gives the script a database in one of the states of the state × mode
+// table, as this program would meet it.
+func cmdState(ts *testscript.TestScript, _ bool, args []string) {
+	s := storyOf(ts)
+	s.fresh(ts.Setenv)
+	ts.Setenv("BUNDLE", "")
+	ts.Setenv("POSTGRES_MIGRATOR_MODE", "RUN_AND_EXIT")
+	migrated := func(release, damage string) {
+		if release != "" {
+			cmdRelease(ts, false, []string{release})
+		}
+		ts.Check(ts.Exec("avtotpy"))
+		if damage != "" {
+			pgtest.Exec(s.tb, s.db.SuperConn, damage)
+		}
+		ts.Setenv("BUNDLE", "")
+	}
+	switch args[0] {
+	case "blank":
+	case "behind":
+		migrated("0.5", "")
+	case "current":
+		migrated("", "")
+	case "ahead-compatible":
+		migrated("1+add_colour.sql", "")
+	case "ahead-incompatible":
+		migrated("1+contract.sql", "")
+	case "diverged":
+		migrated("", "UPDATE avtotpy.migrations SET checksum = sha256('edited') WHERE version = 2")
+	case "ledger-lost":
+		migrated("", "DROP TABLE avtotpy.migrations")
+	default:
+		ts.Fatalf("there is no state %q", args[0])
+	}
+}
+
+// cmdMode starts the program in a mode and says how that has to end:
+//
+//	mode RUN ready              it serves, and /readyz answers 200
+//	mode SKIP unready REGEXP    it serves, and /readyz and the page answer 503 with the reason
+//	mode RUN exit 74 REGEXP     it exits with that code, and its last words match
+func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
+	mode, end, rest := args[0], args[1], args[2:]
+	ts.Setenv("POSTGRES_MIGRATOR_MODE", mode)
+	p := startProgram(ts)
+	switch end {
+	case "exit":
+		code := p.wait(ts)
+		if want, _ := strconv.Atoi(rest[0]); code != want {
+			ts.Fatalf("%s exited with %d, want %s:\n%s", mode, code, rest[0], p.output.String())
+		}
+		match(ts, p.output.String(), rest[1:])
+		return
+	case "ready":
+		p.await(ts, http.StatusOK)
+	case "unready":
+		match(ts, p.await(ts, http.StatusServiceUnavailable), rest)
+		status, page := fetch(ts, "/login")
+		if status != http.StatusServiceUnavailable {
+			ts.Fatalf("the page answers %d, want 503", status)
+		}
+		match(ts, page, rest)
+		match(ts, p.output.String(), rest)
+	default:
+		ts.Fatalf("mode … ready, unready or exit, not %q", end)
+	}
+	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+	if code := p.wait(ts); code != 0 {
+		ts.Fatalf("%s exited with %d after SIGTERM, want 0:\n%s", mode, code, p.output.String())
+	}
+}
+
+func match(ts *testscript.TestScript, text string, patterns []string) {
+	for _, p := range patterns {
+		if !regexp.MustCompile(p).MatchString(text) {
+			ts.Fatalf("no match for %q in:\n%s", p, text)
+		}
+	}
+}
+
+// A running is the program in the background.
+type running struct {
+	cmd    *exec.Cmd
+	output *output
+	exited chan struct{}
+}
+
+type output struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Builder.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Builder.String()
+}
+
+func startProgram(ts *testscript.TestScript) *running {
+	p := &running{output: new(output), exited: make(chan struct{})}
+	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
+	for _, name := range []string{
+		"PATH", "HOME", "BUNDLE", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+	} {
+		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(p.cmd.Start())
+	go func() { _ = p.cmd.Wait(); close(p.exited) }() // the code is in ProcessState
+	ts.Defer(func() { _ = p.cmd.Process.Kill(); <-p.exited })
+	return p
+}
+
+func (p *running) wait(ts *testscript.TestScript) int {
+	select {
+	case <-p.exited:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(time.Minute):
+		ts.Fatalf("the program goes on:\n%s", p.output.String())
+		return 0
+	}
+}
+
+// await polls /readyz until it answers with the status, and returns the answer.
+func (p *running) await(ts *testscript.TestScript, want int) string {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		status, body := fetch(ts, "/readyz")
+		if status == want {
+			return body
+		}
+		select {
+		case <-p.exited:
+			ts.Fatalf("the program exited with %d:\n%s", p.cmd.ProcessState.ExitCode(), p.output.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("/readyz answers %d %s, want %d:\n%s", status, body, want, p.output.String())
+		}
+	}
+}
+
+// fetch gets a page of the program; the status is 0 when nobody listens.
+func fetch(ts *testscript.TestScript, path string) (int, string) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+ts.Getenv("AVTOTPY_LISTEN_ADDR")+path, nil)
+	ts.Check(err)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	ts.Check(err)
+	return response.StatusCode, string(body)
+}
+
+// cmdExits runs a command and demands its exit code: exits 78 avtotpy help
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		code = exit.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("exited with %d, want %d", code, want)
+	}
+}
+
+// cmdGet demands a status of a path, waiting for it: get /readyz 200. The status 0
+// means that the port is closed.
+func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var status int
+	var body string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if status, body = fetch(ts, args[0]); status == want || want == 0 {
+			break
+		}
+	}
+	if status != want {
+		ts.Fatalf("%s answers %d, want %d: %s", args[0], status, want, body)
+	}
+	_, err = io.WriteString(ts.Stdout(), body)
+	ts.Check(err)
+}
+
+// cmdSQL runs a query as the superuser, on the script's database, and prints the
+// rows; with an expectation behind it, it waits until that is the answer.
+func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
+	s := storyOf(ts)
+	var got string
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got = query(ts, s.db, args[0])
+		if len(args) == 1 || got == args[1] {
+			break
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s\ngot  %s\nwant %s", args[0], got, args[1])
+		}
+	}
+	_, err := fmt.Fprintln(ts.Stdout(), got)
+	ts.Check(err)
+}
+
+func query(ts *testscript.TestScript, db *pgtest.DB, sql string) string {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, db.SuperConn)
+	ts.Check(err)
+	defer func() { _ = conn.Close(ctx) }()
+	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	ts.Check(err)
+	var lines []string
+	for _, result := range results {
+		for _, row := range result.Rows {
+			fields := make([]string, len(row))
+			for i, f := range row {
+				fields[i] = string(f)
+			}
+			lines = append(lines, strings.Join(fields, "|"))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// cmdReplicas starts n programs at once in RUN_AND_EXIT and prints all they say.
+func cmdReplicas(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Setenv("POSTGRES_MIGRATOR_MODE", "RUN_AND_EXIT")
+	all := make([]*running, n)
+	for i := range all {
+		all[i] = startProgram(ts)
+	}
+	for _, p := range all {
+		if code := p.wait(ts); code != 0 {
+			ts.Fatalf("a replica exited with %d:\n%s", code, p.output.String())
+		}
+		_, err := io.WriteString(ts.Stdout(), p.output.String())
+		ts.Check(err)
+	}
+}

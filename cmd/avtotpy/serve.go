@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/store"
+	"github.com/avtotpy/avtotpy/internal/web"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// serve runs the web server, as the unprivileged role, until ctx ends.
+func serve(ctx context.Context, cfg config.Config, migrator *migrate.Migrator, log *slog.Logger) error {
+	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
+	if err != nil {
+		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+	}
+	if cfg.Mode == config.Run {
+		if err := proveWebConnection(ctx, cfg, migrator); err != nil {
+			return err
+		}
+	}
+	pool, err := openPool(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	address := publicURL(cfg)
+	st := store.New(pool, ring)
+	fit := &fitness{migrator: migrator, pool: pool, log: log}
+	fit.prepare = func(ctx context.Context) error {
+		if err := st.CheckMasterKeys(ctx); err != nil {
+			return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+		}
+		return announceSetup(ctx, st, address, ring.SetupToken(), log)
+	}
+	// SKIP serves whatever it finds; only a wrong key stops it, before anything could be sealed with it.
+	if err := fit.check(ctx); err != nil && (cfg.Mode == config.Run || is[*settingsError](err)) {
+		return err
+	}
+	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), log)
+}
+
+// proveWebConnection makes sure that the unprivileged connection works and reaches
+// the schema that was just migrated, and not another database's.
+func proveWebConnection(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
+	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
+	if err != nil {
+		return fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)
+	}
+	if err := status.Err(); err != nil {
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was just migrated: there, %w", err)}
+	}
+	return nil
+}
+
+// openPool prepares the web server's connections; the first is made when it is
+// needed, so that SKIP serves at once.
+func openPool(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.ParseConfig(cfg.WebConn.Reveal())
+	if err != nil {
+		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")}
+	}
+	pool.ConnConfig.RuntimeParams["application_name"] = "avtotpy/" + version()
+	if !strings.Contains(cfg.WebConn.Reveal(), "default_query_exec_mode") {
+		// Prepared statements with names do not survive a pooler in transaction mode.
+		pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	return pgxpool.NewWithConfig(ctx, pool)
+}
+
+// publicURL is where people open the page.
+func publicURL(cfg config.Config) string {
+	if cfg.PublicURL != nil {
+		return cfg.PublicURL.String()
+	}
+	host, port, err := net.SplitHostPort(cfg.ListenAddr)
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
+}
+
+// announceSetup tells the operator how to make the first user, while there is none.
+func announceSetup(ctx context.Context, st *store.Store, address, token string, log *slog.Logger) error {
+	any, err := st.HasUsers(ctx)
+	if err != nil || any {
+		return err
+	}
+	log.Warn("there is no user yet: open the page and enter the token", "page", address+"/setup", "token", token)
+	return nil
+}
+
+// listen serves until ctx ends, and then lets running requests finish for up to
+// ten seconds.
+func listen(ctx context.Context, addr, address string, handler http.Handler, log *slog.Logger) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return &settingsError{fmt.Errorf("AVTOTPY_LISTEN_ADDR: %w; choose another address, or stop the program that uses this one", err)}
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	if !is[*signalError](context.Cause(ctx)) {
+		_ = server.Close() // the local PostgreSQL is gone: there is nothing to finish
+		return context.Cause(ctx)
+	}
+	log.Info("stopping", "why", context.Cause(ctx))
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		_ = server.Close() // whoever is still there had ten seconds
+	}
+	return nil
+}
