@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 )
 
 // makeCluster makes a cluster aside and renames it into place, so that a cluster is whole or not there.
@@ -62,7 +63,15 @@ func (s *Server) initdb(ctx context.Context, bin binaries, arguments []string) e
 	runtime.LockOSThread() // see command
 	defer runtime.UnlockOSThread()
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", errors.Join(err, ctx.Err()), indent(output.String()))
+		return fmt.Errorf("initdb: %w\n%s%s", errors.Join(err, ctx.Err()), indent(output.String()), s.account.help(output.String()))
 	}
 	return nil
+}
+
+// help explains what meets those who run a container as a user of their choice.
+func (a account) help(output string) string {
+	if !strings.Contains(output, "could not look up effective user ID") {
+		return ""
+	}
+	return fmt.Sprintf("\nPostgreSQL wants the user it runs as to have a name: add user %d to /etc/passwd, or run as one that is there", a.uid)
 }

@@ -169,3 +169,14 @@ func TestRootOnlyOpensTheWayToTheCluster(t *testing.T) {
 		}
 	}
 }
+
+func TestAUserWithoutANameIsExplained(t *testing.T) {
+	t.Parallel()
+	nameless := account{uid: 1234}
+	if got := nameless.help("initdb: could not look up effective user ID 1234: user does not exist"); !strings.Contains(got, "add user 1234 to /etc/passwd") {
+		t.Errorf("got %q, want what to do", got)
+	}
+	if got := nameless.help("initdb: no space left on device"); got != "" {
+		t.Errorf("another fault: got %q, want nothing", got)
+	}
+}
