@@ -65,7 +65,9 @@ func (p program) settings() (config.Config, *slog.Logger, error) {
 // startLocal runs PostgreSQL as a child process and completes the settings with
 // the connections, passwords and keys of that server.
 func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (*localpg.Server, error) {
-	server, err := localpg.Start(ctx, localpg.Options{DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, Log: log})
+	server, err := localpg.Start(ctx, localpg.Options{
+		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
@@ -73,9 +75,7 @@ func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.L
 	cfg.WebConn = config.Secret(server.WebConn())
 	cfg.WebRole = server.WebRole()
 	cfg.WebPassword = config.Secret(server.WebPassword())
-	if cfg.MasterKey == "" {
-		cfg.MasterKey = config.Secret(server.MasterKey())
-	}
+	cfg.MasterKey = config.Secret(server.MasterKey())
 	return server, nil
 }
 

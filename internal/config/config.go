@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -184,7 +185,7 @@ func (l *loader) checkEmbedded() {
 		}
 	}
 	if l.config.DataDir == "" && l.env[dataDir] == "" {
-		home, err := defaultDataDir(runtime.GOOS, l.env)
+		home, err := defaultDataDir(runtime.GOOS, os.Geteuid() == 0, l.env)
 		if err != nil {
 			l.problem(dataDir, "is not set, and %v; for example %s=/var/lib/avtotpy", err, dataDir)
 		}
@@ -192,8 +193,12 @@ func (l *loader) checkEmbedded() {
 	}
 }
 
-// defaultDataDir returns where an operating system keeps the data of a user's programs.
-func defaultDataDir(goos string, env map[string]string) (string, error) {
+// defaultDataDir returns where an operating system keeps the data of a user's programs. Root has no folder of its
+// own there: PostgreSQL runs as somebody else then, who must not look into root's home.
+func defaultDataDir(goos string, root bool, env map[string]string) (string, error) {
+	if root {
+		return "/var/lib/avtotpy", nil
+	}
 	if dir := env["XDG_DATA_HOME"]; goos != "darwin" && filepath.IsAbs(dir) { // its specification: ignore relative ones
 		return filepath.Join(dir, "avtotpy"), nil
 	}

@@ -40,7 +40,7 @@ func (s Secret) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, text) // fmt reports its writer's errors
 }
 
-// MarshalText serves encoding/json and the like, keys of maps included.
+// MarshalText serves encoding/json and the like.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue serves log/slog.

@@ -109,7 +109,7 @@ func variables() []variable {
 			name: dataDir, group: embedded, set: setDataDir,
 			otherwise: "a folder of the user",
 			meaning: "The folder of the embedded PostgreSQL, its passwords and its master key; back it up. " +
-				"When it is not set, this is avtotpy in $XDG_DATA_HOME or ~/.local/share, on macOS in ~/Library/Application Support.",
+				"When it is not set, this is avtotpy in $XDG_DATA_HOME or ~/.local/share, on macOS in ~/Library/Application Support, and for root /var/lib/avtotpy.",
 			example: "/var/lib/avtotpy",
 		},
 		{

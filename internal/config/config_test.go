@@ -1,0 +1,240 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The settings of a PostgreSQL of one's own.
+const (
+	admin = "POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy"
+	web   = "POSTGRES_CONNECTION_STR=host=db user=web password=hunter3 dbname=avtotpy"
+	user  = "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=web"
+	pass  = "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=hunter3"
+	key   = "AVTOTPY_MASTER_KEY=k1:hunter4"
+)
+
+func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
+	t.Parallel()
+	const run, exit, skip = "POSTGRES_MIGRATOR_MODE=RUN", "POSTGRES_MIGRATOR_MODE=RUN_AND_EXIT", "POSTGRES_MIGRATOR_MODE=SKIP"
+	for _, c := range []struct {
+		name    string
+		environ []string
+		want    []string // parts of the error; none: it is fine
+	}{
+		{"nothing", nil, nil},
+		{"everything", []string{admin, web, user, pass, key}, nil},
+		{"run and exit", []string{exit, admin, user, pass}, nil},
+		{"skip", []string{skip, web, key}, nil},
+		{"skip with all", []string{skip, admin, web, user, pass, key}, nil},
+		{"run without web", []string{run, admin, user, pass, key}, []string{"POSTGRES_CONNECTION_STR: is not set, but RUN needs it to serve", "is only for migrating"}},
+		{"run without admin", []string{web, user, pass, key}, []string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN needs it to migrate", "is only for serving", "POSTGRES_MIGRATOR_MODE=SKIP"}},
+		{"exit without admin", []string{exit, web, user, pass}, []string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN_AND_EXIT needs it"}},
+		{"skip with admin only", []string{skip, admin}, []string{"POSTGRES_CONNECTION_STR: is not set, but SKIP needs it", "AVTOTPY_MASTER_KEY: is not set"}},
+		{"run without the rest", []string{admin, web}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is not set", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD: is not set", "AVTOTPY_MASTER_KEY: is not set"}},
+		{"a role without a server", []string{user, pass}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is set, but neither", "with an empty database"}},
+		{"admin in both", []string{admin, "POSTGRES_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy", user, pass, key}, []string{"POSTGRES_CONNECTION_STR: is the same as POSTGRES_MIGRATOR_CONNECTION_STR"}},
+		{"another mode", []string{"POSTGRES_MIGRATOR_MODE=run", admin, web, user, pass, key}, []string{`POSTGRES_MIGRATOR_MODE: "run" is not RUN, RUN_AND_EXIT or SKIP`}},
+	} {
+		_, _, err := Load(append(c.environ, "HOME=/home/a"))
+		if (err != nil) != (len(c.want) > 0) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: no %q in %v", c.name, want, err)
+			}
+		}
+	}
+}
+
+func TestSkipNeverReadsThePrivilegedConnection(t *testing.T) {
+	t.Parallel()
+	c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", admin, web, user, pass, key})
+	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" {
+		t.Errorf("got %q, %q (%v)", c.MigratorConn.Reveal(), c.WebPassword.Reveal(), err)
+	}
+}
+
+func TestEveryProblemIsToldAtOnceWithAnExampleAndNoSecret(t *testing.T) {
+	t.Parallel()
+	_, _, err := Load([]string{
+		"POSTGRES_MIGRATOR_MODE=RUN",
+		"POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2/x@db/avtotpy",
+		"POSTGRES_CONNECTION_STR=host=db;user=web;password=hunter3",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=pg_web",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=hunter4ü",
+		"POSTGRES_MIGRATOR_CONNECT_WAIT=soon",
+		"POSTGRES_MIGRATOR_LOCK_TIMEOUT=-5s",
+		"AVTOTPY_MASTER_KEY=k1:hunter5", "AVTOTPY_MASTER_KEY_FILE=/run/key",
+		"AVTOTPY_LISTEN_ADDR=http://localhost:80",
+		"AVTOTPY_PUBLIC_URL=otp.example.com",
+		"AVTOTPY_DATA_DIR=~/x",
+		"AVTOTPY_LOG_LEVEL=loud",
+		"AVTOTPY_LOG_FORMAT=xml",
+	})
+	if err == nil {
+		t.Fatal("all of it is fine")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for _, name := range []string{
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+		"POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_LOCK_TIMEOUT", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_PUBLIC_URL", "AVTOTPY_DATA_DIR",
+		"AVTOTPY_LOG_LEVEL", "AVTOTPY_LOG_FORMAT",
+	} {
+		told := false
+		for _, line := range lines {
+			if strings.HasPrefix(line, name+": ") {
+				told = true
+				if name != "AVTOTPY_MASTER_KEY" && !strings.Contains(line, "; for example "+name) {
+					t.Errorf("no example: %s", line)
+				}
+			}
+		}
+		if !told {
+			t.Errorf("nothing is said about %s", name)
+		}
+	}
+	if len(lines) != 12 {
+		t.Errorf("%d problems, want 12:\n%v", len(lines), err)
+	}
+	if strings.Contains(err.Error(), "hunter") {
+		t.Errorf("a secret is shown:\n%v", err)
+	}
+}
+
+func TestConnectionStringsThatDoNotWorkAreRefusedWithoutRepeatingThem(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{
+		"hunter2", "postgres://u:hunter2/x@h/d", "postgres://u:hunter2%zz@h/d", "postgres://u:hunter2@h:port/d", "host=h password=hunter2 x",
+		"host=h password='hunter2", "host=h;password=hunter2", "postgres://u:p@h/d?sslmode=hunter2", "user=u password=hunter2 host=h port=99999",
+		"host=h sslmode=verify-full sslrootcert=/does/not/exist password=hunter2", "postgres://u:p@h/d?target_session_attrs=hunter2",
+	} {
+		err := checkConn(bad)
+		if err == nil || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, good := range []string{
+		"postgres://u:p%2Fx@h1:5432,h2:5433/d?sslmode=require&target_session_attrs=read-write", "postgresql:///d?host=/run/postgresql", "host=h1,h2 user=u password='two words'",
+		"postgres://u@[::1]:5432/d", "host=/run/postgresql dbname=d",
+	} {
+		if err := checkConn(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for content, want := range map[string]string{
+		"two words":        "two words",
+		"one newline\n":    "one newline",
+		"two newlines\n\n": "two newlines\n",
+		"windows\r\n":      "windows",
+	} {
+		c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + file("key", content)})
+		if err != nil || c.MasterKey.Reveal() != want {
+			t.Errorf("%q: got %q, %v; want %q", content, c.MasterKey.Reveal(), err, want)
+		}
+	}
+	for path, want := range map[string]string{
+		file("empty", "\n"):                        "is empty",
+		file("zero", "a\x00b"):                     "not plain text",
+		file("large", strings.Repeat("x", 70_000)): "larger than 64 KiB",
+		filepath.Join(dir, "missing"):              "cannot read",
+		dir:                                        "cannot read",
+		"hunter2":                                  "its path is not shown",
+	} {
+		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
+		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	c, warnings, err := Load([]string{
+		"HOME=/home/a", "POSTGRES_MIGRATOR_LOCK_TIMEOUT=2", "POSTGRES_MIGRATOR_WAIT=1h", "AVTOTPY_LISTEN_ADDR=", "AVTOTPY_PUBLIC_URL=https://OTP.example.com:443/",
+		"AVTOTPY_LOG_LEVEL=Debug", "AVTOTPY_LOG_FORMAT=JSON", "AVTOTPY_DATA_DIR=/srv/otp",
+	})
+	if err != nil || len(warnings) != 0 {
+		t.Fatal(err, warnings)
+	}
+	if c.Mode != Run || c.LockTimeout != 2*time.Second || c.Wait != time.Hour || c.ConnectWait != 30*time.Second || c.ListenAddr != "127.0.0.1:8080" ||
+		c.PublicURL.String() != "https://otp.example.com" || c.LogLevel != slog.LevelDebug || c.LogFormat != LogJSON || c.DataDir != "/srv/otp" || !c.Embedded() {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestWhereDataLives(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		goos string
+		root bool
+		env  map[string]string
+		want string
+	}{
+		{"linux", false, map[string]string{"HOME": "/home/a"}, "/home/a/.local/share/avtotpy"},
+		{"linux", false, map[string]string{"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, "/data/avtotpy"},
+		{"linux", false, map[string]string{"HOME": "/home/a", "XDG_DATA_HOME": "data"}, "/home/a/.local/share/avtotpy"},
+		{"darwin", false, map[string]string{"HOME": "/Users/a"}, "/Users/a/Library/Application Support/avtotpy"},
+		{"linux", true, map[string]string{"HOME": "/root"}, "/var/lib/avtotpy"},
+		{"linux", false, nil, ""},
+	} {
+		if got, _ := defaultDataDir(c.goos, c.root, c.env); got != c.want {
+			t.Errorf("%s, root %v, %v: got %q, want %q", c.goos, c.root, c.env, got, c.want)
+		}
+	}
+}
+
+func TestUnknownVariablesAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	_, warnings, err := Load([]string{
+		"HOME=/home/a", "AVTOTPY_LISTEN_ADR=:80", "POSTGRES_MIGRATOR_MODUS=RUN", "AVTOTPY_COLOUR=red", "AVTOTPY_DATA_DIR_FILE=/x",
+		"AVTOTPY_SERVICE_HOST=10.0.0.1", "AVTOTPY_SERVICE_PORT=80", "AVTOTPY_SERVICE_PORT_HTTP=80", "AVTOTPY_PORT=tcp://10.0.0.1:80",
+		"AVTOTPY_PORT_80_TCP=tcp://10.0.0.1:80", "AVTOTPY_PORT_80_TCP_ADDR=10.0.0.1", "PGHOST=x",
+	})
+	want := []string{
+		"AVTOTPY_COLOUR: there is no such variable",
+		"AVTOTPY_DATA_DIR_FILE: there is no such variable; AVTOTPY_DATA_DIR is no secret and can't be given as a file",
+		"AVTOTPY_LISTEN_ADR: there is no such variable; did you mean AVTOTPY_LISTEN_ADDR?",
+		"POSTGRES_MIGRATOR_MODUS: there is no such variable; did you mean POSTGRES_MIGRATOR_MODE?",
+	}
+	if err != nil || strings.Join(warnings, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got %v\n%s\nwant\n%s", err, strings.Join(warnings, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestASecretIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	s := Secret("hunter2")
+	encoded, err := json.Marshal(Config{MasterKey: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s, "config", Config{MasterKey: s})
+	text := fmt.Sprintf("%v %s %q %x %d %+v %#v", s, s, s, s, s, Config{WebConn: s}, Config{WebConn: s}) + string(encoded) + log.String()
+	if strings.Contains(text, "hunter") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || strings.Contains(text, fmt.Sprint([]byte("hunter2"))) {
+		t.Errorf("it shows: %s", text)
+	}
+	if s.Reveal() != "hunter2" || Secret("").String() != "" {
+		t.Error("Reveal or the empty secret is wrong")
+	}
+}

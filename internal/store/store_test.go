@@ -1,0 +1,609 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// A fixture is a store on a database of its own, connected as the web role.
+type fixture struct {
+	*store.Store
+	db   *pgtest.DB
+	line string // the master key
+}
+
+func fresh(t *testing.T) fixture {
+	t.Helper()
+	db := pgtest.Migrated(t)
+	line := keyring.Generate("k1")
+	f := fixture{Store: open(t, db, line), db: db, line: line}
+	if err := f.CheckMasterKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func open(t *testing.T, db *pgtest.DB, keys ...string) *store.Store {
+	t.Helper()
+	ring, err := keyring.Parse(strings.Join(keys, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgxpool.ParseConfig(db.WebConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // as the program does
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return store.New(pool, ring)
+}
+
+func here() store.Origin {
+	return store.Origin{Address: netip.MustParseAddr("192.0.2.7"), Agent: "Test/1.0"}
+}
+
+func (f fixture) alice(t *testing.T) store.User {
+	t.Helper()
+	user, err := f.CreateFirstUser(t.Context(), "Alice", "$argon2id$…", here())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user
+}
+
+// bob is a second user; there is no way to make one but by hand yet.
+func (f fixture) bob(t *testing.T) store.User {
+	t.Helper()
+	id := uuid.New()
+	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.users (id, name, password_hash) VALUES ('"+id.String()+"', 'Bob', 'x')")
+	return store.User{ID: id, Name: "Bob"}
+}
+
+func totp(issuer, name string) store.NewAccount {
+	return store.NewAccount{
+		Submission: uuid.New(), Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30,
+		Issuer: issuer, Name: name, Note: "note of " + name, Secret: []byte("seed of " + name),
+	}
+}
+
+func (f fixture) add(t *testing.T, user store.User, n store.NewAccount) store.Account {
+	t.Helper()
+	account, created, err := f.CreateAccount(t.Context(), user, n, here())
+	if err != nil || !created {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	return account
+}
+
+// actions lists the audit log.
+func (f fixture) actions(t *testing.T) string {
+	t.Helper()
+	return pgtest.Value[string](t, f.db.SuperConn, `
+		SELECT coalesce(string_agg(action || CASE WHEN actor_name = '' THEN '' ELSE ' by ' || actor_name END, ', ' ORDER BY id), '') FROM avtotpy.audit_log`)
+}
+
+func TestOnlyOneBecomesTheFirstUser(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	if has, err := f.HasUsers(t.Context()); has || err != nil {
+		t.Fatalf("a new database has users: %v, %v", has, err)
+	}
+	const rivals = 12
+	results := make([]error, rivals)
+	var wg sync.WaitGroup
+	for i := range rivals {
+		wg.Go(func() {
+			_, results[i] = f.CreateFirstUser(context.Background(), "user"+string(rune('a'+i)), "x", here())
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		switch {
+		case err == nil:
+			won++
+		case !errors.Is(err, store.ErrSetupDone):
+			t.Errorf("a rival got %v, want ErrSetupDone", err)
+		}
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.users"); won != 1 || n != 1 {
+		t.Errorf("%d won and there are %d users", won, n)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.vaults JOIN avtotpy.vault_keys ON vault_id = id JOIN avtotpy.vault_members USING (vault_id)"); n != 1 {
+		t.Errorf("%d vaults with key and owner, want 1", n)
+	}
+}
+
+func TestUsersAreFoundWhateverTheCase(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	user, hash, err := f.UserByName(t.Context(), "  aLICE ")
+	if err != nil || user.ID != alice.ID || user.Name != "Alice" || hash != "$argon2id$…" {
+		t.Errorf("got %+v, %q, %v", user, hash, err)
+	}
+	if _, _, err := f.UserByName(t.Context(), "mallory"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an unknown name: %v", err)
+	}
+	if err := f.Rehash(t.Context(), alice.ID, "costlier"); err != nil {
+		t.Fatal(err)
+	}
+	if _, hash, _ := f.UserByName(t.Context(), "alice"); hash != "costlier" {
+		t.Errorf("hash %q after Rehash", hash)
+	}
+}
+
+func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	login := func() (string, store.Session) {
+		token, session, err := f.LogIn(t.Context(), alice, here())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token, session
+	}
+	move := func(s store.Session, set string) {
+		pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.sessions SET "+set+" WHERE id = '"+s.ID.String()+"'")
+	}
+	alive := func(token string) bool {
+		_, err := f.Session(t.Context(), token)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+
+	token, session := login()
+	if got, err := f.Session(t.Context(), token); err != nil || got.User.Name != "Alice" || got.Address != here().Address || got.Agent != "Test/1.0" ||
+		got.ExpiresAt.Sub(got.CreatedAt) != store.SessionLifetime {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	move(session, "last_seen_at = now() - interval '14 minutes'")
+	if !alive(token) {
+		t.Error("14 minutes without use ended it")
+	}
+	if s, _ := f.Session(t.Context(), token); time.Since(s.LastSeenAt) > time.Minute {
+		t.Errorf("being used did not move it on: last seen %v ago", time.Since(s.LastSeenAt))
+	}
+	move(session, "last_seen_at = now() - interval '16 minutes'")
+	if alive(token) {
+		t.Error("16 minutes without use did not end it")
+	}
+	token, session = login()
+	move(session, "expires_at = now() - interval '1 second'")
+	if alive(token) {
+		t.Error("its lifetime did not end it")
+	}
+	token, session = login() // sweeps the one that expired
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions WHERE expires_at < now()"); n != 0 {
+		t.Errorf("%d expired sessions are still there", n)
+	}
+	other, otherSession := login()
+	list, err := f.Sessions(t.Context(), alice.ID)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d sessions listed (%v), want the 2 that are alive", len(list), err)
+	}
+	if err := f.EndSession(t.Context(), f.bob(t), session.ID, here()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Bob ends Alice's session: %v", err)
+	}
+	if err := f.EndSession(t.Context(), alice, otherSession.ID, here()); err != nil || alive(other) || !alive(token) {
+		t.Errorf("ending one of two: %v", err)
+	}
+	for _, forged := range []string{"", "x", token + "x", strings.ToUpper(token)} {
+		if alive(forged) {
+			t.Errorf("the token %q is somebody", forged)
+		}
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions s WHERE s::text LIKE '%' || $1 || '%'", token); n != 0 {
+		t.Error("the token itself is in the table")
+	}
+}
+
+func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	_, mine, err := f.LogIn(t.Context(), alice, here())
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief, _, err := f.LogIn(t.Context(), alice, here())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ChangePassword(t.Context(), mine, "new hash", here()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Session(t.Context(), thief); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the other session: %v", err)
+	}
+	if list, _ := f.Sessions(t.Context(), alice.ID); len(list) != 1 || list[0].ID != mine.ID {
+		t.Errorf("left are %v", list)
+	}
+	if _, hash, _ := f.UserByName(t.Context(), "alice"); hash != "new hash" {
+		t.Errorf("hash %q", hash)
+	}
+	if got, want := f.actions(t), "user.create by Alice, session.create by Alice, session.create by Alice, user.password by Alice"; got != want {
+		t.Errorf("audit log\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	past := func() { pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now()") }
+	waits := func() time.Duration {
+		return time.Duration(1e9 * pgtest.Value[float64](t, f.db.SuperConn, "SELECT extract(epoch FROM wait_until - failed_at)::float8 FROM avtotpy.login_throttle"))
+	}
+	attempt := func(name string) time.Duration {
+		wait, err := f.AttemptLogin(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wait
+	}
+	for i, want := range []time.Duration{0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		if wait := attempt("Alice"); wait != 0 {
+			t.Fatalf("attempt %d has to wait %v, although nothing is left to wait", i+1, wait)
+		}
+		if got := waits(); got != want*time.Second {
+			t.Errorf("after attempt %d the next waits %v, want %v", i+1, got, want*time.Second)
+		}
+		if want > 0 {
+			if wait := attempt(" aLICE"); wait <= 0 || wait > want*time.Second {
+				t.Errorf("attempt too early: wait %v, want up to %v", wait, want*time.Second)
+			}
+		}
+		past()
+	}
+	if wait := attempt("bob"); wait != 0 {
+		t.Errorf("another name waits %v", wait)
+	}
+	if _, _, err := f.LogIn(t.Context(), alice, here()); err != nil {
+		t.Fatal(err)
+	}
+	attempt("alice")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval '61 minutes', wait_until = now()")
+	attempt("alice")
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT min(failures) FROM avtotpy.login_throttle"); n != 1 {
+		t.Errorf("%d failures are counted after an hour of peace, want 1", n)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.login_throttle t WHERE t::text ILIKE '%alice%'"); n != 0 {
+		t.Error("the name itself is in the table")
+	}
+}
+
+func TestAttemptsAtOnceDoNotSlipThrough(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	const guesses = 40
+	passed := make([]bool, guesses)
+	var wg sync.WaitGroup
+	for i := range guesses {
+		wg.Go(func() {
+			wait, err := f.AttemptLogin(context.Background(), "alice")
+			passed[i] = wait == 0 && err == nil
+		})
+	}
+	wg.Wait()
+	n := 0
+	for _, p := range passed {
+		if p {
+			n++
+		}
+	}
+	if n < 5 || n > 6 {
+		t.Errorf("%d of %d guesses at once were let through, want 5", n, guesses)
+	}
+}
+
+func TestAFailedLoginIsAudited(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	if err := errors.Join(f.LoginFailed(t.Context(), &alice, here()), f.LoginFailed(t.Context(), nil, store.Origin{Agent: "bad\nforged line\x00"})); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.actions(t), "user.create by Alice, login.fail, login.fail"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if agent := pgtest.Value[string](t, f.db.SuperConn, "SELECT agent FROM avtotpy.audit_log WHERE address IS NULL"); agent != "badforged line" {
+		t.Errorf("agent %q", agent)
+	}
+}
+
+func TestAnAccountLives(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	n := totp("Example", "alice@example.com")
+	account := f.add(t, alice, n)
+	if account.Issuer != n.Issuer || account.Name != n.Name || account.Note != n.Note || string(account.Secret) != string(n.Secret) ||
+		account.Kind != "totp" || account.Algorithm != "SHA1" || account.Digits != 6 || account.Period != 30 || account.Counter != 0 {
+		t.Errorf("stored %#v", account)
+	}
+	again, created, err := f.CreateAccount(t.Context(), alice, n, here())
+	if err != nil || created || again.ID != account.ID {
+		t.Errorf("the same submission again: %v, created %v, %v", again, created, err)
+	}
+	name := "new@example.com"
+	changed, err := f.UpdateAccount(t.Context(), alice, account.ID, store.AccountChange{Name: &name}, here())
+	if err != nil || changed.Name != name || changed.Issuer != n.Issuer || changed.Note != n.Note || string(changed.Secret) != string(n.Secret) {
+		t.Errorf("after a change of the name: %#v, %v", changed, err)
+	}
+	if !changed.UpdatedAt.After(account.UpdatedAt) || !changed.CreatedAt.Equal(account.CreatedAt) {
+		t.Errorf("times: created %v then %v, updated %v then %v", account.CreatedAt, changed.CreatedAt, account.UpdatedAt, changed.UpdatedAt)
+	}
+	if err := f.DeleteAccount(t.Context(), alice, account.ID, here()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.DeleteAccount(t.Context(), alice, account.ID, here()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleting it again: %v", err)
+	}
+	if got, want := f.actions(t), "user.create by Alice, account.create by Alice, account.update by Alice, account.delete by Alice"; got != want {
+		t.Errorf("audit log\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestADoubleClickAddsOneAccount(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	n := totp("Example", "alice")
+	ids := make([]uuid.UUID, 8)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() {
+			account, _, err := f.CreateAccount(context.Background(), alice, n, here())
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = account.ID
+		})
+	}
+	wg.Wait()
+	if len(slices.Compact(ids)) != 1 {
+		t.Errorf("got the accounts %v", ids)
+	}
+}
+
+func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	for _, n := range []store.NewAccount{totp("zoo", "a"), totp("Bank", "b"), totp("bank", "A"), totp("", "café"), totp("apple", "x")} {
+		f.add(t, alice, n)
+	}
+	accounts, err := f.Accounts(t.Context(), alice.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range accounts {
+		got = append(got, a.Issuer+":"+a.Name)
+	}
+	if want := "apple:x bank:A Bank:b :café zoo:a"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func TestOtherPeoplesAccountsAreNotFound(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice, bob := f.alice(t), f.bob(t)
+	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s")})
+	name := "mine"
+	for what, err := range map[string]error{
+		"read":    second(f.Account(t.Context(), bob.ID, account.ID)),
+		"change":  second(f.UpdateAccount(t.Context(), bob, account.ID, store.AccountChange{Name: &name}, here())),
+		"delete":  f.DeleteAccount(t.Context(), bob, account.ID, here()),
+		"advance": second(f.AdvanceCounter(t.Context(), bob, account.ID, here())),
+		"unknown": second(f.Account(t.Context(), alice.ID, uuid.New())),
+	} {
+		if !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: got %v, want ErrNotFound", what, err)
+		}
+	}
+	if accounts, err := f.Accounts(t.Context(), bob.ID); len(accounts) != 0 || err != nil {
+		t.Errorf("Bob sees %v, %v", accounts, err)
+	}
+	n := totp("x", "y")
+	n.Vault = account.VaultID
+	if _, _, err := f.CreateAccount(t.Context(), bob, n, here()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Bob adds to Alice's vault: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestAViewerReadsAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice, bob := f.alice(t), f.bob(t)
+	account := f.add(t, alice, totp("Example", "shared"))
+	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+account.VaultID.String()+"', '"+bob.ID.String()+"', 'viewer')")
+	if got, err := f.Account(t.Context(), bob.ID, account.ID); err != nil || got.Name != "shared" {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	n, name := totp("x", "y"), "mine"
+	n.Vault = account.VaultID
+	for what, err := range map[string]error{
+		"change": second(f.UpdateAccount(t.Context(), bob, account.ID, store.AccountChange{Name: &name}, here())),
+		"delete": f.DeleteAccount(t.Context(), bob, account.ID, here()),
+		"add":    func() error { _, _, err := f.CreateAccount(t.Context(), bob, n, here()); return err }(),
+	} {
+		if !errors.Is(err, store.ErrForbidden) {
+			t.Errorf("%s: got %v, want ErrForbidden", what, err)
+		}
+	}
+}
+
+func TestACounterGivesEachNumberOnce(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	const start = 1000
+	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s"), Counter: start})
+	counters := make([]int64, 20)
+	var wg sync.WaitGroup
+	for i := range counters {
+		wg.Go(func() {
+			a, err := f.AdvanceCounter(context.Background(), alice, account.ID, here())
+			if err != nil {
+				t.Error(err)
+			}
+			counters[i] = a.Counter
+		})
+	}
+	wg.Wait()
+	slices.Sort(counters)
+	for i, c := range counters {
+		if c != int64(start+i) {
+			t.Fatalf("counters %v, want %d and up without gaps", counters, start)
+		}
+	}
+	if a, _ := f.Account(t.Context(), alice.ID, account.ID); a.Counter != start+int64(len(counters)) {
+		t.Errorf("the next counter is %d", a.Counter)
+	}
+	if _, err := f.AdvanceCounter(t.Context(), alice, f.add(t, alice, totp("x", "y")).ID, here()); !errors.Is(err, store.ErrNotHOTP) {
+		t.Errorf("advancing a TOTP account: %v", err)
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.hotp_counters SET counter = 9223372036854775807")
+	if _, err := f.AdvanceCounter(t.Context(), alice, account.ID, here()); !errors.Is(err, store.ErrCounterSpent) {
+		t.Errorf("advancing the last counter: %v", err)
+	}
+}
+
+func TestNothingReadableReachesTheDatabase(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	f.add(t, alice, totp("IssuerInClear", "NameInClear"))
+	for _, table := range []string{"accounts", "vaults", "vault_keys", "audit_log", "master_keys"} {
+		for _, word := range []string{"IssuerInClear", "NameInClear", "seed of", "note of"} {
+			hex := "%" + pgtest.Value[string](t, f.db.SuperConn, "SELECT encode(convert_to($1, 'UTF8'), 'hex')", word) + "%"
+			if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy."+table+" r WHERE r::text LIKE $1 OR r::text LIKE $2", hex, "%"+word+"%"); n != 0 {
+				t.Errorf("%q can be read in %s", word, table)
+			}
+		}
+	}
+}
+
+func TestSwappedSecretsDoNotOpen(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	a, b := f.add(t, alice, totp("A", "a")), f.add(t, alice, totp("B", "b"))
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret FROM avtotpy.accounts b WHERE a.id = '"+a.ID.String()+"' AND b.id = '"+b.ID.String()+"'")
+	if _, err := f.Account(t.Context(), alice.ID, a.ID); !errors.Is(err, keyring.ErrSealBroken) {
+		t.Errorf("got %v, want ErrSealBroken", err)
+	}
+}
+
+func TestMasterKeysAreCheckedAndRotated(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	account := f.add(t, alice, totp("Example", "a"))
+	check := func(keys ...string) error { return open(t, f.db, keys...).CheckMasterKeys(t.Context()) }
+
+	wrong, ok := errors.AsType[*store.WrongKeyError](check(keyring.Generate("k1")))
+	if !ok || wrong.ID != "k1" {
+		t.Errorf("another key under the same id: %v", wrong)
+	}
+	missing, ok := errors.AsType[*keyring.MissingKeyError](check(keyring.Generate("k2")))
+	if !ok || missing.ID != "k1" {
+		t.Errorf("only a new key: %v", missing)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.master_keys"); n != 1 {
+		t.Errorf("%d master keys are registered after failed checks, want 1", n)
+	}
+
+	newLine := keyring.Generate("k3")
+	both := open(t, f.db, newLine, f.line)
+	if err := both.CheckMasterKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := pgtest.Value[string](t, f.db.SuperConn, "SELECT string_agg(a::text, ',') FROM avtotpy.accounts a")
+	if n, err := both.RotateKeys(t.Context()); n != 1 || err != nil {
+		t.Fatalf("resealed %d, %v", n, err)
+	}
+	if n, err := both.RotateKeys(t.Context()); n != 0 || err != nil {
+		t.Errorf("rotating again resealed %d, %v", n, err)
+	}
+	if after := pgtest.Value[string](t, f.db.SuperConn, "SELECT string_agg(a::text, ',') FROM avtotpy.accounts a"); after != before {
+		t.Error("rotating touched an account")
+	}
+	onlyNew := open(t, f.db, newLine)
+	if err := onlyNew.CheckMasterKeys(t.Context()); err != nil {
+		t.Errorf("the old key is not needed any more, but: %v", err)
+	}
+	if got, err := onlyNew.Account(t.Context(), alice.ID, account.ID); err != nil || string(got.Secret) != "seed of a" {
+		t.Errorf("after the rotation: %v, %v", got, err)
+	}
+}
+
+// TestTheWebRoleIsRefused tries what somebody would try who can make the web server
+// run SQL of their own.
+func TestTheWebRoleIsRefused(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	f.add(t, alice, totp("Example", "a"))
+	conn := f.db.Connect(t, f.db.WebConn)
+	for _, sql := range []string{
+		"UPDATE avtotpy.accounts SET sealed_secret = sealed_note",
+		"UPDATE avtotpy.accounts SET vault_id = id",
+		"UPDATE avtotpy.users SET created_at = now()",
+		"UPDATE avtotpy.users SET name = 'root'",
+		"DELETE FROM avtotpy.users",
+		"TRUNCATE avtotpy.accounts",
+		"SELECT FROM avtotpy.audit_log",
+		"UPDATE avtotpy.audit_log SET action = ''",
+		"DELETE FROM avtotpy.audit_log",
+		"INSERT INTO avtotpy.audit_log (at, actor_name, action, agent) VALUES ('2020-01-01', 'x', 'x', 'x')",
+		"UPDATE avtotpy.vault_members SET role = 'owner'",
+		"UPDATE avtotpy.master_keys SET check_value = check_value",
+		"DELETE FROM avtotpy.migrations",
+		"INSERT INTO avtotpy.migrations SELECT * FROM avtotpy.migrations",
+		"CREATE TABLE avtotpy.t (id int)",
+		"ALTER TABLE avtotpy.users ADD COLUMN x int",
+		"DROP TABLE avtotpy.users",
+		"CREATE SCHEMA mine",
+		"CREATE ROLE mine",
+		"CREATE FUNCTION avtotpy.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+		"COPY avtotpy.users TO PROGRAM 'cat'",
+		"SELECT pg_read_file('/etc/passwd')",
+		"ALTER ROLE " + f.db.WebRole + " SUPERUSER",
+	} {
+		_, err := conn.Exec(t.Context(), sql)
+		refusal, ok := errors.AsType[*pgconn.PgError](err)
+		if !ok || refusal.Code != "42501" {
+			t.Errorf("%s: got %v, want 42501", sql, err)
+		}
+	}
+}
