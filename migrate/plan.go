@@ -30,6 +30,9 @@ func (s State) String() string {
 	return names[s]
 }
 
+// MarshalText is String, for logs and other machine-readable output.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Fit reports whether a service with this bundle can work with the schema.
 func (s State) Fit() bool { return s == Current || s == AheadCompatible }
 

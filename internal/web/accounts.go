@@ -181,7 +181,7 @@ func (s *site) getAccount(ctx context.Context, session store.Session, in *idInpu
 }
 
 type changeInput struct {
-	idInput
+	ID   string `path:"id"`
 	Body struct {
 		Issuer  *string `json:"issuer,omitempty"`
 		Account *string `json:"account,omitempty"`
@@ -191,7 +191,7 @@ type changeInput struct {
 
 // changeAccount changes what is given; the rest stays.
 func (s *site) changeAccount(ctx context.Context, session store.Session, in *changeInput) (*body[accountBody], error) {
-	id, err := in.id()
+	id, err := idInput{in.ID}.id()
 	if err != nil {
 		return nil, err
 	}

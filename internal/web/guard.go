@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -65,6 +66,9 @@ func (s *site) guard(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
+		if recorder, ok := w.(*statusRecorder); ok {
+			recorder.route = r.Pattern // that of the request with the visitor in it, which watch does not see
+		}
 	})
 }
 
@@ -130,7 +134,7 @@ func (s *site) watch(next http.Handler) http.Handler {
 				}
 			}
 			// Only the route is logged: addresses hold ids, and queries what people look for.
-			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", r.Pattern, "status", recorder.status, "duration", time.Since(started))
+			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", cmp.Or(recorder.route, r.Pattern), "status", recorder.status, "duration", time.Since(started))
 		}()
 		next.ServeHTTP(recorder, r)
 	})
@@ -156,6 +160,7 @@ func securityHeaders(public *url.URL) map[string]string {
 type statusRecorder struct {
 	http.ResponseWriter
 	status int
+	route  string
 }
 
 func (w *statusRecorder) WriteHeader(status int) {

@@ -1,0 +1,55 @@
+// The page of one account.
+
+import "./code-card.js";
+import "./log-out.js";
+import { request } from "./api.js";
+import { Codes } from "./codes.js";
+import { Form, sentence } from "./form.js";
+
+const element = document.getElementById("account-form");
+const card = document.querySelector("code-card");
+const path = `accounts/${element.dataset.id}`;
+new Codes([card]);
+
+const form = new Form(element, async (values) => {
+	// Only what was changed here: somebody else may have changed the rest.
+	const changes = Object.entries(values).filter(([name, value]) => value !== element.elements[name].defaultValue);
+	const { body: { account } } = await request("PATCH", path, { body: Object.fromEntries(changes) });
+	form.keep();
+	card.rename(account.issuer, account.account);
+	document.querySelector("h1").textContent = card.name;
+	saved("Saved");
+}, { guarded: true });
+element.addEventListener("input", () => saved(""));
+
+function saved(text) {
+	element.querySelector(".saved").textContent = text;
+}
+
+document.addEventListener("advanced", (event) => {
+	document.getElementById("counter").textContent = event.detail.counter + 1;
+});
+
+const dialog = document.getElementById("confirm");
+const really = document.getElementById("really");
+document.getElementById("delete").addEventListener("click", () => dialog.showModal());
+document.getElementById("keep").addEventListener("click", () => dialog.close());
+really.addEventListener("click", async () => {
+	if (really.ariaDisabled === "true") {
+		return;
+	}
+	really.ariaDisabled = "true";
+	try {
+		await request("DELETE", path);
+		form.leave("/");
+	} catch (problem) {
+		if (problem.status === 404) { // it is gone, which is what was asked for
+			form.leave("/");
+			return;
+		}
+		really.ariaDisabled = "false";
+		const error = dialog.querySelector(".form-error");
+		error.textContent = sentence(problem);
+		error.hidden = false;
+	}
+});
