@@ -597,6 +597,10 @@ func TestPagesLoadNothingFromElsewhereAndRunNothingInline(t *testing.T) {
 				t.Errorf("%s has %s in it", path, inline)
 			}
 		}
+		// Should a script not load, what was typed must not end up in an address.
+		if forms := strings.Count(a.text, "<form"); forms != strings.Count(a.text, `method="post"`) {
+			t.Errorf("%s has a form that is not sent by POST", path)
+		}
 		for _, address := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(a.text, -1) {
 			if !strings.HasPrefix(address[1], "/") && !strings.HasPrefix(address[1], "#") || strings.HasPrefix(address[1], "//") {
 				t.Errorf("%s leads to %s", path, address[1])

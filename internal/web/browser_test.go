@@ -1,0 +1,341 @@
+package web_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/avtotpy/avtotpy/internal/otp"
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+)
+
+// With -pictures FOLDER, the pages are painted there: light, dark and as on a phone.
+var pictures = flag.String("pictures", "", "folder for pictures of the pages")
+
+// A tab is one in a real browser. What its console says fails the test.
+type tab struct {
+	*site
+	ctx context.Context
+
+	mu         sync.Mutex
+	complaints []string
+}
+
+func newTab(t *testing.T, s *site) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1280, 800))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise; it sees only our own pages
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &tab{site: s, ctx: ctx}
+	go b.listen(chromedp.Console(ctx)) // until the browser ends
+	for _, name := range []string{"clipboard-write", "clipboard-read"} {
+		_, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
+			Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// chromium finds a browser; without one the test is skipped, and fails with CI set.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{
+		"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+	} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("there is no Chromium; make test installs one")
+	}
+	t.Skip("there is no Chromium; make test installs one")
+	return ""
+}
+
+const patience = 20 * time.Second // for one step; machines that test are busy
+
+func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	for i, action := range actions {
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		_, err := chromedp.Run(ctx, action)
+		cancel()
+		if err != nil {
+			ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+			defer cancel()
+			page, _ := chromedp.Run(ctx, chromedp.OuterHTML("html")) // for the message only
+			b.t.Fatalf("step %d: %v on the page\n%s\nlog: %s", i+1, err, page, b.log.String())
+		}
+	}
+}
+
+func (b *tab) open(path string) chromedp.Action[chromedp.Void] {
+	return chromedp.Navigate(b.http.URL + path)
+}
+
+// until waits for a JavaScript expression to become true, also on another page.
+func (b *tab) until(expression string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		for {
+			is, err := chromedp.Evaluate[bool]("Boolean("+expression+")")(ctx, t)
+			if err == nil && is {
+				return chromedp.Void{}, nil
+			}
+			select {
+			case <-ctx.Done():
+				return chromedp.Void{}, fmt.Errorf("never true: %s (%w)", expression, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (b *tab) value(expression string) string {
+	b.t.Helper()
+	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return text
+}
+
+func (b *tab) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
+	for m, err := range console {
+		if err != nil {
+			return
+		}
+		// The browser notes each answer of 4xx; the pages show these to people.
+		if m.Source != "network" {
+			b.mu.Lock()
+			b.complaints = append(b.complaints, m.String())
+			b.mu.Unlock()
+		}
+	}
+}
+
+// quiet fails when the console has said something.
+func (b *tab) quiet() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.complaints {
+		b.t.Errorf("the console says: %s", c)
+	}
+}
+
+// click presses what a selector finds, again when the page was just being replaced.
+func click(selector string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		for {
+			_, err := chromedp.Click(selector)(ctx, t)
+			if err == nil || !strings.Contains(err.Error(), "node") || ctx.Err() != nil {
+				return chromedp.Void{}, err
+			}
+		}
+	}
+}
+
+// submit presses the button of a form, as a person does: submitting it by script would go past the page's own.
+func submit(form string) chromedp.Action[chromedp.Void] { return click(form + " [type=submit]") }
+
+const shownCode = `document.querySelector(".card-code").textContent.replace(/\s/g, "")`
+
+// TestAPersonUsesTheProgram is the whole of it, as somebody sees it.
+func TestAPersonUsesTheProgram(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := newTab(t, s)
+
+	// Set up: a wrong token first, said at its field, and nothing typed is lost.
+	b.do(b.open("/"), chromedp.WaitVisible("#setup"),
+		chromedp.SendKeys("#token", "WRONG"), chromedp.SendKeys("#name", "Alice"), chromedp.SendKeys("#password", password), submit("#setup"),
+		chromedp.WaitVisible("#token-error"))
+	if got := b.value(`document.activeElement.id + " " + document.getElementById("password").value.length`); got != "token 21" {
+		t.Errorf("after a wrong token: focus and password are %q", got)
+	}
+	b.do(chromedp.SetValue("#token", s.server.SetupToken), submit("#setup"), chromedp.WaitVisible(".empty"))
+
+	// Add by link, with a live code before it is added.
+	key, _, err := otp.Parse(strings.Replace(link, "issuer=", "period=3&issuer=", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.do(click(".empty .button"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", key.URI()), chromedp.WaitVisible("#preview"))
+	b.isCodeOf(key)
+	b.do(submit("#new"), chromedp.WaitVisible("#cards .card"))
+
+	// The list: the code is right, changes by itself, and is copied by a click or by Enter.
+	b.isCodeOf(key)
+	for range 2 {
+		before := b.value(shownCode)
+		b.do(b.until(shownCode + ` !== "` + before + `"`))
+		b.isCodeOf(key)
+	}
+	b.do(click(".card-copy"), b.until(`document.querySelector(".copied")`))
+	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.readText().then((text) => { window.copied = text; })`), b.until(`window.copied`))
+	if copied := b.value(`window.copied`); !isNear(key, copied) {
+		t.Errorf("copied %q, which is no code of now", copied)
+	}
+
+	// Add by hand: what is wrong is said at the field.
+	b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", "JBSWY3DP1"), chromedp.SendKeys("#issuer", "Bank"),
+		submit("#new"), chromedp.WaitVisible("#box-error"))
+	if message := b.value(`document.getElementById("box-error").textContent`); !strings.Contains(message, "1") {
+		t.Errorf("a wrong secret: %q", message)
+	}
+	b.do(click("#advanced summary"), chromedp.WaitVisible("#kind"), chromedp.SetValue("#kind", "hotp"),
+		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), submit("#new"), chromedp.WaitVisible(".card-advance"))
+
+	// A counter shows its code when asked, once each (RFC 4226, appendix D).
+	b.do(click(".card-advance"), b.until(`document.querySelector("[data-kind=hotp] .card-code").textContent.replace(/\s/g, "") === "755224"`))
+
+	// Search by keyboard. The protocol types the / although the page has taken it, which no keyboard does.
+	b.do(chromedp.KeyEvent("/"), b.until(`document.activeElement.id === "search"`), chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`),
+		chromedp.SendKeys("#search", "exam"), b.until(`document.querySelectorAll("#cards > li:not([hidden])").length === 1`))
+
+	// Edit and delete.
+	b.do(click("#cards > li:not([hidden]) .card-edit"), chromedp.WaitVisible("#account-form"),
+		chromedp.SetValue("#account", "work"), submit("#account-form"), b.until(`document.querySelector(".saved").textContent === "Saved"`),
+		click("#delete"), chromedp.WaitVisible("#really"), click("#really"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
+
+	// Log out, and in again with a wrong password first.
+	b.do(click("log-out button"), chromedp.WaitVisible("#login"),
+		chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"), submit("#login"), chromedp.WaitVisible("#login .form-error"))
+	b.do(chromedp.SetValue("#password", password), submit("#login"), chromedp.WaitVisible("#cards .card"))
+
+	// Another session is ended from the settings.
+	other := s.visitor()
+	other.must(200, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password})
+	b.do(b.open("/settings"), chromedp.WaitVisible("#sessions li button"), click("#sessions li button"), b.until(`document.querySelectorAll("#sessions li").length === 1`))
+	other.must(401, "GET", "/api/v1/session", nil)
+	b.quiet()
+}
+
+// isCodeOf fails unless the page shows the code of a moment that has just been.
+func (b *tab) isCodeOf(key otp.Key) {
+	b.t.Helper()
+	b.do(b.until(`/^\d+$/.test(` + shownCode + `)`))
+	if shown := b.value(shownCode); !isNear(key, shown) {
+		b.t.Errorf("the page shows %q, which is no code of now", shown)
+	}
+}
+
+func isNear(key otp.Key, code string) bool {
+	now := time.Now()
+	for _, ago := range []time.Duration{-1, 0, 1, 2} {
+		if key.At(now.Add(-ago*time.Duration(key.Period)*time.Second)).Value == code {
+			return true
+		}
+	}
+	return false
+}
+
+// TestPagesFitAPhone looks for what a person would notice at once: a page that
+// scrolls sideways, and a control that is too small for a thumb.
+func TestPagesFitAPhone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := newTab(t, s)
+	b.look("setup", "/setup")
+	alice := s.alice()
+	b.look("login", "/login")
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch("/api/v1/session", {
+		method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "Alice", password: %q}),
+	}).then((response) => { window.status = response.status; })`, password)), b.until(`window.status == 200`))
+	b.look("list-empty", "/")
+	ids := map[string]string{}
+	for _, a := range []map[string]any{
+		{"issuer": "GitHub", "account": "alice"},
+		{"issuer": "Example Bank of the Northern and Western Isles", "account": "alice.with.a.very.long.address@subdomain.example.com", "digits": 8},
+		{"issuer": "Hetzner", "account": "K0123456789", "period": 60},
+		{"issuer": "Mastodon", "account": "@alice@social.example"},
+		{"issuer": "", "account": "vpn.example.com"},
+		{"issuer": "Steam", "account": "alice_plays", "kind": "steam"},
+		{"issuer": "Payroll", "account": "staff 4711", "kind": "hotp"},
+		{"issuer": "Proton", "account": "alice@example.com", "algorithm": "SHA256"},
+		{"issuer": "Registrar", "account": "alice@example.com"},
+	} {
+		a["secret"] = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+		ids[fmt.Sprint(a["issuer"])] = alice.add(a)
+	}
+	b.look("list", "/")
+	b.look("new", "/accounts/new")
+	b.look("account", "/accounts/"+ids["GitHub"])
+	b.look("settings", "/settings")
+	b.look("error", "/nothing")
+	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.accounts"); n != len(ids) {
+		t.Errorf("%d accounts after looking, want %d", n, len(ids))
+	}
+}
+
+// look opens a page as on a phone and as on a desk, checks that it fits, and paints
+// it when that is asked for.
+func (b *tab) look(name, path string) {
+	b.t.Helper()
+	for _, screen := range []struct {
+		name          string
+		width, height int64
+	}{{"phone", 390, 844}, {"desk", 1280, 800}} {
+		for _, scheme := range []string{"light", "dark"} {
+			_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+				Width: screen.width, Height: screen.height, DeviceScaleFactor: 1, Mobile: screen.name == "phone",
+			})
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.do(b.open(path), chromedp.WaitReady("#main"), b.until(`document.readyState === "complete"`))
+			if wide := b.value(`document.documentElement.scrollWidth`); wide != fmt.Sprint(screen.width) {
+				b.t.Errorf("%s on a %s of %d px is %s px wide", path, screen.name, screen.width, wide)
+			}
+			small := b.value(`[...document.querySelectorAll("button, a.button, input:not(.unseen), select, .card-edit")]
+				.filter((e) => e.checkVisibility() && !e.matches(".link, .show") && (e.getBoundingClientRect().height < 40 || e.getBoundingClientRect().width < 40))
+				.map((e) => e.outerHTML).join("\n")`)
+			if small != "" {
+				b.t.Errorf("%s on a %s: too small for a thumb: %s", path, screen.name, small)
+			}
+			if *pictures != "" {
+				b.paint(filepath.Join(*pictures, name+"-"+screen.name+"-"+scheme+".png"))
+			}
+		}
+	}
+}
+
+func (b *tab) paint(file string) {
+	b.t.Helper()
+	b.do(chromedp.Sleep(300 * time.Millisecond)) // transitions come to rest
+	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, picture, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
