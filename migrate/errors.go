@@ -116,7 +116,12 @@ func (e *MigrationError) Error() string {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
 		}
 	}
-	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d. Mend the file and start again", e.Version)
+	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	if transient(e.Err) {
+		b.WriteString(". The file is not to blame: another session was in its way, and pg_stat_activity shows whose transactions are open")
+	} else {
+		b.WriteString(". Mend the file and start again")
+	}
 	return b.String()
 }
 

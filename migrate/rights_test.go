@@ -12,9 +12,9 @@ import (
 )
 
 // held lists what the role of the service holds in the schema, from the catalogue.
-func held(t testing.TB, db *pgtest.DB) []string {
-	t.Helper()
-	return strings.Split(pgtest.Value[string](t, db.SuperConn, fmt.Sprintf(`
+func held(tb testing.TB, db *pgtest.DB) []string {
+	tb.Helper()
+	return strings.Split(pgtest.Value[string](tb, db.SuperConn, fmt.Sprintf(`
 		SELECT coalesce(string_agg(what, ';' ORDER BY what), '') FROM (
 			SELECT 'schema ' || privilege_type AS what FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = 'app' AND grantee = %[1]s::regrole
 			UNION ALL SELECT relname || ' ' || privilege_type FROM pg_class, aclexplode(relacl) a WHERE relnamespace = 'app'::regnamespace AND grantee = %[1]s::regrole

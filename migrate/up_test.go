@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,11 +39,11 @@ func tables(n int) []string {
 	return sql
 }
 
-func migrator(t testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
-	t.Helper()
+func migrator(tb testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
+	tb.Helper()
 	bundle, err := migrate.Load(files(sql...))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &migrate.Migrator{
 		Bundle: bundle, Schema: "app", Program: "Test", Version: "1.0", Wait: time.Minute,
@@ -51,11 +52,11 @@ func migrator(t testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	}
 }
 
-func up(t testing.TB, m *migrate.Migrator, connString string) migrate.Report {
-	t.Helper()
-	report, err := m.Up(t.Context(), connString)
+func up(tb testing.TB, m *migrate.Migrator, connString string) migrate.Report {
+	tb.Helper()
+	report, err := m.Up(tb.Context(), connString)
 	if err != nil {
-		t.Fatalf("Up: %v", err)
+		tb.Fatalf("Up: %v", err)
 	}
 	return report
 }
@@ -68,7 +69,7 @@ func ledger(t testing.TB, db *pgtest.DB) string {
 func upTo(n int) string {
 	versions := make([]string, n)
 	for i := range versions {
-		versions[i] = fmt.Sprint(i + 1)
+		versions[i] = strconv.Itoa(i + 1)
 	}
 	return strings.Join(versions, ",")
 }
@@ -445,6 +446,7 @@ func TestInterruptCancelsAFileThatOutlastsTheGrace(t *testing.T) {
 
 // whenRunning calls f once a file sleeps in the database.
 func whenRunning(t *testing.T, db *pgtest.DB, f func()) {
+	t.Helper()
 	super, err := pgconn.Connect(t.Context(), db.SuperConn)
 	if err != nil {
 		t.Error(err)
@@ -525,6 +527,12 @@ func TestConnectErrorsNameTheNextStepAndNoSecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSettingsOfTheDriverDoNotReachTheServer(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn+" default_query_exec_mode=simple_protocol statement_cache_capacity=10 pool_max_conns=5 pool_min_conns=1")
 }
 
 func TestNoticesAndProgressAreLogged(t *testing.T) {

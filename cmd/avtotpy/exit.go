@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
@@ -39,8 +40,12 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case is[*settingsError](err), refused(err):
+	case is[*settingsError](err), refused(err), isLocalSettings(err):
 		return exitSettings
+	case is[*localpg.LockedError](err):
+		return exitBusy
+	case is[*localpg.StoppedError](err):
+		return exitUnreachable
 	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
 		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err):
@@ -62,6 +67,12 @@ func exitCode(err error) int {
 func refused(err error) bool {
 	connect, ok := errors.AsType[*migrate.ConnectError](err)
 	return ok && connect.Refused()
+}
+
+// isLocalSettings reports what an operator has to set right before a PostgreSQL of
+// our own can run.
+func isLocalSettings(err error) bool {
+	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err)
 }
 
 func is[T error](err error) bool {

@@ -47,7 +47,7 @@ func (p program) key(ctx context.Context, args []string) error {
 // withStore opens what the commands on keys need, as the unprivileged role.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
 	// These commands need what SKIP needs: the web server's connection and the keys.
-	p.environ = append(slices.Clone(p.environ), "POSTGRES_MIGRATOR_MODE=SKIP")
+	p.environ = slices.Concat([]string{"POSTGRES_MIGRATOR_MODE=SKIP"}, p.environ)
 	cfg, log, err := p.settings()
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		if err != nil {
 			return err
 		}
-		defer stopLocal(server, log)
+		defer stopLocal(ctx, server, log)
 	}
 	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
 	if err != nil {

@@ -26,7 +26,7 @@ func (p program) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer stopLocal(server, log)
+		defer stopLocal(ctx, server, log)
 		var lost context.CancelCauseFunc
 		ctx, lost = context.WithCancelCause(ctx)
 		defer lost(nil)
@@ -69,7 +69,7 @@ func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.L
 		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start PostgreSQL: %w", err)
+		return nil, fmt.Errorf("no connection string is set, so AVTotpy runs a PostgreSQL of its own: %w", err)
 	}
 	cfg.MigratorConn = config.Secret(server.MigratorConn())
 	cfg.WebConn = config.Secret(server.WebConn())
@@ -79,8 +79,9 @@ func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.L
 	return server, nil
 }
 
-func stopLocal(server *localpg.Server, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+// stopLocal works with a context that has ended, too: that is when it is called.
+func stopLocal(ctx context.Context, server *localpg.Server, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := server.Stop(ctx); err != nil {
 		log.Warn("PostgreSQL did not stop cleanly; it recovers at the next start", "error", err)

@@ -73,6 +73,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error { return setUp(env) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
+			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -81,8 +82,9 @@ func TestScript(t *testing.T) {
 
 // A story is what the commands of one script share.
 type story struct {
-	tb testing.TB
-	db *pgtest.DB
+	tb     testing.TB
+	db     *pgtest.DB
+	holder *pgx.Conn // of hold
 }
 
 type storyKey struct{}
@@ -101,6 +103,12 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
 	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "2s")
 	env.Setenv("HOME", env.WorkDir)
+	folder, err := dataDir(tb)
+	if err != nil {
+		return err
+	}
+	env.Setenv("AVTOTPY_DATA_DIR", folder)
+	env.Setenv("AVTOTPY_POSTGRES_BIN", pgtest.Bin())
 	s.fresh(env.Setenv)
 	return nil
 }
@@ -112,6 +120,18 @@ func (s *story) fresh(setenv func(key, value string)) {
 	setenv("POSTGRES_CONNECTION_STR", s.db.WebConn)
 	setenv("POSTGRES_MIGRATOR_UNPRIVILEGED_USER", s.db.WebRole)
 	setenv("POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD", s.db.WebPassword)
+}
+
+// dataDir makes a folder that PostgreSQL can reach also when the tests run as root,
+// whose own folders are closed to it.
+func dataDir(tb testing.TB) (string, error) {
+	tb.Helper()
+	folder, err := os.MkdirTemp("", "avtotpy-script-") //nolint:usetesting // see above
+	if err != nil {
+		return "", err
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return filepath.Join(folder, "data"), os.Chmod(folder, 0o711)
 }
 
 func freeAddress(tb testing.TB) string {
@@ -261,7 +281,7 @@ func startProgram(ts *testscript.TestScript) *running {
 	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
-		"PATH", "HOME", "BUNDLE", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
+		"PATH", "HOME", "BUNDLE", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
 		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
 	} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
@@ -367,6 +387,27 @@ func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	_, err := fmt.Fprintln(ts.Stdout(), got)
 	ts.Check(err)
+}
+
+// cmdHold runs a statement in a transaction that stays open until letgo: hold 'LOCK TABLE …'
+func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
+	s := storyOf(ts)
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.db.SuperConn)
+	ts.Check(err)
+	ts.Defer(func() { _ = conn.Close(ctx) })
+	_, err = conn.Exec(ctx, "BEGIN; "+args[0])
+	ts.Check(err)
+	s.holder = conn
+}
+
+func cmdLetGo(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(storyOf(ts).holder.Close(context.Background()))
+}
+
+// cmdAppend adds a line to a file: append FILE TEXT
+func cmdAppend(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
 }
 
 func query(ts *testscript.TestScript, db *pgtest.DB, sql string) string {

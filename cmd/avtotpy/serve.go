@@ -97,8 +97,8 @@ func publicURL(cfg config.Config) string {
 
 // announceSetup tells the operator how to make the first user, while there is none.
 func announceSetup(ctx context.Context, st *store.Store, address, token string, log *slog.Logger) error {
-	any, err := st.HasUsers(ctx)
-	if err != nil || any {
+	done, err := st.HasUsers(ctx)
+	if err != nil || done {
 		return err
 	}
 	log.Warn("there is no user yet: open the page and enter the token", "page", address+"/setup", "token", token)

@@ -231,7 +231,7 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s, "config", Config{MasterKey: s})
 	text := fmt.Sprintf("%v %s %q %x %d %+v %#v", s, s, s, s, s, Config{WebConn: s}, Config{WebConn: s}) + string(encoded) + log.String()
-	if strings.Contains(text, "hunter") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || strings.Contains(text, fmt.Sprint([]byte("hunter2"))) {
+	if strings.Contains(text, "hunter") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || strings.Contains(text, fmt.Sprintf("%d", []byte("hunter2"))) {
 		t.Errorf("it shows: %s", text)
 	}
 	if s.Reveal() != "hunter2" || Secret("").String() != "" {

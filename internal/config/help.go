@@ -27,7 +27,7 @@ func WriteHelp(w io.Writer) error {
 		if v.secret {
 			name += " *"
 		}
-		b.WriteString(fmt.Sprintf("  %-*s%s\n", column-2, name, v.byDefault()))
+		fmt.Fprintf(&b, "  %-*s%s\n", column-2, name, v.byDefault())
 		b.WriteString(wrap(v.meaning, "      "))
 		if v.example != "" && v.name != mode {
 			b.WriteString("      Example: " + v.example + "\n")

@@ -22,10 +22,10 @@ func TestDocumentationIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if flag.Lookup("update").Value.String() == "true" {
-		if err := os.MkdirAll("../../docs", 0o755); err != nil { //nolint:gosec // documents are for everybody
+		if err := os.MkdirAll("../../docs", 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, want.Bytes(), 0o644); err != nil { //nolint:gosec // documents are for everybody
+		if err := os.WriteFile(path, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -53,7 +53,7 @@ func readSecretFile(path string) (string, error) {
 	if err != nil {
 		return "", unreadable(path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return "", unreadable(path, err)

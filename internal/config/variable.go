@@ -77,7 +77,7 @@ func variables() []variable {
 			meaning: "RUN migrates the database, then starts the web server. RUN_AND_EXIT migrates and exits, for an init container or a job. " +
 				"SKIP starts the web server at once and never migrates, for when something else does.",
 		},
-		{
+		{ //nolint:gosec // PASSWORD stands for one
 			name: migratorConn, group: database, secret: true, set: setMigratorConn,
 			neededBy: migrates, neededFor: "to migrate as a privileged user",
 			otherwise: "embedded PostgreSQL",
@@ -85,7 +85,7 @@ func variables() []variable {
 				"The connection is closed before the web server starts.",
 			example: "postgres://admin:PASSWORD@db.example.com:5432/avtotpy",
 		},
-		{
+		{ //nolint:gosec // PASSWORD stands for one
 			name: webConn, group: database, secret: true, set: setWebConn,
 			neededBy: serves, neededFor: "to serve as the unprivileged user",
 			otherwise: "embedded PostgreSQL",

@@ -156,7 +156,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shape := range []string{line[2:], hex.EncodeToString(raw), fmt.Sprint(raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
+	for _, shape := range []string{line[2:], hex.EncodeToString(raw), fmt.Sprintf("%d", raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
 		if strings.Contains(text, shape) {
 			t.Errorf("shows the key: %s", text)
 		}

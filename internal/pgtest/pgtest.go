@@ -45,24 +45,24 @@ func Run(m *testing.M) int {
 }
 
 // Blank returns an empty database; the name of its web role is not taken yet.
-func Blank(t testing.TB) *DB {
-	t.Helper()
-	s := shared.server(t)
+func Blank(tb testing.TB) *DB {
+	tb.Helper()
+	s := shared.server(tb)
 	id := strings.ToLower(rand.Text()[:10])
 	db := s.database("test_"+id, "migrator_"+id, "web_"+id)
-	s.exec(t, "CREATE ROLE "+db.migrator()+" LOGIN CREATEROLE PASSWORD '"+password+"'")
-	s.create(t, db, "template0")
+	s.exec(tb, "CREATE ROLE "+db.migrator()+" LOGIN CREATEROLE PASSWORD '"+password+"'")
+	s.create(tb, db, "template0")
 	return db
 }
 
 // Migrated returns a database at the version of this release, a clone of one that
 // was migrated once.
-func Migrated(t testing.TB) *DB {
-	t.Helper()
-	s := shared.server(t)
-	template := s.template(t)
+func Migrated(tb testing.TB) *DB {
+	tb.Helper()
+	s := shared.server(tb)
+	template := s.template(tb)
 	db := s.database("test_"+strings.ToLower(rand.Text()[:10]), template.migrator(), template.WebRole)
-	s.create(t, db, template.Name)
+	s.create(tb, db, template.Name)
 	return db
 }
 
@@ -88,10 +88,10 @@ func (db *DB) migrator() string {
 	return config.User
 }
 
-func (s *server) create(t testing.TB, db *DB, template string) {
-	t.Helper()
-	s.exec(t, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.migrator())
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+db.Name+" WITH (FORCE)") })
+func (s *server) create(tb testing.TB, db *DB, template string) {
+	tb.Helper()
+	s.exec(tb, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.migrator())
+	tb.Cleanup(func() { s.exec(tb, "DROP DATABASE "+db.Name+" WITH (FORCE)") })
 }
 
 // migrateTemplate makes the database that Migrated clones.
@@ -125,44 +125,44 @@ func (s *server) migrateTemplate() (*DB, error) {
 }
 
 // Connect opens a connection that is closed when the test ends.
-func (db *DB) Connect(t testing.TB, connString string) *pgx.Conn {
-	t.Helper()
+func (db *DB) Connect(tb testing.TB, connString string) *pgx.Conn {
+	tb.Helper()
 	conn, err := pgx.Connect(context.Background(), connString)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
 }
 
 // Exec runs statements over a connection of their own.
-func Exec(t testing.TB, connString string, statements ...string) {
-	t.Helper()
+func Exec(tb testing.TB, connString string, statements ...string) {
+	tb.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, connString)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	for _, sql := range statements {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			t.Fatalf("%s: %v", sql, err)
+			tb.Fatalf("%s: %v", sql, err)
 		}
 	}
 }
 
 // Value returns the one value of a query.
-func Value[T any](t testing.TB, connString, sql string, args ...any) T {
-	t.Helper()
+func Value[T any](tb testing.TB, connString, sql string, args ...any) T {
+	tb.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, connString)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	var value T
 	if err := conn.QueryRow(ctx, sql, args...).Scan(&value); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		tb.Fatalf("%s: %v", sql, err)
 	}
 	return value
 }

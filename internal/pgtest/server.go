@@ -37,14 +37,14 @@ type server struct {
 	migrateErr error
 }
 
-func (p *process) server(t testing.TB) *server {
-	t.Helper()
+func (p *process) server(tb testing.TB) *server {
+	tb.Helper()
 	p.start.Do(func() { p.running, p.err = start() })
 	if missing, ok := errors.AsType[*localpg.NotFoundError](p.err); ok && os.Getenv("CI") == "" {
-		t.Skip(missing)
+		tb.Skip(missing)
 	}
 	if p.err != nil {
-		t.Fatalf("the tests' PostgreSQL: %v", p.err)
+		tb.Fatalf("the tests' PostgreSQL: %v", p.err)
 	}
 	return p.running
 }
@@ -60,11 +60,11 @@ func (p *process) stop() {
 }
 
 // template returns the migrated database that is cloned.
-func (s *server) template(t testing.TB) *DB {
-	t.Helper()
+func (s *server) template(tb testing.TB) *DB {
+	tb.Helper()
 	s.migrate.Do(func() { s.migrated, s.migrateErr = s.migrateTemplate() })
 	if s.migrateErr != nil {
-		t.Fatalf("migrate the template database: %v", s.migrateErr)
+		tb.Fatalf("migrate the template database: %v", s.migrateErr)
 	}
 	return s.migrated
 }
@@ -121,7 +121,7 @@ func (s *server) conn(user, database string) string {
 	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=disable", s.host, s.port, user, password, database)
 }
 
-func (s *server) exec(t testing.TB, statements ...string) {
-	t.Helper()
-	Exec(t, s.SuperConn("postgres"), statements...)
+func (s *server) exec(tb testing.TB, statements ...string) {
+	tb.Helper()
+	Exec(tb, s.SuperConn("postgres"), statements...)
 }

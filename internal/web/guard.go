@@ -123,7 +123,7 @@ func (s *site) watch(next http.Handler) http.Handler {
 			w.Header().Set(name, value)
 		}
 		recorder := &statusRecorder{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // it has the request's
 			if fault := recover(); fault != nil {
 				if fault == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 					panic(fault)

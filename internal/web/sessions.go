@@ -27,7 +27,7 @@ func (s *site) overTLS() bool { return s.PublicURL != nil && s.PublicURL.Scheme 
 
 // cookie holds the token of a session; without one, it deletes itself.
 func (s *site) cookie(token string) http.Cookie {
-	c := http.Cookie{
+	c := http.Cookie{ //nolint:gosec // Secure wherever there is TLS
 		Name:     plainCookie,
 		Value:    token,
 		Path:     "/",
