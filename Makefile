@@ -21,6 +21,9 @@ lint:
 	.cache/bin/golangci-lint run
 	.cache/bin/gofumpt -l . | (! grep .)
 
-# docs writes the pages and golden files that are generated from code.
+# docs writes the page and the golden file that are generated from code, and paints the picture of the README.
 docs:
-	go test ./internal/config ./internal/schema ./internal/web -update
+	go test ./internal/config ./internal/schema -update
+	mkdir -p .cache/pictures
+	go test ./internal/web -count=1 -run TestPagesFitAPhone -pictures "$(CURDIR)/.cache/pictures"
+	cp .cache/pictures/list-desk-light.png docs/images/list.png
