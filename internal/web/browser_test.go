@@ -331,7 +331,7 @@ func (b *tab) look(name, path string) {
 
 func (b *tab) paint(file string) {
 	b.t.Helper()
-	b.do(chromedp.Sleep(300 * time.Millisecond)) // transitions come to rest
+	b.do(b.until(`!document.querySelector(".ending")`), chromedp.Sleep(300*time.Millisecond)) // codes as they mostly look; transitions come to rest
 	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)
