@@ -61,9 +61,9 @@ func up(tb testing.TB, m *migrate.Migrator, connString string) migrate.Report {
 	return report
 }
 
-func ledger(t testing.TB, db *pgtest.DB) string {
-	t.Helper()
-	return pgtest.Value[string](t, db.SuperConn, `SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations WHERE duration IS NOT NULL`)
+func ledger(tb testing.TB, db *pgtest.DB) string {
+	tb.Helper()
+	return pgtest.Value[string](tb, db.SuperConn, `SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations WHERE duration IS NOT NULL`)
 }
 
 func upTo(n int) string {
@@ -105,9 +105,9 @@ func TestUpUsesAnEmptySchemaThatADBAMade(t *testing.T) {
 }
 
 // owner returns the quoted name of the migrator's role.
-func owner(t testing.TB, db *pgtest.DB) string {
-	t.Helper()
-	return pgtest.Value[string](t, db.MigratorConn, "SELECT quote_ident(current_user)")
+func owner(tb testing.TB, db *pgtest.DB) string {
+	tb.Helper()
+	return pgtest.Value[string](tb, db.MigratorConn, "SELECT quote_ident(current_user)")
 }
 
 func TestUpAppliesOnlyWhatIsPending(t *testing.T) {
@@ -299,9 +299,9 @@ func TestRefusedStatesChangeNothing(t *testing.T) {
 }
 
 // fingerprint condenses the catalogue entries of the schema.
-func fingerprint(t testing.TB, db *pgtest.DB) string {
-	t.Helper()
-	return pgtest.Value[string](t, db.SuperConn, `SELECT string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
+func fingerprint(tb testing.TB, db *pgtest.DB) string {
+	tb.Helper()
+	return pgtest.Value[string](tb, db.SuperConn, `SELECT string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
 }
 
 func TestAnOlderBundleKnowsWhetherItCanServe(t *testing.T) {

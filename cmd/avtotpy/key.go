@@ -52,13 +52,11 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	if err != nil {
 		return err
 	}
-	if cfg.Embedded() {
-		server, err := p.startLocal(ctx, &cfg, log)
-		if err != nil {
-			return err
-		}
-		defer stopLocal(ctx, server, log)
+	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
 	if err != nil {
 		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}

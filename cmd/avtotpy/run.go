@@ -21,17 +21,11 @@ func (p program) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Embedded() {
-		server, err := p.startLocal(ctx, &cfg, log)
-		if err != nil {
-			return err
-		}
-		defer stopLocal(ctx, server, log)
-		var lost context.CancelCauseFunc
-		ctx, lost = context.WithCancelCause(ctx)
-		defer lost(nil)
-		go func() { <-server.Done(); lost(server.Err()) }()
+	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	migrator, err := p.migrator(cfg, log)
 	if err != nil {
 		return err
@@ -62,21 +56,27 @@ func (p program) settings() (config.Config, *slog.Logger, error) {
 	return cfg, log, nil
 }
 
-// startLocal runs PostgreSQL as a child process and completes the settings with
-// the connections, passwords and keys of that server.
-func (p program) startLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (*localpg.Server, error) {
+// withLocal runs PostgreSQL as a child process when no database is configured, and
+// completes the settings with the connections, passwords and keys of that server.
+// The context that it returns ends with the server; stop stops it.
+func (p program) withLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
+	if !cfg.Embedded() {
+		return ctx, func() {}, nil
+	}
 	server, err := localpg.Start(ctx, localpg.Options{
 		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("no connection string is set, so AVTotpy runs a PostgreSQL of its own: %w", err)
+		return nil, nil, fmt.Errorf("no connection string is set, so AVTotpy runs a PostgreSQL of its own: %w", err)
 	}
 	cfg.MigratorConn = config.Secret(server.MigratorConn())
 	cfg.WebConn = config.Secret(server.WebConn())
 	cfg.WebRole = server.WebRole()
 	cfg.WebPassword = config.Secret(server.WebPassword())
 	cfg.MasterKey = config.Secret(server.MasterKey())
-	return server, nil
+	ctx, lost := context.WithCancelCause(ctx)
+	go func() { <-server.Done(); lost(server.Err()) }()
+	return ctx, func() { stopLocal(ctx, server, log); lost(nil) }, nil
 }
 
 // stopLocal works with a context that has ended, too: that is when it is called.

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -127,22 +128,41 @@ func (s *server) migrateTemplate() (*DB, error) {
 // Connect opens a connection that is closed when the test ends.
 func (db *DB) Connect(tb testing.TB, connString string) *pgx.Conn {
 	tb.Helper()
+	conn := connect(tb, connString)
+	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func connect(tb testing.TB, connString string) *pgx.Conn {
+	tb.Helper()
 	conn, err := pgx.Connect(context.Background(), connString)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
+}
+
+// WebPool opens connections of the web role, in the way that the program does.
+func (db *DB) WebPool(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	config, err := pgxpool.ParseConfig(db.WebConn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(pool.Close)
+	return pool
 }
 
 // Exec runs statements over a connection of their own.
 func Exec(tb testing.TB, connString string, statements ...string) {
 	tb.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, connString)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	conn := connect(tb, connString)
 	defer func() { _ = conn.Close(ctx) }()
 	for _, sql := range statements {
 		if _, err := conn.Exec(ctx, sql); err != nil {
@@ -155,10 +175,7 @@ func Exec(tb testing.TB, connString string, statements ...string) {
 func Value[T any](tb testing.TB, connString, sql string, args ...any) T {
 	tb.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, connString)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	conn := connect(tb, connString)
 	defer func() { _ = conn.Close(ctx) }()
 	var value T
 	if err := conn.QueryRow(ctx, sql, args...).Scan(&value); err != nil {

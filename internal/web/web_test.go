@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
@@ -63,19 +61,9 @@ func newSite(t *testing.T, change ...func(*web.Server)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := pgxpool.ParseConfig(db.WebConn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // as the program does
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
 	s := &site{t: t, db: db, log: new(syncBuffer)}
 	s.server = &web.Server{
-		Store: store.New(pool, ring), Fit: func(context.Context) error { return nil }, SetupToken: ring.SetupToken(),
+		Store: store.New(db.WebPool(t), ring), Fit: func(context.Context) error { return nil }, SetupToken: ring.SetupToken(),
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now, Version: "test",
 	}
 	if err := s.server.Store.CheckMasterKeys(t.Context()); err != nil {
