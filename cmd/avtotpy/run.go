@@ -47,7 +47,10 @@ func (p program) start(ctx context.Context) error {
 func (p program) settings() (config.Config, *slog.Logger, error) {
 	cfg, warnings, err := config.Load(p.environ)
 	if err != nil {
-		return cfg, nil, &settingsError{err}
+		for _, w := range warnings { // a name that is misspelt may be why another is missing
+			err = errors.Join(err, errors.New(w))
+		}
+		return cfg, nil, &settingsError{fmt.Errorf("the settings are not right:\n%w", err)}
 	}
 	log := newLogger(p.stderr, cfg.LogFormat, cfg.LogLevel)
 	for _, w := range warnings {

@@ -25,7 +25,7 @@ type accountView struct {
 	Digits    int    `json:"digits"`
 	Period    int    `json:"period" doc:"in seconds"`
 	Counter   int64  `json:"counter" doc:"of the next code, of kind hotp"`
-	code      code
+	code      CodeView
 }
 
 // For the page's templates, which show the first codes at once.

@@ -8,8 +8,9 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// A code is the code of a moment, and the one after it.
-type code struct {
+// A CodeView is the code of a moment, and the one after it. It is exported for the
+// description of the API, which sees no others that are embedded.
+type CodeView struct {
 	Code  string `json:"code" example:"123456"`
 	Next  string `json:"next" doc:"the code from until on; empty for kind hotp"`
 	From  string `json:"from" format:"date-time"`
@@ -23,17 +24,17 @@ func stamp(t time.Time) string { return t.UTC().Format(milliseconds) }
 
 // codeAt returns what a page shows of a key now; nothing for a counter, whose codes are
 // used up by being shown.
-func codeAt(key otp.Key, now time.Time) code {
+func codeAt(key otp.Key, now time.Time) CodeView {
 	if key.Kind == otp.HOTP {
-		return code{}
+		return CodeView{}
 	}
 	c := key.At(now)
-	return code{Code: c.Value, Next: key.At(c.Until).Value, From: stamp(c.From), Until: stamp(c.Until)}
+	return CodeView{Code: c.Value, Next: key.At(c.Until).Value, From: stamp(c.From), Until: stamp(c.Until)}
 }
 
 type accountCode struct {
 	AccountID string `json:"account_id" format:"uuid"`
-	code
+	CodeView
 }
 
 type codeList struct {
@@ -63,7 +64,7 @@ type preview struct {
 	Account  accountView `json:"account"`
 	Now      string      `json:"now" format:"date-time"`
 	Warnings []string    `json:"warnings"`
-	code
+	CodeView
 }
 
 // previewAccount computes a code and stores nothing.
@@ -73,7 +74,7 @@ func (s *site) previewAccount(_ context.Context, _ store.Session, in *previewInp
 		return nil, err
 	}
 	now := s.Now()
-	p := preview{Now: stamp(now), Warnings: append([]string{}, warnings...), code: codeAt(key, now)}
+	p := preview{Now: stamp(now), Warnings: append([]string{}, warnings...), CodeView: codeAt(key, now)}
 	if key.Kind == otp.HOTP {
 		p.Code = key.HOTP(key.Counter)
 	}

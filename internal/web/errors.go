@@ -162,9 +162,23 @@ func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
 	plain.Detail = sentence(problem.Detail)
 	plain.Errors = nil
 	for _, e := range problem.Errors {
-		plain.Errors = append(plain.Errors, &huma.ErrorDetail{Location: e.Location, Message: sentence(e.Message)})
+		location, message := e.Location, sentence(e.Message)
+		if name, ok := missingProperty(e.Message); ok {
+			location, message = location+"."+name, "This is missing."
+		}
+		plain.Errors = append(plain.Errors, &huma.ErrorDetail{Location: location, Message: message})
 	}
 	return &plain, nil
+}
+
+// missingProperty returns the name of a field that was not sent; the check reports
+// it at the whole of the body.
+func missingProperty(message string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(message, "expected required property ")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(name, " to be present")
 }
 
 // sentence words a message of the JSON schema's checks for people.

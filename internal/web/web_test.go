@@ -207,6 +207,7 @@ func TestTheFirstUserIsMadeOnceWithTheToken(t *testing.T) {
 	}{
 		{"AAAAA-AAAAA-AAAAA-AAAAA", "Alice", password, "token"},
 		{"", "Alice", password, "token"},
+		{s.server.SetupToken, "", password, "name"},
 		{s.server.SetupToken, "  ", password, "name"},
 		{s.server.SetupToken, "Al\x00ice", password, "name"},
 		{s.server.SetupToken, strings.Repeat("x", 101), "short", "name password"},
@@ -217,6 +218,9 @@ func TestTheFirstUserIsMadeOnceWithTheToken(t *testing.T) {
 		if got := fields(a); a.StatusCode != http.StatusUnprocessableEntity || got != c.fields {
 			t.Errorf("%+v: %s, problems at %q, want %q: %s", c, a.Status, got, c.fields, a.text)
 		}
+	}
+	if a := v.ask("POST", "/api/v1/setup", map[string]any{"token": "x"}); fields(a) != "name password" {
+		t.Errorf("missing fields: %s", a.text)
 	}
 	spoken := strings.ToLower(strings.ReplaceAll(s.server.SetupToken, "-", " "))
 	v.must(http.StatusCreated, "POST", "/api/v1/setup", map[string]any{"token": spoken, "name": " Alice ", "password": password})
@@ -616,6 +620,15 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	version, _ := document["openapi"].(string)
 	if !strings.HasPrefix(version, "3.1") || len(paths) != 10 {
 		t.Errorf("OpenAPI %v with %d paths", version, len(paths))
+	}
+	described, err := json.Marshal(document["components"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"account_id", "code", "next", "from", "until", "warnings"} {
+		if !strings.Contains(string(described), `"`+field+`":{`) {
+			t.Errorf("the field %q is not described", field)
+		}
 	}
 }
 
