@@ -7,7 +7,8 @@
 
 run:
 	@scripts/need postgres
-	go run ./cmd/avtotpy
+	go build -o bin/avtotpy ./cmd/avtotpy
+	@bin/avtotpy
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/avtotpy ./cmd/avtotpy
