@@ -103,7 +103,8 @@ func variables() []variable {
 			name: webPassword, group: database, secret: true, set: setWebPassword,
 			neededBy: migrates, neededFor: "to create the unprivileged user",
 			otherwise: "none, needed with PostgreSQL of your own",
-			meaning:   "The password of that user, in printable ASCII. To change it, set the new one here and start again.",
+			meaning: "The password of that user, in printable ASCII, with which the migrator creates it. A user that exists keeps its own: " +
+				"to change that, run ALTER ROLE as an administrator and set the new one here and in POSTGRES_CONNECTION_STR.",
 		},
 		{
 			name: dataDir, group: embedded, set: setDataDir,
