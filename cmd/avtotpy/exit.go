@@ -48,7 +48,7 @@ func exitCode(err error) int {
 		return exitUnreachable
 	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
 		return exitMigration
-	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err):
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused):
 		return exitUnreachable
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
 		return exitLedger

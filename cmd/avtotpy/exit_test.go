@@ -29,6 +29,8 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.ConnectError{Err: errors.New("connection refused")}, 69},
 		{&migrate.StandbyError{}, 69},
 		{&localpg.StoppedError{}, 69},
+		{errNoAnswer, 69},
+		{errRefused, 69},
 		{errors.New("what nobody foresaw"), 70},
 		{&migrate.UnmigratedError{}, 70},
 		{&migrate.DivergedError{}, 74},

@@ -85,8 +85,12 @@ func (f *fitness) ask(ctx context.Context) error {
 	if f.prepared {
 		return nil
 	}
-	if err := f.prepare(ctx); err != nil {
+	switch err := f.prepare(ctx); {
+	case is[*settingsError](err):
 		return err
+	case err != nil:
+		f.log.Error("the database fails", "error", err)
+		return errNoAnswer
 	}
 	f.prepared = true
 	return nil

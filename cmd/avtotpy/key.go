@@ -21,16 +21,16 @@ func (p program) key(ctx context.Context, args []string) error {
 		return err
 	case "check":
 		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-			if err := st.CheckMasterKeys(ctx); err != nil {
-				return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+			if err := checkKeys(ctx, st); err != nil {
+				return err
 			}
 			_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
 			return err
 		})
 	case "rotate":
 		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-			if err := st.CheckMasterKeys(ctx); err != nil {
-				return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+			if err := checkKeys(ctx, st); err != nil {
+				return err
 			}
 			n, err := st.RotateKeys(ctx)
 			if err != nil {
@@ -57,9 +57,9 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		return err
 	}
 	defer stop()
-	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
+	ring, err := masterKeys(cfg)
 	if err != nil {
-		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+		return err
 	}
 	migrator, err := p.migrator(cfg, log)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -30,6 +31,12 @@ func (p program) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var ring *keyring.Ring
+	if cfg.Mode != config.RunAndExit { // before anything is changed: a key that is cut off is a setting to mend
+		if ring, err = masterKeys(cfg); err != nil {
+			return err
+		}
+	}
 	if cfg.Mode != config.Skip {
 		report, err := migrator.Up(ctx, cfg.MigratorConn.Reveal())
 		logReport(log, report, err)
@@ -40,7 +47,7 @@ func (p program) start(ctx context.Context) error {
 	if cfg.Mode == config.RunAndExit {
 		return nil
 	}
-	return serve(ctx, cfg, migrator, log)
+	return serve(ctx, cfg, ring, migrator, log)
 }
 
 // settings reads the environment; what is odd but harmless is logged.

@@ -23,11 +23,7 @@ import (
 )
 
 // serve runs the web server, as the unprivileged role, until ctx ends.
-func serve(ctx context.Context, cfg config.Config, migrator *migrate.Migrator, log *slog.Logger) error {
-	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
-	if err != nil {
-		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
-	}
+func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, log *slog.Logger) error {
 	if cfg.Mode == config.Run {
 		if err := proveWebConnection(ctx, cfg, migrator); err != nil {
 			return err
@@ -42,8 +38,8 @@ func serve(ctx context.Context, cfg config.Config, migrator *migrate.Migrator, l
 	st := store.New(pool, ring)
 	fit := &fitness{migrator: migrator, pool: pool, log: log}
 	fit.prepare = func(ctx context.Context) error {
-		if err := st.CheckMasterKeys(ctx); err != nil {
-			return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+		if err := checkKeys(ctx, st); err != nil {
+			return err
 		}
 		return announceSetup(ctx, st, address, ring.SetupToken(), log)
 	}
@@ -53,6 +49,24 @@ func serve(ctx context.Context, cfg config.Config, migrator *migrate.Migrator, l
 	}
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), log)
+}
+
+// masterKeys reads the keys that the settings hold.
+func masterKeys(cfg config.Config) (*keyring.Ring, error) {
+	ring, err := keyring.Parse(cfg.MasterKey.Reveal())
+	if err != nil {
+		return nil, &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+	}
+	return ring, nil
+}
+
+// checkKeys tells keys that do not fit the database from a database that fails.
+func checkKeys(ctx context.Context, st *store.Store) error {
+	err := st.CheckMasterKeys(ctx)
+	if is[*store.KeyError](err) {
+		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
+	}
+	return err
 }
 
 // proveWebConnection makes sure that the unprivileged connection works and reaches
