@@ -25,6 +25,12 @@ type seen struct {
 		CreatesRole bool   `json:"creates_role"`
 		MayCreate   bool   `json:"may_create"`        // schemas in this database
 		MayConnect  bool   `json:"may_grant_connect"` // may hand on CONNECT
+		CreatesDB   bool   `json:"creates_db"`
+		Replicates  bool   `json:"replicates"`
+		BypassesRLS bool   `json:"bypasses_rls"`
+		Member      bool   `json:"member"` // of any role
+		Owns        bool   `json:"owns"`   // anything, in any database
+		WritesOurs  bool   `json:"writes_ledger"`
 	} `json:"me"`
 	Schema *schemaSeen `json:"schema"` // nil when it does not exist
 	Role   *roleSeen   `json:"role"`   // nil when it does not exist
@@ -144,9 +150,14 @@ func (m *Migrator) askFacts() string {
 			'synchronous_commit', current_setting('synchronous_commit')),
 		'database', current_database(),
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
+				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
+				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
+				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'),
+				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') FROM pg_class c
+					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')), false),
 				'may_create', has_database_privilege(current_database(), 'CREATE'),
 				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
-			FROM pg_roles WHERE rolname = current_user),
+			FROM pg_roles r WHERE rolname = current_user),
 		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
 				'creates', has_schema_privilege(n.oid, 'CREATE'),
 				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),

@@ -94,6 +94,7 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 		return Status{}, err
 	}
 	status := plan(m.Bundle, s)
+	status.Role, status.TooMuch = s.Me.Name, s.tooMuch()
 	if status.State == Diverged {
 		status.Differences, err = m.differences(ctx, conn)
 	}

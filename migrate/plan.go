@@ -45,6 +45,8 @@ type Status struct {
 	Pending     []Migration  // what would be applied
 	Differences []Difference // why the state is Diverged
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
+	Role        string       // as which role it was asked
+	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 }
 
 // A Difference is one place where ledger and bundle contradict each other.

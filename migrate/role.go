@@ -164,6 +164,31 @@ func (r *run) mayUseRole(s seen) error {
 	return refuse(fmt.Sprintf("the role %q already exists and %s: it is not fit to be the service's role. Choose another name, or let a DBA mend it", r.Role.Name, strings.Join(what, ", ")), sql...)
 }
 
+// tooMuch lists what the role that looks could do beyond a service's own.
+func (s seen) tooMuch() []string {
+	var found []string
+	for _, power := range []struct {
+		has  bool
+		what string
+	}{
+		{s.Me.Superuser, "is a superuser"},
+		{s.Me.CreatesRole, "may create roles"},
+		{s.Me.CreatesDB, "may create databases"},
+		{s.Me.Replicates, "may replicate"},
+		{s.Me.BypassesRLS, "bypasses row level security"},
+		{s.Me.Member, "is a member of another role"},
+		{s.Me.Owns, "owns objects"},
+		{s.Me.MayCreate, "may create schemas"},
+		{s.Schema != nil && s.Schema.Creates, "may create objects in the schema"},
+		{s.Me.WritesOurs, "may write the ledger of migrations"},
+	} {
+		if power.has {
+			found = append(found, power.what)
+		}
+	}
+	return found
+}
+
 // unmended is the error for rights that GRANT and REVOKE did not change: a
 // statement that lacks the right to grant only warns.
 func (r *run) unmended(s seen, missing, excess []grant) error {

@@ -342,6 +342,44 @@ func TestStatusWorksWithTheRoleOfTheService(t *testing.T) {
 	}
 }
 
+func TestStatusTellsAServiceWhatItsRoleCouldDoBeyondItsWork(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	tooMuch := func(connString string) string {
+		status, err := m.Status(t.Context(), connString)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(status.TooMuch, ", ")
+	}
+	if got := tooMuch(db.WebConn); got != "" {
+		t.Errorf("the role as we made it: %s", got)
+	}
+	if got := tooMuch(db.SuperConn); !strings.HasPrefix(got, "is a superuser, ") {
+		t.Errorf("a superuser: %q", got)
+	}
+	for _, c := range []struct{ plant, remove, want string }{
+		{"ALTER ROLE $web CREATEROLE", "ALTER ROLE $web NOCREATEROLE", "may create roles"},
+		{"ALTER ROLE $web CREATEDB", "ALTER ROLE $web NOCREATEDB", "may create databases"},
+		{"ALTER ROLE $web REPLICATION", "ALTER ROLE $web NOREPLICATION", "may replicate"},
+		{"ALTER ROLE $web BYPASSRLS", "ALTER ROLE $web NOBYPASSRLS", "bypasses row level security"},
+		{"GRANT pg_read_all_data TO $web", "REVOKE pg_read_all_data FROM $web", "is a member of another role"},
+		{"GRANT CREATE ON DATABASE $db TO $web", "REVOKE CREATE ON DATABASE $db FROM $web", "may create schemas"},
+		{"GRANT CREATE ON SCHEMA app TO $web", "REVOKE CREATE ON SCHEMA app FROM $web", "may create objects in the schema"},
+		{"GRANT UPDATE ON app.migrations TO $web", "REVOKE UPDATE ON app.migrations FROM $web", "may write the ledger of migrations"},
+		{"CREATE TABLE public.mine (); ALTER TABLE public.mine OWNER TO $web", "DROP TABLE public.mine", "owns objects"},
+	} {
+		name := strings.NewReplacer("$web", db.WebRole, "$db", db.Name)
+		pgtest.Exec(t, db.SuperConn, strings.Split(name.Replace(c.plant), "; ")...)
+		if got := tooMuch(db.WebConn); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.plant, got, c.want)
+		}
+		pgtest.Exec(t, db.SuperConn, name.Replace(c.remove))
+	}
+}
+
 func TestHostileDefaultsOfADBADoNoHarm(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)

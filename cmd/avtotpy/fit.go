@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,6 +82,10 @@ func (f *fitness) ask(ctx context.Context) error {
 	}
 	if err := status.Err(); err != nil {
 		return err
+	}
+	if len(status.TooMuch) > 0 && !f.prepared { // RUN has refused it before
+		f.log.Warn("POSTGRES_CONNECTION_STR connects as a role that could do more than a web server should; use the one that the migrator creates",
+			"role", status.Role, "it", strings.Join(status.TooMuch, ", "))
 	}
 	if f.prepared {
 		return nil

@@ -210,7 +210,7 @@ func cmdState(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdMode starts the program in a mode and says how that has to end:
 //
-//	mode RUN ready              it serves, and /readyz answers 200
+//	mode RUN ready REGEXP       it serves, /readyz answers 200, and its log matches
 //	mode SKIP unready REGEXP    it serves, and /readyz and the page answer 503 with the reason
 //	mode RUN exit 74 REGEXP     it exits with that code, and its last words match
 func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
@@ -227,6 +227,7 @@ func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	case "ready":
 		p.await(ts, http.StatusOK)
+		match(ts, p.output.String(), rest)
 	case "unready":
 		match(ts, p.await(ts, http.StatusServiceUnavailable), rest)
 		status, page := fetch(ts, "/login")

@@ -69,12 +69,17 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	return err
 }
 
-// proveWebConnection makes sure that the unprivileged connection works and reaches
-// the schema that was just migrated, and not another database's.
+// proveWebConnection makes sure that the unprivileged connection works, is that of
+// an unprivileged role, and reaches the schema that was just migrated. The role is
+// the one that the server names: poolers rename users.
 func proveWebConnection(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
 	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
 	if err != nil {
 		return fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)
+	}
+	if len(status.TooMuch) > 0 {
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not be able to do that. "+
+			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q) and its password into it", status.Role, strings.Join(status.TooMuch, ", "), cfg.WebRole)}
 	}
 	if err := status.Err(); err != nil {
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was just migrated: there, %w", err)}
