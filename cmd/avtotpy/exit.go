@@ -44,7 +44,7 @@ func exitCode(err error) int {
 		return exitSettings
 	case is[*localpg.LockedError](err):
 		return exitBusy
-	case is[*localpg.StoppedError](err):
+	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
 	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
 		return exitMigration

@@ -29,6 +29,8 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.ConnectError{Err: errors.New("connection refused")}, 69},
 		{&migrate.StandbyError{}, 69},
 		{&localpg.StoppedError{}, 69},
+		{&localError{errors.New("initdb: no space left on device")}, 69},
+		{&localError{&localpg.NotFoundError{}}, 78},
 		{errNoAnswer, 69},
 		{errRefused, 69},
 		{errors.New("what nobody foresaw"), 70},

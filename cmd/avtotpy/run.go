@@ -77,7 +77,7 @@ func (p program) withLocal(ctx context.Context, cfg *config.Config, log *slog.Lo
 		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("no connection string is set, so AVTotpy runs a PostgreSQL of its own: %w", err)
+		return nil, nil, &localError{err}
 	}
 	cfg.MigratorConn = config.Secret(server.MigratorConn())
 	cfg.WebConn = config.Secret(server.WebConn())
@@ -137,6 +137,14 @@ type settingsError struct{ err error }
 
 func (e *settingsError) Error() string { return e.err.Error() }
 func (e *settingsError) Unwrap() error { return e.err }
+
+// A localError is a PostgreSQL of our own that does not start.
+type localError struct{ err error }
+
+func (e *localError) Error() string {
+	return "no connection string is set, so AVTotpy runs a PostgreSQL of its own: " + e.err.Error()
+}
+func (e *localError) Unwrap() error { return e.err }
 
 // errUsage is a command line that is not understood.
 var errUsage = errors.New("avtotpy help lists the commands")
