@@ -35,7 +35,7 @@ type seen struct {
 	Schema *schemaSeen `json:"schema"` // nil when it does not exist
 	Role   *roleSeen   `json:"role"`   // nil when it does not exist
 	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
-	Grants []grant     `json:"-"`
+	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
 }
 
 type schemaSeen struct {
@@ -46,6 +46,7 @@ type schemaSeen struct {
 }
 
 type roleSeen struct {
+	Name        string   `json:"name"`
 	Login       bool     `json:"login"`
 	Superuser   bool     `json:"superuser"`
 	CreatesDB   bool     `json:"creates_db"`
@@ -53,7 +54,6 @@ type roleSeen struct {
 	Replicates  bool     `json:"replicates"`
 	BypassesRLS bool     `json:"bypasses_rls"`
 	MemberOf    []string `json:"member_of"`
-	Owns        int      `json:"owns"` // objects in all databases
 	Connects    bool     `json:"connects"`
 	Comment     string   `json:"comment"`
 }
@@ -67,15 +67,25 @@ type ledgerSeen struct {
 	Foreign     bool   `json:"-"` // a table of this name which is no ledger of ours
 }
 
+// An audience is who looks, and so what is asked.
+type audience int
+
+const (
+	migrator audience = iota // the privileged role; asks what the service's role holds
+	service                  // the service's role, which asks whether the schema is fit
+	auditor                  // any role; asks what the service's role holds
+)
+
 // look gathers what is seen in one flight and takes no lock beyond reading.
-// migrates says whether the role's grants are wanted too; the service, which only
-// asks whether the schema is fit, does not need them.
-func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, migrates bool) (seen, error) {
+func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	var s seen
-	rights := migrates && m.Role.Name != ""
-	questions := []string{m.askFacts(), ledgerHead(m.Schema, m.Bundle.Version())}
+	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && who != service
+	if who == auditor && m.Role.Name == "" {
+		role, rights = "current_user", true // the service asks about itself
+	}
+	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
 	if rights {
-		questions = append(questions, m.askGrants())
+		questions = append(questions, m.askHeld(role))
 	}
 	answers, err := flight(ctx, conn, questions...)
 	if err != nil {
@@ -87,22 +97,23 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, migrates bool)
 	s.Ledger, err = readLedger(answers[1])
 	switch {
 	case sqlState(err) == "42501" && s.Schema != nil:
-		return s, m.mayNotRead(s, migrates)
+		return s, m.mayNotRead(s, who)
 	case err != nil:
 		return s, err
 	}
 	if rights {
-		s.Grants, err = readGrants(answers[2])
+		s.Held = new(heldSeen)
+		err = answers[2].into(s.Held)
 	}
 	return s, err
 }
 
 // mayNotRead is the error of a role that lacks the right to read the ledger: a
 // migrator needs the schema to be its own, a service only to be granted it.
-func (m *Migrator) mayNotRead(s seen, migrates bool) error {
+func (m *Migrator) mayNotRead(s seen, who audience) error {
 	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
 	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
-	if migrates {
+	if who == migrator {
 		err.SQL = []string{"ALTER SCHEMA " + schema + " OWNER TO " + me}
 		if s.Schema.Ledger {
 			err.SQL = append(err.SQL, "ALTER TABLE "+quoteName(m.Schema, ledgerName)+" OWNER TO "+me)
@@ -127,22 +138,10 @@ func readLedger(a answer) (*ledgerSeen, error) {
 	return nil, err
 }
 
-func readGrants(a answer) ([]grant, error) {
-	var rows [][5]string
-	if err := a.into(&rows); err != nil {
-		return nil, err
-	}
-	grants := make([]grant, len(rows))
-	for i, r := range rows {
-		grants[i] = grant{Kind: r[0], Object: r[1], Column: r[2], Verb: r[3], Grantable: r[4] == "true"}
-	}
-	return grants, nil
-}
-
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
 // fail where the web role lacks USAGE on the schema.
-func (m *Migrator) askFacts() string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", quoteText(m.Role.Name), "$ledger", quoteText(ledgerName)).Replace(`
+func (m *Migrator) askFacts(role string) string {
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num')::int,
@@ -165,33 +164,12 @@ func (m *Migrator) askFacts() string {
 					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
 					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
 			FROM pg_namespace n WHERE n.nspname = $schema),
-		'role', (SELECT json_build_object('login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
+		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
 				'member_of', (SELECT coalesce(json_agg(pg_get_userbyid(roleid)), '[]') FROM pg_auth_members WHERE member = r.oid),
-				'owns', (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
 				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
 			FROM pg_roles r WHERE rolname = $role))`)
-}
-
-// askGrants lists what the role was granted directly on the database, the schema
-// and the objects in it.
-func (m *Migrator) askGrants() string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", quoteText(m.Role.Name)).Replace(`
-	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
-	space AS (SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname = $schema),
-	held (kind, object, col, acl) AS (
-		SELECT 'DATABASE', '', '', datacl FROM pg_database WHERE datname = current_database()
-		UNION ALL SELECT 'SCHEMA', nspname, '', nspacl FROM space
-		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', relacl
-			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
-		UNION ALL SELECT 'TABLE', relname, attname, attacl
-			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-			WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'v', 'm', 'f', 'p') AND attacl IS NOT NULL AND NOT attisdropped
-		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', proacl
-			FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND proacl IS NOT NULL)
-	SELECT coalesce(json_agg(json_build_array(kind, object, col, privilege_type, is_grantable::text)), '[]')
-	FROM held, aclexplode(acl) WHERE grantee = (SELECT oid FROM role)`)
 }
 
 // sqlState returns the server's error code, "" when the error is not the server's.

@@ -35,6 +35,8 @@ type Report struct {
 	RoleCreated bool          // whether this call created the role
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones
+	PasswordSet bool          // whether the role, which was ours, got the configured password anew
+	Findings    []Finding     // what the audit of the role's rights still found; only warnings when Up succeeded
 	Waited      time.Duration // for locks, other migrators and lost connections
 	Elapsed     time.Duration
 }
@@ -89,7 +91,7 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 }
 
 func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
-	s, err := m.look(ctx, conn, false)
+	s, err := m.look(ctx, conn, service)
 	if err != nil {
 		return Status{}, err
 	}

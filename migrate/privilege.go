@@ -16,6 +16,10 @@ type Role struct {
 	Name       string      // any identifier of up to 63 bytes
 	Password   string      // printable ASCII; reaches the server only as a SCRAM-SHA-256 verifier
 	Privileges []Privilege // one for each object that it may use
+
+	// Rotate gives a role that this program made the Password when that no longer logs in,
+	// so that changing the setting changes the password. It costs a login at each Up.
+	Rotate bool
 }
 
 // A Privilege is what the role may do with one object of the schema. The role
@@ -26,26 +30,12 @@ type Privilege struct {
 	Why   string // the reason, where it is not plain
 }
 
-// A grant is one entry of an access control list: one verb on one object, or on
-// one column of it.
+// A grant is one right: one verb on one object, or on one column of it.
 type grant struct {
-	Kind      string // DATABASE, SCHEMA, TABLE, SEQUENCE or FUNCTION
-	Object    string // its name within the schema; a function with its argument types
-	Column    string // empty for the whole object
-	Verb      string
-	Grantable bool
-}
-
-// String describes the grant as GRANT would write it, for people.
-func (g grant) String() string {
-	verb := g.Verb
-	if g.Column != "" {
-		verb += " (" + g.Column + ")"
-	}
-	if g.Grantable {
-		verb += " WITH GRANT OPTION"
-	}
-	return verb + " ON " + g.Kind + " " + g.Object
+	Kind   string `json:"kind"`   // DATABASE, SCHEMA, TABLE and so on, as GRANT writes it
+	Object string `json:"object"` // its bare name within the schema, a function's with its argument types; outside as SQL writes it
+	Column string `json:"column"` // empty for the whole object
+	Verb   string `json:"verb"`
 }
 
 // declared lists the grants that the role is meant to have inside the schema.
@@ -114,48 +104,55 @@ func verbsOf(kind string) []string {
 
 // changes compares what the role has with what it is meant to have. CONNECT on
 // the database may come from anywhere, PUBLIC included, and is never too much. Of a
-// declared right that may be handed on, only the handing on is too much.
-func changes(declared, held []grant, mayConnect bool) (missing, excess []grant) {
+// declared right that may be handed on, only the handing on is too much: it stays
+// Grantable in excess.
+func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []grant, excess []heldGrant) {
+	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
+	has := func(g grant) bool {
+		return slices.ContainsFunc(held, func(h heldGrant) bool { return h.Ours && h.grant == g })
+	}
 	for _, g := range declared {
-		if !slices.Contains(held, g) && !slices.Contains(held, g.grantable(true)) {
+		if !has(g) {
 			missing = append(missing, g)
 		}
 	}
 	if !mayConnect {
-		missing = append(missing, grant{Kind: "DATABASE", Verb: "CONNECT"})
+		missing = append(missing, connect)
 	}
-	for _, g := range held {
-		plain := g.grantable(false)
-		meant := slices.Contains(declared, plain) || plain == grant{Kind: "DATABASE", Verb: "CONNECT"}
-		switch {
-		case !meant:
-			excess = append(excess, plain)
-		case g.Grantable:
-			excess = append(excess, g)
+	for _, h := range held {
+		meant := h.Ours && (slices.Contains(declared, h.grant) || h.grant == connect)
+		if meant && !h.Grantable {
+			continue
 		}
+		h.Grantable = meant
+		excess = append(excess, h)
 	}
 	return missing, excess
 }
 
-func (g grant) grantable(is bool) grant {
-	g.Grantable = is
-	return g
-}
-
-// A rightsSQL writes GRANT and REVOKE statements for one role in one schema.
+// A rightsSQL writes rights of one role, as statements and for people.
 type rightsSQL struct{ database, schema, role string }
 
 func (r rightsSQL) grant(g grant) string {
-	return "GRANT " + g.verb() + " ON " + r.object(g) + " TO " + quoteName(r.role)
+	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + quoteName(r.role)
 }
 
-func (r rightsSQL) revoke(g grant) string {
+// revoke takes back what changes found to be too much.
+func (r rightsSQL) revoke(h heldGrant) string { return r.revokeFrom(h, quoteName(r.role)) }
+
+func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
 	option := ""
-	if g.Grantable {
+	if h.Grantable {
 		option = "GRANT OPTION FOR "
 	}
-	return "REVOKE " + option + g.verb() + " ON " + r.object(g) + " FROM " + quoteName(r.role) + " CASCADE"
+	if h.Kind == defaults {
+		return "ALTER " + h.Kind + " " + h.Object + " REVOKE " + option + h.Verb + " ON " + h.Column + " FROM " + whom + " CASCADE"
+	}
+	return "REVOKE " + option + h.verb() + " ON " + r.object(h.grant, h.Ours) + " FROM " + whom + " CASCADE"
 }
+
+// defaults is the kind of a grant on objects that do not exist yet.
+const defaults = "DEFAULT PRIVILEGES"
 
 func (g grant) verb() string {
 	if g.Column == "" {
@@ -164,17 +161,37 @@ func (g grant) verb() string {
 	return g.Verb + " (" + quoteName(g.Column) + ")"
 }
 
-func (r rightsSQL) object(g grant) string {
-	switch g.Kind {
-	case "DATABASE":
+// object names it as GRANT does. ours tells names that are still to be quoted and
+// put into the schema from those that the server wrote.
+func (r rightsSQL) object(g grant, ours bool) string {
+	switch {
+	case g.Kind == "DATABASE":
 		return "DATABASE " + quoteName(r.database)
-	case "SCHEMA":
-		return "SCHEMA " + quoteName(r.schema)
-	case "FUNCTION":
+	case g.Kind == "SCHEMA":
+		return "SCHEMA " + quoteName(g.Object)
+	case !ours || g.Kind == "TYPE":
+		return g.Kind + " " + g.Object
+	case g.Kind == "FUNCTION":
 		name, arguments, _ := strings.Cut(g.Object, "(")
-		return "FUNCTION " + quoteName(r.schema, name) + "(" + arguments
+		return "ROUTINE " + quoteName(r.schema, name) + "(" + arguments // procedures, too
 	}
 	return g.Kind + " " + quoteName(r.schema, g.Object)
+}
+
+// describe writes a right for people.
+func (r rightsSQL) describe(g grant, ours bool) string {
+	switch {
+	case g.Kind == defaults:
+		return g.Verb + " ON FUTURE " + g.Column + ", " + strings.ToLower(g.Kind) + " " + g.Object
+	case g.Kind == "DATABASE":
+		g.Object = r.database
+	case ours && g.Kind != "SCHEMA" && g.Kind != "TYPE":
+		g.Object = r.schema + "." + g.Object
+	}
+	if g.Column != "" {
+		g.Verb += " (" + g.Column + ")"
+	}
+	return g.Verb + " ON " + g.Kind + " " + g.Object
 }
 
 func quoteName(parts ...string) string { return pgx.Identifier(parts).Sanitize() }

@@ -29,7 +29,7 @@ func TestPrivilegesReadLikeGrant(t *testing.T) {
 		`GRANT INSERT ("sealed_secret") ON TABLE "app"."accounts" TO "we""b"`,
 		`GRANT DELETE ON TABLE "app"."accounts" TO "we""b"`,
 		`GRANT USAGE ON SEQUENCE "app"."numbers" TO "we""b"`,
-		`GRANT EXECUTE ON FUNCTION "app"."total"(uuid, text) TO "we""b"`,
+		`GRANT EXECUTE ON ROUTINE "app"."total"(uuid, text) TO "we""b"`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -56,15 +56,17 @@ func TestPrivilegesThatMakeNoSenseAreRefused(t *testing.T) {
 func TestChangesGoBothWays(t *testing.T) {
 	keep := grant{Kind: "TABLE", Object: "t", Verb: "SELECT"}
 	lacks := grant{Kind: "TABLE", Object: "t", Column: "a", Verb: "INSERT"}
-	extra := grant{Kind: "TABLE", Object: "t", Verb: "TRUNCATE"}
-	handOn := keep.grantable(true)
+	extra := heldGrant{grant: grant{Kind: "TABLE", Object: "t", Verb: "TRUNCATE"}, Ours: true}
+	outside := heldGrant{grant: keep} // a table of the same name in another schema
+	handOn, extraHandOn := heldGrant{grant: keep, Ours: true, Grantable: true}, extra
+	extraHandOn.Grantable = true
 	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
-	missing, excess := changes([]grant{keep, lacks}, []grant{handOn, extra.grantable(true), connect}, true)
-	if !slices.Equal(missing, []grant{lacks}) || !slices.Equal(excess, []grant{handOn, extra}) {
-		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, []grant{handOn, extra})
+	missing, excess := changes([]grant{keep, lacks}, []heldGrant{handOn, extraHandOn, outside, {grant: connect, Ours: true}}, true)
+	if !slices.Equal(missing, []grant{lacks}) || !slices.Equal(excess, []heldGrant{handOn, extra, outside}) {
+		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, []heldGrant{handOn, extra, outside})
 	}
-	if missing, _ := changes(nil, nil, false); !slices.Equal(missing, []grant{connect}) {
-		t.Errorf("a role that cannot connect: missing %v, want %v", missing, connect)
+	if missing, _ := changes([]grant{keep}, []heldGrant{outside}, false); !slices.Equal(missing, []grant{keep, connect}) {
+		t.Errorf("a right elsewhere, and no way to connect: missing %v, want %v and %v", missing, keep, connect)
 	}
 }
 

@@ -88,7 +88,7 @@ func TestARoleThatIsNotFitIsRefusedAndLeftAlone(t *testing.T) {
 		"bypasses":        {"CREATE ROLE %s LOGIN BYPASSRLS", "bypasses row level security"},
 		"no login":        {"CREATE ROLE %s", "may not log in"},
 		"a member":        {"CREATE ROLE %s LOGIN IN ROLE pg_monitor", `is a member of "pg_monitor"`},
-		"an owner":        {"CREATE ROLE %[1]s LOGIN; CREATE SCHEMA theirs AUTHORIZATION %[1]s", "owns 1 objects"},
+		"an owner":        {"CREATE ROLE %[1]s LOGIN; CREATE SCHEMA theirs AUTHORIZATION %[1]s", "owns schema theirs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

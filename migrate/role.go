@@ -1,11 +1,6 @@
 package migrate
 
 import (
-	"crypto/hmac"
-	"crypto/pbkdf2"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,41 +23,16 @@ func (r Role) check(schema string) error {
 	return err
 }
 
-// verifier computes what PostgreSQL stores for a password (RFC 5803), so that the
-// password itself is in no statement: the server's log and pg_stat_statements
-// keep statements.
-func verifier(password string, salt []byte) (string, error) {
-	const iterations = 4096 // PostgreSQL's own number
-	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
-	if err != nil {
-		return "", err
-	}
-	mac := func(text string) []byte {
-		h := hmac.New(sha256.New, salted)
-		_, _ = h.Write([]byte(text)) // a hash never fails
-		return h.Sum(nil)
-	}
-	stored := sha256.Sum256(mac("Client Key"))
-	encode := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(stored[:]), encode(mac("Server Key"))), nil
-}
-
 // attributes are given all at once at creation: a role without superuser rights
 // may deny them in CREATE ROLE, but not in ALTER ROLE.
 const attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS"
 
 // createRole creates the role with a mark that tells it from somebody else's.
 func (r *run) createRole(database string) []string {
-	salt := make([]byte, 16)
-	_, _ = rand.Read(salt) // never fails
-	password, err := verifier(r.Role.Password, salt)
-	if err != nil {
-		panic("migrate: PBKDF2 refuses the parameters of SCRAM-SHA-256: " + err.Error())
-	}
 	name := quoteName(r.Role.Name)
 	return []string{
-		"CREATE ROLE " + name + " " + attributes + " PASSWORD " + quoteText(password),
-		"COMMENT ON ROLE " + name + " IS " + quoteText(fmt.Sprintf("created by %s for database %s", r.Program, database)),
+		"CREATE ROLE " + name + " " + attributes + " PASSWORD " + quoteText(newVerifier(r.Role.Password)),
+		"COMMENT ON ROLE " + name + " IS " + quoteText(r.mark(database)),
 	}
 }
 
@@ -87,8 +57,8 @@ func (r *run) bootstrap(s seen) message {
 // the ledger that only one migrator can have, because concurrent GRANTs on one
 // table fail in ways that are hard to tell from real ones; NOWAIT, because waiting
 // is always polling here.
-func (r *run) rights(s seen, create bool, missing, excess []grant) message {
-	sql := rightsSQL{database: s.Database, schema: r.Schema, role: r.Role.Name}
+func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) message {
+	sql := r.rightsSQL(s)
 	statements := []string{"LOCK TABLE " + quoteName(r.Schema, ledgerName) + " IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
 	if create {
 		statements = append(statements, r.createRole(s.Database)...)
@@ -101,8 +71,8 @@ func (r *run) rights(s seen, create bool, missing, excess []grant) message {
 			statements = append(statements, sql.grant(g))
 		}
 	}
-	for _, g := range excess {
-		statements = append(statements, sql.revoke(g))
+	for _, h := range excess {
+		statements = append(statements, sql.revoke(h))
 	}
 	m := r.wrap("rights", s, statements)
 	m.createsRole = create
@@ -115,90 +85,38 @@ func (r *run) wrap(what string, s seen, statements []string) message {
 	return message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead}
 }
 
-// mayUseRole refuses a role that could do more than the declared privileges say,
-// or that cannot be created. An existing role is read and never altered: it may
-// belong to another application.
-func (r *run) mayUseRole(s seen) error {
-	if r.Role.Name == "" {
-		return nil
-	}
-	name := quoteName(r.Role.Name)
-	refuse := func(lacks string, sql ...string) error { return &PrivilegeError{Lacks: lacks, SQL: sql} }
-	if r.Role.Name == s.Me.Name {
-		return refuse(fmt.Sprintf("the unprivileged role %q is the role that the migrator itself connects as; give the service a role of its own, by another name", r.Role.Name))
-	}
-	if s.Role == nil {
-		if s.Me.Superuser || s.Me.CreatesRole {
-			return nil
-		}
-		return refuse(fmt.Sprintf("the role %q does not exist, and %q may not create roles", r.Role.Name, s.Me.Name),
-			"CREATE ROLE "+name+" "+attributes,
-			"GRANT CONNECT ON DATABASE "+quoteName(s.Database)+" TO "+name,
-			`-- then, in psql, which sends only a verifier: \password `+name)
-	}
-	dangers := []struct {
-		is   bool
-		what string
-		sql  string
-	}{
-		{s.Role.Superuser, "is a superuser", "ALTER ROLE " + name + " NOSUPERUSER"},
-		{s.Role.CreatesDB, "may create databases", "ALTER ROLE " + name + " NOCREATEDB"},
-		{s.Role.CreatesRole, "may create roles", "ALTER ROLE " + name + " NOCREATEROLE"},
-		{s.Role.Replicates, "may replicate", "ALTER ROLE " + name + " NOREPLICATION"},
-		{s.Role.BypassesRLS, "bypasses row level security", "ALTER ROLE " + name + " NOBYPASSRLS"},
-		{!s.Role.Login, "may not log in", "ALTER ROLE " + name + " LOGIN"},
-		{s.Role.Owns > 0, fmt.Sprintf("owns %d objects of this server", s.Role.Owns), "REASSIGN OWNED BY " + name + " TO " + quoteName(s.Me.Name) + " -- in each database"},
-	}
-	var what, sql []string
-	for _, d := range dangers {
-		if d.is {
-			what, sql = append(what, d.what), append(sql, d.sql)
-		}
-	}
-	for _, group := range s.Role.MemberOf {
-		what, sql = append(what, fmt.Sprintf("is a member of %q", group)), append(sql, "REVOKE "+quoteName(group)+" FROM "+name)
-	}
-	if len(what) == 0 {
-		return nil
-	}
-	return refuse(fmt.Sprintf("the role %q already exists and %s: it is not fit to be the service's role. Choose another name, or let a DBA mend it", r.Role.Name, strings.Join(what, ", ")), sql...)
+// mark is the role's comment, which tells ours from somebody else's.
+func (r *run) mark(database string) string {
+	return fmt.Sprintf("created by %s for database %s", r.Program, database)
 }
 
-// tooMuch lists what the role that looks could do beyond a service's own.
-func (s seen) tooMuch() []string {
-	var found []string
-	for _, power := range []struct {
-		has  bool
-		what string
-	}{
-		{s.Me.Superuser, "is a superuser"},
-		{s.Me.CreatesRole, "may create roles"},
-		{s.Me.CreatesDB, "may create databases"},
-		{s.Me.Replicates, "may replicate"},
-		{s.Me.BypassesRLS, "bypasses row level security"},
-		{s.Me.Member, "is a member of another role"},
-		{s.Me.Owns, "owns objects"},
-		{s.Me.MayCreate, "may create schemas"},
-		{s.Schema != nil && s.Schema.Creates, "may create objects in the schema"},
-		{s.Me.WritesOurs, "may write the ledger of migrations"},
-	} {
-		if power.has {
-			found = append(found, power.what)
-		}
+// mayHaveRole refuses a role that cannot be created, or that must not be the
+// service's. An existing role is read and never altered: it may belong to another
+// application.
+func (r *run) mayHaveRole(s seen) error {
+	switch {
+	case r.Role.Name == "":
+		return nil
+	case r.Role.Name == s.Me.Name:
+		return &PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself connects as; give the service a role of its own, by another name", r.Role.Name)}
+	case s.Role != nil:
+		return unfit(fmt.Sprintf("the role %q already exists and is not fit to be the service's role (choose another name, or let a DBA mend it)", r.Role.Name), r.dangers(s))
+	case s.Me.Superuser || s.Me.CreatesRole:
+		return nil
 	}
-	return found
+	return &PrivilegeError{
+		Lacks: fmt.Sprintf("the role %q does not exist, and %q may not create roles", r.Role.Name, s.Me.Name),
+		SQL:   strings.Split(r.createByHand(s), ";\n"),
+	}
 }
 
-// unmended is the error for rights that GRANT and REVOKE did not change: a
-// statement that lacks the right to grant only warns.
-func (r *run) unmended(s seen, missing, excess []grant) error {
-	sql := rightsSQL{database: s.Database, schema: r.Schema, role: r.Role.Name}
-	err := &PrivilegeError{Lacks: fmt.Sprintf("the rights of the role %q differ from the declared ones, and %q may not change them", r.Role.Name, s.Me.Name)}
-	for _, g := range missing {
-		err.SQL = append(err.SQL, sql.grant(g))
-	}
-	for _, g := range excess {
-		err.SQL = append(err.SQL, sql.revoke(g))
-	}
-	return err
+// createByHand is what a DBA runs where the migrator may not create roles. The
+// password stays out of it: statements are kept in logs.
+func (m *Migrator) createByHand(s seen) string {
+	name := quoteName(m.Role.Name)
+	return strings.Join([]string{
+		"CREATE ROLE " + name + " " + attributes,
+		"GRANT CONNECT ON DATABASE " + quoteName(s.Database) + " TO " + name,
+		`-- then, in psql, which sends only a verifier: \password ` + name,
+	}, ";\n")
 }

@@ -85,7 +85,7 @@ func (r *run) untilDone(ctx context.Context) error {
 // steps looks and does the next step, until there is none left.
 func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
-		s, err := r.look(ctx, conn, true)
+		s, err := r.look(ctx, conn, migrator)
 		if err != nil {
 			return err
 		}
@@ -189,37 +189,8 @@ func (r *run) mayMigrate(s seen) error {
 			SQL:   []string{"ALTER SCHEMA " + quoteName(r.Schema) + " OWNER TO " + quoteName(s.Me.Name)},
 		}
 	}
-	return r.mayUseRole(s)
-}
-
-// reconcile makes the role's rights equal to the declared ones and reports done
-// when they are: it looks again after each change, so that the catalogue, not
-// the absence of an error, is the proof.
-func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
-	if r.Role.Name == "" {
-		return true, nil
+	if err := r.mayHaveRole(s); err != nil {
+		return err
 	}
-	if err := r.mayUseRole(s); err != nil {
-		return false, err
-	}
-	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-	missing, excess := changes(declared, s.Grants, s.Role != nil && s.Role.Connects)
-	switch {
-	case s.Role != nil && len(missing) == 0 && len(excess) == 0:
-		return true, nil
-	case s.Server.Standby:
-		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
-		return true, nil
-	case r.rightsSent && s.Role != nil:
-		return false, r.unmended(s, missing, excess)
-	}
-	r.rightsSent = true
-	for _, g := range missing {
-		r.report.Granted = append(r.report.Granted, g.String())
-	}
-	for _, g := range excess {
-		r.report.Revoked = append(r.report.Revoked, g.String())
-	}
-	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "missing", len(missing), "excess", len(excess))
-	return false, r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
+	return r.holdsOutside(s)
 }

@@ -1,0 +1,262 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Severity says what a Finding means.
+type Severity int
+
+// The severities, the worst first.
+const (
+	Excess  Severity = iota // the role holds something that is not declared
+	Missing                 // the role lacks something that is declared
+	Warn                    // held through PUBLIC, set for the role or in another database: not the migrator's to change
+)
+
+// String names the severity as the documentation does.
+func (s Severity) String() string {
+	names := [...]string{"EXCESS", "MISSING", "WARN"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("Severity(%d)", int(s))
+	}
+	return names[s]
+}
+
+// MarshalText is String in lower case, for machine-readable output.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(strings.ToLower(s.String())), nil }
+
+// A Finding is one place where what the service's role can do is not what was
+// declared.
+type Finding struct {
+	Severity Severity `json:"severity"`
+	What     string   `json:"what"` // such as "DELETE ON TABLE app.users", or "is a superuser"
+	SQL      string   `json:"sql"`  // what mends it, in this database unless a comment in it names another
+}
+
+// String is one line, without the SQL.
+func (f Finding) String() string { return f.Severity.String() + " " + f.What }
+
+// An Audit compares what a role can do with what is declared, both ways, as the
+// catalogue tells it.
+type Audit struct {
+	Role     string    `json:"role"`
+	Findings []Finding `json:"findings"` // the worst first
+}
+
+// Count returns how many findings have a severity.
+func (a Audit) Count(s Severity) int {
+	n := 0
+	for _, f := range a.Findings {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// Err returns nil when the role holds exactly what is declared, warnings aside,
+// and otherwise a *PrivilegeError with the SQL that mends it.
+func (a Audit) Err() error {
+	return unfit(fmt.Sprintf("the role %q is not what it is meant to be", a.Role), slices.DeleteFunc(slices.Clone(a.Findings), func(f Finding) bool { return f.Severity == Warn }))
+}
+
+// unfit turns findings into one error, nil when there are none.
+func unfit(lacks string, findings []Finding) error {
+	if len(findings) == 0 {
+		return nil
+	}
+	err := &PrivilegeError{}
+	what := make([]string, len(findings))
+	for i, f := range findings {
+		what[i] = f.What
+		err.SQL = append(err.SQL, f.SQL)
+	}
+	err.Lacks = lacks + ": " + strings.Join(what, ", ")
+	return err
+}
+
+// Audit looks, over a connection that it leaves open, at what the service's role
+// can do. Without a Role.Name it is about the role of the connection itself. Any role
+// may ask; nothing is changed.
+func (m *Migrator) Audit(ctx context.Context, conn *pgx.Conn) (Audit, error) {
+	s, err := m.look(ctx, conn.PgConn(), auditor)
+	if err != nil {
+		return Audit{}, err
+	}
+	return m.audit(s), nil
+}
+
+// audit is a pure function of what was seen.
+func (m *Migrator) audit(s seen) Audit {
+	sql := m.rightsSQL(s)
+	a := Audit{Role: sql.role}
+	if s.Role == nil {
+		a.Findings = []Finding{{Missing, "the role does not exist", m.createByHand(s)}}
+		return a
+	}
+	declared, _ := m.Role.declared(m.Schema) // checked when the program was built, see Role
+	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
+	a.Findings = slices.Concat(m.dangers(s), excessive(sql, excess), lacking(sql, missing), warnings(sql, s.Held))
+	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	return a
+}
+
+func (m *Migrator) rightsSQL(s seen) rightsSQL {
+	sql := rightsSQL{database: s.Database, schema: m.Schema, role: m.Role.Name}
+	if s.Role != nil {
+		sql.role = s.Role.Name
+	}
+	return sql
+}
+
+func lacking(sql rightsSQL, missing []grant) []Finding {
+	var found []Finding
+	for _, g := range missing {
+		found = append(found, Finding{Missing, sql.describe(g, true), sql.grant(g)})
+	}
+	return found
+}
+
+func excessive(sql rightsSQL, excess []heldGrant) []Finding {
+	var found []Finding
+	for _, h := range excess {
+		what, revoke := sql.describe(h.grant, h.Ours), sql.revoke(h)
+		if h.Grantable {
+			what += " WITH GRANT OPTION"
+		}
+		if h.Grantor != "" {
+			what += fmt.Sprintf(", granted by %q", h.Grantor)
+			revoke = "SET ROLE " + quoteName(h.Grantor) + "; " + revoke + "; RESET ROLE"
+		}
+		found = append(found, Finding{Excess, what, revoke})
+	}
+	return found
+}
+
+// dangers are what makes an existing role unfit, whatever it was granted. They are
+// never mended by the migrator: the role may be somebody else's.
+func (m *Migrator) dangers(s seen) []Finding {
+	name := quoteName(s.Role.Name)
+	var found []Finding
+	for _, d := range []struct {
+		is        bool
+		what, sql string
+	}{
+		{s.Role.Superuser, "is a superuser", "NOSUPERUSER"},
+		{s.Role.CreatesDB, "may create databases", "NOCREATEDB"},
+		{s.Role.CreatesRole, "may create roles", "NOCREATEROLE"},
+		{s.Role.Replicates, "may replicate", "NOREPLICATION"},
+		{s.Role.BypassesRLS, "bypasses row level security", "NOBYPASSRLS"},
+	} {
+		if d.is {
+			found = append(found, Finding{Excess, d.what, "ALTER ROLE " + name + " " + d.sql})
+		}
+	}
+	for _, group := range s.Role.MemberOf {
+		found = append(found, Finding{Excess, fmt.Sprintf("is a member of %q", group), "REVOKE " + quoteName(group) + " FROM " + name})
+	}
+	found = append(found, possessions(s)...)
+	if !s.Role.Login {
+		found = append(found, Finding{Missing, "may not log in", "ALTER ROLE " + name + " LOGIN"})
+	}
+	return found
+}
+
+// possessions has one finding for each database: one statement hands over all that
+// the role owns there.
+func possessions(s seen) []Finding {
+	var found []Finding
+	things := map[string][]string{}
+	for _, o := range s.Held.Owned {
+		if things[o.Database] == nil {
+			found = append(found, Finding{Severity: Excess, What: o.Database})
+		}
+		things[o.Database] = append(things[o.Database], o.What)
+	}
+	for i, f := range found {
+		database := f.What
+		what := fmt.Sprintf("%d objects in the database %q", len(things[database]), database)
+		if few := things[database]; database == s.Database && len(few) <= 5 {
+			what = strings.Join(few, ", ")
+		}
+		found[i].What = "owns " + what
+		found[i].SQL = inDatabase(database, s.Database) + "REASSIGN OWNED BY " + quoteName(s.Role.Name) + " TO " + quoteName(s.schemaOwner())
+	}
+	return found
+}
+
+// schemaOwner is the role that should own what the service's role must not.
+func (s seen) schemaOwner() string {
+	if s.Schema != nil {
+		return s.Schema.Owner
+	}
+	return s.Me.Name
+}
+
+// inDatabase says where a statement has to run, when not here.
+func inDatabase(database, here string) string {
+	if database == here {
+		return ""
+	}
+	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(database, "*/", "* /"))
+}
+
+// warnings are about what the migrator does not change, because others may rely
+// on it.
+func warnings(sql rightsSQL, held *heldSeen) []Finding {
+	role := quoteName(sql.role)
+	var found []Finding
+	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
+	for _, p := range held.Public {
+		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", sql.revokeFrom(p, "PUBLIC"))
+	}
+	for _, e := range held.Elsewhere {
+		if e.Connect {
+			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+quoteName(e.Database)+" FROM "+role)
+		}
+		if e.Objects > 0 {
+			warn(fmt.Sprintf("rights on %d objects in the database %q", e.Objects, e.Database), inDatabase(e.Database, sql.database)+"DROP OWNED BY "+role)
+		}
+	}
+	for _, s := range held.Settings {
+		name, _, _ := strings.Cut(s.Value, "=")
+		in := ""
+		if s.Database != "" {
+			in = " IN DATABASE " + quoteName(s.Database)
+		}
+		warn("the setting "+s.Value+strings.ToLower(in), "ALTER ROLE "+role+in+" RESET "+name)
+	}
+	return found
+}
+
+// tooMuch lists what the role that looks could do beyond a service's own.
+func (s seen) tooMuch() []string {
+	var found []string
+	for _, power := range []struct {
+		has  bool
+		what string
+	}{
+		{s.Me.Superuser, "is a superuser"},
+		{s.Me.CreatesRole, "may create roles"},
+		{s.Me.CreatesDB, "may create databases"},
+		{s.Me.Replicates, "may replicate"},
+		{s.Me.BypassesRLS, "bypasses row level security"},
+		{s.Me.Member, "is a member of another role"},
+		{s.Me.Owns, "owns objects"},
+		{s.Me.MayCreate, "may create schemas"},
+		{s.Schema != nil && s.Schema.Creates, "may create objects in the schema"},
+		{s.Me.WritesOurs, "may write the ledger of migrations"},
+	} {
+		if power.has {
+			found = append(found, power.what)
+		}
+	}
+	return found
+}

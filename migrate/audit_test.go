@@ -1,0 +1,179 @@
+package migrate_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// audited is what an audit over the migrator's connection finds.
+func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
+	t.Helper()
+	audit, err := m.Audit(t.Context(), db.Connect(t, db.MigratorConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return audit
+}
+
+// serious leaves out warnings.
+func serious(a migrate.Audit) []migrate.Finding {
+	return slices.DeleteFunc(slices.Clone(a.Findings), func(f migrate.Finding) bool { return f.Severity == migrate.Warn })
+}
+
+func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	a := audited(t, m, db)
+	if found := serious(a); len(found) > 0 || a.Err() != nil {
+		t.Errorf("found %v, %v", found, a.Err())
+	}
+	var warnings []string
+	for _, f := range a.Findings {
+		warnings = append(warnings, f.What)
+	}
+	slices.Sort(warnings)
+	want := []string{"CONNECT ON DATABASE " + db.Name + ", as everybody (PUBLIC)", "TEMPORARY ON DATABASE " + db.Name + ", as everybody (PUBLIC)"}
+	if !slices.Equal(warnings, want) {
+		t.Errorf("warnings %q, want those that every database has: %q", warnings, want)
+	}
+}
+
+// How a start in mode RUN takes what was planted.
+const (
+	mended = "mended by the next Up"
+	fails  = "an error of the next Up"
+	stays  = "left alone, with a warning"
+)
+
+// TestAPlantedViolationIsFound plants one violation at a time, and demands that
+// the audit names it, that the next Up does what it should, and that the SQL that the
+// audit gives really mends it.
+func TestAPlantedViolationIsFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		plant    string // %w the service's role, %m the migrator's, %d the database, %o another database
+		severity migrate.Severity
+		what     string
+		up       string
+		over     string // where to plant: "" as superuser, "other" in the other database
+	}{
+		"an extra verb":                {"GRANT DELETE ON app.t2 TO %w", migrate.Excess, "DELETE ON TABLE app.t2", mended, ""},
+		"an extra column":              {"GRANT UPDATE (id) ON app.t1 TO %w", migrate.Excess, "UPDATE (id) ON TABLE app.t1", mended, ""},
+		"a grant option":               {"GRANT SELECT ON app.t1 TO %w WITH GRANT OPTION", migrate.Excess, "SELECT ON TABLE app.t1 WITH GRANT OPTION", mended, ""},
+		"the ledger":                   {"GRANT INSERT ON app.migrations TO %w", migrate.Excess, "INSERT ON TABLE app.migrations", mended, ""},
+		"a sequence":                   {"CREATE SEQUENCE app.s; ALTER SEQUENCE app.s OWNER TO %m; GRANT USAGE ON SEQUENCE app.s TO %w", migrate.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
+		"a function":                   {"CREATE FUNCTION app.f(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(integer, text)", mended, ""},
+		"a procedure":                  {"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.p()", mended, ""},
+		"a type":                       {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE ON DOMAIN app.d TO %w", migrate.Excess, "USAGE ON TYPE app.d", mended, ""},
+		"a quoted name":                {`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, migrate.Excess, "SELECT (c d) ON TABLE app.A b", mended, ""},
+		"CREATE on the schema":         {"GRANT CREATE ON SCHEMA app TO %w", migrate.Excess, "CREATE ON SCHEMA app", mended, ""},
+		"default privileges of ours":   {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app", mended, ""},
+		"another grantor":              {"CREATE ROLE %w_x; GRANT USAGE ON SCHEMA app TO %w_x; GRANT DELETE ON app.t1 TO %w_x WITH GRANT OPTION; SET ROLE %w_x; GRANT DELETE ON app.t1 TO %w", migrate.Excess, `DELETE ON TABLE app.t1, granted by "%w_x"`, fails, ""},
+		"CREATE on the database":       {"GRANT CREATE ON DATABASE %d TO %w", migrate.Excess, "CREATE ON DATABASE %d", fails, ""},
+		"a table elsewhere":            {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w", migrate.Excess, "SELECT ON TABLE public.t", fails, ""},
+		"a column elsewhere":           {`CREATE TABLE public."T" ("c d" int); GRANT UPDATE ("c d") ON public."T" TO %w`, migrate.Excess, `UPDATE (c d) ON TABLE public."T"`, fails, ""},
+		"a sequence elsewhere":         {"CREATE SEQUENCE public.s; GRANT USAGE ON SEQUENCE public.s TO %w", migrate.Excess, "USAGE ON SEQUENCE public.s", fails, ""},
+		"a schema elsewhere":           {`CREATE SCHEMA "Other s"; GRANT USAGE ON SCHEMA "Other s" TO %w`, migrate.Excess, "USAGE ON SCHEMA Other s", fails, ""},
+		"a function of the server":     {"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO %w", migrate.Excess, "EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text)", fails, ""},
+		"a catalogue":                  {"GRANT SELECT ON pg_authid TO %w", migrate.Excess, "SELECT ON TABLE pg_catalog.pg_authid", fails, ""},
+		"a type elsewhere":             {"CREATE TYPE public.e AS ENUM ('a'); GRANT USAGE ON TYPE public.e TO %w", migrate.Excess, "USAGE ON TYPE public.e", fails, ""},
+		"a language":                   {"GRANT USAGE ON LANGUAGE plpgsql TO %w", migrate.Excess, "USAGE ON LANGUAGE plpgsql", fails, ""},
+		"a foreign data wrapper":       {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO %w", migrate.Excess, "USAGE ON FOREIGN DATA WRAPPER w", fails, ""},
+		"a foreign server":             {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER v TO %w", migrate.Excess, "USAGE ON FOREIGN SERVER v", fails, ""},
+		"a tablespace":                 {"GRANT CREATE ON TABLESPACE pg_default TO %w", migrate.Excess, "CREATE ON TABLESPACE pg_default", fails, ""},
+		"a large object":               {"SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO %w", migrate.Excess, "SELECT ON LARGE OBJECT 4711", fails, ""},
+		"a parameter":                  {"GRANT SET ON PARAMETER log_statement TO %w", migrate.Excess, "SET ON PARAMETER log_statement", fails, ""},
+		"default privileges elsewhere": {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT SELECT ON TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m", fails, ""},
+		"superuser":                    {"ALTER ROLE %w SUPERUSER", migrate.Excess, "is a superuser", fails, ""},
+		"CREATEDB":                     {"ALTER ROLE %w CREATEDB", migrate.Excess, "may create databases", fails, ""},
+		"CREATEROLE":                   {"ALTER ROLE %w CREATEROLE", migrate.Excess, "may create roles", fails, ""},
+		"REPLICATION":                  {"ALTER ROLE %w REPLICATION", migrate.Excess, "may replicate", fails, ""},
+		"BYPASSRLS":                    {"ALTER ROLE %w BYPASSRLS", migrate.Excess, "bypasses row level security", fails, ""},
+		"a membership":                 {"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
+		"an owned table":               {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table mine", fails, ""},
+		"an owned database":            {"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails, ""},
+		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
+		"no login":                     {"ALTER ROLE %w NOLOGIN", migrate.Missing, "may not log in", fails, ""},
+		"a missing verb":               {"REVOKE SELECT ON app.t1 FROM %w", migrate.Missing, "SELECT ON TABLE app.t1", mended, ""},
+		"a missing column":             {"REVOKE INSERT (id) ON app.t1 FROM %w", migrate.Missing, "INSERT (id) ON TABLE app.t1", mended, ""},
+		"the schema's missing":         {"REVOKE USAGE ON SCHEMA app FROM %w", migrate.Missing, "USAGE ON SCHEMA app", mended, ""},
+		"the ledger's missing":         {"REVOKE SELECT ON app.migrations FROM %w", migrate.Missing, "SELECT ON TABLE app.migrations", mended, ""},
+		"no CONNECT":                   {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m", migrate.Missing, "CONNECT ON DATABASE %d", fails, ""},
+		"no CONNECT, and a way":        {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m WITH GRANT OPTION", migrate.Missing, "CONNECT ON DATABASE %d", mended, ""},
+		"rights in another database":   {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w", migrate.Warn, `rights on 1 objects in the database "%o"`, stays, "other"},
+		"another database":             {"GRANT CREATE ON DATABASE %o TO %w", migrate.Warn, `rights on the database "%o"`, stays, ""},
+		"a setting of the role":        {"ALTER ROLE %w SET search_path = public", migrate.Warn, "the setting search_path=public", stays, ""},
+		"a setting in this database":   {"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", migrate.Warn, `the setting statement_timeout=1s in database "%d"`, stays, ""},
+		"a table for everybody":        {"GRANT UPDATE ON app.t1 TO PUBLIC", migrate.Warn, "UPDATE ON TABLE app.t1, as everybody (PUBLIC)", stays, ""},
+		"a column for everybody":       {"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Warn, "UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", stays, ""},
+		"a function for everybody":     {"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, ""},
+		"our schema for everybody":     {"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn, "USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, ""},
+		"CREATE for everybody":         {"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn, "CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, other := pgtest.Blank(t), new(pgtest.DB)
+			if strings.Contains(c.plant+c.what, "%o") {
+				other = pgtest.Blank(t)
+			}
+			m := migrator(t, db, tables(2)...)
+			up(t, m, db.MigratorConn)
+			fill := strings.NewReplacer("%w", db.WebRole, "%m", owner(t, db), "%d", db.Name, "%o", other.Name).Replace
+			at := db.SuperConn
+			if c.over == "other" {
+				at = other.SuperConn
+			}
+			pgtest.Exec(t, at, fill(c.plant))
+			finding := findingOf(audited(t, m, db), c.severity, fill(c.what))
+			if finding == nil {
+				t.Fatalf("planted %s, and found %v; want %v %s", fill(c.plant), audited(t, m, db).Findings, c.severity, fill(c.what))
+			}
+			report, err := m.Up(t.Context(), db.MigratorConn)
+			left := findingOf(audited(t, m, db), c.severity, fill(c.what))
+			switch c.up {
+			case mended:
+				if err != nil || left != nil || len(report.Granted)+len(report.Revoked) == 0 {
+					t.Errorf("Up: %+v, %v, and left %v", report, err, left)
+				}
+				return
+			case fails:
+				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+				if !ok || left == nil || !slices.Contains(lacks.SQL, finding.SQL) {
+					t.Errorf("Up: %v, want a PrivilegeError with %s; left %v", err, finding.SQL, left)
+				}
+			case stays:
+				if err != nil || left == nil || findingOf(migrate.Audit{Findings: report.Findings}, c.severity, left.What) == nil {
+					t.Errorf("Up: %v with the findings %v, and left %v", err, report.Findings, left)
+				}
+			}
+			// What a DBA is told to run mends it.
+			at = db.SuperConn
+			if strings.HasPrefix(finding.SQL, "/* in the database ") {
+				at = other.SuperConn
+			}
+			pgtest.Exec(t, at, finding.SQL)
+			if left := findingOf(audited(t, m, db), c.severity, fill(c.what)); left != nil {
+				t.Errorf("%s did not mend %s", finding.SQL, left)
+			}
+			if _, err := m.Up(t.Context(), db.MigratorConn); err != nil {
+				t.Errorf("Up after it was mended: %v", err)
+			}
+		})
+	}
+}
+
+func findingOf(a migrate.Audit, severity migrate.Severity, what string) *migrate.Finding {
+	for _, f := range a.Findings {
+		if f.Severity == severity && f.What == what {
+			return &f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// reconcile makes the role's rights equal to the declared ones and reports done
+// when they are: it looks again after each change, so that the catalogue, not
+// the absence of an error, is the proof. What lies outside of the schema and the
+// database is not the migrator's to change, and an error.
+func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
+	if r.Role.Name == "" {
+		return true, nil
+	}
+	if err := r.mayHaveRole(s); err != nil {
+		return false, err
+	}
+	missing, excess := r.mendable(s)
+	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
+	switch {
+	case s.Server.Standby && !nothing:
+		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
+		return true, nil
+	case nothing || r.rightsSent && s.Role != nil:
+		audit := r.audit(s)
+		r.report.Findings = audit.Findings
+		if err := audit.Err(); err != nil {
+			return false, r.unmended(s, err)
+		}
+		return r.rotate(ctx, conn, s)
+	}
+	r.rightsSent = true
+	sql := r.rightsSQL(s)
+	for _, g := range missing {
+		r.report.Granted = append(r.report.Granted, sql.describe(g, true))
+	}
+	for _, f := range excessive(sql, excess) {
+		r.report.Revoked = append(r.report.Revoked, f.What)
+	}
+	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", r.report.Granted, "revoked", r.report.Revoked)
+	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
+	if _, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil {
+		err = r.unmended(s, r.audit(s).Err())
+	}
+	return false, err
+}
+
+// mendable lists the differences that GRANT and REVOKE can mend within the schema
+// and on the database.
+func (r *run) mendable(s seen) (missing []grant, excess []heldGrant) {
+	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
+	missing, excess = changes(declared, s.Held.Grants, s.Role != nil && s.Role.Connects)
+	return missing, slices.DeleteFunc(excess, func(h heldGrant) bool { return !h.Ours })
+}
+
+// holdsOutside refuses, before anything is migrated, a role with rights that the
+// migrator will not touch afterwards either.
+func (r *run) holdsOutside(s seen) error {
+	if r.Role.Name == "" || s.Role == nil {
+		return nil
+	}
+	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
+	return r.unmended(s, unfit(r.Role.Name, excessive(r.rightsSQL(s), outside)))
+}
+
+// unmended says of what differs that somebody else has to mend it: it lies outside
+// of the schema, or a GRANT or REVOKE did not change it, which then only warns.
+func (r *run) unmended(s seen, differs error) error {
+	if lacks, ok := errors.AsType[*PrivilegeError](differs); ok {
+		lacks.Lacks = fmt.Sprintf("%s. This is not for %q to change", lacks.Lacks, s.Me.Name)
+	}
+	return differs
+}
+
+// rotate gives the role the configured password when it no longer logs in: that is
+// how an operator changes it. It is done only for a role that bears our mark. It
+// reports done when nothing is left to do.
+func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
+	if !r.Role.Rotate || r.report.RoleCreated || s.Role.Comment != r.mark(s.Database) || s.Server.Standby || r.logsIn(ctx) {
+		return true, nil
+	}
+	if r.report.PasswordSet {
+		r.Log.Warn("the service's role cannot log in although its password was just set; an expiry date (VALID UNTIL) or the server's pg_hba.conf may be why", "role", r.Role.Name)
+		return true, nil
+	}
+	name := quoteName(r.Role.Name)
+	err = r.apply(ctx, conn, []message{r.wrap("password", s, []string{"ALTER ROLE " + name + " PASSWORD " + quoteText(newVerifier(r.Role.Password))})})
+	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
+		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it", r.Role.Name, s.Me.Name)
+		lacks.SQL = []string{`-- in psql, which sends only a verifier: \password ` + name}
+	}
+	if err == nil {
+		r.report.PasswordSet = true
+		r.Log.Info("the configured password did not log in; it is the role's password now", "role", r.Role.Name)
+	}
+	return false, err
+}
+
+// logsIn reports whether the role can log in with the configured password. Only a
+// server that says that the password is wrong makes it false: a pooler in between,
+// a full server or a rule of pg_hba.conf tell nothing about the password.
+func (r *run) logsIn(ctx context.Context) bool {
+	config := r.config.Copy()
+	config.User, config.Password = r.Role.Name, r.Role.Password
+	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	defer cancel()
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err == nil {
+		r.close(ctx, conn)
+	}
+	const invalidPassword = "28P01"
+	return sqlState(err) != invalidPassword
+}
