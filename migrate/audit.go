@@ -2,12 +2,9 @@ package migrate
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A Severity says what a Finding means.
@@ -82,30 +79,23 @@ func unfit(lacks string, findings []Finding) error {
 	return err
 }
 
-// Audit looks, over a connection that it leaves open, at what the service's role
-// can do. Without a Role.Name it is about the role of the connection itself. Any role
-// may ask; nothing is changed.
-func (m *Migrator) Audit(ctx context.Context, conn *pgx.Conn) (Audit, error) {
-	s, err := m.look(ctx, conn.PgConn(), auditor)
-	if err != nil {
-		return Audit{}, err
-	}
-	return m.audit(s), nil
-}
-
-// audit is a pure function of what was seen.
-func (m *Migrator) audit(s seen) Audit {
+// audit is a pure function of what was seen. It fails only on a declaration that
+// cannot be read.
+func (m *Migrator) audit(s seen) (Audit, error) {
 	sql := m.rightsSQL(s)
 	a := Audit{Role: sql.role}
 	if s.Role == nil {
 		a.Findings = []Finding{{Missing, "the role does not exist", m.createByHand(s)}}
-		return a
+		return a, nil
 	}
-	declared, _ := m.Role.declared(m.Schema) // checked when the program was built, see Role
+	declared, err := m.Role.declared(m.Schema)
+	if err != nil {
+		return a, err
+	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
 	a.Findings = slices.Concat(m.dangers(s), excessive(sql, excess), lacking(sql, missing), warnings(sql, s.Held))
 	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
-	return a
+	return a, nil
 }
 
 func (m *Migrator) rightsSQL(s seen) rightsSQL {

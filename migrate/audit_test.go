@@ -13,11 +13,11 @@ import (
 // audited is what an audit over the migrator's connection finds.
 func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
 	t.Helper()
-	audit, err := m.Audit(t.Context(), db.Connect(t, db.MigratorConn))
-	if err != nil {
-		t.Fatal(err)
+	v, err := m.Verify(t.Context(), db.MigratorConn)
+	if err != nil || v.Audit == nil {
+		t.Fatalf("verify: %+v, %v", v, err)
 	}
-	return audit
+	return *v.Audit
 }
 
 // serious leaves out warnings.

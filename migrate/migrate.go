@@ -2,11 +2,9 @@ package migrate
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Migrator brings one schema of a PostgreSQL database to the version of a
@@ -59,46 +57,13 @@ type Applied struct {
 // cause.
 func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	run, err := newRun(*m, connString)
+	if err == nil && m.Role.Name != "" && m.Role.Password == "" {
+		err = fmt.Errorf("the role %q needs a password", m.Role.Name)
+	}
 	if err != nil {
 		return Report{}, err
 	}
 	err = run.untilDone(ctx)
 	run.report.Elapsed = time.Since(run.started)
 	return run.report, err
-}
-
-// Status connects, tells how the database stands to the bundle, and closes its
-// connection. Any role that may read the ledger will do; the service's own does.
-// It changes nothing. Its error is about the asking; whether the schema is fit is
-// in Status.Err.
-func (m *Migrator) Status(ctx context.Context, connString string) (Status, error) {
-	run, err := newRun(*m, connString)
-	if err != nil {
-		return Status{}, err
-	}
-	conn, err := run.connect(ctx)
-	if err != nil {
-		return Status{}, err
-	}
-	defer run.close(ctx, conn)
-	return run.status(ctx, conn)
-}
-
-// StatusOver is Status over a connection that is there already, which it leaves
-// open.
-func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, error) {
-	return m.status(ctx, conn.PgConn())
-}
-
-func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
-	s, err := m.look(ctx, conn, service)
-	if err != nil {
-		return Status{}, err
-	}
-	status := plan(m.Bundle, s)
-	status.Role, status.TooMuch = s.Me.Name, s.tooMuch()
-	if status.State == Diverged {
-		status.Differences, err = m.differences(ctx, conn)
-	}
-	return status, err
 }

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,9 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
 		return true, nil
 	case nothing || r.rightsSent && s.Role != nil:
-		audit := r.audit(s)
+		audit, err := r.audit(s)
 		r.report.Findings = audit.Findings
-		if err := audit.Err(); err != nil {
+		if err := cmp.Or(err, audit.Err()); err != nil {
 			return false, r.unmended(s, err)
 		}
 		return r.rotate(ctx, conn, s)
@@ -45,7 +46,8 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", r.report.Granted, "revoked", r.report.Revoked)
 	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
 	if _, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil {
-		err = r.unmended(s, r.audit(s).Err())
+		audit, _ := r.audit(s) // newRun has checked the declaration
+		err = r.unmended(s, audit.Err())
 	}
 	return false, err
 }

@@ -13,8 +13,6 @@ func (r Role) check(schema string) error {
 		return errors.New("the role's name is longer than the 63 bytes that PostgreSQL keeps")
 	case strings.HasPrefix(r.Name, "pg_") || r.Name == "public" || r.Name == "none":
 		return fmt.Errorf("the role's name %q is reserved by PostgreSQL", r.Name)
-	case r.Password == "":
-		return fmt.Errorf("the role %q needs a password", r.Name)
 	case strings.ContainsFunc(r.Password, func(c rune) bool { return c < ' ' || c > '~' }):
 		// Clients and server prepare other characters in different ways (SASLprep), and then the login fails.
 		return fmt.Errorf("the password of the role %q holds a character that is not printable ASCII", r.Name)

@@ -15,7 +15,7 @@ func (p program) run() int {
 	ctx, stop := untilSignalled()
 	defer stop()
 	err := p.command(ctx)
-	if err != nil {
+	if err != nil && !is[*toldError](err) {
 		p.explain(err)
 	}
 	return exitCode(err)
@@ -23,7 +23,7 @@ func (p program) run() int {
 
 func (p program) command(ctx context.Context) error {
 	if len(p.args) == 0 {
-		return p.start(ctx)
+		return p.start(ctx, "")
 	}
 	switch name, rest := p.args[0], p.args[1:]; name {
 	case "help", "-h", "-help", "--help":
@@ -31,6 +31,10 @@ func (p program) command(ctx context.Context) error {
 	case "version", "-version", "--version":
 		_, err := fmt.Fprintln(p.stdout, "avtotpy", version())
 		return err
+	case "migrate":
+		return p.migrate(ctx, rest)
+	case "serve":
+		return p.serveMigrated(ctx, rest)
 	case "key":
 		return p.key(ctx, rest)
 	default:
@@ -43,6 +47,9 @@ func (p program) help() error {
 
 Usage:
   avtotpy                 migrate the database, then serve (see POSTGRES_MIGRATOR_MODE)
+  avtotpy migrate         migrate and exit, as in mode RUN_AND_EXIT
+  avtotpy migrate verify  prove that schema and privileges are what they should be
+  avtotpy serve           the second half of a start in mode RUN, which calls it
   avtotpy key generate    print a new master key
   avtotpy key check       check the master keys against the database
   avtotpy key rotate      seal all vaults with the first master key

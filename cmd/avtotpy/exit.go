@@ -21,7 +21,7 @@ const (
 	exitUnreachable  = 69 // the database was not reachable in time
 	exitBug          = 70 // anything that is our bug
 	exitLedger       = 74 // the ledger is diverged or lost
-	exitBusy         = 75 // another migrator or a table lock kept it waiting too long
+	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run
 	exitAhead        = 76 // the schema is ahead and incompatible
 	exitPrivilege    = 77 // the privileged role lacks a right
 	exitSettings     = 78 // bad configuration
@@ -52,11 +52,11 @@ func exitCode(err error) int {
 		return exitUnreachable
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
 		return exitLedger
-	case is[*migrate.BusyError](err):
+	case is[*migrate.BusyError](err), is[*migrate.UnmigratedError](err):
 		return exitBusy
 	case is[*migrate.AheadError](err):
 		return exitAhead
-	case is[*migrate.PrivilegeError](err):
+	case is[*migrate.PrivilegeError](err), errors.Is(err, errLacks):
 		return exitPrivilege
 	}
 	return exitBug

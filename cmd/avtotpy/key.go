@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -46,9 +46,7 @@ func (p program) key(ctx context.Context, args []string) error {
 
 // withStore opens what the commands on keys need, as the unprivileged role.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
-	// These commands need what SKIP needs: the web server's connection and the keys.
-	p.environ = slices.Concat([]string{"POSTGRES_MIGRATOR_MODE=SKIP"}, p.environ)
-	cfg, log, err := p.settings()
+	cfg, log, err := p.settings(config.Skip) // which needs the same: the web server's connection and the keys
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ package main
 import (
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -16,12 +17,14 @@ import (
 
 func main() {
 	p := program{
+		name:       os.Args[0],
 		args:       os.Args[1:],
 		environ:    os.Environ(),
 		stdout:     os.Stdout,
 		stderr:     os.Stderr,
 		migrations: schema.Files(),
 		privileges: schema.Privileges(),
+		exec:       syscall.Exec,
 	}
 	os.Exit(p.run())
 }
@@ -29,9 +32,11 @@ func main() {
 // A program is one call of the command, with all that it takes from the outside:
 // tests run the real one with other migrations.
 type program struct {
+	name           string // as it was called
 	args           []string
 	environ        []string
 	stdout, stderr *os.File
 	migrations     fs.FS
 	privileges     []migrate.Privilege
+	exec           func(file string, args, environ []string) error // replaces the process
 }

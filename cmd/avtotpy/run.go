@@ -16,12 +16,14 @@ import (
 
 // start is what avtotpy does without arguments: settings, a PostgreSQL of our own
 // when none is configured, the migrations over the privileged connection, which is
-// closed again, and then the web server over the unprivileged one.
-func (p program) start(ctx context.Context) error {
-	cfg, log, err := p.settings()
+// closed again and then leaves the process, and the web server over the
+// unprivileged one. m is the mode, "" for that of the settings.
+func (p program) start(ctx context.Context, m config.Mode) error {
+	cfg, log, err := p.settings(m)
 	if err != nil {
 		return err
 	}
+	local := cfg.Embedded()
 	ctx, stop, err := p.withLocal(ctx, &cfg, log)
 	if err != nil {
 		return err
@@ -44,15 +46,21 @@ func (p program) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if cfg.Mode == config.RunAndExit {
+	switch {
+	case cfg.Mode == config.RunAndExit:
 		return nil
+	case cfg.Mode == config.Skip:
+		return serve(ctx, cfg, ring, migrator, log)
+	case !local: // its passwords were never in the environment, and the server is our child
+		p.handOver(ctx, cfg, log)
 	}
-	return serve(ctx, cfg, ring, migrator, log)
+	return serveStrictly(ctx, cfg, ring, migrator, log)
 }
 
-// settings reads the environment; what is odd but harmless is logged.
-func (p program) settings() (config.Config, *slog.Logger, error) {
-	cfg, warnings, err := config.Load(p.environ)
+// settings reads the environment for a mode, "" for the one that it names; what is
+// odd but harmless is logged.
+func (p program) settings(m config.Mode) (config.Config, *slog.Logger, error) {
+	cfg, warnings, err := config.LoadFor(m, p.environ)
 	if err != nil {
 		for _, w := range warnings { // a name that is misspelt may be why another is missing
 			err = errors.Join(err, errors.New(w))
@@ -106,7 +114,7 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 	return &migrate.Migrator{
 		Bundle:      bundle,
 		Schema:      schema.Name,
-		Role:        migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges},
+		Role:        migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true},
 		Program:     "AVTotpy",
 		Version:     version(),
 		ConnectWait: cfg.ConnectWait,
@@ -128,7 +136,7 @@ func logReport(log *slog.Logger, r migrate.Report, err error) {
 		result = "applied by another"
 	}
 	log.Info("migration finished", "result", result, "count", len(r.Applied), "from", r.From, "to", r.To,
-		"role_created", r.RoleCreated, "granted", len(r.Granted), "revoked", len(r.Revoked),
+		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked", len(r.Revoked), "warnings", len(r.Findings),
 		"waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
 }
 

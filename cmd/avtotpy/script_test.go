@@ -42,14 +42,22 @@ func (r runner) Run() int { return pgtest.Run(r.m) }
 // when that is set: releases older and newer than this one, and broken ones.
 func commandUnderTest() {
 	p := program{
-		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
-		migrations: schema.Files(), privileges: schema.Privileges(),
+		name: os.Args[0], args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
+		migrations: schema.Files(), privileges: schema.Privileges(), exec: replaceProcess,
 	}
 	if folder := os.Getenv("BUNDLE"); folder != "" {
 		p.migrations = os.DirFS(folder)
 		p.privileges = privilegesWithin(p.migrations, p.privileges)
 	}
 	os.Exit(p.run())
+}
+
+// replaceProcess fails where NO_EXEC stands for a system on which it is not possible.
+func replaceProcess(file string, args, environ []string) error {
+	if os.Getenv("NO_EXEC") != "" {
+		return syscall.ENOSYS
+	}
+	return syscall.Exec(file, args, environ)
 }
 
 // privilegesWithin leaves out what the migrations of another release do not create.
@@ -61,8 +69,9 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 		sql.Write(content)
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(p migrate.Privilege) bool {
-		_, table, _ := strings.Cut(p.On, " ")
-		return !regexp.MustCompile(`(?i)CREATE TABLE avtotpy\.` + table + `\b`).MatchString(sql.String())
+		object, _, _ := strings.Cut(p.On, "(") // of a function, without its arguments
+		kind, name, _ := strings.Cut(object, " ")
+		return !regexp.MustCompile(`(?i)CREATE ` + kind + ` avtotpy\.` + name + `\b`).MatchString(sql.String())
 	})
 }
 
@@ -73,7 +82,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error { return setUp(env) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend,
+			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -103,6 +112,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
 	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "2s")
 	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("HEALTH", freeAddress(tb))
 	folder, err := dataDir(tb)
 	if err != nil {
 		return err
@@ -282,8 +292,8 @@ func startProgram(ts *testscript.TestScript) *running {
 	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
-		"PATH", "HOME", "BUNDLE", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
-		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
 	} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
@@ -323,7 +333,10 @@ func (p *running) await(ts *testscript.TestScript, want int) string {
 
 // fetch gets a page of the program; the status is 0 when nobody listens.
 func fetch(ts *testscript.TestScript, path string) (int, string) {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+ts.Getenv("AVTOTPY_LISTEN_ADDR")+path, nil)
+	if strings.HasPrefix(path, "/") {
+		path = ts.Getenv("AVTOTPY_LISTEN_ADDR") + path
+	}
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+path, nil)
 	ts.Check(err)
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
@@ -334,6 +347,27 @@ func fetch(ts *testscript.TestScript, path string) (int, string) {
 	body, err := io.ReadAll(response.Body)
 	ts.Check(err)
 	return response.StatusCode, string(body)
+}
+
+// cmdInside starts the program in RUN, waits until it serves, and prints what anybody
+// with the right can read about that very process: its command line and environment.
+// Then it ends the program by SIGTERM.
+func cmdInside(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("POSTGRES_MIGRATOR_MODE", "RUN")
+	p := startProgram(ts)
+	p.await(ts, http.StatusOK)
+	for _, file := range []string{"cmdline", "environ"} {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
+		ts.Check(err)
+		_, err = fmt.Fprintln(ts.Stdout(), file+":", strings.ReplaceAll(string(content), "\x00", "\n"))
+		ts.Check(err)
+	}
+	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
+	if code := p.wait(ts); code != 0 {
+		ts.Fatalf("exited with %d after SIGTERM, want 0:\n%s", code, p.output.String())
+	}
+	_, err := io.WriteString(ts.Stderr(), p.output.String())
+	ts.Check(err)
 }
 
 // cmdExits runs a command and demands its exit code: exits 78 avtotpy help
@@ -353,7 +387,7 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdGet demands a status of a path, waiting for it: get /readyz 200. The status 0
+// cmdGet demands a status of a path, or of host:port/path, waiting for it: get /readyz 200. The status 0
 // means that the port is closed.
 func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[1])

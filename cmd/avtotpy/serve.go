@@ -22,13 +22,18 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
+// serveStrictly is serve, unless the connection, its role or the schema are not
+// what they should be.
+func serveStrictly(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, log *slog.Logger) error {
+	if err := proveWebConnection(ctx, cfg, migrator); err != nil {
+		return err
+	}
+	cfg.Mode = config.Run
+	return serve(ctx, cfg, ring, migrator, log)
+}
+
 // serve runs the web server, as the unprivileged role, until ctx ends.
 func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, log *slog.Logger) error {
-	if cfg.Mode == config.Run {
-		if err := proveWebConnection(ctx, cfg, migrator); err != nil {
-			return err
-		}
-	}
 	pool, err := openPool(ctx, cfg)
 	if err != nil {
 		return err
@@ -36,7 +41,8 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	defer pool.Close()
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
-	fit := &fitness{migrator: migrator, pool: pool, log: log}
+	health := newHealth()
+	fit := &fitness{migrator: migrator, pool: pool, log: log, audited: health.audited}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err
@@ -47,6 +53,11 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	if err := fit.check(ctx); err != nil && (cfg.Mode == config.Run || is[*settingsError](err)) {
 		return err
 	}
+	stop, err := health.listen(ctx, cfg.HealthAddr, fit.check, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), log)
 }

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Mode tells what a start does with the database and whether it serves.
@@ -26,6 +28,9 @@ const (
 	Run        Mode = "RUN"          // migrate, then serve
 	RunAndExit Mode = "RUN_AND_EXIT" // migrate, then exit
 	Skip       Mode = "SKIP"         // serve; something else migrates
+
+	// Look is for commands that only look at the database; it is no value of POSTGRES_MIGRATOR_MODE.
+	Look Mode = "a command that looks at the database"
 )
 
 // LogFormat is how log lines are written.
@@ -49,6 +54,7 @@ type Config struct {
 	LockTimeout  time.Duration
 	Wait         time.Duration
 	ListenAddr   string   // host:port
+	HealthAddr   string   // host:port for machines, or empty
 	PublicURL    *url.URL // without a path; nil when not set
 	MasterKey    Secret   // text for keyring.Parse
 	DataDir      string   // absolute
@@ -65,9 +71,17 @@ func (c Config) Embedded() bool {
 // Load reads the settings from an environment as os.Environ returns it, and the files that it names. It
 // returns warnings also when there is an error. The error has one line for each problem.
 func Load(environ []string) (Config, []string, error) {
-	l := loader{env: parseEnviron(environ)}
+	return LoadFor("", environ)
+}
+
+// LoadFor is Load for a command that starts in one mode, whatever POSTGRES_MIGRATOR_MODE says. To Look, either
+// connection will do; with the privileged one goes the name of the unprivileged user.
+func LoadFor(m Mode, environ []string) (Config, []string, error) {
+	l := loader{env: parseEnviron(environ), config: Config{Mode: m}}
 	for _, v := range variables() {
-		l.read(v)
+		if m == "" || v.name != mode {
+			l.read(v)
+		}
 	}
 	l.checkTogether()
 	warnings := unknownVariables(l.env)
@@ -75,6 +89,20 @@ func Load(environ []string) (Config, []string, error) {
 		return Config{}, warnings, err
 	}
 	return l.config, warnings, nil
+}
+
+// WithoutPrivileged returns the environment of a process that only serves: without the privileged connection and the
+// password for making users. PGPASSWORD stays only where the web server's connection uses it.
+func (c Config) WithoutPrivileged(environ []string) []string {
+	drop := map[string]bool{}
+	for _, v := range variables() {
+		drop[v.name], drop[v.fileName()] = v.privileged, v.privileged
+	}
+	web, err := pgconn.ParseConfig(c.WebConn.Reveal())
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		name, value, _ := strings.Cut(entry, "=")
+		return drop[name] || name == "PGPASSWORD" && (err != nil || web.Password != value)
+	})
 }
 
 // parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
@@ -150,6 +178,9 @@ func (l *loader) checkTogether() {
 	if !l.given(migratorConn) && !l.given(webConn) {
 		l.checkEmbedded()
 		return
+	}
+	if l.config.Mode == Look && l.given(migratorConn) && !l.given(webRole) {
+		l.problem(webRole, "is not set, but with %s it says which user to look at", migratorConn)
 	}
 	for _, v := range variables() {
 		if slices.Contains(v.neededBy, l.config.Mode) && !l.given(v.name) {

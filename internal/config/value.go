@@ -19,6 +19,7 @@ func setMode(c *Config, value string) error {
 	case Run, RunAndExit, Skip:
 		c.Mode = m
 		return nil
+	case Look:
 	}
 	return fmt.Errorf("%q is not RUN, RUN_AND_EXIT or SKIP", value)
 }
@@ -102,6 +103,15 @@ func setDuration(field func(*Config) *time.Duration) func(*Config, string) error
 
 func setListenAddr(c *Config, value string) error {
 	c.ListenAddr = value
+	return checkAddr(value)
+}
+
+func setHealthAddr(c *Config, value string) error {
+	c.HealthAddr = value
+	return checkAddr(value)
+}
+
+func checkAddr(value string) error {
 	host, port, err := net.SplitHostPort(value)
 	switch {
 	case strings.Contains(value, "/"):

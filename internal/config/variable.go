@@ -21,21 +21,23 @@ const (
 
 // variable is one row of the table from which settings are parsed, explained and documented.
 type variable struct {
-	name      string
-	group     string
-	preset    string // the value when it is not set
-	otherwise string // in words, what happens when it is not set and has no preset
-	meaning   string // sentences
-	example   string // a value; for a secret that must not be copied from here, empty
-	secret    bool   // may also be given as name_FILE; never shown
-	neededBy  []Mode // the modes that need it with a PostgreSQL of one's own; the others don't read it. None: all read it
-	neededFor string // continues "MODE needs it"
-	set       func(*Config, string) error
+	name       string
+	group      string
+	preset     string // the value when it is not set
+	otherwise  string // in words, what happens when it is not set and has no preset
+	meaning    string // sentences
+	example    string // a value; for a secret that must not be copied from here, empty
+	secret     bool   // may also be given as name_FILE; never shown
+	neededBy   []Mode // the modes that need it with a PostgreSQL of one's own; the others don't read it. None: all read it
+	neededFor  string // continues "MODE needs it"
+	privileged bool   // of no use to a process that only serves, and kept from it
+	looksWith  bool   // read by commands that only look, if it is set
+	set        func(*Config, string) error
 }
 
 // usedIn reports whether a mode reads the variable; a mode that is not known reads all.
 func (v variable) usedIn(m Mode) bool {
-	return len(v.neededBy) == 0 || m == "" || slices.Contains(v.neededBy, m)
+	return len(v.neededBy) == 0 || m == "" || slices.Contains(v.neededBy, m) || m == Look && v.looksWith
 }
 
 func (v variable) fileName() string { return v.name + fileSuffix }
@@ -78,33 +80,33 @@ func variables() []variable {
 				"SKIP starts the web server at once and never migrates, for when something else does.",
 		},
 		{ //nolint:gosec // PASSWORD stands for one
-			name: migratorConn, group: database, secret: true, set: setMigratorConn,
-			neededBy: migrates, neededFor: "to migrate as a privileged user",
+			name: migratorConn, group: database, secret: true, privileged: true, set: setMigratorConn,
+			neededBy: migrates, neededFor: "to migrate as a privileged user", looksWith: true,
 			otherwise: "embedded PostgreSQL",
 			meaning: "How the migrator connects, as a privileged user: a URL or key=value pairs, several hosts allowed. " +
-				"The connection is closed before the web server starts.",
+				"The connection is closed before the web server starts, and the string leaves the process.",
 			example: "postgres://admin:PASSWORD@db.example.com:5432/avtotpy",
 		},
 		{ //nolint:gosec // PASSWORD stands for one
 			name: webConn, group: database, secret: true, set: setWebConn,
-			neededBy: serves, neededFor: "to serve as the unprivileged user",
+			neededBy: serves, neededFor: "to serve as the unprivileged user", looksWith: true,
 			otherwise: "embedded PostgreSQL",
 			meaning:   "How the web server connects, as the unprivileged user, to the same database. Its form is the same.",
 			example:   "postgres://avtotpy_web:PASSWORD@db.example.com:5432/avtotpy",
 		},
 		{
 			name: webRole, group: database, set: setWebRole,
-			neededBy: migrates, neededFor: "to create that user",
+			neededBy: migrates, neededFor: "to create that user", looksWith: true,
 			otherwise: "none, needed with PostgreSQL of your own",
 			meaning:   "The unprivileged user, which the migrator creates with no more rights than the web server uses.",
 			example:   "avtotpy_web",
 		},
 		{
-			name: webPassword, group: database, secret: true, set: setWebPassword,
+			name: webPassword, group: database, secret: true, privileged: true, set: setWebPassword,
 			neededBy: migrates, neededFor: "to create the unprivileged user",
 			otherwise: "none, needed with PostgreSQL of your own",
-			meaning: "The password of that user, in printable ASCII, with which the migrator creates it. A user that exists keeps its own: " +
-				"to change that, run ALTER ROLE as an administrator and set the new one here and in POSTGRES_CONNECTION_STR.",
+			meaning: "The password of that user, in printable ASCII, with which the migrator creates it. To change it, set the new one here and in " +
+				"POSTGRES_CONNECTION_STR, and restart: a user that the migrator made gets it. Of any other user it is not changed.",
 		},
 		{
 			name: dataDir, group: embedded, set: setDataDir,
@@ -138,6 +140,11 @@ func variables() []variable {
 		{
 			name: "AVTOTPY_LISTEN_ADDR", group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
 			meaning: "The address and port on which the web server listens. Without an address, as in :8080, it listens on all.",
+		},
+		{
+			name: "AVTOTPY_HEALTH_ADDR", group: server, example: "127.0.0.1:9090", set: setHealthAddr,
+			otherwise: "off",
+			meaning:   "A second address, for machines only: /livez, /readyz and /metrics for Prometheus.",
 		},
 		{
 			name: "AVTOTPY_PUBLIC_URL", group: server, set: setPublicURL,

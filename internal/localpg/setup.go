@@ -39,41 +39,31 @@ func (s *Server) makeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+// makeRoles makes the migrator's role, which makes the web role and keeps its password; in case its own was lost,
+// it gets that here. Nothing needs quotes: names are constants, and see openPassword.
 func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
-	rows, _ := conn.Query(ctx, `SELECT rolname::text FROM pg_roles WHERE rolname = ANY ($1)`, []string{migratorRole, webRole}) // CollectRows returns the error
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	exists := map[string]bool{}
-	for _, name := range names {
-		exists[name] = true
-	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for _, statement := range s.roleStatements(exists) {
+		var exists bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, migratorRole).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
+			if _, err := tx.Exec(ctx, `CREATE ROLE avtotpy_migrator`); err != nil {
+				return err
+			}
+		}
+		for _, statement := range []string{
+			`ALTER ROLE avtotpy_migrator LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '` + s.secrets.migrator + `'`,
+			`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
+			`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
+			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_migrator WITH GRANT OPTION`, // it lets the web role in
+		} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// roleStatements need no quotes around what they insert: names are constants, and see openPassword.
-func (s *Server) roleStatements(exists map[string]bool) []string {
-	var list []string
-	if !exists[migratorRole] {
-		list = append(list, `CREATE ROLE avtotpy_migrator`)
-	}
-	if exists[webRole] { // the migrator makes it; here it gets its password in case that was lost
-		list = append(list, `ALTER ROLE avtotpy_web PASSWORD '`+s.secrets.web+`'`)
-	}
-	return append(list,
-		`ALTER ROLE avtotpy_migrator LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '`+s.secrets.migrator+`'`,
-		`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
-		`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
-		`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_migrator WITH GRANT OPTION`, // it lets the web role in
-	)
 }
 
 // ready returns the superuser's first connection. It waits as long as the server lives.

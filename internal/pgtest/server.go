@@ -125,3 +125,18 @@ func (s *server) exec(tb testing.TB, statements ...string) {
 	tb.Helper()
 	Exec(tb, s.SuperConn("postgres"), statements...)
 }
+
+// ServerLog returns what the tests' server has logged so far, all databases together.
+func ServerLog(tb testing.TB) string {
+	tb.Helper()
+	logs, _ := filepath.Glob(filepath.Join(shared.server(tb).dir, "data", "log", "postgres.log*")) // the pattern is well-formed
+	var all strings.Builder
+	for _, name := range logs {
+		log, err := os.ReadFile(name) //nolint:gosec // the server's own
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all.Write(log)
+	}
+	return all.String()
+}

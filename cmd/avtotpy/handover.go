@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+)
+
+// handOver replaces this process, after it has migrated, by "avtotpy serve" with
+// the same process id and without the privileged settings: nothing but exec takes
+// them out of /proc/PID/environ, and out of the memory. It returns when that is not
+// possible, and then this process goes on.
+func (p program) handOver(ctx context.Context, cfg config.Config, log *slog.Logger) {
+	release := holdSignals() // one that arrives from here on waits for the successor
+	defer release()
+	if ctx.Err() != nil {
+		return
+	}
+	log.Debug("handing over to a process without the privileged settings")
+	err := p.exec(executable(), []string{p.name, "serve"}, cfg.WithoutPrivileged(p.environ))
+	log.Warn("the privileged connection string stays readable in the environment of this process, because it could not be replaced; "+
+		"to keep it out, migrate in a job of its own (RUN_AND_EXIT) and serve with SKIP", "error", err)
+}
+
+// executable is the file of the running program. Its path is preferred, because
+// that is the name that ps shows, unless an upgrade has put another program there.
+func executable() string {
+	const running = "/proc/self/exe"
+	path, err := os.Executable()
+	if err != nil {
+		return running
+	}
+	there, errThere := os.Stat(path)
+	itself, errItself := os.Stat(running)
+	if errItself == nil && (errThere != nil || !os.SameFile(there, itself)) {
+		return running
+	}
+	return path
+}
+
+// serveMigrated is the second half of RUN: like SKIP it knows no privileged
+// connection, but like RUN it refuses to serve when the schema or its own role are
+// not what they should be.
+func (p program) serveMigrated(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("serve takes no arguments; %w", errUsage)
+	}
+	cfg, log, err := p.settings(config.Skip)
+	if err != nil {
+		return err
+	}
+	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	migrator, err := p.migrator(cfg, log)
+	if err != nil {
+		return err
+	}
+	ring, err := masterKeys(cfg)
+	if err != nil {
+		return err
+	}
+	return serveStrictly(ctx, cfg, ring, migrator, log)
+}

@@ -1,0 +1,194 @@
+package migrate_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// withPassword is the service's connection string with another password.
+func withPassword(db *pgtest.DB, password string) string {
+	return db.WebConn + " password='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password) + "'"
+}
+
+func logsIn(t *testing.T, conn string) bool {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), conn)
+	if err == nil {
+		_ = c.Close(t.Context())
+	}
+	return err == nil
+}
+
+func TestNoStatementHoldsThePassword(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET log_statement = 'all'", "ALTER DATABASE "+db.Name+" SET log_min_error_statement = 'error'")
+	m := migrator(t, db, tables(1)...)
+	m.Role.Rotate = true
+	passwords := []string{"first-" + rand.Text(), "second-" + rand.Text(), "third-" + rand.Text()}
+
+	// A CREATE ROLE that fails: somebody else creates the role in a transaction that ends while ours waits for it.
+	m.Role.Password = passwords[0]
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; CREATE ROLE "+db.WebRole+" LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
+	for pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := holder.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, db.SuperConn, "DROP OWNED BY "+db.WebRole, "DROP ROLE "+db.WebRole)
+
+	m.Role.Password = passwords[1]
+	if report := up(t, m, db.MigratorConn); !report.RoleCreated {
+		t.Fatalf("report %+v, want that the role was created", report)
+	}
+	m.Role.Password = passwords[2]
+	if report := up(t, m, db.MigratorConn); !report.PasswordSet {
+		t.Fatalf("report %+v, want that the password was set", report)
+	}
+	if !logsIn(t, withPassword(db, passwords[2])) {
+		t.Error("the new password does not log in")
+	}
+	log := pgtest.ServerLog(t)
+	for _, must := range []string{
+		"statement: BEGIN ISOLATION LEVEL READ COMMITTED", // log_statement was on
+		`duplicate key value violates unique constraint "pg_authid_rolname_index"`,
+		`CREATE ROLE "` + db.WebRole + `"`,
+		`ALTER ROLE "` + db.WebRole + `" PASSWORD 'SCRAM-SHA-256$`,
+	} {
+		if !strings.Contains(log, must) {
+			t.Errorf("the server's log lacks %s, so it proves nothing", must)
+		}
+	}
+	for _, password := range passwords {
+		if strings.Contains(log, password) {
+			t.Errorf("the server's log holds the password %s", password)
+		}
+	}
+}
+
+func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
+	t.Parallel()
+	const changed = `new p:'"\ %word`
+	for name, c := range map[string]struct {
+		before string // run as superuser, between the first Up and the change
+		rotate bool
+		set    bool
+	}{
+		"ours":                            {"", true, true},
+		"ours, and not asked for":         {"", false, false},
+		"somebody else's":                 {"COMMENT ON ROLE %[1]s IS 'of another application'", true, false},
+		"without a mark":                  {"COMMENT ON ROLE %[1]s IS NULL", true, false},
+		"made for another database":       {"COMMENT ON ROLE %[1]s IS 'created by migrate for database other'", true, false},
+		"ours, and the password was lost": {"ALTER ROLE %[1]s PASSWORD NULL", true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			m := migrator(t, db, tables(1)...)
+			m.Role.Rotate = c.rotate
+			up(t, m, db.MigratorConn)
+			if c.before != "" {
+				pgtest.Exec(t, db.SuperConn, fmt.Sprintf(c.before, db.WebRole))
+			}
+			m.Role.Password = changed
+			if report := up(t, m, db.MigratorConn); report.PasswordSet != c.set {
+				t.Errorf("password set: %v, want %v", report.PasswordSet, c.set)
+			}
+			if got := logsIn(t, withPassword(db, changed)); got != c.set {
+				t.Errorf("the changed password logs in: %v, want %v", got, c.set)
+			}
+			if report := up(t, m, db.MigratorConn); report.PasswordSet {
+				t.Error("the next start set it again")
+			}
+		})
+	}
+}
+
+func TestAPasswordThatMayNotBeSetNamesTheNextStep(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	m.Role.Rotate = true
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+owner(t, db)+" NOCREATEROLE")
+	m.Role.Password = "changed"
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	if err == nil || !strings.Contains(err.Error(), "does not log in, and") || !strings.Contains(err.Error(), `\password "`+db.WebRole+`"`) {
+		t.Errorf("got %v, want what a DBA can do", err)
+	}
+}
+
+// An expired role cannot log in whatever its password is: that must not become a
+// loop, nor an error that stops a start.
+func TestAnExpiredRoleIsNotGivenPasswordsForEver(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	m.Role.Rotate = true
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" VALID UNTIL '2020-01-01'")
+	if report := up(t, m, db.MigratorConn); !report.PasswordSet {
+		t.Errorf("report %+v", report)
+	}
+}
+
+// TestTwoDatabasesRaceForOneRole starts the migrators of two databases of one
+// cluster at once, with the same name for their role: one creates it, the other finds
+// it made, and both grant it what it needs.
+func TestTwoDatabasesRaceForOneRole(t *testing.T) {
+	t.Parallel()
+	const rounds = 6
+	for round := range rounds {
+		t.Run(strconv.Itoa(round), func(t *testing.T) {
+			t.Parallel()
+			one, two := pgtest.Blank(t), pgtest.Blank(t)
+			dbs := []*pgtest.DB{one, two, one, two}
+			reports, errs := make([]migrate.Report, len(dbs)), make([]error, len(dbs))
+			var wg sync.WaitGroup
+			for i, db := range dbs {
+				m := migrator(t, db, tables(3)...)
+				m.Role.Name = one.WebRole
+				wg.Go(func() { reports[i], errs[i] = m.Up(context.Background(), db.MigratorConn) })
+			}
+			wg.Wait()
+			created := 0
+			for i := range dbs {
+				if errs[i] != nil {
+					t.Errorf("migrator %d: %v", i, errs[i])
+				}
+				if reports[i].RoleCreated {
+					created++
+				}
+			}
+			if created != 1 {
+				t.Errorf("the role was created %d times, want once", created)
+			}
+			for _, db := range []*pgtest.DB{one, two} {
+				conn := strings.ReplaceAll(db.WebConn, db.WebRole, one.WebRole)
+				if n := pgtest.Value[int](t, conn, "SELECT count(*) FROM app.t1"); n != 1 {
+					t.Errorf("the role reads %d rows in %s, want 1", n, db.Name)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,103 @@
+package migrate
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Status connects, tells how the database stands to the bundle, and closes its
+// connection. Any role that may read the ledger will do; the service's own does.
+// It changes nothing. Its error is about the asking; whether the schema is fit is
+// in Status.Err.
+func (m *Migrator) Status(ctx context.Context, connString string) (status Status, err error) {
+	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
+		status, err = m.status(ctx, conn)
+		return err
+	})
+	return status, err
+}
+
+// StatusOver is Status over a connection that is there already, which it leaves
+// open.
+func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, error) {
+	return m.status(ctx, conn.PgConn())
+}
+
+// A Verification says whether a database is what the program expects.
+type Verification struct {
+	Status Status
+	Audit  *Audit // nil unless the state is Current: only then are schema and declared privileges of one version
+}
+
+// Err returns nil when all is as it should be, and otherwise the error of the
+// state, or the *PrivilegeError of the audit.
+func (v Verification) Err() error {
+	if v.Audit == nil {
+		return v.Status.Err()
+	}
+	return v.Audit.Err()
+}
+
+// Verify is Status and an audit of the service's role, in the same round trip.
+// Without a Role.Name the audit is about the role of the connection itself. Any role
+// that may read the ledger will do, and nothing is changed.
+func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
+	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
+		v, err = m.verify(ctx, conn)
+		return err
+	})
+	return v, err
+}
+
+// VerifyOver is Verify over a connection that is there already, which it leaves
+// open.
+func (m *Migrator) VerifyOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
+	return m.verify(ctx, conn.PgConn())
+}
+
+func (m *Migrator) connected(ctx context.Context, connString string, ask func(*pgconn.PgConn) error) error {
+	run, err := newRun(*m, connString)
+	if err != nil {
+		return err
+	}
+	conn, err := run.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer run.close(ctx, conn)
+	return ask(conn)
+}
+
+func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
+	s, err := m.look(ctx, conn, service)
+	if err != nil {
+		return Status{}, err
+	}
+	return m.statusOf(ctx, conn, s)
+}
+
+func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
+	s, err := m.look(ctx, conn, auditor)
+	if err != nil {
+		return Verification{}, err
+	}
+	status, err := m.statusOf(ctx, conn, s)
+	v := Verification{Status: status}
+	if err == nil && status.State == Current {
+		var audit Audit
+		audit, err = m.audit(s)
+		v.Audit = &audit
+	}
+	return v, err
+}
+
+func (m *Migrator) statusOf(ctx context.Context, conn *pgconn.PgConn, s seen) (status Status, err error) {
+	status = plan(m.Bundle, s)
+	status.Role, status.TooMuch = s.Me.Name, s.tooMuch()
+	if status.State == Diverged {
+		status.Differences, err = m.differences(ctx, conn)
+	}
+	return status, err
+}
