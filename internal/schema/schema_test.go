@@ -63,6 +63,10 @@ const held = `
 	FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
 	WHERE c.relnamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
 	GROUP BY c.relname, a.privilege_type, a.is_grantable
+	UNION ALL
+	SELECT format('%s(%s) %s%s', proname, oidvectortypes(proargtypes), a.privilege_type, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+	FROM pg_proc p, aclexplode(p.proacl) a
+	WHERE p.pronamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
 	ORDER BY 1`
 
 // TestPrivilegesAmountToWhatWasReviewed shows a change of the web role's rights in
