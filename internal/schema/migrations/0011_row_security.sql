@@ -24,10 +24,12 @@ CREATE FUNCTION avtotpy.acting_user() RETURNS uuid
 -- arrays, for = ANY ((SELECT f())::uuid[]): that is asked once for a query, and then an
 -- index finds the rows. IN (SELECT unnest(f())) reads the whole table.
 
+-- Every read asks this one, once for each table in it. PL/pgSQL keeps its plan; SQL,
+-- before PostgreSQL 18, would plan it each time, for as long as the list itself takes.
 CREATE FUNCTION avtotpy.visible_vaults() RETURNS uuid[]
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    RETURN ARRAY(SELECT vault_id FROM avtotpy.vault_members WHERE user_id = avtotpy.acting_user());
+    AS $$ BEGIN RETURN ARRAY(SELECT vault_id FROM avtotpy.vault_members WHERE user_id = avtotpy.acting_user()); END $$;
 
 CREATE FUNCTION avtotpy.editable_vaults() RETURNS uuid[]
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
