@@ -46,5 +46,10 @@ func Privileges() []migrate.Privilege {
 			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent)",
 			Why: "append only: it can be neither read, edited nor deleted by the web server",
 		},
+		{On: "FUNCTION acting_user()", Allow: "EXECUTE", Why: "the policies of row level security call it with the rights of who asks"},
+		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION owned_vaults()", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION unclaimed_vault()", Allow: "EXECUTE", Why: "the same"},
 	}
 }

@@ -63,6 +63,10 @@ const held = `
 	FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
 	WHERE c.relnamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
 	GROUP BY c.relname, a.privilege_type, a.is_grantable
+	UNION ALL
+	SELECT format('%s(%s) %s%s', proname, oidvectortypes(proargtypes), a.privilege_type, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+	FROM pg_proc p, aclexplode(p.proacl) a
+	WHERE p.pronamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
 	ORDER BY 1`
 
 // TestPrivilegesAmountToWhatWasReviewed shows a change of the web role's rights in
@@ -88,5 +92,70 @@ func TestPrivilegesAmountToWhatWasReviewed(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("the web role's rights are not those of %s; when that is meant, run go test ./internal/schema -update and review the difference. Got:\n%s", golden, got)
+	}
+}
+
+// TestTablesOfVaultsHaveRowSecurity finds the table that somebody adds and forgets.
+func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	// The audit log can only be added to, also about vaults that are gone.
+	const ofVaults = `
+		SELECT relname, relrowsecurity, coalesce((SELECT string_agg(DISTINCT polcmd::text, '' ORDER BY polcmd::text) FROM pg_policy WHERE polrelid = c.oid), ''),
+			(SELECT string_agg(cmd, '' ORDER BY cmd) FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) v (cmd, verb)
+			 WHERE CASE verb WHEN 'DELETE' THEN has_table_privilege(to_regrole($1), c.oid, verb) ELSE has_any_column_privilege(to_regrole($1), c.oid, verb) END)
+		FROM pg_class c
+		WHERE relnamespace = 'avtotpy'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'audit_log'
+		  AND (relname = 'vaults' OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('vault_id', 'account_id') AND NOT attisdropped))`
+	rows, _ := db.Connect(t, db.SuperConn).Query(t.Context(), ofVaults, db.WebRole) // ForEachRow returns the error
+	var table, policies, granted string
+	var enabled bool
+	tables := 0
+	_, err := pgx.ForEachRow(rows, []any{&table, &enabled, &policies, &granted}, func() error {
+		tables++
+		if !enabled {
+			t.Errorf("%s has no row security: ALTER TABLE avtotpy.%s ENABLE ROW LEVEL SECURITY, and a policy for each command that is granted", table, table)
+		}
+		if policies != granted { // the letters of pg_policy.polcmd; * would be a policy for all commands
+			t.Errorf("%s has policies for %q, and the web role is granted %q", table, policies, granted)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tables < 5 {
+		t.Errorf("the query found %d tables of vaults, want at least 5", tables)
+	}
+}
+
+// TestFunctionsCannotBeMisled holds for all of them, so that nobody has to know
+// which one runs with its owner's rights.
+func TestFunctionsCannotBeMisled(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	const functions = `
+		SELECT proname, 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}')),
+			EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0),
+			obj_description(oid, 'pg_proc') IS NOT NULL
+		FROM pg_proc
+		WHERE pronamespace = 'avtotpy'::regnamespace`
+	rows, _ := db.Connect(t, db.SuperConn).Query(t.Context(), functions) // ForEachRow returns the error
+	var name string
+	var pinned, public, described bool
+	tag, err := pgx.ForEachRow(rows, []any{&name, &pinned, &public, &described}, func() error {
+		if !pinned {
+			t.Errorf("%s has no SET search_path = pg_catalog, pg_temp", name)
+		}
+		if public {
+			t.Errorf("PUBLIC can execute %s", name)
+		}
+		if !described {
+			t.Errorf("%s has no comment", name)
+		}
+		return nil
+	})
+	if err != nil || tag.RowsAffected() == 0 {
+		t.Errorf("looked at %d functions, %v", tag.RowsAffected(), err)
 	}
 }

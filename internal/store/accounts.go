@@ -107,8 +107,11 @@ func (f *fields) open(column string, sealed []byte) []byte {
 
 // Accounts returns all accounts that a user sees, by issuer and name.
 func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error) {
-	rows, _ := s.pool.Query(ctx, selectAccounts+`true`, user) // CollectRows returns the error
-	accounts, err := pgx.CollectRows(rows, s.opener().scan)
+	var accounts []Account
+	err := s.read(ctx, user, func(rows pgx.Rows) (err error) {
+		accounts, err = pgx.CollectRows(rows, s.opener().scan)
+		return err
+	}, selectAccounts+`true`, user)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +128,18 @@ func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error)
 
 // Account returns one account; ErrNotFound also for other people's.
 func (s *Store) Account(ctx context.Context, user, id uuid.UUID) (Account, error) {
-	return s.account(ctx, s.pool, user, id)
+	var account Account
+	err := s.read(ctx, user, func(rows pgx.Rows) (err error) {
+		account, err = pgx.CollectExactlyOneRow(rows, s.opener().scan)
+		return err
+	}, selectAccount, user, id)
+	return account, notFound(err)
 }
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
+const selectAccount = selectAccounts + `a.id = $2`
 
-func (s *Store) account(ctx context.Context, over querier, user, id uuid.UUID) (Account, error) {
-	rows, _ := over.Query(ctx, selectAccounts+`a.id = $2`, user, id) // CollectExactlyOneRow returns the error
+func (s *Store) account(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (Account, error) {
+	rows, _ := tx.Query(ctx, selectAccount, user, id) // CollectExactlyOneRow returns the error
 	account, err := pgx.CollectExactlyOneRow(rows, s.opener().scan)
 	return account, notFound(err)
 }
@@ -154,7 +160,7 @@ type NewAccount struct {
 // CreateAccount adds an account. When its submission came before, it returns the
 // account that was added then, and created is false.
 func (s *Store) CreateAccount(ctx context.Context, user User, n NewAccount, from Origin) (account Account, created bool, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		v, err := s.vault(ctx, tx, user.ID, n.Vault)
 		if err != nil {
 			return err
@@ -203,7 +209,7 @@ type AccountChange struct{ Issuer, Name, Note *string }
 // UpdateAccount changes what an account is called. Its secret never changes.
 func (s *Store) UpdateAccount(ctx context.Context, user User, id uuid.UUID, c AccountChange, from Origin) (Account, error) {
 	var changed Account
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		account, err := s.editable(ctx, tx, user, id)
 		if err != nil {
 			return err
@@ -249,7 +255,7 @@ func (s *Store) editable(ctx context.Context, tx pgx.Tx, user User, id uuid.UUID
 
 // DeleteAccount deletes an account for all who see it.
 func (s *Store) DeleteAccount(ctx context.Context, user User, id uuid.UUID, from Origin) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		account, err := s.editable(ctx, tx, user, id)
 		if err != nil {
 			return err
@@ -269,7 +275,7 @@ func (s *Store) DeleteAccount(ctx context.Context, user User, id uuid.UUID, from
 // gets the same one. The account that it returns has the counter to use now.
 func (s *Store) AdvanceCounter(ctx context.Context, user User, id uuid.UUID, from Origin) (Account, error) {
 	var account Account
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		var err error
 		if account, err = s.account(ctx, tx, user.ID, id); err != nil {
 			return err

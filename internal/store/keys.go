@@ -24,24 +24,27 @@ func (e *WrongKeyError) Error() string {
 // *WrongKeyError or a *keyring.MissingKeyError otherwise, for each id that is
 // affected. A key that is seen for the first time leaves its check value.
 func (s *Store) CheckMasterKeys(ctx context.Context) error {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT m.id, m.check_value, EXISTS (SELECT FROM avtotpy.vault_keys k WHERE k.master_key_id = m.id)
-		FROM avtotpy.master_keys m
-		ORDER BY m.id`) // ForEachRow returns the error
 	var problems []error
 	known := map[string]bool{}
-	var id string
-	var check []byte
-	var used bool
-	_, err := pgx.ForEachRow(rows, []any{&id, &check, &used}, func() error {
-		known[id] = true
-		switch have := s.ring.CheckValue(id); {
-		case have == nil && used:
-			problems = append(problems, &keyring.MissingKeyError{ID: id})
-		case have != nil && !hmac.Equal(have, check):
-			problems = append(problems, &WrongKeyError{ID: id})
-		}
-		return nil
+	err := s.asOperator(ctx, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			SELECT m.id, m.check_value, EXISTS (SELECT FROM avtotpy.vault_keys k WHERE k.master_key_id = m.id)
+			FROM avtotpy.master_keys m
+			ORDER BY m.id`) // ForEachRow returns the error
+		var id string
+		var check []byte
+		var used bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &check, &used}, func() error {
+			known[id] = true
+			switch have := s.ring.CheckValue(id); {
+			case have == nil && used:
+				problems = append(problems, &keyring.MissingKeyError{ID: id})
+			case have != nil && !hmac.Equal(have, check):
+				problems = append(problems, &WrongKeyError{ID: id})
+			}
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return err
@@ -89,9 +92,13 @@ func (e *KeyError) Unwrap() error { return e.err }
 // how many were sealed with another one. No account is touched. What was done
 // before an error stays done.
 func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT vault_id FROM avtotpy.vault_keys WHERE master_key_id <> $1 ORDER BY vault_id`, s.ring.Active()) // CollectRows returns the error
-	vaults, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	var vaults []uuid.UUID
+	err = s.asOperator(ctx, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			SELECT vault_id FROM avtotpy.vault_keys WHERE master_key_id <> $1 ORDER BY vault_id`, s.ring.Active()) // CollectRows returns the error
+		vaults, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +112,7 @@ func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
 }
 
 func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.asOperator(ctx, func(tx pgx.Tx) error {
 		var sealed keyring.SealedKey
 		err := tx.QueryRow(ctx, `
 			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys WHERE vault_id = $1 FOR UPDATE`, vault).Scan(&sealed.MasterKey, &sealed.Bytes)

@@ -35,7 +35,7 @@ func (s *Store) LogIn(ctx context.Context, user User, from Origin) (token string
 	_, _ = rand.Read(raw) // never fails: the program crashes instead
 	token = base64.RawURLEncoding.EncodeToString(raw)
 	session = Session{ID: newID(), User: user, Origin: from}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		if err := s.forget(ctx, tx, user.Name); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (s *Store) Sessions(ctx context.Context, user uuid.UUID) ([]Session, error)
 
 // EndSession logs a user out of one place.
 func (s *Store) EndSession(ctx context.Context, user User, session uuid.UUID, from Origin) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE id = $1 AND user_id = $2`, session, user.ID)
 		if err != nil {
 			return err

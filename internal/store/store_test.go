@@ -40,11 +40,16 @@ func fresh(t *testing.T) fixture {
 
 func open(t *testing.T, db *pgtest.DB, keys ...string) *store.Store {
 	t.Helper()
+	return store.New(db.WebPool(t), ring(t, keys...))
+}
+
+func ring(tb testing.TB, keys ...string) *keyring.Ring {
+	tb.Helper()
 	ring, err := keyring.Parse(strings.Join(keys, "\n"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return store.New(db.WebPool(t), ring)
+	return ring
 }
 
 func here() store.Origin {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) AttemptLogin(ctx context.Context, name string) (wait time.Durati
 // LoginFailed writes a wrong password, or a name that nobody has, into the audit
 // log. The name itself is not written when nobody has it: it may be a password.
 func (s *Store) LoginFailed(ctx context.Context, user *User, from Origin) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
 		e := event{action: "login.fail", from: from}
 		if user != nil {
 			e.subject = user.ID

@@ -30,7 +30,7 @@ func (s *Store) HasUsers(ctx context.Context) (bool, error) {
 func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, from Origin) (User, error) {
 	user := User{ID: newID(), Name: strings.TrimSpace(name)}
 	// Two empty tables look the same to both of two transactions, unless these are serializable.
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.Serializable}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL SERIALIZABLE; " + actAs(user.ID)}, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO avtotpy.users (id, name, password_hash)
 			SELECT $1, $2, $3
@@ -76,7 +76,7 @@ func (s *Store) Rehash(ctx context.Context, user uuid.UUID, passwordHash string)
 // ChangePassword sets a new password and ends all sessions of the user but the one
 // in which it was changed.
 func (s *Store) ChangePassword(ctx context.Context, in Session, passwordHash string, from Origin) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.inTx(ctx, in.User.ID, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, in.User.ID, passwordHash); err != nil {
 			return err
 		}

@@ -23,12 +23,13 @@ func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UU
 	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`, vault, user); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key)
-		VALUES ($1, $2, $3)`, vault, sealed.MasterKey, sealed.Bytes); err != nil {
+	// Before the key: only an owner may add one.
+	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`, vault, user, owner); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`, vault, user, owner)
+	_, err := tx.Exec(ctx, `
+		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key)
+		VALUES ($1, $2, $3)`, vault, sealed.MasterKey, sealed.Bytes)
 	return err
 }
 
