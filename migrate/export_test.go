@@ -1,6 +1,11 @@
 package migrate
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // BundleOf makes a bundle of SQL texts without the checks of Load: for tests of
 // what happens when a file slips through.
@@ -22,3 +27,14 @@ const WindowMessages = windowMessages
 
 // Jitter spreads waits.
 func Jitter(d time.Duration) time.Duration { return jitter(d) }
+
+// LookOver is the look of a start, for benchmarks: with or without the question
+// about the role's rights.
+func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) error {
+	who := service
+	if rights {
+		who = migrator
+	}
+	_, err := m.look(ctx, conn.PgConn(), who)
+	return err
+}

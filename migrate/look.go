@@ -84,7 +84,10 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		role, rights = "current_user", true // the service asks about itself
 	}
 	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
-	if rights {
+	switch {
+	case rights && who == migrator:
+		questions = append(questions, m.askRights(role))
+	case rights:
 		questions = append(questions, m.askHeld(role))
 	}
 	answers, err := flight(ctx, conn, questions...)
@@ -101,11 +104,28 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case err != nil:
 		return s, err
 	}
-	if rights {
+	switch {
+	case rights && who == migrator:
+		s.Held, err = m.readRights(ctx, conn, answers[2], role)
+	case rights:
 		s.Held = new(heldSeen)
 		err = answers[2].into(s.Held)
 	}
 	return s, err
+}
+
+// readRights asks for the rest when the role holds something odd.
+func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
+	var rights rightsSeen
+	if err := a.into(&rights); err != nil || !rights.Odd {
+		return &heldSeen{Grants: rights.grants()}, err
+	}
+	answers, err := flight(ctx, conn, m.askHeld(role))
+	if err != nil {
+		return nil, err
+	}
+	held := new(heldSeen)
+	return held, answers[0].into(held)
 }
 
 // mayNotRead is the error of a role that lacks the right to read the ledger: a

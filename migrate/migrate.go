@@ -34,7 +34,6 @@ type Report struct {
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones
 	PasswordSet bool          // whether the role, which was ours, got the configured password anew
-	Findings    []Finding     // what the audit of the role's rights still found; only warnings when Up succeeded
 	Waited      time.Duration // for locks, other migrators and lost connections
 	Elapsed     time.Duration
 }

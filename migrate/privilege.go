@@ -108,11 +108,13 @@ func verbsOf(kind string) []string {
 // Grantable in excess.
 func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []grant, excess []heldGrant) {
 	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
-	has := func(g grant) bool {
-		return slices.ContainsFunc(held, func(h heldGrant) bool { return h.Ours && h.grant == g })
+	has, meant := make(map[grant]bool, len(held)), map[grant]bool{connect: true}
+	for _, h := range held {
+		has[h.grant] = has[h.grant] || h.Ours
 	}
 	for _, g := range declared {
-		if !has(g) {
+		meant[g] = true
+		if !has[g] {
 			missing = append(missing, g)
 		}
 	}
@@ -120,11 +122,11 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 		missing = append(missing, connect)
 	}
 	for _, h := range held {
-		meant := h.Ours && (slices.Contains(declared, h.grant) || h.grant == connect)
-		if meant && !h.Grantable {
+		isMeant := h.Ours && meant[h.grant]
+		if isMeant && !h.Grantable {
 			continue
 		}
-		h.Grantable = meant
+		h.Grantable = isMeant
 		excess = append(excess, h)
 	}
 	return missing, excess

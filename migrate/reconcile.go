@@ -29,7 +29,6 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		return true, nil
 	case nothing || r.rightsSent && s.Role != nil:
 		audit, err := r.audit(s)
-		r.report.Findings = audit.Findings
 		if err := cmp.Or(err, audit.Err()); err != nil {
 			return false, r.unmended(s, err)
 		}

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -26,15 +24,12 @@ type fitness struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
 	prepare  func(context.Context) error // what must succeed once before the first request is served
-	audited  func(migrate.Audit)         // told what the web server's role can do, now and then
 
 	mu       sync.Mutex
 	asked    time.Time
 	answer   error
 	prepared bool
-	audit    time.Time // when the role was audited last
-	findings []string  // what was found then, warnings aside
-	said     string    // the last complaint
+	said     string // the last complaint
 }
 
 // These keep what a driver says of hosts and users off the pages; the log has it.
@@ -48,7 +43,6 @@ const (
 	fitFor    = 5 * time.Second // how long a good answer holds
 	unfitFor  = time.Second     // and a bad one
 	askAtMost = 3 * time.Second
-	auditFor  = 5 * time.Minute // how long an audit of the role's rights holds
 )
 
 // check returns nil when requests can be served, and otherwise why not, in words
@@ -83,7 +77,7 @@ func (f *fitness) ask(ctx context.Context) error {
 		return errNoAnswer
 	}
 	defer conn.Release()
-	status, err := f.look(ctx, conn.Conn())
+	status, err := f.migrator.StatusOver(ctx, conn.Conn())
 	if err != nil {
 		f.complain("the schema's state cannot be read", err)
 		return errNoAnswer
@@ -118,50 +112,6 @@ func (f *fitness) complain(what string, err error) {
 		f.said = said
 		f.log.Error(what, "error", err)
 	}
-}
-
-// look asks for the state of the schema, and now and then also what the role can
-// do, which costs a little more. RUN has made the role's rights right; in SKIP, and
-// when somebody changes them while the server runs, this is who says so.
-func (f *fitness) look(ctx context.Context, conn *pgx.Conn) (migrate.Status, error) {
-	if time.Since(f.audit) < auditFor {
-		return f.migrator.StatusOver(ctx, conn)
-	}
-	v, err := f.migrator.VerifyOver(ctx, conn)
-	if err != nil || v.Audit == nil { // only the rights of a schema that is current can be judged
-		return v.Status, err
-	}
-	f.audit = time.Now()
-	f.audited(*v.Audit)
-	var findings []string
-	for _, finding := range v.Audit.Findings {
-		if finding.Severity != migrate.Warn {
-			findings = append(findings, finding.String())
-		}
-	}
-	if !slices.Equal(findings, f.findings) {
-		f.findings = findings
-		f.logFindings(v)
-	}
-	return v.Status, nil
-}
-
-func (f *fitness) logFindings(v migrate.Verification) {
-	if len(f.findings) == 0 {
-		f.log.Info("the web server's role holds exactly the declared privileges now", "role", v.Audit.Role)
-		return
-	}
-	f.log.Warn("THE WEB SERVER'S ROLE IS NOT WHAT IT SHOULD BE: avtotpy migrate verify prints the SQL that mends it, and a start in mode RUN does most of it",
-		"role", v.Audit.Role, "excess", v.Audit.Count(migrate.Excess), "missing", v.Audit.Count(migrate.Missing), "findings", shortened(f.findings))
-}
-
-// shortened is a list that still fits a line of a log.
-func shortened(list []string) string {
-	const most = 8
-	if len(list) <= most {
-		return strings.Join(list, "; ")
-	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(list[:most], "; "), len(list)-most)
 }
 
 // isRefusal reports that the server is there and knows no such user, password or

@@ -64,11 +64,7 @@ func (h *health) listen(ctx context.Context, addr string, fit func(context.Conte
 		}
 		_, _ = fmt.Fprintln(w, "ready") // as above
 	})
-	metrics := promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		_ = fit(r.Context()) // so that the audit is not older than it should be, also while nobody visits
-		metrics.ServeHTTP(w, r)
-	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }() // it ends by stop
 	log.Info("serving probes and metrics", "listen", listener.Addr().String())

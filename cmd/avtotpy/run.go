@@ -136,7 +136,7 @@ func logReport(log *slog.Logger, r migrate.Report, err error) {
 		result = "applied by another"
 	}
 	log.Info("migration finished", "result", result, "count", len(r.Applied), "from", r.From, "to", r.To,
-		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked", len(r.Revoked), "warnings", len(r.Findings),
+		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked", len(r.Revoked),
 		"waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
 }
 

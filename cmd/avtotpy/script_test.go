@@ -387,7 +387,8 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdGet demands a status of a path, or of host:port/path, waiting for it: get /readyz 200. The status 0
+// cmdGet demands a status of a path, or of host:port/path, waiting for it, and for a
+// text in the answer if one is given: get /readyz 200. The status 0
 // means that the port is closed.
 func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[1])
@@ -395,7 +396,8 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	var status int
 	var body string
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if status, body = fetch(ts, args[0]); status == want || want == 0 {
+		status, body = fetch(ts, args[0])
+		if (status == want || want == 0) && (len(args) == 2 || strings.Contains(body, args[2])) {
 			break
 		}
 	}

@@ -42,7 +42,7 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
 	health := newHealth()
-	fit := &fitness{migrator: migrator, pool: pool, log: log, audited: health.audited}
+	fit := &fitness{migrator: migrator, pool: pool, log: log}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err
@@ -58,6 +58,9 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 		return err
 	}
 	defer stop()
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	go (&watch{migrator: migrator, pool: pool, health: health, log: log}).run(watching)
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), log)
 }

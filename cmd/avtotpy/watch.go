@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// A watch audits the role of the web server while it serves. RUN has made the role's
+// rights right before; in SKIP, and when somebody changes them meanwhile, this is who
+// says so.
+type watch struct {
+	migrator *migrate.Migrator
+	pool     *pgxpool.Pool
+	health   *health
+	log      *slog.Logger
+	findings []string // of the last audit, warnings aside
+}
+
+const (
+	auditEvery = 5 * time.Minute
+	retryAudit = 10 * time.Second // while the schema is not current, or the database does not answer
+)
+
+// run audits at once and then now and then, until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	for {
+		next := auditEvery
+		if !w.audit(ctx) {
+			next = retryAudit
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(next):
+		}
+	}
+}
+
+// audit reports whether there was something to judge: only the rights on a schema
+// that is current can be. Why there was not, others say.
+func (w *watch) audit(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Release()
+	v, err := w.migrator.VerifyOver(ctx, conn.Conn())
+	if err != nil || v.Audit == nil {
+		return false
+	}
+	w.health.audited(*v.Audit)
+	var findings []string
+	for _, f := range v.Audit.Findings {
+		if f.Severity != migrate.Warn {
+			findings = append(findings, f.String())
+		}
+	}
+	if !slices.Equal(findings, w.findings) {
+		w.findings = findings
+		w.say(*v.Audit)
+	}
+	return true
+}
+
+func (w *watch) say(a migrate.Audit) {
+	if len(w.findings) == 0 {
+		w.log.Info("the web server's role holds exactly the declared privileges now", "role", a.Role)
+		return
+	}
+	w.log.Warn("THE WEB SERVER'S ROLE IS NOT WHAT IT SHOULD BE: avtotpy migrate verify prints the SQL that mends it, and a start in mode RUN does most of it",
+		"role", a.Role, "excess", a.Count(migrate.Excess), "missing", a.Count(migrate.Missing), "findings", shortened(w.findings))
+}
+
+// shortened is a list that still fits a line of a log.
+func shortened(list []string) string {
+	const most = 8
+	if len(list) <= most {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(list[:most], "; "), len(list)-most)
+}
