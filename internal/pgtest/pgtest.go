@@ -51,7 +51,7 @@ func Blank(tb testing.TB) *DB {
 	s := shared.server(tb)
 	id := strings.ToLower(rand.Text()[:10])
 	db := s.database("test_"+id, "migrator_"+id, "web_"+id)
-	s.exec(tb, "CREATE ROLE "+db.migrator()+" LOGIN CREATEROLE PASSWORD '"+password+"'")
+	s.exec(tb, "CREATE ROLE "+db.Migrator()+" LOGIN CREATEROLE PASSWORD '"+password+"'")
 	s.create(tb, db, "template0")
 	return db
 }
@@ -62,7 +62,7 @@ func Migrated(tb testing.TB) *DB {
 	tb.Helper()
 	s := shared.server(tb)
 	template := s.template(tb)
-	db := s.database("test_"+strings.ToLower(rand.Text()[:10]), template.migrator(), template.WebRole)
+	db := s.database("test_"+strings.ToLower(rand.Text()[:10]), template.Migrator(), template.WebRole)
 	s.create(tb, db, template.Name)
 	return db
 }
@@ -81,7 +81,8 @@ func (s *server) database(name, migrator, web string) *DB {
 	}
 }
 
-func (db *DB) migrator() string {
+// Migrator is the name of the migrator's role.
+func (db *DB) Migrator() string {
 	config, err := pgx.ParseConfig(db.MigratorConn)
 	if err != nil {
 		panic(err) // it was written by database
@@ -91,7 +92,7 @@ func (db *DB) migrator() string {
 
 func (s *server) create(tb testing.TB, db *DB, template string) {
 	tb.Helper()
-	s.exec(tb, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.migrator())
+	s.exec(tb, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.Migrator())
 	tb.Cleanup(func() { s.exec(tb, "DROP DATABASE "+db.Name+" WITH (FORCE)") })
 }
 
@@ -105,9 +106,9 @@ func (s *server) migrateTemplate() (*DB, error) {
 	}
 	defer func() { _ = super.Close(ctx) }()
 	for _, sql := range []string{
-		"CREATE ROLE " + db.migrator() + " LOGIN CREATEROLE PASSWORD '" + password + "'",
+		"CREATE ROLE " + db.Migrator() + " LOGIN CREATEROLE PASSWORD '" + password + "'",
 		"CREATE DATABASE " + db.Name,
-		"GRANT CREATE ON DATABASE " + db.Name + " TO " + db.migrator(),
+		"GRANT CREATE ON DATABASE " + db.Name + " TO " + db.Migrator(),
 	} {
 		if _, err := super.Exec(ctx, sql); err != nil {
 			return nil, fmt.Errorf("%s: %w", sql, err)
