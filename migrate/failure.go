@@ -18,6 +18,8 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: r.place(m, out)}
 	case out.err.Code == "25006": // read_only_sql_transaction
 		return &StandbyError{}
+	case m.byHand != "": // some services take no verifiers, or let only certain roles set passwords
+		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
 	case out.err.Code == "42501" && (m.migration == nil || out.completed < m.lead):
 		return &PrivilegeError{Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema, or let a DBA grant the right", m.what, out.err.Message)}
 	}

@@ -41,13 +41,13 @@ COMMENT ON TABLE ` + table + ` IS 'the migrations applied to this schema; writte
 // A message is one transaction on its way to the server, as one simple-protocol
 // message: its three parts are sent one behind the other.
 type message struct {
-	what        string     // for people: a file's name, "bootstrap" or "rights"
-	migration   *Migration // nil for our own transactions
-	createsRole bool
-	before      string // BEGIN, settings and the claim: the ledger's row
-	sql         string // the file, byte for byte
-	after       string // the canary, the duration and COMMIT
-	lead        int    // statements in before
+	what      string     // for people: a file's name, "bootstrap" or "rights"
+	migration *Migration // nil for our own transactions
+	byHand    string     // what a DBA can run in its place, when it creates the role
+	before    string     // BEGIN, settings and the claim: the ledger's row
+	sql       string     // the file, byte for byte
+	after     string     // the canary, the duration and COMMIT
+	lead      int        // statements in before
 }
 
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }

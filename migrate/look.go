@@ -90,6 +90,9 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights:
 		questions = append(questions, m.askHeld(role))
 	}
+	for i := range questions {
+		questions[i] = untimed + questions[i]
+	}
 	answers, err := flight(ctx, conn, questions...)
 	if err != nil {
 		return s, err
@@ -114,13 +117,17 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	return s, err
 }
 
+// untimed goes before a question, in one message and so in one transaction with it: a
+// timeout that a DBA set for the application's queries is not meant for ours.
+const untimed = "SET LOCAL statement_timeout = 0; "
+
 // readRights asks for the rest when the role holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
 	var rights rightsSeen
 	if err := a.into(&rights); err != nil || !rights.Odd {
 		return &heldSeen{Grants: rights.grants()}, err
 	}
-	answers, err := flight(ctx, conn, m.askHeld(role))
+	answers, err := flight(ctx, conn, untimed+m.askHeld(role))
 	if err != nil {
 		return nil, err
 	}

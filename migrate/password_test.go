@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -134,6 +135,24 @@ func TestAPasswordThatMayNotBeSetNamesTheNextStep(t *testing.T) {
 	m.Role.Password = "changed"
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	if err == nil || !strings.Contains(err.Error(), "does not log in, and") || !strings.Contains(err.Error(), `\password "`+db.WebRole+`"`) {
+		t.Errorf("got %v, want what a DBA can do", err)
+	}
+}
+
+// Some managed databases take no verifiers; the server's own module for checking
+// passwords refuses one that is the role's name.
+func TestAServerThatRefusesTheRoleNamesTheNextStep(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	if _, err := db.Connect(t, db.SuperConn).Exec(t.Context(), "LOAD 'passwordcheck'"); err != nil {
+		t.Skip("this PostgreSQL comes without the module passwordcheck: ", err)
+	}
+	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET session_preload_libraries = 'passwordcheck'")
+	m := migrator(t, db, tables(1)...)
+	m.Role.Password = db.WebRole
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !strings.Contains(err.Error(), "the server did not create the role") || !strings.Contains(strings.Join(lacks.SQL, ""), "CREATE ROLE") {
 		t.Errorf("got %v, want what a DBA can do", err)
 	}
 }

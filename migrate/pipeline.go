@@ -224,7 +224,7 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 // applied puts a message that was committed into the report and the log.
 func (r *run) applied(m message, d time.Duration) {
 	r.pause.tries = 0
-	if m.createsRole {
+	if m.byHand != "" {
 		r.report.RoleCreated = true
 		r.Log.Info("created the service's role", "role", r.Role.Name)
 	}

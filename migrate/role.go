@@ -47,7 +47,9 @@ func (r *run) bootstrap(s seen) message {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
 	m := r.wrap("bootstrap", s, statements)
-	m.createsRole = r.Role.Name != "" && s.Role == nil
+	if r.Role.Name != "" && s.Role == nil {
+		m.byHand = r.createByHand(s)
+	}
 	return m
 }
 
@@ -73,7 +75,9 @@ func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) m
 		statements = append(statements, sql.revoke(h))
 	}
 	m := r.wrap("rights", s, statements)
-	m.createsRole = create
+	if create {
+		m.byHand = r.createByHand(s)
+	}
 	return m
 }
 
@@ -104,7 +108,7 @@ func (r *run) mayHaveRole(s seen) error {
 	}
 	return &PrivilegeError{
 		Lacks: fmt.Sprintf("the role %q does not exist, and %q may not create roles", r.Role.Name, s.Me.Name),
-		SQL:   strings.Split(r.createByHand(s), ";\n"),
+		SQL:   []string{r.createByHand(s)},
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -82,7 +81,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error { return setUp(env) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside,
+			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -108,11 +107,11 @@ func setUp(env *testscript.Env) error {
 	s := &story{tb: tb}
 	env.Values[storyKey{}] = s
 	env.Setenv("AVTOTPY_MASTER_KEY", keyring.Generate("k1"))
-	env.Setenv("AVTOTPY_LISTEN_ADDR", freeAddress(tb))
+	env.Setenv("AVTOTPY_LISTEN_ADDR", pgtest.FreeAddress(tb))
 	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
 	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "2s")
 	env.Setenv("HOME", env.WorkDir)
-	env.Setenv("HEALTH", freeAddress(tb))
+	env.Setenv("HEALTH", pgtest.FreeAddress(tb))
 	folder, err := dataDir(tb)
 	if err != nil {
 		return err
@@ -142,16 +141,6 @@ func dataDir(tb testing.TB) (string, error) {
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
 	return filepath.Join(folder, "data"), os.Chmod(folder, 0o711)
-}
-
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // cmdRelease makes the folder of a release's migrations and points BUNDLE at it:
@@ -347,6 +336,20 @@ func fetch(ts *testscript.TestScript, path string) (int, string) {
 	body, err := io.ReadAll(response.Body)
 	ts.Check(err)
 	return response.StatusCode, string(body)
+}
+
+// cmdPooler puts a pooler in transaction mode before the connections that are named:
+// pooler migrator web
+func cmdPooler(ts *testscript.TestScript, _ bool, args []string) {
+	s := storyOf(ts)
+	const serverConnections = 2
+	pooled := pgtest.PgBouncer(s.tb, serverConnections, map[string]string{"migrator": s.db.MigratorConn, "web": s.db.WebConn})
+	ts.Setenv("POSTGRES_MIGRATOR_CONNECTION_STR", s.db.MigratorConn)
+	ts.Setenv("POSTGRES_CONNECTION_STR", s.db.WebConn)
+	for _, which := range args {
+		name := map[string]string{"migrator": "POSTGRES_MIGRATOR_CONNECTION_STR", "web": "POSTGRES_CONNECTION_STR"}[which]
+		ts.Setenv(name, pooled[which])
+	}
 }
 
 // cmdInside starts the program in RUN, waits until it serves, and prints what anybody

@@ -1,0 +1,99 @@
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PgBouncer runs a pooler in transaction mode in front of some connections and
+// returns the connection strings through it.
+func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[string]string {
+	tb.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer") // where Debian puts it, and not in everybody's PATH
+	}
+	if err != nil && os.Getenv("CI") == "" {
+		tb.Skip("there is no pgbouncer; make test installs one")
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	folder, err := os.MkdirTemp("", "avtotpy-pooler-") //nolint:usetesting // TempDir is closed to the user that it runs as
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
+	address := FreeAddress(tb)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var config strings.Builder
+	config.WriteString("[databases]\n")
+	pooled := map[string]string{}
+	for name, conn := range to {
+		c, err := pgx.ParseConfig(conn)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		fmt.Fprintf(&config, "%s = host=%s port=%d dbname=%s user=%s password=%s\n", name, c.Host, c.Port, c.Database, c.User, c.Password)
+		pooled[name] = fmt.Sprintf("host=%s port=%s dbname=%s user=anybody sslmode=disable default_query_exec_mode=cache_describe", host, port, name)
+	}
+	fmt.Fprintf(&config, "[pgbouncer]\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
+		host, port, serverConnections)
+	file := filepath.Join(folder, "pgbouncer.ini")
+	if err := os.WriteFile(file, []byte(config.String()), 0o644); err != nil { //nolint:gosec // the pooler reads it as somebody else
+		tb.Fatal(err)
+	}
+	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // as above
+		tb.Fatal(err)
+	}
+	arguments := []string{"-q", file}
+	if os.Geteuid() == 0 { // it refuses root, as the server does
+		arguments = append([]string{"-u", "postgres"}, arguments...)
+	}
+	var output strings.Builder
+	command := exec.CommandContext(context.Background(), program, arguments...) //nolint:gosec // a program of the system
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait() // it was killed
+		if tb.Failed() {
+			tb.Logf("pgbouncer: %s", output.String())
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return pooled
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("pgbouncer does not listen: %v", err)
+		}
+	}
+}
+
+// FreeAddress is a local address that nobody listens on.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
