@@ -1,9 +1,10 @@
 # make run   starts AVTotpy on a PostgreSQL of its own and prints the address
 # make test  runs all tests
+# make test-newest  runs those about the database on the newest PostgreSQL
 # make lint  runs the linters
 # Each installs what it needs and does not find.
 
-.PHONY: run test lint build docs
+.PHONY: run test test-newest lint build docs
 
 run:
 	@scripts/need postgres
@@ -16,6 +17,11 @@ build:
 test:
 	@scripts/need compiler postgres chromium pgbouncer
 	go test -race -shuffle=on ./...
+
+# test-newest runs what talks to a database on the newest PostgreSQL; test uses the system's.
+test-newest:
+	@scripts/need compiler pgbouncer
+	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race ./migrate ./internal/schema ./internal/store ./internal/localpg ./cmd/...
 
 lint:
 	cd tools && go build -o ../.cache/bin/ tool

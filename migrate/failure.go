@@ -14,7 +14,7 @@ func (r *run) failure(m message, out outcome) error {
 	switch {
 	case r.lostRace(m, out):
 		return &retryError{err: errRaceLost, soon: true}
-	case transient(out.err):
+	case transient(out.err), out.err.Code == queryCanceled && (m.migration == nil || out.completed < m.lead):
 		return &retryError{err: r.place(m, out)}
 	case out.err.Code == "25006": // read_only_sql_transaction
 		return &StandbyError{}
@@ -25,6 +25,10 @@ func (r *run) failure(m message, out outcome) error {
 	}
 	return r.place(m, out)
 }
+
+// queryCanceled in a statement of ours, and not of a file's, is a DBA's short
+// statement_timeout that struck before ours took its place.
+const queryCanceled = "57014"
 
 // lostRace reports whether the claim failed because another migrator was faster:
 // the ledger's row is there (or the one before it was not applied after all), or

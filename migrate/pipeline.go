@@ -180,7 +180,7 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 		err = r.interrupted(ctx)
 	case failed < 0:
 		return nil
-	case ctx.Err() != nil && out.err.Code == "57014": // query_canceled, by interrupt
+	case ctx.Err() != nil && out.err.Code == queryCanceled: // by interrupt
 		err = r.interrupted(ctx)
 	default:
 		err = r.failure(messages[failed], out)

@@ -84,6 +84,11 @@ func (r *run) untilDone(ctx context.Context) error {
 func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
 		s, err := r.look(ctx, conn, migrator)
+		if sqlState(err) == queryCanceled && ctx.Err() == nil { // a short timeout of a DBA's, before ours took its place
+			if err = r.pause.before(ctx, &retryError{err: err}); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
