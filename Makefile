@@ -8,7 +8,7 @@
 
 run:
 	@scripts/need postgres
-	go build -o bin/avtotpy ./cmd/avtotpy
+	CGO_ENABLED=0 go build -o bin/avtotpy ./cmd/avtotpy
 	@bin/avtotpy
 
 build:

@@ -14,13 +14,14 @@ import (
 // them out of /proc/PID/environ, and out of the memory. It returns when that is not
 // possible, and then this process goes on.
 func (p program) handOver(ctx context.Context, cfg config.Config, log *slog.Logger) {
+	log.Debug("handing over to a process without the privileged settings")
+	file, environ := executable(), cfg.WithoutPrivileged(p.environ)
 	release := holdSignals() // one that arrives from here on waits for the successor
 	defer release()
 	if ctx.Err() != nil {
 		return
 	}
-	log.Debug("handing over to a process without the privileged settings")
-	err := p.exec(executable(), []string{p.name, "serve"}, cfg.WithoutPrivileged(p.environ))
+	err := p.exec(file, []string{p.name, "serve"}, environ)
 	log.Warn("the privileged connection string stays readable in the environment of this process, because it could not be replaced; "+
 		"to keep it out, migrate in a job of its own (RUN_AND_EXIT) and serve with SKIP", "error", err)
 }
