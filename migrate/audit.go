@@ -93,7 +93,7 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 		return a, err
 	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
-	a.Findings = slices.Concat(m.dangers(s), excessive(sql, excess), lacking(sql, missing), warnings(sql, s.Held))
+	a.Findings = slices.Concat(m.dangers(s), excessive(sql, excess), lacking(sql, missing), warnings(sql, s))
 	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	return a, nil
 }
@@ -200,14 +200,18 @@ func inDatabase(database, here string) string {
 
 // warnings are about what the migrator does not change, because others may rely
 // on it.
-func warnings(sql rightsSQL, held *heldSeen) []Finding {
+func warnings(sql rightsSQL, s seen) []Finding {
 	role := quoteName(sql.role)
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
-	for _, p := range held.Public {
-		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", sql.revokeFrom(p, "PUBLIC"))
+	for _, p := range s.Held.Public {
+		mend := sql.revokeFrom(p, "PUBLIC")
+		if p.Kind == "DATABASE" && p.Verb == "CONNECT" { // or nobody could connect afterwards
+			mend = sql.grant(p.grant) + ", " + quoteName(s.schemaOwner()) + "; " + mend
+		}
+		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", mend)
 	}
-	for _, e := range held.Elsewhere {
+	for _, e := range s.Held.Elsewhere {
 		if e.Connect {
 			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+quoteName(e.Database)+" FROM "+role)
 		}
@@ -215,13 +219,13 @@ func warnings(sql rightsSQL, held *heldSeen) []Finding {
 			warn(fmt.Sprintf("rights on %d objects in the database %q", e.Objects, e.Database), inDatabase(e.Database, sql.database)+"DROP OWNED BY "+role)
 		}
 	}
-	for _, s := range held.Settings {
-		name, _, _ := strings.Cut(s.Value, "=")
+	for _, set := range s.Held.Settings {
+		name, _, _ := strings.Cut(set.Value, "=")
 		in := ""
-		if s.Database != "" {
-			in = " IN DATABASE " + quoteName(s.Database)
+		if set.Database != "" {
+			in = " IN DATABASE " + quoteName(set.Database)
 		}
-		warn("the setting "+s.Value+strings.ToLower(in), "ALTER ROLE "+role+in+" RESET "+name)
+		warn("the setting "+set.Value+strings.ToLower(in), "ALTER ROLE "+role+in+" RESET "+name)
 	}
 	return found
 }

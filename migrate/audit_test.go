@@ -169,6 +169,25 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 	}
 }
 
+// TestTakingEverythingFromEverybodyLeavesAStartThatWorks runs the SQL of every warning
+// that a usual database has.
+func TestTakingEverythingFromEverybodyLeavesAStartThatWorks(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	for _, f := range audited(t, m, db).Findings {
+		pgtest.Exec(t, db.SuperConn, f.SQL)
+	}
+	if a := audited(t, m, db); len(a.Findings) > 0 {
+		t.Errorf("left %v", a.Findings)
+	}
+	up(t, m, db.MigratorConn)
+	if n := pgtest.Value[int](t, db.WebConn, "SELECT count(*) FROM app.t1"); n != 1 {
+		t.Errorf("the role reads %d rows, want 1", n)
+	}
+}
+
 func findingOf(a migrate.Audit, severity migrate.Severity, what string) *migrate.Finding {
 	for _, f := range a.Findings {
 		if f.Severity == severity && f.What == what {

@@ -24,6 +24,9 @@
 //     trip after connecting. It works on a hot standby, too.
 //   - Files are sent ahead of their answers, so a slow network costs a round trip
 //     for each 64 files, not several for each file.
+//   - The service's role can do what is declared and nothing else. Its rights are
+//     made so and read back from the catalogue at each Up; what Up may not mend is
+//     an error with the SQL for a DBA. [Migrator.Verify] proves the same at any time.
 //   - Errors say what an operator needs: the file, line and column, the statement,
 //     and the next step.
 //

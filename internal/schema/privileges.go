@@ -26,12 +26,18 @@ func Privileges() []migrate.Privilege {
 			On: "TABLE master_keys", Allow: "SELECT, INSERT (id, check_value)",
 			Why: "the check value of a key that is seen for the first time; it never changes",
 		},
-		{On: "TABLE vaults", Allow: "SELECT, INSERT (id, personal_of, name)"},
+		{
+			On: "TABLE vaults", Allow: "SELECT, INSERT (id, personal_of, name)",
+			Why: "each user comes with a personal vault, and it stays theirs",
+		},
 		{
 			On: "TABLE vault_keys", Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
 			Why: "rotating master keys seals the same data key anew",
 		},
-		{On: "TABLE vault_members", Allow: "SELECT, INSERT (vault_id, user_id, role)"},
+		{
+			On: "TABLE vault_members", Allow: "SELECT, INSERT (vault_id, user_id, role)",
+			Why: "the owner of a new vault; row level security lets nobody into another's",
+		},
 		{
 			On: "TABLE accounts",
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +
