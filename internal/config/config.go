@@ -16,8 +16,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Mode tells what a start does with the database and whether it serves.
@@ -85,6 +83,13 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 	}
 	l.checkTogether()
 	warnings := unknownVariables(l.env)
+	if m == "" && l.config.Mode == Skip {
+		for _, v := range variables() {
+			if v.privileged && l.given(v.name) {
+				warnings = append(warnings, fmt.Sprintf("%s: %s does not use it; leave it out, so that the web server never sees it", v.name, Skip))
+			}
+		}
+	}
 	if err := errors.Join(l.problems...); err != nil {
 		return Config{}, warnings, err
 	}
@@ -92,16 +97,15 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 }
 
 // WithoutPrivileged returns the environment of a process that only serves: without the privileged connection and the
-// password for making users. PGPASSWORD stays only where the web server's connection uses it.
+// password for making users. PGPASSWORD stays only when it is the web server's password.
 func (c Config) WithoutPrivileged(environ []string) []string {
 	drop := map[string]bool{}
 	for _, v := range variables() {
 		drop[v.name], drop[v.fileName()] = v.privileged, v.privileged
 	}
-	web, err := pgconn.ParseConfig(c.WebConn.Reveal())
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
-		return drop[name] || name == "PGPASSWORD" && (err != nil || web.Password != value)
+		return drop[name] || name == "PGPASSWORD" && value != c.WebPassword.Reveal()
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,5 +237,38 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	}
 	if s.Reveal() != "hunter2" || Secret("").String() != "" {
 		t.Error("Reveal or the empty secret is wrong")
+	}
+}
+
+func TestSkipWarnsOfSecretsThatItDoesNotNeed(t *testing.T) {
+	t.Parallel()
+	environ := []string{
+		"POSTGRES_CONNECTION_STR=postgres://web@db/avtotpy", "POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=web", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=hunter2", "AVTOTPY_MASTER_KEY=k1:" + strings.Repeat("A", 43) + "=",
+	}
+	for mode, want := range map[Mode]int{Skip: 2, Run: 0} {
+		_, warnings, err := Load(append(slices.Clone(environ), "POSTGRES_MIGRATOR_MODE="+string(mode)))
+		if err != nil || len(warnings) != want || strings.Contains(strings.Join(warnings, ""), "hunter2") {
+			t.Errorf("%s: got %q, %v, want %d warnings", mode, warnings, err, want)
+		}
+	}
+}
+
+func TestTheServingEnvironmentHoldsNoPrivilegedSecret(t *testing.T) {
+	t.Parallel()
+	c := Config{WebPassword: "the-webs"}
+	for _, environ := range [][2]string{
+		{"POSTGRES_MIGRATOR_CONNECTION_STR=x", ""},
+		{"POSTGRES_MIGRATOR_CONNECTION_STR_FILE=/x", ""},
+		{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=x", ""},
+		{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD_FILE=/x", ""},
+		{"PGPASSWORD=the-admins", ""},
+		{"PGPASSWORD=the-webs", "PGPASSWORD=the-webs"},
+		{"POSTGRES_CONNECTION_STR=x", "POSTGRES_CONNECTION_STR=x"},
+		{"PATH=/bin", "PATH=/bin"},
+	} {
+		if got := strings.Join(c.WithoutPrivileged([]string{environ[0]}), ""); got != environ[1] {
+			t.Errorf("%s: got %q, want %q", environ[0], got, environ[1])
+		}
 	}
 }
