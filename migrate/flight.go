@@ -37,12 +37,14 @@ func flight(ctx context.Context, conn *pgconn.PgConn, queries ...string) ([]answ
 		conn.Frontend().SendQuery(&pgproto3.Query{String: q})
 	}
 	if err := conn.Frontend().Flush(); err != nil {
+		abandon(ctx, conn)
 		return nil, &lostError{err}
 	}
 	answers := make([]answer, len(queries))
 	for i := 0; i < len(queries); {
 		msg, err := conn.ReceiveMessage(ctx)
 		if err != nil {
+			abandon(ctx, conn)
 			return nil, lost(ctx, err)
 		}
 		switch msg := msg.(type) {
@@ -55,6 +57,14 @@ func flight(ctx context.Context, conn *pgconn.PgConn, queries ...string) ([]answ
 		}
 	}
 	return answers, nil
+}
+
+// abandon closes a connection on which answers are still to come: whoever used it
+// next, of a pool for instance, would take them for the answers to other questions.
+func abandon(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel() // it is not to wait for anything
+	_ = conn.Close(ctx)
 }
 
 // A lostError is a connection that broke: what was in flight has an unknown
