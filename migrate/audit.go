@@ -93,9 +93,19 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 		return a, err
 	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
-	a.Findings = slices.Concat(m.dangers(s), excessive(sql, excess), lacking(sql, missing), warnings(sql, s))
+	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s))
 	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	return a, nil
+}
+
+// auditAhead judges what does not depend on the version: which rights are meant,
+// only the program knows that brought the schema there.
+func (m *Migrator) auditAhead(s seen) Audit {
+	if s.Role == nil {
+		return Audit{Role: m.Role.Name, Findings: []Finding{{Missing, "the role does not exist", m.createByHand(s)}}}
+	}
+	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
+	return Audit{Role: s.Role.Name, Findings: slices.Concat(m.dangers(s), m.excessive(s, outside), warnings(m.rightsSQL(s), s))}
 }
 
 func (m *Migrator) rightsSQL(s seen) rightsSQL {
@@ -114,18 +124,23 @@ func lacking(sql rightsSQL, missing []grant) []Finding {
 	return found
 }
 
-func excessive(sql rightsSQL, excess []heldGrant) []Finding {
+func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
+	sql := m.rightsSQL(s)
+	declared, _ := m.Role.declared(m.Schema) // whoever asks has checked it
 	var found []Finding
 	for _, h := range excess {
-		what, revoke := sql.describe(h.grant, h.Ours), sql.revoke(h)
+		what, mend := sql.describe(h.grant, h.Ours), []string{sql.revoke(h)}
 		if h.Grantable {
 			what += " WITH GRANT OPTION"
 		}
-		if h.Grantor != "" {
+		if h.Grantor != "" { // REVOKE takes back only what the owner, or the role that runs it, has granted
 			what += fmt.Sprintf(", granted by %q", h.Grantor)
-			revoke = "SET ROLE " + quoteName(h.Grantor) + "; " + revoke + "; RESET ROLE"
+			mend = []string{"SET ROLE " + quoteName(h.Grantor), mend[0], "RESET ROLE"}
 		}
-		found = append(found, Finding{Excess, what, revoke})
+		for _, g := range undone(declared, h) {
+			mend = append(mend, sql.grant(g))
+		}
+		found = append(found, Finding{Excess, what, strings.Join(mend, "; ")})
 	}
 	return found
 }
@@ -150,7 +165,11 @@ func (m *Migrator) dangers(s seen) []Finding {
 		}
 	}
 	for _, group := range s.Role.MemberOf {
-		found = append(found, Finding{Excess, fmt.Sprintf("is a member of %q", group), "REVOKE " + quoteName(group) + " FROM " + name})
+		revoke := "REVOKE " + quoteName(group.Role) + " FROM " + name
+		if s.Server.Version >= 16_00_00 { // from there on a REVOKE takes back only what its grantor gave
+			revoke += " GRANTED BY " + quoteName(group.Grantor)
+		}
+		found = append(found, Finding{Excess, fmt.Sprintf("is a member of %q", group.Role), revoke})
 	}
 	found = append(found, possessions(s)...)
 	if !s.Role.Login {
@@ -160,24 +179,31 @@ func (m *Migrator) dangers(s seen) []Finding {
 }
 
 // possessions has one finding for each database: one statement hands over all that
-// the role owns there.
+// the role owns there. What REASSIGN OWNED leaves alone has one of its own.
 func possessions(s seen) []Finding {
 	var found []Finding
+	role := quoteName(s.Role.Name)
 	things := map[string][]string{}
+	var databases []string
 	for _, o := range s.Held.Owned {
+		if o.Mapping != "" {
+			found = append(found, Finding{Excess, "has a user mapping on the foreign server " + o.Mapping, "DROP USER MAPPING FOR " + role + " SERVER " + o.Mapping})
+			continue
+		}
 		if things[o.Database] == nil {
-			found = append(found, Finding{Severity: Excess, What: o.Database})
+			databases = append(databases, o.Database)
 		}
 		things[o.Database] = append(things[o.Database], o.What)
 	}
-	for i, f := range found {
-		database := f.What
-		what := fmt.Sprintf("%d objects in the database %q", len(things[database]), database)
-		if few := things[database]; database == s.Database && len(few) <= 5 {
-			what = strings.Join(few, ", ")
+	for _, database := range databases {
+		what, heir := strings.Join(things[database], ", "), quoteName(s.schemaOwner())
+		if few := 5; database != s.Database || len(things[database]) > few {
+			what = fmt.Sprintf("%d objects in the database %q", len(things[database]), database)
 		}
-		found[i].What = "owns " + what
-		found[i].SQL = inDatabase(database, s.Database) + "REASSIGN OWNED BY " + quoteName(s.Role.Name) + " TO " + quoteName(s.schemaOwner())
+		if database != s.Database {
+			heir = "CURRENT_USER"
+		}
+		found = append(found, Finding{Excess, "owns " + what, inDatabase(database, s.Database) + "REASSIGN OWNED BY " + role + " TO " + heir})
 	}
 	return found
 }
@@ -210,6 +236,9 @@ func warnings(sql rightsSQL, s seen) []Finding {
 			mend = sql.grant(p.grant) + ", " + quoteName(s.schemaOwner()) + "; " + mend
 		}
 		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", mend)
+	}
+	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
+		warn(fmt.Sprintf("owns %d large objects", n), "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {

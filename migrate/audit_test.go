@@ -100,6 +100,13 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"an owned table":               {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table mine", fails, ""},
 		"an owned database":            {"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails, ""},
 		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
+		"a whole verb over columns":    {"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1", mended, ""},
+		"a user mapping":               {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess, `has a user mapping on the foreign server "v w"`, fails, ""},
+		"its own large object":         {"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects", stays, ""},
+		"membership, other grantor":    {"CREATE ROLE %w_x; GRANT pg_monitor TO %w_x WITH ADMIN OPTION; SET ROLE %w_x; GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
+		"files for everybody":          {"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", migrate.Warn, "EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text), as everybody (PUBLIC)", stays, ""},
+		"a parameter for everybody":    {"GRANT SET ON PARAMETER log_min_duration_statement TO PUBLIC", migrate.Warn, "SET ON PARAMETER log_min_duration_statement, as everybody (PUBLIC)", stays, ""},
+		"future tables for everybody":  {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", migrate.Warn, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app, as everybody (PUBLIC)", stays, ""},
 		"no login":                     {"ALTER ROLE %w NOLOGIN", migrate.Missing, "may not log in", fails, ""},
 		"a missing verb":               {"REVOKE SELECT ON app.t1 FROM %w", migrate.Missing, "SELECT ON TABLE app.t1", mended, ""},
 		"a missing column":             {"REVOKE INSERT (id) ON app.t1 FROM %w", migrate.Missing, "INSERT (id) ON TABLE app.t1", mended, ""},
@@ -195,4 +202,51 @@ func findingOf(a migrate.Audit, severity migrate.Severity, what string) *migrate
 		}
 	}
 	return nil
+}
+
+// TestARevokedVerbKeepsTheDeclaredColumns: a REVOKE on a table takes the same verb
+// from its columns, too.
+func TestARevokedVerbKeepsTheDeclaredColumns(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	want := held(t, db)
+	pgtest.Exec(t, db.SuperConn, "GRANT INSERT ON app.t1 TO "+db.WebRole)
+	finding := findingOf(audited(t, m, db), migrate.Excess, "INSERT ON TABLE app.t1")
+	up(t, m, db.MigratorConn)
+	if got := held(t, db); !slices.Equal(got, want) {
+		t.Errorf("after Up got %q, want %q", got, want)
+	}
+	pgtest.Exec(t, db.SuperConn, "GRANT INSERT ON app.t1 TO "+db.WebRole, finding.SQL)
+	if got := held(t, db); !slices.Equal(got, want) {
+		t.Errorf("after %s got %q, want %q", finding.SQL, got, want)
+	}
+}
+
+func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(3)...), db.MigratorConn)
+	older := migrator(t, db, tables(2)...)
+	older.Role.Rotate = true
+	if a := audited(t, older, db); len(serious(a)) > 0 {
+		t.Errorf("found %v", serious(a))
+	}
+	pgtest.Exec(t, db.SuperConn, "GRANT SELECT ON app.t3 TO "+db.WebRole) // perhaps the newer program's declaration
+	if a := audited(t, older, db); len(serious(a)) > 0 {
+		t.Errorf("found %v, which the newer program may have declared", serious(a))
+	}
+	older.Role.Password = "changed"
+	if report := up(t, older, db.MigratorConn); !report.PasswordSet || report.State != migrate.AheadCompatible {
+		t.Errorf("report %+v, want that the password was set", report)
+	}
+	pgtest.Exec(t, db.SuperConn, "GRANT pg_monitor TO "+db.WebRole)
+	if a := audited(t, older, db); a.Err() == nil {
+		t.Error("the audit found nothing of the membership")
+	}
+	_, err := older.Up(t.Context(), db.MigratorConn)
+	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
+		t.Errorf("Up: %v, want a PrivilegeError", err)
+	}
 }

@@ -18,12 +18,38 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: r.place(m, out)}
 	case out.err.Code == "25006": // read_only_sql_transaction
 		return &StandbyError{}
-	case m.byHand != "": // some services take no verifiers, or let only certain roles set passwords
+	case m.refusesRole(out):
 		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
 	case out.err.Code == "42501" && (m.migration == nil || out.completed < m.lead):
-		return &PrivilegeError{Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema, or let a DBA grant the right", m.what, out.err.Message)}
+		return &PrivilegeError{
+			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it", m.what, out.err.Message),
+			SQL:   takeOver(r.Schema, r.me),
+		}
 	}
 	return r.place(m, out)
+}
+
+// refusesRole reports whether the server does not let the role be created: some
+// services let only certain roles set passwords, or take no verifiers, which one of them
+// says only at the commit (XX000).
+func (m message) refusesRole(out outcome) bool {
+	atCommit := strings.Count(m.sql, ";\n") + 1 + m.lead
+	return m.byHand != "" && (out.completed == m.roleAt || out.completed == m.roleAt+1 || out.completed == atCommit && out.err.Code == "XX000")
+}
+
+// takeOver makes a role the owner of a schema and of all that is in it: a dump that
+// was restored by somebody else belongs to them.
+func takeOver(schema, role string) []string {
+	return []string{
+		"ALTER SCHEMA " + quoteName(schema) + " OWNER TO " + quoteName(role),
+		strings.NewReplacer("$schema", quoteText(schema), "$role", quoteText(role)).Replace(`DO $$ DECLARE s text; BEGIN
+    FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+               WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
+             UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
+             UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $role) FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname = $schema AND typtype IN ('d', 'e', 'r')
+    LOOP EXECUTE s; END LOOP;
+  END $$`),
+	}
 }
 
 // queryCanceled in a statement of ours, and not of a file's, is a DBA's short

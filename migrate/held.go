@@ -9,7 +9,9 @@ type heldSeen struct {
 	Owned     []owned     `json:"owned"`
 	Elsewhere []elsewhere `json:"elsewhere"`
 	Settings  []setting   `json:"settings"`
-	Public    []heldGrant `json:"public"` // what everybody holds, where that concerns us
+
+	LargeObjects int         `json:"large_objects"` // owned, in this database
+	Public       []heldGrant `json:"public"`        // what everybody holds, where that concerns us
 }
 
 // A heldGrant is one entry of an access control list of the database at hand, or
@@ -24,8 +26,15 @@ type heldGrant struct {
 // An owned is an object that belongs to the role.
 type owned struct {
 	Database string `json:"database"`
-	What     string `json:"what"` // empty in another database, where it cannot be read
+	What     string `json:"what"`    // empty in another database, where it cannot be read
+	Mapping  string `json:"mapping"` // the foreign server, as SQL writes it, of a user mapping
 }
+
+// owns tells what a role owns in earnest. Its temporary objects, large objects and own
+// default privileges are left out: a role can make these without any right, so they must
+// not stop a start.
+const owns = `deptype = 'o' AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
+	AND (dbid NOT IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) OR coalesce((pg_identify_object(classid, objid, 0)).schema, '') NOT LIKE 'pg\_temp%')`
 
 // An elsewhere is the sum of a role's rights in another database.
 type elsewhere struct {
@@ -104,6 +113,9 @@ func (m *Migrator) askRights(role string) string {
 				ELSE true END)))`)
 }
 
+// classes names what default privileges are about.
+const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END`
+
 // askHeld lists all that a role holds and owns. role is an expression.
 //
 // It starts from pg_shdepend, in which the server notes every object that has the
@@ -112,7 +124,7 @@ func (m *Migrator) askRights(role string) string {
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", owns, "$classes", classes).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
@@ -145,12 +157,18 @@ func (m *Migrator) askHeld(role string) string {
 		UNION ALL SELECT 'LARGE OBJECT', l.oid::text, '', false, lomowner, lomacl FROM pg_largeobject_metadata l WHERE n.classid = 'pg_largeobject'::regclass AND l.oid = n.objid
 		UNION ALL SELECT 'PARAMETER', parname, '', false, 10, paracl FROM pg_parameter_acl p WHERE n.classid = 'pg_parameter_acl'::regclass AND p.oid = n.objid
 		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || coalesce(' IN SCHEMA ' || quote_ident(x.nspname), ''),
-			CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END,
+			$classes,
 			coalesce(x.nspname = $schema, false), defaclrole, defaclacl
 			FROM pg_default_acl d LEFT JOIN pg_namespace x ON x.oid = defaclnamespace WHERE n.classid = 'pg_default_acl'::regclass AND d.oid = n.objid) o),
 	everybodys AS (
 		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl FROM here
 		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl FROM pg_namespace
+		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || ' IN SCHEMA ' || quote_ident(nspname), $classes, true, defaclacl
+			FROM pg_default_acl JOIN pg_namespace n ON n.oid = defaclnamespace WHERE nspname = $schema
+		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl FROM pg_parameter_acl
+		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl FROM pg_tablespace
+		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl -- that initdb took from everybody
+			FROM pg_init_privs i JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM aclexplode(initprivs) WHERE grantee = 0)
 		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl
 			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
 		UNION ALL SELECT 'TABLE', relname, attname, true, attacl
@@ -163,8 +181,11 @@ func (m *Migrator) askHeld(role string) string {
 				'grantable', is_grantable, 'grantor', CASE WHEN grantor = owner THEN '' ELSE pg_get_userbyid(grantor) END)), '[]')
 			FROM listed, aclexplode(acl) WHERE grantee = (SELECT oid FROM role)),
 		'owned', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, current_database()),
-				'what', CASE WHEN dbid IN (0, (SELECT oid FROM here)) THEN pg_describe_object(classid, objid, objsubid) ELSE '' END)), '[]')
-			FROM (SELECT * FROM entry WHERE deptype = 'o' LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid),
+				'what', CASE WHEN dbid IN (0, (SELECT oid FROM here)) THEN pg_describe_object(classid, objid, objsubid) ELSE '' END,
+				'mapping', coalesce(quote_ident(srvname), ''))), '[]')
+			FROM (SELECT * FROM entry WHERE $owns LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
+				LEFT JOIN pg_user_mappings u ON classid = 'pg_user_mapping'::regclass AND dbid = (SELECT oid FROM here) AND umid = objid),
+		'large_objects', (SELECT count(*) FROM entry WHERE deptype = 'o' AND classid = 'pg_largeobject'::regclass AND dbid = (SELECT oid FROM here)),
 		'elsewhere', (SELECT coalesce(json_agg(json_build_object('database', datname, 'connect', connect, 'objects', objects)), '[]')
 			FROM (SELECT datname, bool_or(dbid = 0) AS connect, count(*) FILTER (WHERE dbid <> 0) AS objects
 				FROM entry JOIN pg_database d ON d.oid = CASE WHEN dbid = 0 AND classid = 'pg_database'::regclass THEN objid ELSE dbid END
@@ -172,5 +193,5 @@ func (m *Migrator) askHeld(role string) string {
 		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value)), '[]')
 			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value WHERE setrole = (SELECT oid FROM role)),
 		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable)), '[]')
-			FROM everybodys, aclexplode(acl) WHERE grantee = 0 AND (ours OR privilege_type = 'CREATE')))`)
+			FROM everybodys, aclexplode(acl) WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')))`)
 }

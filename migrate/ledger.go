@@ -44,6 +44,7 @@ type message struct {
 	what      string     // for people: a file's name, "bootstrap" or "rights"
 	migration *Migration // nil for our own transactions
 	byHand    string     // what a DBA can run in its place, when it creates the role
+	roleAt    int        // then: how many statements succeed before that one
 	before    string     // BEGIN, settings and the claim: the ledger's row
 	sql       string     // the file, byte for byte
 	after     string     // the canary, the duration and COMMIT

@@ -46,16 +46,19 @@ type schemaSeen struct {
 }
 
 type roleSeen struct {
-	Name        string   `json:"name"`
-	Login       bool     `json:"login"`
-	Superuser   bool     `json:"superuser"`
-	CreatesDB   bool     `json:"creates_db"`
-	CreatesRole bool     `json:"creates_role"`
-	Replicates  bool     `json:"replicates"`
-	BypassesRLS bool     `json:"bypasses_rls"`
-	MemberOf    []string `json:"member_of"`
-	Connects    bool     `json:"connects"`
-	Comment     string   `json:"comment"`
+	Name        string `json:"name"`
+	Login       bool   `json:"login"`
+	Superuser   bool   `json:"superuser"`
+	CreatesDB   bool   `json:"creates_db"`
+	CreatesRole bool   `json:"creates_role"`
+	Replicates  bool   `json:"replicates"`
+	BypassesRLS bool   `json:"bypasses_rls"`
+	MemberOf    []struct {
+		Role    string `json:"role"`
+		Grantor string `json:"grantor"`
+	} `json:"member_of"`
+	Connects bool   `json:"connects"`
+	Comment  string `json:"comment"`
 }
 
 type ledgerSeen struct {
@@ -141,10 +144,7 @@ func (m *Migrator) mayNotRead(s seen, who audience) error {
 	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
 	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
 	if who == migrator {
-		err.SQL = []string{"ALTER SCHEMA " + schema + " OWNER TO " + me}
-		if s.Schema.Ledger {
-			err.SQL = append(err.SQL, "ALTER TABLE "+quoteName(m.Schema, ledgerName)+" OWNER TO "+me)
-		}
+		err.SQL = takeOver(m.Schema, s.Me.Name)
 		return err
 	}
 	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " + quoteName(m.Schema, ledgerName) + " TO " + me}
@@ -168,7 +168,7 @@ func readLedger(a answer) (*ledgerSeen, error) {
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
 // fail where the web role lacks USAGE on the schema.
 func (m *Migrator) askFacts(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num')::int,
@@ -178,8 +178,8 @@ func (m *Migrator) askFacts(role string) string {
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
 				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
 				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
-				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND deptype = 'o'),
-				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') FROM pg_class c
+				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND $owns),
+				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') FROM pg_class c
 					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')), false),
 				'may_create', has_database_privilege(current_database(), 'CREATE'),
 				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
@@ -193,7 +193,7 @@ func (m *Migrator) askFacts(role string) string {
 			FROM pg_namespace n WHERE n.nspname = $schema),
 		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
-				'member_of', (SELECT coalesce(json_agg(pg_get_userbyid(roleid)), '[]') FROM pg_auth_members WHERE member = r.oid),
+				'member_of', (SELECT coalesce(json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))), '[]') FROM pg_auth_members WHERE member = r.oid),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
 				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
 			FROM pg_roles r WHERE rolname = $role))`)

@@ -132,6 +132,18 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 	return missing, excess
 }
 
+// undone lists the declared columns that a REVOKE takes away with the whole: it is
+// like that for a verb on a table.
+func undone(declared []grant, revoked heldGrant) []grant {
+	var columns []grant
+	for _, g := range declared {
+		if g.Column != "" && revoked.Ours && revoked.Column == "" && !revoked.Grantable && g.Kind == revoked.Kind && g.Object == revoked.Object && g.Verb == revoked.Verb {
+			columns = append(columns, g)
+		}
+	}
+	return columns
+}
+
 // A rightsSQL writes rights of one role, as statements and for people.
 type rightsSQL struct{ database, schema, role string }
 

@@ -34,16 +34,19 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		}
 		return r.rotate(ctx, conn, s)
 	}
-	r.rightsSent = true
-	sql := r.rightsSQL(s)
+	var granted, revoked []string
 	for _, g := range missing {
-		r.report.Granted = append(r.report.Granted, sql.describe(g, true))
+		granted = append(granted, r.rightsSQL(s).describe(g, true))
 	}
-	for _, f := range excessive(sql, excess) {
-		r.report.Revoked = append(r.report.Revoked, f.What)
+	for _, f := range r.excessive(s, excess) {
+		revoked = append(revoked, f.What)
 	}
-	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", r.report.Granted, "revoked", r.report.Revoked)
+	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", granted, "revoked", revoked)
 	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
+	if err == nil {
+		r.rightsSent = true
+		r.report.Granted, r.report.Revoked = append(r.report.Granted, granted...), append(r.report.Revoked, revoked...)
+	}
 	if _, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil {
 		audit, _ := r.audit(s) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
@@ -66,7 +69,7 @@ func (r *run) holdsOutside(s seen) error {
 		return nil
 	}
 	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return r.unmended(s, unfit(r.Role.Name, excessive(r.rightsSQL(s), outside)))
+	return r.unmended(s, unfit(r.Role.Name, r.excessive(s, outside)))
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside
@@ -82,10 +85,15 @@ func (r *run) unmended(s seen, differs error) error {
 // how an operator changes it. It is done only for a role that bears our mark. It
 // reports done when nothing is left to do.
 func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
-	if !r.Role.Rotate || r.report.RoleCreated || s.Role.Comment != r.mark(s.Database) || s.Server.Standby || r.logsIn(ctx) {
+	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated || r.logsIn(ctx) {
 		return true, nil
 	}
-	if r.report.PasswordSet {
+	switch {
+	case s.Server.Standby || s.Role.Comment != r.mark(s.Database):
+		r.Log.Warn("the configured password of the service's role does not log in, and it is not changed: the role does not bear the mark of this program and database, or the server is a standby. "+
+			"To set it, use \\password in psql", "role", r.Role.Name, "comment", s.Role.Comment, "mark", r.mark(s.Database))
+		return true, nil
+	case r.report.PasswordSet:
 		r.Log.Warn("the service's role cannot log in although its password was just set; an expiry date (VALID UNTIL) or the server's pg_hba.conf may be why", "role", r.Role.Name)
 		return true, nil
 	}

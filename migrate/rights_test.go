@@ -167,3 +167,25 @@ func TestTheServiceCannotWriteTheLedger(t *testing.T) {
 		}
 	}
 }
+
+// TestADumpThatSomebodyElseRestoredIsTakenOver restores as a superuser restores: all
+// that is in the schema belongs to him.
+func TestADumpThatSomebodyElseRestoredIsTakenOver(t *testing.T) {
+	t.Parallel()
+	const kinds = `CREATE SEQUENCE app.numbers; CREATE VIEW app.v AS SELECT 1 AS one; CREATE TYPE app.mood AS ENUM ('glad'); CREATE DOMAIN app.word AS text;
+		CREATE TABLE app.counted (id serial, n int GENERATED ALWAYS AS IDENTITY);
+		CREATE FUNCTION app.one(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE app.nothing() LANGUAGE sql AS 'SELECT 1'`
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, append(tables(1), kinds)...), db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "REASSIGN OWNED BY "+owner(t, db)+" TO postgres")
+	next := migrator(t, db, append(tables(1), kinds, "ALTER TABLE app.t1 ADD COLUMN note text; ALTER TYPE app.mood ADD VALUE 'sad'; DROP FUNCTION app.one; DROP VIEW app.v; ALTER SEQUENCE app.numbers INCREMENT 2")...)
+	_, err := next.Up(t.Context(), db.MigratorConn)
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || len(lacks.SQL) == 0 {
+		t.Fatalf("got %v, want a PrivilegeError with SQL", err)
+	}
+	pgtest.Exec(t, db.SuperConn, lacks.SQL...)
+	if report := up(t, next, db.MigratorConn); len(report.Applied) != 1 {
+		t.Errorf("report %+v, want one file applied", report)
+	}
+}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -46,11 +47,7 @@ func (r *run) bootstrap(s seen) message {
 	if r.Role.Name != "" && s.Role == nil {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
-	m := r.wrap("bootstrap", s, statements)
-	if r.Role.Name != "" && s.Role == nil {
-		m.byHand = r.createByHand(s)
-	}
-	return m
+	return r.wrap("bootstrap", s, statements)
 }
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on
@@ -63,6 +60,11 @@ func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) m
 	if create {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
+	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
+	for _, h := range excess {               // before the grants, because a REVOKE may take more than it names
+		statements = append(statements, sql.revoke(h))
+		missing = append(missing, undone(declared, h)...)
+	}
 	if (s.Role == nil || !s.Role.Connects) && s.Me.MayConnect {
 		statements = append(statements, sql.grant(grant{Kind: "DATABASE", Verb: "CONNECT"}))
 	}
@@ -71,20 +73,17 @@ func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) m
 			statements = append(statements, sql.grant(g))
 		}
 	}
-	for _, h := range excess {
-		statements = append(statements, sql.revoke(h))
-	}
-	m := r.wrap("rights", s, statements)
-	if create {
-		m.byHand = r.createByHand(s)
-	}
-	return m
+	return r.wrap("rights", s, statements)
 }
 
 // wrap makes one transaction of our own statements.
 func (r *run) wrap(what string, s seen, statements []string) message {
 	begin, lead := r.begin(s.Server.Version, flushed(s))
-	return message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead}
+	m := message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead}
+	if i := slices.IndexFunc(statements, func(sql string) bool { return strings.HasPrefix(sql, "CREATE ROLE ") }); i >= 0 {
+		m.byHand, m.roleAt = r.createByHand(s), lead+i
+	}
+	return m
 }
 
 // mark is the role's comment, which tells ours from somebody else's.

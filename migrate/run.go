@@ -15,8 +15,9 @@ type run struct {
 	Migrator
 	config     *pgconn.Config
 	report     Report
-	looked     bool // the report knows what the database was like
-	rightsSent bool // the role's rights were made equal once; a difference that is left cannot be mended by us
+	me         string // as whom it is connected
+	looked     bool   // the report knows what the database was like
+	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
 	pause      pause
 	started    time.Time
 }
@@ -93,6 +94,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			return err
 		}
 		status := plan(r.Bundle, s)
+		r.me = s.Me.Name
 		r.note(status)
 		done := false
 		switch status.State {
@@ -100,9 +102,10 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			err = r.migrate(ctx, conn, s, status)
 		case Current:
 			done, err = r.reconcile(ctx, conn, s)
-		case AheadCompatible:
-			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
-			return nil
+		case AheadCompatible: // which rights are meant, only the newer program knows
+			if err = r.mayHaveRole(s); err == nil {
+				done, err = r.rotate(ctx, conn, s)
+			}
 		case Diverged:
 			if status.Differences, err = r.differences(ctx, conn); err == nil {
 				err = status.Err()
@@ -127,6 +130,9 @@ func (r *run) note(status Status) {
 		r.looked = true
 		r.report.State, r.report.From = status.State, status.Version
 		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending))
+		if status.State == AheadCompatible {
+			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
+		}
 	}
 	r.report.To = status.Version
 }
@@ -189,7 +195,7 @@ func (r *run) mayMigrate(s seen) error {
 	case s.Schema != nil && !s.Schema.Creates:
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q may not create objects in the schema %q, which belongs to %q", s.Me.Name, r.Schema, s.Schema.Owner),
-			SQL:   []string{"ALTER SCHEMA " + quoteName(r.Schema) + " OWNER TO " + quoteName(s.Me.Name)},
+			SQL:   takeOver(r.Schema, s.Me.Name),
 		}
 	}
 	if err := r.mayHaveRole(s); err != nil {

@@ -369,6 +369,8 @@ func TestStatusTellsAServiceWhatItsRoleCouldDoBeyondItsWork(t *testing.T) {
 		{"GRANT CREATE ON DATABASE $db TO $web", "REVOKE CREATE ON DATABASE $db FROM $web", "may create schemas"},
 		{"GRANT CREATE ON SCHEMA app TO $web", "REVOKE CREATE ON SCHEMA app FROM $web", "may create objects in the schema"},
 		{"GRANT UPDATE ON app.migrations TO $web", "REVOKE UPDATE ON app.migrations FROM $web", "may write the ledger of migrations"},
+		{"GRANT UPDATE (name) ON app.migrations TO $web", "REVOKE UPDATE (name) ON app.migrations FROM $web", "may write the ledger of migrations"},
+		{"SET ROLE $web; SELECT lo_create(0)", "SELECT lo_unlink(oid) FROM pg_largeobject_metadata", ""}, // any role may
 		{"CREATE TABLE public.mine (); ALTER TABLE public.mine OWNER TO $web", "DROP TABLE public.mine", "owns objects"},
 	} {
 		name := strings.NewReplacer("$web", db.WebRole, "$db", db.Name)
@@ -567,6 +569,28 @@ func TestConnectErrorsNameTheNextStepAndNoSecret(t *testing.T) {
 				t.Errorf("the error shows the password: %v", err)
 			}
 		})
+	}
+}
+
+// TestAnAbandonedQuestionClosesItsConnection: of a pool, it would hand its late answers to
+// whoever asks next.
+func TestAnAbandonedQuestionClosesItsConnection(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
+		t.Fatal(err)
+	}
+	conn := db.Connect(t, db.WebConn)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if status, err := m.StatusOver(ctx, conn); err == nil {
+		t.Errorf("got %+v although the ledger was locked", status)
+	}
+	if !conn.IsClosed() {
+		t.Error("the connection is still in use")
 	}
 }
 

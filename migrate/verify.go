@@ -28,7 +28,7 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 // A Verification says whether a database is what the program expects.
 type Verification struct {
 	Status Status
-	Audit  *Audit // nil unless the state is Current: only then are schema and declared privileges of one version
+	Audit  *Audit // nil unless the schema is fit; of a schema that is ahead it tells only what no version may do
 }
 
 // Err returns nil when all is as it should be, and otherwise the error of the
@@ -85,11 +85,16 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verificatio
 	}
 	status, err := m.statusOf(ctx, conn, s)
 	v := Verification{Status: status}
-	if err == nil && status.State == Current {
-		var audit Audit
-		audit, err = m.audit(s)
-		v.Audit = &audit
+	if err != nil || !status.State.Fit() {
+		return v, err
 	}
+	var audit Audit
+	if status.State == Current {
+		audit, err = m.audit(s)
+	} else {
+		audit = m.auditAhead(s)
+	}
+	v.Audit = &audit
 	return v, err
 }
 

@@ -109,7 +109,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AVTOTPY_MASTER_KEY", keyring.Generate("k1"))
 	env.Setenv("AVTOTPY_LISTEN_ADDR", pgtest.FreeAddress(tb))
 	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
-	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "2s")
+	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "20s")
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("HEALTH", pgtest.FreeAddress(tb))
 	folder, err := dataDir(tb)

@@ -93,7 +93,7 @@ func proveWebConnection(ctx context.Context, cfg config.Config, migrator *migrat
 	}
 	if len(status.TooMuch) > 0 {
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not be able to do that. "+
-			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q) and its password into it", status.Role, strings.Join(status.TooMuch, ", "), cfg.WebRole)}
+			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER and its password into it", status.Role, strings.Join(status.TooMuch, ", "))}
 	}
 	if err := status.Err(); err != nil {
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was just migrated: there, %w", err)}

@@ -1,0 +1,34 @@
+package migrate
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A service that takes no verifiers says so at CREATE ROLE, or only at the commit.
+func TestARefusedRoleIsToldFromOtherFailures(t *testing.T) {
+	t.Parallel()
+	const roleAt = 9
+	m := message{byHand: "CREATE ROLE w", roleAt: roleAt, lead: 7, sql: "CREATE SCHEMA s;\nCREATE TABLE l ();\nCREATE ROLE w;\nCOMMENT ON ROLE w IS ''"}
+	for _, c := range []struct {
+		completed int
+		code      string
+		want      bool
+	}{
+		{roleAt, "42501", true},
+		{roleAt + 1, "42501", true},
+		{roleAt + 2, "XX000", true}, // the commit
+		{roleAt + 2, "23505", false},
+		{roleAt - 1, "42501", false},
+		{0, "57P01", false},
+	} {
+		out := outcome{completed: c.completed, err: &pgconn.PgError{Code: c.code}}
+		if got := m.refusesRole(out); got != c.want {
+			t.Errorf("after %d statements, %s: got %v, want %v", c.completed, c.code, got, c.want)
+		}
+	}
+	if (message{}).refusesRole(outcome{err: &pgconn.PgError{Code: "42501"}}) {
+		t.Error("a message without a role refuses one")
+	}
+}
