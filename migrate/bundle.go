@@ -22,7 +22,13 @@ type Migration struct {
 	SQL        string            // the file, byte for byte
 	Checksum   [sha256.Size]byte // of the file with its line ends as LF, so that a checkout with CRLF is the same file
 	MinVersion int               // the oldest bundle, by its last version, that can work with the schema after this file
-	script     script            // its statements, for errors that point into it
+
+	// Alone means that the file runs outside of a transaction, because its one statement
+	// cannot run inside: "-- migrate:no-transaction".
+	Alone bool
+
+	script  script            // its statements, for errors that point into it
+	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
 
 // A Bundle is the whole history of a schema, in order and without gaps: what a
@@ -42,13 +48,23 @@ func (b Bundle) Version() int { return len(b.migrations) }
 func (b Bundle) after(version int) []Migration { return b.migrations[min(version, len(b.migrations)):] }
 
 // fingerprint condenses the ledger that the files up to a version leave, so
-// that one short value tells whether the two agree; look has the same in SQL.
+// that one short value tells whether the two agree; ledgerHead has the same in SQL.
 func (b Bundle) fingerprint(version int) string {
-	h := sha256.New()
-	for _, m := range b.migrations[:min(version, len(b.migrations))] {
-		_, _ = h.Write(m.ledgerLine()) // a hash never fails
+	history := sha256.Sum256(nil)
+	if n := min(version, len(b.migrations)); n > 0 {
+		history = b.migrations[n-1].history
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(history[:])
+}
+
+// remember computes each file's history: one pass, because hashing all files before
+// each file again would make ten thousand of them slow.
+func (b Bundle) remember() {
+	h := sha256.New()
+	for i, m := range b.migrations {
+		_, _ = h.Write(m.ledgerLine()) // a hash never fails
+		h.Sum(b.migrations[i].history[:0])
+	}
 }
 
 func (m Migration) ledgerLine() []byte {
@@ -116,6 +132,7 @@ func Load(fsys fs.FS) (Bundle, error) {
 	if len(problems) > 0 {
 		return Bundle{}, &BundleError{problems}
 	}
+	b.remember()
 	return b, nil
 }
 
@@ -209,20 +226,29 @@ func (m *Migration) check() []Problem {
 	for _, e := range m.script.errors {
 		wrong(e.offset, e.message)
 	}
-	for _, s := range m.script.statements {
-		if message := forbidden(s); message != "" {
-			wrong(s.start, message)
-		}
-	}
-	for i := range m.script.statements {
-		m.script.statements[i].words = nil // only the rules need them; the places serve errors later
-	}
-	if len(m.script.statements) == 0 && len(problems) == 0 {
-		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})
-	}
 	for _, c := range m.script.comments {
 		if err := m.directive(c); err != nil {
 			wrong(c.offset, err.Error())
+		}
+	}
+	for _, s := range m.script.statements {
+		message := forbidden(s)
+		if m.Alone {
+			message = forbiddenAlone(s)
+		}
+		if message != "" {
+			wrong(s.start, message)
+		}
+	}
+	switch n := len(m.script.statements); {
+	case n == 0 && len(problems) == 0:
+		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})
+	case n > 1 && m.Alone:
+		wrong(m.script.statements[1].start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
+	}
+	for i := range m.script.statements {
+		if !m.Alone { // only the rules need them; the places serve errors later
+			m.script.statements[i].words = nil
 		}
 	}
 	return problems
@@ -265,8 +291,13 @@ func (m *Migration) directive(c comment) error {
 		return errors.New("a directive counts only above the first statement; move it to the top of the file")
 	case name == "min-version":
 		return m.setMinVersion(argument)
+	case name == "no-transaction" && argument != "":
+		return fmt.Errorf("no-transaction takes no argument; %q is too much", argument)
+	case name == "no-transaction":
+		m.Alone = true
+		return nil
 	}
-	return fmt.Errorf("there is no directive %q; known is min-version", name)
+	return fmt.Errorf("there is no directive %q; known are min-version and no-transaction", name)
 }
 
 func (m *Migration) setMinVersion(argument string) error {

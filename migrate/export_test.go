@@ -16,6 +16,7 @@ func BundleOf(sql ...string) Bundle {
 		m.script = lex(s)
 		b.migrations = append(b.migrations, m)
 	}
+	b.remember()
 	return b
 }
 

@@ -47,7 +47,7 @@ type message struct {
 	roleAt    int        // then: how many statements succeed before that one
 	before    string     // BEGIN, settings and the claim: the ledger's row
 	sql       string     // the file, byte for byte
-	after     string     // the canary, the duration and COMMIT
+	after     string     // the canary, the duration, the second witness and COMMIT
 	lead      int        // statements in before
 }
 
@@ -87,8 +87,8 @@ func (m *Migrator) file(mig *Migration, serverVersion int, commit string) messag
 		before: fmt.Sprintf("%s INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\\x%s', %d, %s);\n",
 			begin, table, mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version)),
 		sql: mig.SQL,
-		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; COMMIT",
-			table, mig.Version),
+		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; %s; COMMIT",
+			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
 }
@@ -103,6 +103,8 @@ type LedgerRow struct {
 	Seconds    *float64  `json:"seconds"` // nil while unfinished
 	AppliedBy  string    `json:"applied_by"`
 	AppVersion string    `json:"app_version"`
+	Claimed    bool      `json:"claimed"` // a file without a transaction, which a server process works on or worked on
+	Rebuilt    bool      `json:"rebuilt"` // written by Repair
 }
 
 // ledgerRows reads the whole ledger, as one JSON array.
@@ -110,21 +112,30 @@ func ledgerRows(schema string) string {
 	return `SELECT coalesce(json_agg(json_build_object(
 		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
 		'applied_at', applied_at, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
-		'app_version', app_version) ORDER BY version), '[]')
+		'app_version', app_version, 'claimed', claimed_by_pid IS NOT NULL, 'rebuilt', rebuilt) ORDER BY version), '[]')
 	FROM ` + quoteName(schema, ledgerName)
 }
 
 // ledgerHead condenses the ledger into one short row, however long it is: its
-// last version, the oldest bundle that it admits, and the fingerprint of the part
-// that the bundle should know by heart.
+// last version, the oldest bundle that it admits, and two fingerprints: of the part
+// that the bundle should know by heart, and of the whole, which the second witness
+// knows and which is read in the same snapshot. A file that a server process claimed
+// and has not finished is not applied yet.
 func ledgerHead(schema string, bundleVersion int) string {
 	return fmt.Sprintf(`SELECT json_build_object(
-		'version', coalesce(max(version), 0),
-		'min_version', coalesce(max(min_version), 0),
-		'rows', count(*),
-		'unfinished', coalesce(min(version) FILTER (WHERE duration IS NULL), 0),
-		'fingerprint', encode(sha256(convert_to(coalesce(string_agg(
-			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n', '' ORDER BY version)
-			FILTER (WHERE version <= %d), ''), 'UTF8')), 'hex'))
-	FROM %s`, bundleVersion, quoteName(schema, ledgerName))
+		'version', version, 'min_version', min_version, 'rows', rows, 'unfinished', unfinished, 'claimed', claimed,
+		'fingerprint', encode(sha256(convert_to(known, 'UTF8')), 'hex'),
+		'whole', encode(sha256(convert_to(known || newer, 'UTF8')), 'hex'),
+		'comment', coalesce((SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %[3]s), ''))
+	FROM (SELECT
+		coalesce(max(version) FILTER (WHERE NOT open), 0) AS version,
+		coalesce(max(min_version), 0) AS min_version,
+		count(*) FILTER (WHERE NOT open) AS rows,
+		coalesce(min(version) FILTER (WHERE duration IS NULL AND NOT open), 0) AS unfinished,
+		coalesce(max(version) FILTER (WHERE open), 0) AS claimed,
+		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version <= %[1]d), '') AS known,
+		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d), '') AS newer
+		FROM %[2]s, LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
+			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) l) head`,
+		bundleVersion, quoteName(schema, ledgerName), quoteText(schema))
 }

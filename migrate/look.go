@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,9 +39,11 @@ type seen struct {
 
 type schemaSeen struct {
 	Owner   string `json:"owner"`
+	Mine    bool   `json:"mine"`    // whether we have the rights of its owner
 	Creates bool   `json:"creates"` // whether we may create objects in it
 	Objects int    `json:"objects"` // what it holds beside the ledger
 	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
+	Comment string `json:"comment"` // the second witness, unless the ledger has brought it along
 }
 
 type roleSeen struct {
@@ -65,9 +66,12 @@ type ledgerSeen struct {
 	Version     int    `json:"version"`
 	MinVersion  int    `json:"min_version"`
 	Rows        int    `json:"rows"`
-	Unfinished  int    `json:"unfinished"` // the first unfinished version, 0 when there is none
-	Fingerprint string `json:"fingerprint"`
-	Foreign     bool   `json:"-"` // a table of this name which is no ledger of ours
+	Unfinished  int    `json:"unfinished"`  // the first version that was begun and never finished, 0 when there is none
+	Claimed     int    `json:"claimed"`     // the version of a file without a transaction that is under way, or was when its migrator died
+	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
+	Whole       string `json:"whole"`       // of all rows
+	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
+	Foreign     bool   `json:"-"`           // a table of this name which is no ledger of ours
 }
 
 // An audience is who looks, and so what is asked.
@@ -185,7 +189,8 @@ func (m *Migrator) askFacts(role string) string {
 				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
 			FROM pg_roles r WHERE rolname = current_user),
 		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
-				'creates', has_schema_privilege(n.oid, 'CREATE'),
+				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'),
+				'comment', coalesce(obj_description(n.oid, 'pg_namespace'), ''),
 				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
 				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
 					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
@@ -214,11 +219,8 @@ func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Diff
 	if err != nil {
 		return nil, err
 	}
-	if answers[0].err != nil {
-		return nil, answers[0].err
-	}
 	var rows []LedgerRow
-	if err := json.Unmarshal(answers[0].values[0], &rows); err != nil {
+	if err := answers[0].into(&rows); err != nil {
 		return nil, err
 	}
 	return compare(m.Bundle, rows), nil

@@ -157,22 +157,8 @@ func (p *pipeline) read(ctx context.Context) (outcome, error) {
 
 // apply sends the messages and reads their answers, up to the first failure.
 func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message) error {
-	for _, m := range messages {
-		if m.size() > 1<<30-1024 { // MaxAllocSize, the longest message that PostgreSQL takes
-			return fmt.Errorf("%s is longer than the 1 GiB that PostgreSQL takes as one message; split it", m.what)
-		}
-	}
-	p := startPipeline(conn, messages)
-	finished, joined := make(chan struct{}, 1), make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(joined)
-		r.interrupt(ctx, p, finished, done)
-	}()
 	before := r.report.To
-	failed, out, err := r.readAll(ctx, p, messages, finished)
-	close(done)
-	<-joined
+	failed, out, err := r.exchange(ctx, conn, messages)
 	switch {
 	case err != nil:
 		return err
@@ -186,6 +172,27 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 		err = r.failure(messages[failed], out)
 	}
 	return r.settle(ctx, conn, before, err)
+}
+
+// exchange sends the messages and reads all answers. failed is the index of the first
+// that failed, -1 when none did; err is the connection's.
+func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
+	for _, m := range messages {
+		if m.size() > 1<<30-1024 { // MaxAllocSize, the longest message that PostgreSQL takes
+			return -1, out, fmt.Errorf("%s is longer than the 1 GiB that PostgreSQL takes as one message; split it", m.what)
+		}
+	}
+	p := startPipeline(conn, messages)
+	finished, joined := make(chan struct{}, 1), make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(joined)
+		r.interrupt(ctx, p, finished, done)
+	}()
+	failed, out, err = r.readAll(ctx, p, messages, finished)
+	close(done)
+	<-joined
+	return failed, out, err
 }
 
 // readAll reads the answers to everything that was sent. failed is the index of
@@ -221,20 +228,23 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 	return failed, first, nil
 }
 
-// applied puts a message that was committed into the report and the log.
+// applied notes a message that was committed.
 func (r *run) applied(m message, d time.Duration) {
 	r.pause.tries = 0
 	if m.byHand != "" {
 		r.report.RoleCreated = true
 		r.Log.Info("created the service's role", "role", r.Role.Name)
 	}
-	if m.migration == nil {
-		return
+	if m.migration != nil && !m.migration.Alone { // that one counts when its row is finished
+		r.count(m.migration, d)
 	}
-	r.report.To = m.migration.Version
-	r.report.Applied = append(r.report.Applied, Applied{m.migration.Version, m.migration.Name, d})
-	r.Log.Info("applied a migration", "version", m.migration.Version, "name", m.migration.Name,
-		"of", r.Bundle.Version(), "duration", d.Round(10*time.Microsecond))
+}
+
+// count puts a file that was applied into the report and the log.
+func (r *run) count(m *Migration, d time.Duration) {
+	r.report.To = m.Version
+	r.report.Applied = append(r.report.Applied, Applied{m.Version, m.Name, d})
+	r.Log.Info("applied a migration", "version", m.Version, "name", m.Name, "of", r.Bundle.Version(), "duration", d.Round(10*time.Microsecond))
 }
 
 // interrupt gives the file that runs when ctx is cancelled a time of grace, and

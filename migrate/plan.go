@@ -43,8 +43,9 @@ type Status struct {
 	Target      int          // the bundle's last version
 	MinVersion  int          // the oldest bundle that the schema admits
 	Pending     []Migration  // what would be applied
-	Differences []Difference // why the state is Diverged
+	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
+	Lost        string       // why the state is LedgerLost
 	Role        string       // as which role it was asked
 	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 }
@@ -57,22 +58,25 @@ type Difference struct {
 
 func (d Difference) String() string { return fmt.Sprintf("%04d: %s", d.Version, d.What) }
 
-// plan decides what the state is. It is a pure function; agree is false when the
-// ledger's fingerprint is not the bundle's.
+// plan decides what the state is. It is a pure function.
 func plan(b Bundle, s seen) Status {
 	status := Status{State: Blank, Target: b.Version()}
-	ledger := s.Ledger
-	if s.Schema == nil || s.Schema.Objects == 0 && !s.Schema.Ledger {
+	if blank(s.Schema) {
 		status.Pending = b.after(0)
 		return status
 	}
-	if ledger == nil || ledger.Foreign || ledger.Rows == 0 && s.Schema.Objects > 0 {
+	ledger := s.Ledger
+	if status.Lost = whyLost(s); status.Lost != "" {
 		status.State, status.Foreign = LedgerLost, ledger != nil && ledger.Foreign
+		if ledger != nil {
+			status.Version = ledger.Version
+		}
 		return status
 	}
 	status.Version, status.MinVersion = ledger.Version, ledger.MinVersion
 	switch {
-	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.fingerprint(ledger.Version):
+	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.fingerprint(ledger.Version),
+		ledger.Claimed != 0 && ledger.Claimed != ledger.Version+1:
 		status.State = Diverged
 	case ledger.Version < b.Version():
 		status.State, status.Pending = Behind, b.after(ledger.Version)
@@ -84,6 +88,30 @@ func plan(b Bundle, s seen) Status {
 		status.State = AheadIncompatible
 	}
 	return status
+}
+
+// blank reports whether there is nothing: no schema, or an empty one, as managed
+// databases hand out. A witness in an empty schema says that there was something.
+func blank(s *schemaSeen) bool {
+	if s == nil {
+		return true
+	}
+	w, _ := parseWitness(s.Comment)
+	return s.Objects == 0 && !s.Ledger && w.version == 0
+}
+
+// whyLost says why the ledger cannot be relied on; "" when it can.
+func whyLost(s seen) string {
+	switch {
+	case s.Ledger != nil && s.Ledger.Foreign:
+		return "its table of applied migrations belongs to another tool"
+	case s.Ledger == nil && s.Schema.Objects > 0, s.Ledger != nil && s.Ledger.Rows == 0 && s.Schema.Objects > 0:
+		return "it holds objects, but the table of applied migrations is missing or empty"
+	}
+	if s.Ledger == nil {
+		return contradicts(s.Schema.Comment, nil)
+	}
+	return contradicts(s.Ledger.Comment, s.Ledger)
 }
 
 // compare names each row of the ledger that contradicts the bundle.
@@ -98,7 +126,7 @@ func compare(b Bundle, rows []LedgerRow) []Difference {
 			differs(next, "is missing from the ledger, which goes on to %04d", rows[len(rows)-1].Version)
 		}
 		next = row.Version + 1
-		if row.Seconds == nil {
+		if row.Seconds == nil && !row.Claimed {
 			differs(row.Version, "was begun and never finished: the file %s ended its own transaction", row.Name)
 		}
 		if row.Version < 1 {
@@ -131,7 +159,7 @@ func (s Status) Err() error {
 	case Diverged:
 		return &DivergedError{Version: s.Version, Differences: s.Differences}
 	case LedgerLost:
-		return &LedgerLostError{Foreign: s.Foreign}
+		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences}
 	case Current, AheadCompatible:
 	}
 	return nil
@@ -163,23 +191,33 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	lines := make([]string, 0, len(e.Differences))
-	for _, d := range e.Differences {
-		lines = append(lines, "\n  "+d.String())
-	}
-	return "the ledger of applied migrations and the files of this program contradict each other:" + strings.Join(lines, "") +
+	return "the ledger of applied migrations and the files of this program contradict each other:" + list(e.Differences) +
 		"\nNothing was changed. Start the release that migrated this database, or restore the ledger from a backup"
 }
 
-// A LedgerLostError means that the schema holds objects while the ledger is
-// missing, empty or not ours: what was applied cannot be known from it.
-type LedgerLostError struct{ Foreign bool }
+func list(differences []Difference) string {
+	var b strings.Builder
+	for _, d := range differences {
+		b.WriteString("\n  " + d.String())
+	}
+	return b.String()
+}
+
+// A LedgerLostError means that the ledger does not tell how the schema came to be what
+// it is: it is missing, empty, not ours, or contradicts the second witness, the
+// schema's comment. [Migrator.Repair] can rebuild it.
+type LedgerLostError struct {
+	Why         string
+	Foreign     bool         // a table of another tool stands where it belongs
+	Differences []Difference // rows that contradict the bundle
+}
 
 func (e *LedgerLostError) Error() string {
-	why := "the table of applied migrations is missing or empty"
-	if e.Foreign {
-		why = "its table of applied migrations belongs to another tool"
+	text := "the schema's ledger cannot be relied on: " + e.Why + list(e.Differences)
+	if len(e.Differences) > 0 {
+		text += "\n"
+	} else {
+		text += ". "
 	}
-	return "the schema holds objects, but " + why + ". Nothing was changed. Restore that table from a backup; " +
-		"applying the migrations again would fail or destroy data"
+	return text + "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
 }

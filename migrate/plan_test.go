@@ -26,10 +26,18 @@ func bundleOf(t *testing.T, n, minVersion int) Bundle {
 
 func TestPlanKnowsEveryState(t *testing.T) {
 	three := bundleOf(t, 3, 1)
-	ledger := func(version, minVersion int) *ledgerSeen {
-		return &ledgerSeen{Version: version, Rows: version, MinVersion: minVersion, Fingerprint: three.fingerprint(version)}
+	const newer = "7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e"
+	history := func(version int) string {
+		if version > three.Version() {
+			return newer
+		}
+		return three.fingerprint(version)
 	}
-	filled := &schemaSeen{Objects: 2, Ledger: true}
+	ledger := func(version, minVersion int) *ledgerSeen {
+		return &ledgerSeen{Version: version, Rows: version, MinVersion: minVersion, Fingerprint: three.fingerprint(version), Whole: history(version)}
+	}
+	says := func(version int) string { return witness{version, history(version)}.String() } // of the schema, and of the ledger below
+	filled := func(version int) *schemaSeen { return &schemaSeen{Objects: 2, Ledger: true, Comment: says(version)} }
 	with := func(l *ledgerSeen, change func(*ledgerSeen)) *ledgerSeen { change(l); return l }
 	for name, c := range map[string]struct {
 		schema  *schemaSeen
@@ -37,25 +45,39 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		want    State
 		pending int
 	}{
-		"no schema":                     {nil, nil, Blank, 3},
-		"an empty schema":               {&schemaSeen{}, nil, Blank, 3},
-		"only an empty ledger":          {&schemaSeen{Ledger: true}, ledger(0, 0), Behind, 3},
-		"one of three":                  {filled, ledger(1, 1), Behind, 2},
-		"all":                           {filled, ledger(3, 1), Current, 0},
-		"one more, which admits us":     {filled, ledger(4, 3), AheadCompatible, 0},
-		"one more, which does not":      {filled, ledger(4, 4), AheadIncompatible, 0},
-		"another checksum":              {filled, with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
-		"ahead, another checksum":       {filled, with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
-		"a row is missing":              {filled, with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }), Diverged, 0},
-		"a row is unfinished":           {filled, with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }), Diverged, 0},
-		"objects without a ledger":      {&schemaSeen{Objects: 1}, nil, LedgerLost, 0},
-		"objects with an empty ledger":  {filled, ledger(0, 0), LedgerLost, 0},
-		"another tool's ledger":         {filled, &ledgerSeen{Foreign: true}, LedgerLost, 0},
-		"only another tool's ledger":    {&schemaSeen{Ledger: true}, &ledgerSeen{Foreign: true}, LedgerLost, 0},
-		"a ledger that cannot be a one": {&schemaSeen{Ledger: true}, nil, LedgerLost, 0},
+		"no schema":                       {nil, nil, Blank, 3},
+		"an empty schema":                 {&schemaSeen{}, nil, Blank, 3},
+		"an empty schema with a comment":  {&schemaSeen{Comment: "the DBA's"}, nil, Blank, 3},
+		"an empty schema that was full":   {&schemaSeen{Comment: says(2)}, nil, LedgerLost, 0},
+		"only an empty ledger":            {&schemaSeen{Ledger: true, Comment: says(0)}, ledger(0, 0), Behind, 3},
+		"one of three":                    {filled(1), ledger(1, 1), Behind, 2},
+		"all":                             {filled(3), ledger(3, 1), Current, 0},
+		"one more, which admits us":       {filled(4), ledger(4, 3), AheadCompatible, 0},
+		"one more, which does not":        {filled(4), ledger(4, 4), AheadIncompatible, 0},
+		"a file was changed":              {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
+		"ahead, a file was changed":       {filled(4), with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
+		"a row is missing":                {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }), Diverged, 0},
+		"a row is unfinished":             {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }), Diverged, 0},
+		"the next file is claimed":        {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Claimed = 3 }), Behind, 1},
+		"a newer file is claimed":         {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Claimed = 4 }), Current, 0},
+		"a file far ahead is claimed":     {filled(1), with(ledger(1, 1), func(l *ledgerSeen) { l.Claimed = 3 }), Diverged, 0},
+		"a row was changed by hand":       {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint, l.Whole = "x", "x" }), LedgerLost, 0},
+		"the last row was deleted":        {filled(3), ledger(2, 1), LedgerLost, 0},
+		"a row was added":                 {filled(2), ledger(3, 1), LedgerLost, 0},
+		"ahead, a row was changed":        {filled(4), with(ledger(4, 3), func(l *ledgerSeen) { l.Whole = "x" }), LedgerLost, 0},
+		"no witness":                      {&schemaSeen{Objects: 2, Ledger: true}, ledger(2, 1), LedgerLost, 0},
+		"somebody else's comment":         {&schemaSeen{Objects: 2, Ledger: true, Comment: "ours"}, ledger(2, 1), LedgerLost, 0},
+		"objects without a ledger":        {&schemaSeen{Objects: 1, Comment: says(2)}, nil, LedgerLost, 0},
+		"objects with an empty ledger":    {filled(2), ledger(0, 0), LedgerLost, 0},
+		"another tool's ledger":           {filled(2), &ledgerSeen{Foreign: true}, LedgerLost, 0},
+		"only another tool's ledger":      {&schemaSeen{Ledger: true}, &ledgerSeen{Foreign: true}, LedgerLost, 0},
+		"a ledger that cannot be a table": {&schemaSeen{Ledger: true}, nil, LedgerLost, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if c.ledger != nil && c.schema != nil {
+				c.ledger.Comment = c.schema.Comment
+			}
 			got := plan(three, seen{Schema: c.schema, Ledger: c.ledger})
 			if got.State != c.want || len(got.Pending) != c.pending {
 				t.Errorf("got %s with %d pending, want %s with %d", got.State, len(got.Pending), c.want, c.pending)

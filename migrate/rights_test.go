@@ -137,7 +137,7 @@ func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 	for name, c := range map[string]struct{ prepare, says, sql string }{
 		"no CREATE on the database":      {"REVOKE CREATE ON DATABASE %[2]s FROM %[1]s", "may not create a schema", "GRANT CREATE ON DATABASE"},
 		"no CREATEROLE":                  {"ALTER ROLE %[1]s NOCREATEROLE", "may not create roles", "CREATE ROLE"},
-		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "may not create objects in the schema", "ALTER SCHEMA"},
+		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "does not own the schema", "ALTER SCHEMA"},
 		"a schema of somebody else":      {"CREATE SCHEMA app; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "may not read the ledger of applied migrations", "ALTER SCHEMA"},
 	} {
 		t.Run(name, func(t *testing.T) {

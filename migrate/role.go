@@ -43,7 +43,7 @@ func (r *run) bootstrap(s seen) message {
 	if s.Schema == nil {
 		statements = append(statements, "CREATE SCHEMA "+quoteName(r.Schema))
 	}
-	statements = append(statements, createLedger(r.Schema))
+	statements = append(statements, createLedger(r.Schema), r.testify(0, r.Bundle.fingerprint(0)))
 	if r.Role.Name != "" && s.Role == nil {
 		statements = append(statements, r.createRole(s.Database)...)
 	}

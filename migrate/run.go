@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -106,12 +107,10 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			if err = r.mayHaveRole(s); err == nil {
 				done, err = r.rotate(ctx, conn, s)
 			}
-		case Diverged:
-			if status.Differences, err = r.differences(ctx, conn); err == nil {
+		case AheadIncompatible, Diverged, LedgerLost:
+			if status, err = r.statusOf(ctx, conn, s); err == nil {
 				err = status.Err()
 			}
-		default:
-			err = status.Err()
 		}
 		switch again, ok := errors.AsType[*retryError](err); {
 		case ok:
@@ -147,26 +146,34 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 			return err
 		}
 	}
+	if status.State == Behind && status.Pending[0].Alone {
+		return r.applyAlone(ctx, conn, s, &status.Pending[0])
+	}
 	return r.apply(ctx, conn, r.messages(s, status))
 }
 
-// messages lays out a migration: the bootstrap when the database is blank, each
-// pending file, and the role's rights. All but the last file are committed
-// without waiting for the disk: the last one's flush carries them, and a server
-// that crashes before it keeps a prefix of whole files, each with its row.
+// messages lays out a migration: the bootstrap when the database is blank, the
+// pending files up to one without a transaction, and when there is none the role's
+// rights. All but the last file are committed without waiting for the disk: the last
+// one's flush carries them, and a server that crashes before it keeps a prefix of
+// whole files, each with its row.
 func (r *run) messages(s seen, status Status) []message {
 	var messages []message
 	if status.State == Blank {
 		messages = append(messages, r.bootstrap(s))
 	}
-	for i := range status.Pending {
+	together := slices.IndexFunc(status.Pending, func(m Migration) bool { return m.Alone })
+	if together < 0 {
+		together = len(status.Pending)
+	}
+	for i := range together {
 		commit := "off"
-		if last := i == len(status.Pending)-1; last {
+		if last := i == together-1; last {
 			commit = flushed(s)
 		}
 		messages = append(messages, r.file(&status.Pending[i], s.Server.Version, commit))
 	}
-	if r.Role.Name != "" {
+	if r.Role.Name != "" && together == len(status.Pending) {
 		declared, _ := r.Role.declared(r.Schema) // newRun has checked it
 		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, declared, nil))
 	}
@@ -192,9 +199,9 @@ func (r *run) mayMigrate(s seen) error {
 			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),
 			SQL:   []string{"GRANT CREATE ON DATABASE " + quoteName(s.Database) + " TO " + quoteName(s.Me.Name)},
 		}
-	case s.Schema != nil && !s.Schema.Creates:
+	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the second witness
 		return &PrivilegeError{
-			Lacks: fmt.Sprintf("the role %q may not create objects in the schema %q, which belongs to %q", s.Me.Name, r.Schema, s.Schema.Owner),
+			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema, s.Schema.Owner),
 			SQL:   takeOver(r.Schema, s.Me.Name),
 		}
 	}

@@ -13,6 +13,7 @@ func forbidden(s statement) string {
 	}
 	const wrapped = "each file already is one transaction; leave this statement out"
 	const alone = "cannot run inside a transaction, and each file is one"
+	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top"
 	switch first {
 	case "BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT":
 		return first + ": " + wrapped
@@ -32,7 +33,7 @@ func forbidden(s statement) string {
 	case "RESET", "DISCARD", "DEALLOCATE", "LISTEN", "UNLISTEN", "LOAD":
 		return first + " acts on the session, which a pooler shares with others; leave it out"
 	case "VACUUM":
-		return "VACUUM " + alone
+		return "VACUUM " + directive
 	case "COPY":
 		return forbiddenCopy(w)
 	case "ALTER":
@@ -40,13 +41,13 @@ func forbidden(s statement) string {
 			return "ALTER SYSTEM changes the whole server; that is the DBA's"
 		}
 		if second == "TABLE" && slices.Contains(w, "DETACH") && slices.Contains(w, "CONCURRENTLY") {
-			return "DETACH PARTITION CONCURRENTLY " + alone
+			return "DETACH PARTITION CONCURRENTLY " + alone + "; leave CONCURRENTLY out"
 		}
 	case "CREATE", "DROP":
-		return forbiddenObject(first, w, alone)
+		return forbiddenObject(first, w, alone, directive)
 	case "REINDEX":
 		if slices.ContainsFunc(w, func(s string) bool { return s == "CONCURRENTLY" || s == "DATABASE" || s == "SYSTEM" || s == "SCHEMA" }) {
-			return "this form of REINDEX " + alone
+			return "this form of REINDEX " + directive
 		}
 	}
 	return ""
@@ -64,7 +65,7 @@ func forbiddenCopy(w []string) string {
 	return ""
 }
 
-func forbiddenObject(verb string, w []string, alone string) string {
+func forbiddenObject(verb string, w []string, alone, directive string) string {
 	switch w = w[1:]; {
 	case len(w) == 0:
 	case w[0] == "DATABASE" || w[0] == "TABLESPACE":
@@ -72,7 +73,7 @@ func forbiddenObject(verb string, w []string, alone string) string {
 	case w[0] == "SUBSCRIPTION":
 		return verb + " SUBSCRIPTION " + alone
 	case slices.Contains(w[:min(3, len(w))], "INDEX") && slices.Contains(w[:min(4, len(w))], "CONCURRENTLY"):
-		return verb + " INDEX CONCURRENTLY " + alone
+		return verb + " INDEX CONCURRENTLY " + directive
 	}
 	return ""
 }

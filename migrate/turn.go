@@ -68,7 +68,7 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*holder, int,
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
-		"SELECT coalesce(max(version), 0) FROM "+quoteName(r.Schema, ledgerName))
+		"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
 	if err != nil {
 		return nil, 0, err
 	}

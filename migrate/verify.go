@@ -98,10 +98,15 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verificatio
 	return v, err
 }
 
+// tellsDifferences reports whether the rows of the ledger can say more about a state.
+func (m *Migrator) tellsDifferences(status Status, s seen) bool {
+	return status.State == Diverged || status.State == LedgerLost && s.Ledger != nil && !s.Ledger.Foreign && s.Ledger.Rows > 0
+}
+
 func (m *Migrator) statusOf(ctx context.Context, conn *pgconn.PgConn, s seen) (status Status, err error) {
 	status = plan(m.Bundle, s)
 	status.Role, status.TooMuch = s.Me.Name, s.tooMuch()
-	if status.State == Diverged {
+	if m.tellsDifferences(status, s) {
 		status.Differences, err = m.differences(ctx, conn)
 	}
 	return status, err

@@ -1,0 +1,204 @@
+package migrate
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// applyAlone applies the next pending file, one without a transaction. Its claim is a
+// ledger row that is committed first and says which server process works on it; then
+// comes the statement, and then the row is finished. Other migrators see the
+// unfinished row and poll. When the claiming process is gone, the next one takes the
+// claim over, and mends what an interrupted statement left behind.
+func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) error {
+	take, taken := r.claim, s.Ledger.Claimed == m.Version
+	if taken {
+		take = r.takeOver
+	}
+	c, err := take(ctx, conn, s, m)
+	if err != nil {
+		return err
+	}
+	if err := r.untimeSession(ctx, conn, c); err != nil {
+		return err
+	}
+	began, done := time.Now(), false
+	if taken {
+		if done, err = r.leftOver(ctx, conn, m); err != nil {
+			return err
+		}
+	}
+	if !done {
+		if err := r.runAlone(ctx, conn, m, c, s); err != nil {
+			return err
+		}
+	}
+	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
+	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
+		return err
+	}
+	r.count(m, time.Since(began))
+	return nil
+}
+
+// A claim is the right to apply one file, as its ledger row holds it.
+type claim struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // of the server process, as the server writes it
+}
+
+func (c claim) is() string {
+	return fmt.Sprintf("claimed_by_pid = %d AND claimed_by_start = %s", c.PID, quoteText(c.Start))
+}
+
+// marker goes before the statement, as a comment: through a pooler it may run in
+// another server process than the one that claimed it, and then tells the two apart.
+func (c claim) marker(version int) string {
+	return fmt.Sprintf("/* migration %d, claimed by %d of %s */ ", version, c.PID, c.Start)
+}
+
+// myself is the server process that runs a statement. A process id alone would not
+// do: they are used again.
+const myself = "(SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+
+func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) (c claim, err error) {
+	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
+		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
+		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
+		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]), m.MinVersion, quoteText(r.Version), myself))
+	if err != nil {
+		return c, err
+	}
+	return c, a.into(&c)
+}
+
+// finish puts down that the file was applied, by whoever holds the claim: the canary
+// divides by zero when somebody else has taken it over meanwhile.
+func (r *run) finish(m *Migration, c claim) string {
+	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
+		SELECT 1 / count(*) FROM done; %s`,
+		quoteName(r.Schema, ledgerName), m.Version, c.is(), r.testify(m.Version, hex.EncodeToString(m.history[:])))
+}
+
+// ask runs statements of ours about a claim in a transaction of their own, flushed to
+// disk, and returns the first row.
+func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
+	begin, lead := r.begin(s.Server.Version, flushed(s))
+	answers, err := flight(ctx, conn, begin+" "+sql+"; COMMIT")
+	if err != nil {
+		return answer{}, err
+	}
+	a := answers[0]
+	if a.err == nil {
+		return a, nil
+	}
+	const divisionByZero = "22012"
+	failure := error(&retryError{err: errRaceLost, soon: true})
+	if a.err.Code != divisionByZero {
+		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead}, outcome{err: a.err, completed: lead})
+	}
+	return a, r.settle(ctx, conn, r.report.To, failure)
+}
+
+// runAlone sends the file's one statement. When it fails, what it left behind is
+// removed and the claim is given back, so that the schema is at the version before
+// the file, as after any other failure.
+func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen) error {
+	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
+	failed, out, err := r.exchange(ctx, conn, []message{statement})
+	if err != nil || failed < 0 {
+		return err
+	}
+	failure := r.failure(statement, out)
+	if ctx.Err() != nil && out.err.Code == queryCanceled {
+		failure = r.interrupted(ctx)
+	}
+	ctx = context.WithoutCancel(ctx)
+	const duplicateTable = "42P07" // of an index, too: then it is not ours to remove
+	if out.err.Code != duplicateTable {
+		if err := r.mend(ctx, conn, m); err != nil {
+			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w", failure, err)
+		}
+	}
+	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s", quoteName(r.Schema, ledgerName), m.Version, c.is()))
+	if err != nil {
+		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
+	}
+	return failure
+}
+
+// untimeSession keeps a DBA's timeouts from the statement, which has no transaction
+// for SET LOCAL. lock_timeout is 0, too: it would also cut the wait of CREATE INDEX
+// CONCURRENTLY for old snapshots, and leave an invalid index. A session of a pooler is
+// shared, so there nothing is set: then the file fails if such a timeout strikes, and
+// says so.
+func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim) error {
+	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
+		return nil
+	}
+	return r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET search_path = "+quoteName(r.Schema))
+}
+
+// order runs a statement whose answer is only whether it succeeded.
+func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	answers, err := flight(ctx, conn, sql)
+	if err == nil && answers[0].err != nil {
+		err = answers[0].err
+	}
+	return err
+}
+
+// forbiddenAlone returns what is wrong with the statement of a file without a
+// transaction; "" when it is one that can be begun again after a crash.
+func forbiddenAlone(s statement) string {
+	switch alone := kindAlone(s.words); {
+	case alone.verb == "":
+		return "only CREATE INDEX CONCURRENTLY, DROP INDEX CONCURRENTLY, REINDEX INDEX or TABLE CONCURRENTLY and VACUUM go without a transaction; leave the directive out"
+	case alone.verb != "VACUUM" && alone.name == "":
+		return alone.verb + " in a file without a transaction needs the index's or table's name, without quotes: what is left of it after a crash is found by that name"
+	}
+	return ""
+}
+
+// An aloneKind is what is known of a statement that cannot run in a transaction.
+type aloneKind struct {
+	verb string // CREATE, DROP, REINDEX or VACUUM; empty when it is none of them
+	name string // of the index, or of what is indexed again; without the schema
+}
+
+func kindAlone(words []string) aloneKind {
+	w := words
+	if len(w) > 0 && w[0] == "VACUUM" {
+		return aloneKind{verb: "VACUUM"}
+	}
+	if len(w) > 2 && w[0] == "CREATE" && w[1] == "UNIQUE" {
+		w = w[1:]
+	}
+	const before = 3 // CREATE INDEX CONCURRENTLY
+	if len(w) < before || w[2] != "CONCURRENTLY" || w[1] != "INDEX" && (w[0] != "REINDEX" || w[1] != "TABLE") {
+		return aloneKind{}
+	}
+	verb := words[0]
+	if verb != "CREATE" && verb != "DROP" && verb != "REINDEX" {
+		return aloneKind{}
+	}
+	name := w[before:]
+	if len(name) > 1 && name[0] == "IF" { // IF NOT EXISTS, IF EXISTS
+		name = name[1:]
+		for len(name) > 0 && (name[0] == "NOT" || name[0] == "EXISTS") {
+			name = name[1:]
+		}
+	}
+	switch {
+	case len(name) > 2 && name[1] == ".":
+		return aloneKind{verb, strings.ToLower(name[2])}
+	case len(name) > 0 && name[0] != "ON":
+		return aloneKind{verb, strings.ToLower(name[0])}
+	}
+	return aloneKind{verb: verb}
+}

@@ -1,0 +1,156 @@
+package migrate
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A claimant is who holds a claim, as the server sees it.
+type claimant struct {
+	claim
+	Checksum    string `json:"checksum"`
+	Alive       bool   `json:"alive"`
+	Application string `json:"application"`
+	Since       string `json:"since"`
+	WaitsFor    string `json:"waits_for"`
+}
+
+// takeOver waits until the claim on a file is finished or its process gone, and then
+// takes it over by a comparison and a change in one statement: of many migrators that
+// wait, one succeeds.
+func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) (c claim, err error) {
+	old, err := r.awaitClaimant(ctx, conn, m)
+	if err != nil {
+		return c, err
+	}
+	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name, "claimed_by_pid", old.PID, "since", old.Since)
+	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_by = current_user, app_version = %s
+			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
+		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
+		quoteName(r.Schema, ledgerName), quoteText(r.Version), myself, m.Version, old.is()))
+	if err != nil {
+		return c, err
+	}
+	return c, a.into(&c)
+}
+
+// awaitClaimant polls, for the reason that awaitTurn polls, while the process that
+// holds the claim works on it.
+func (r *run) awaitClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (claimant, error) {
+	const sayEvery = 15 * time.Second
+	said := time.Now().Add(-sayEvery)
+	interval := 10 * time.Millisecond
+	for {
+		c, err := r.askClaimant(ctx, conn, m)
+		switch {
+		case err != nil || !c.Alive:
+			return c, err
+		case r.pause.waited >= r.pause.budget:
+			return c, &BusyError{Waited: r.pause.waited, Holder: c.holder().String(), Err: errRaceLost}
+		case time.Since(said) >= sayEvery:
+			said = time.Now()
+			r.Log.Info("waiting for another migrator", "holder", c.Application, "pid", c.PID, "since", c.Since, "waits_for", c.WaitsFor, "file", m.File)
+		}
+		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.budget-r.pause.waited, time.Millisecond))); err != nil {
+			return c, err
+		}
+		interval = min(interval*3/2, 500*time.Millisecond)
+	}
+}
+
+func (c claimant) holder() holder {
+	return holder{PID: c.PID, Application: c.Application, Since: c.Since, WaitsFor: c.WaitsFor}
+}
+
+// askClaimant asks who holds the claim. A process is alive when it is there, unless
+// it has been idle for a minute: that one belongs to a pooler and serves others by
+// now, and a migrator that is there leaves no such gap. A statement with the claim's
+// marker is alive, whichever process runs it. Where the server does not show other
+// roles' sessions, being there has to do.
+func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (c claimant, err error) {
+	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
+			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
+				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
+					AND starts_with(q.query, format('/* migration %%s, claimed by %%s of %%s */', version, claimed_by_pid, claimed_by_start::text))),
+			'application', coalesce(nullif(a.application_name, ''), 'a session'),
+			'since', to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+			'waits_for', coalesce(a.wait_event_type || ' ' || a.wait_event, ''))
+		FROM %s l LEFT JOIN pg_stat_activity a ON a.pid = claimed_by_pid AND (a.backend_start IS NULL OR a.backend_start = claimed_by_start)
+		WHERE version = %d AND duration IS NULL AND claimed_by_pid IS NOT NULL`, quoteName(r.Schema, ledgerName), m.Version))
+	switch {
+	case err != nil:
+		return c, err
+	case answers[0].err == nil && len(answers[0].values) == 0: // finished, or given back
+		return c, &retryError{err: errRaceLost, soon: true}
+	}
+	if err := answers[0].into(&c); err != nil {
+		return c, err
+	}
+	if c.Checksum != hex.EncodeToString(m.Checksum[:]) {
+		return c, &DivergedError{Version: m.Version - 1, Differences: []Difference{{m.Version, m.File + " was begun by another program with other contents, and never finished"}}}
+	}
+	return c, nil
+}
+
+// leftOver reports whether the statement had succeeded before its migrator died, and
+// otherwise removes what it left behind.
+func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (done bool, err error) {
+	if verb := m.alone().verb; verb == "CREATE" || verb == "DROP" { // the others do no harm when they are done again
+		answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
+			FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = %s::regnamespace AND relname = %s`,
+			quoteText(quoteName(r.Schema)), quoteText(m.alone().name)))
+		if err != nil {
+			return false, err
+		}
+		var index struct {
+			Valid bool `json:"valid"`
+			Rows  int  `json:"rows"`
+		}
+		if err := answers[0].into(&index); err != nil {
+			return false, err
+		}
+		if verb == "CREATE" && index.Valid || verb == "DROP" && index.Rows == 0 {
+			return true, nil
+		}
+	}
+	return false, r.mend(ctx, conn, m)
+}
+
+// alone tells what the one statement of a file without a transaction is.
+func (m *Migration) alone() aloneKind { return kindAlone(m.script.statements[0].words) }
+
+// mend drops the invalid indexes that an interrupted statement left behind: of the
+// name that it was to create, or those beside the ones that it was to replace.
+func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error {
+	alone := m.alone()
+	match := ""
+	switch alone.verb {
+	case "CREATE":
+		match = "i.relname = " + quoteText(alone.name)
+	case "REINDEX": // PostgreSQL documentation, REINDEX, "Rebuilding Indexes Concurrently"
+		name := quoteText(alone.name)
+		match = fmt.Sprintf(`i.relname ~ '_cc(new|old)[0-9]*$' AND (t.relname = %[1]s OR regexp_replace(i.relname, '_cc(new|old)[0-9]*$', '') = %[1]s)`, name)
+	default:
+		return nil
+	}
+	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
+		WHERE i.relnamespace = %s::regnamespace AND NOT indisvalid AND %s`, quoteText(quoteName(r.Schema)), match))
+	if err != nil {
+		return err
+	}
+	var invalid []string
+	if err := answers[0].into(&invalid); err != nil {
+		return err
+	}
+	for _, index := range invalid {
+		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file", m.File)
+		if err := r.order(ctx, conn, "DROP INDEX CONCURRENTLY IF EXISTS "+quoteName(r.Schema, index)); err != nil {
+			return fmt.Errorf("drop the invalid index %s: %w", index, err)
+		}
+	}
+	return nil
+}
