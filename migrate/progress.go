@@ -34,7 +34,8 @@ type Progress struct {
 	Phase Phase
 	Since time.Time // the start of the phase or, while applying, of the first attempt at the file
 
-	Version, Target int // of the schema, as far as it is known yet, and of the bundle
+	Looked          bool // whether the schema was looked at, so that its version is known
+	Version, Target int  // of the schema, and of the bundle
 
 	File       string // whose answer is awaited, also while waiting to try it again; empty between files
 	Number, Of int    // which of the files of this call it is; 0 without a file
@@ -85,7 +86,7 @@ func (r *run) phase(p Phase) {
 		if now.Phase != p {
 			since = time.Now()
 		}
-		*now = Progress{Phase: p, Since: since, Version: r.report.To, Target: r.Bundle.Version()}
+		*now = Progress{Phase: p, Since: since, Looked: r.looked, Version: r.report.To, Target: r.Bundle.Version()}
 	})
 }
 
@@ -95,7 +96,7 @@ func (r *run) awaiting(m message) {
 	t := &r.teller
 	t.change(func(now *Progress) {
 		t.begun = time.Now()
-		*now = Progress{Phase: Applying, Since: t.begun, Version: r.report.To, Target: r.Bundle.Version()}
+		*now = Progress{Phase: Applying, Since: t.begun, Looked: true, Version: r.report.To, Target: r.Bundle.Version()}
 		switch {
 		case m.migration == nil && m.what != "bootstrap":
 			now.Phase = Reconciling
