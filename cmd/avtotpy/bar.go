@@ -52,7 +52,6 @@ func (b *bar) run() {
 		}
 		if time.Since(b.started) >= time.Second {
 			b.mu.Lock()
-			b.erase()
 			b.draw()
 			b.mu.Unlock()
 		}
@@ -95,8 +94,12 @@ func (b *bar) stop() {
 
 func (b *bar) draw() {
 	line := barLine(b.now, time.Now(), width(b.out))
-	_, _ = b.out.WriteString(line) // a terminal that is gone
-	b.drawn = line != ""
+	if line == "" {
+		b.erase()
+		return
+	}
+	_, _ = b.out.WriteString("\r" + line + "\x1b[K") // a terminal that is gone; in one piece, or it flickers
+	b.drawn = true
 }
 
 func (b *bar) erase() {

@@ -38,8 +38,16 @@ func (p program) onlookers(ctx context.Context, cfg config.Config, log *slog.Log
 		o.log = newLogger(o.bar, true, cfg.LogLevel)
 	}
 	o.systemd = startSystemd(p.environ)
-	stay := context.AfterFunc(ctx, o.systemd.stopping)
-	o.leave = func() { stay(); o.systemd.stop(); o.bar.stop(); stop() }
+	told := make(chan struct{})
+	stay := context.AfterFunc(ctx, func() { o.systemd.stopping(); close(told) })
+	o.leave = func() {
+		if !stay() {
+			<-told
+		}
+		o.systemd.stop()
+		o.bar.stop()
+		stop()
+	}
 	return o, nil
 }
 
@@ -69,14 +77,14 @@ func inOneLine(p migrate.Progress, now time.Time) string {
 // keptBy says what keeps the migrator, "" when nothing does.
 func keptBy(p migrate.Progress) string {
 	var parts []string
+	if p.Index != nil {
+		parts = append(parts, p.Index.String())
+	}
 	if p.WaitsFor != "" {
 		parts = append(parts, "waits: "+p.WaitsFor)
 	}
 	if p.Holder != nil {
 		parts = append(parts, "held up by "+p.Holder.String())
-	}
-	if p.Index != nil {
-		parts = append(parts, p.Index.String())
 	}
 	return strings.Join(parts, ", ")
 }
