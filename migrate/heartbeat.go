@@ -42,7 +42,7 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 			h.close(ctx, h.conn)
 		}
 	}()
-	interval := min(h.Heartbeat, max(h.LockTimeout/3, 250*time.Millisecond))
+	interval := min(h.Heartbeat, max(h.LockTimeout/3, 50*time.Millisecond))
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {

@@ -11,12 +11,12 @@ import (
 // The server shows the last four fields of another role's session only to members
 // of pg_read_all_stats, and prepared transactions have none; then they are zero.
 type Holder struct {
-	PID         int       `json:"pid"`         // of its process on the server; 0 for a prepared transaction
-	Application string    `json:"application"` // the name that it goes by
-	State       string    `json:"state"`       // such as "active" or "idle in transaction"
-	Since       time.Time `json:"since"`       // when its transaction began
-	QuerySince  time.Time `json:"query_since"` // when its current or last statement began
-	WaitsFor    string    `json:"waits_for"`   // its wait event
+	PID         int       `json:"pid"`                  // of its process on the server; 0 for a prepared transaction
+	Application string    `json:"application"`          // the name that it goes by
+	State       string    `json:"state,omitempty"`      // such as "active" or "idle in transaction"
+	Since       time.Time `json:"since,omitzero"`       // when its transaction began
+	QuerySince  time.Time `json:"query_since,omitzero"` // when its current or last statement began
+	WaitsFor    string    `json:"waits_for,omitempty"`  // its wait event
 }
 
 // String describes the session in one line.

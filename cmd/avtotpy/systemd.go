@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"strings"
 	"sync"
@@ -93,14 +92,11 @@ func (s *systemd) send(lines ...string) {
 	if s.socket == "" {
 		return
 	}
-	const patience = time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unixgram", s.socket) // it knows that @ begins an abstract name
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"}) // it knows that @ begins an abstract name
 	if err != nil {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetWriteDeadline(time.Now().Add(patience))
-	_, _ = conn.Write([]byte(strings.Join(lines, "\n"))) // see above
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write([]byte(strings.Join(lines, "\n"))) // whether anybody reads it changes nothing
 }
