@@ -56,6 +56,7 @@ func namesSessionAttrs(connString string) bool {
 // connect tries until the database answers: it may be starting up, be full, or
 // its name may not be known yet. It does not try again what cannot get better.
 func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	r.phase(Connecting)
 	started := time.Now()
 	inTime, cancel := context.WithTimeoutCause(ctx, r.ConnectWait, errors.New("the time to connect is over"))
 	defer cancel()
@@ -77,6 +78,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		case attempts.tries == 0:
 			r.Log.Info("the database does not answer yet; trying again", "for", r.ConnectWait, "error", reason(err))
 		}
+		r.teller.change(func(now *Progress) { now.WaitsFor = reason(err).Error() })
 		if attempts.before(inTime, &retryError{err: err}) != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)

@@ -27,6 +27,8 @@
 //   - The service's role can do what is declared and nothing else. Its rights are
 //     made so and read back from the catalogue at each Up; what Up may not mend is
 //     an error with the SQL for a DBA. [Migrator.Verify] proves the same at any time.
+//   - An operator sees what happens: [Migrator.Progress] and the log say which file
+//     runs, what it waits for, and which session holds it up.
 //   - Errors say what an operator needs: the file, line and column, the statement,
 //     and the next step.
 //

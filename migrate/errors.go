@@ -156,5 +156,9 @@ type retryError struct {
 func (e *retryError) Error() string { return e.err.Error() }
 func (e *retryError) Unwrap() error { return e.err }
 
-// errRaceLost means that another migrator applied what this one was about to.
-var errRaceLost = errors.New("another migrator was faster")
+var (
+	// errRaceLost means that another migrator applied what this one was about to.
+	errRaceLost = errors.New("another migrator was faster")
+	// errBusy means that another migrator has not finished in time.
+	errBusy = errors.New("another migrator is still at work")
+)

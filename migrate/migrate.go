@@ -22,7 +22,10 @@ type Migrator struct {
 	Wait        time.Duration // how long a start may wait in all, for locks and other migrators; 10 min when zero
 	Grace       time.Duration // how long a running file may go on after ctx is cancelled; 5 s when zero
 
-	Log *slog.Logger // progress; nothing is logged when nil
+	Heartbeat time.Duration // how long a file runs until the log says that it still does, and again; 15 s when zero
+
+	Log      *slog.Logger   // what happens; nothing is logged when nil
+	Progress func(Progress) // hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
 }
 
 // A Report is what a call of Up found and did.
@@ -62,7 +65,11 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	run.teller.tell = m.Progress
 	err = run.untilDone(ctx)
+	if err == nil {
+		run.phase(Done)
+	}
 	run.report.Elapsed = time.Since(run.started)
 	return run.report, err
 }

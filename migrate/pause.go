@@ -42,6 +42,29 @@ func (p *pause) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// retry waits before the next attempt and says so: in the log when it is the first
+// at this file, for a lock may be fought for long.
+func (r *run) retry(ctx context.Context, why error) error {
+	r.retrying(why)
+	now, _ := r.teller.moment()
+	if now.File != "" && now.File != r.teller.retried && inTheWay(why) {
+		r.teller.retried = now.File
+		r.Log.Warn("a migration was rolled back because another session was in its way; trying again", append(about(now), "for", r.Wait)...)
+	}
+	err := r.pause.before(ctx, why)
+	if busy, ok := errors.AsType[*BusyError](err); ok && now.Holder != nil {
+		busy.Holder = now.Holder.String()
+	}
+	return err
+}
+
+// inTheWay tells a lock that was not to be had from a race that was lost, of which
+// the next look tells more.
+func inTheWay(why error) bool {
+	again, ok := errors.AsType[*retryError](why)
+	return ok && !again.soon
+}
+
 // jitter returns between half of d and d.
 func jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads replicas in time; nothing secret hangs on it

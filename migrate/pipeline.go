@@ -182,6 +182,7 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 			return -1, out, fmt.Errorf("%s is longer than the 1 GiB that PostgreSQL takes as one message; split it", m.what)
 		}
 	}
+	defer r.watch(ctx, conn)()
 	p := startPipeline(conn, messages)
 	finished, joined := make(chan struct{}, 1), make(chan struct{})
 	done := make(chan struct{})
@@ -201,6 +202,9 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 	failed = -1
 	begun := time.Now()
 	for i := range p.sent {
+		if failed < 0 {
+			r.awaiting(messages[i])
+		}
 		out, err := p.read(ctx)
 		if err != nil {
 			p.stop()

@@ -20,6 +20,7 @@ type run struct {
 	looked     bool   // the report knows what the database was like
 	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
 	pause      pause
+	teller     teller
 	started    time.Time
 }
 
@@ -40,6 +41,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	m.LockTimeout = orElse(m.LockTimeout, 5*time.Second)
 	m.Wait = orElse(m.Wait, 10*time.Minute)
 	m.Grace = orElse(m.Grace, 5*time.Second)
+	m.Heartbeat = orElse(m.Heartbeat, 15*time.Second)
 	if m.Log == nil {
 		m.Log = slog.New(slog.DiscardHandler)
 	}
@@ -76,7 +78,7 @@ func (r *run) untilDone(ctx context.Context) error {
 			return r.interrupted(ctx)
 		}
 		r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
-		if err := r.pause.before(ctx, err); err != nil {
+		if err := r.retry(ctx, err); err != nil {
 			return err
 		}
 	}
@@ -85,9 +87,10 @@ func (r *run) untilDone(ctx context.Context) error {
 // steps looks and does the next step, until there is none left.
 func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
+		r.phase(Looking)
 		s, err := r.look(ctx, conn, migrator)
 		if sqlState(err) == queryCanceled && ctx.Err() == nil { // a short timeout of a DBA's, before ours took its place
-			if err = r.pause.before(ctx, &retryError{err: err}); err == nil {
+			if err = r.retry(ctx, &retryError{err: err}); err == nil {
 				continue
 			}
 		}
@@ -114,7 +117,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		}
 		switch again, ok := errors.AsType[*retryError](err); {
 		case ok:
-			if err := r.pause.before(ctx, again); err != nil {
+			if err := r.retry(ctx, again); err != nil {
 				return err
 			}
 		case err != nil || done:

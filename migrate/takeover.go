@@ -4,7 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -12,22 +13,26 @@ import (
 // A claimant is who holds a claim, as the server sees it.
 type claimant struct {
 	claim
-	Checksum    string `json:"checksum"`
-	Alive       bool   `json:"alive"`
-	Application string `json:"application"`
-	Since       string `json:"since"`
-	WaitsFor    string `json:"waits_for"`
+	Checksum string  `json:"checksum"`
+	Alive    bool    `json:"alive"`
+	Holder   *Holder `json:"holder"`
 }
 
 // takeOver waits until the claim on a file is finished or its process gone, and then
 // takes it over by a comparison and a change in one statement: of many migrators that
 // wait, one succeeds.
 func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) (c claim, err error) {
-	old, err := r.awaitClaimant(ctx, conn, m)
+	var old claimant
+	err = r.await(ctx, func() (*Holder, error) {
+		if old, err = r.askClaimant(ctx, conn, m); err != nil || !old.Alive {
+			return nil, err
+		}
+		return old.Holder, nil
+	})
 	if err != nil {
 		return c, err
 	}
-	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name, "claimed_by_pid", old.PID, "since", old.Since)
+	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name, "claimed_by_pid", old.PID, "claimed_by_start", old.Start)
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_by = current_user, app_version = %s
 			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
 		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
@@ -38,49 +43,20 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 	return c, a.into(&c)
 }
 
-// awaitClaimant polls, for the reason that awaitTurn polls, while the process that
-// holds the claim works on it.
-func (r *run) awaitClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (claimant, error) {
-	const sayEvery = 15 * time.Second
-	said := time.Now().Add(-sayEvery)
-	interval := 10 * time.Millisecond
-	for {
-		c, err := r.askClaimant(ctx, conn, m)
-		switch {
-		case err != nil || !c.Alive:
-			return c, err
-		case r.pause.waited >= r.pause.budget:
-			return c, &BusyError{Waited: r.pause.waited, Holder: c.holder().String(), Err: errRaceLost}
-		case time.Since(said) >= sayEvery:
-			said = time.Now()
-			r.Log.Info("waiting for another migrator", "holder", c.Application, "pid", c.PID, "since", c.Since, "waits_for", c.WaitsFor, "file", m.File)
-		}
-		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.budget-r.pause.waited, time.Millisecond))); err != nil {
-			return c, err
-		}
-		interval = min(interval*3/2, 500*time.Millisecond)
-	}
-}
-
-func (c claimant) holder() holder {
-	return holder{PID: c.PID, Application: c.Application, Since: c.Since, WaitsFor: c.WaitsFor}
-}
-
 // askClaimant asks who holds the claim. A process is alive when it is there, unless
 // it has been idle for a minute: that one belongs to a pooler and serves others by
 // now, and a migrator that is there leaves no such gap. A statement with the claim's
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (c claimant, err error) {
-	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
+	answers, err := flight(ctx, conn, strings.NewReplacer("$ledger", quoteName(r.Schema, ledgerName), "$version", strconv.Itoa(m.Version), "$holder", holderOf).Replace(`
+		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
-					AND starts_with(q.query, format('/* migration %%s, claimed by %%s of %%s */', version, claimed_by_pid, claimed_by_start::text))),
-			'application', coalesce(nullif(a.application_name, ''), 'a session'),
-			'since', to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-			'waits_for', coalesce(a.wait_event_type || ' ' || a.wait_event, ''))
-		FROM %s l LEFT JOIN pg_stat_activity a ON a.pid = claimed_by_pid AND (a.backend_start IS NULL OR a.backend_start = claimed_by_start)
-		WHERE version = %d AND duration IS NULL AND claimed_by_pid IS NOT NULL`, quoteName(r.Schema, ledgerName), m.Version))
+					AND starts_with(q.query, format('/* migration %s, claimed by %s of %s */', version, claimed_by_pid, claimed_by_start::text))),
+			'holder', (SELECT $holder FROM (SELECT claimed_by_pid AS pid) l LEFT JOIN pg_stat_activity a USING (pid)))
+		FROM $ledger LEFT JOIN pg_stat_activity a ON a.pid = claimed_by_pid AND (a.backend_start IS NULL OR a.backend_start = claimed_by_start)
+		WHERE version = $version AND duration IS NULL AND claimed_by_pid IS NOT NULL`))
 	switch {
 	case err != nil:
 		return c, err

@@ -2,52 +2,45 @@ package migrate
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A holder is another session that writes to the ledger: a migrator at work.
-type holder struct {
-	PID         int    `json:"pid"`
-	Application string `json:"application"`
-	Since       string `json:"since"`
-	WaitsFor    string `json:"waits_for"`
-}
-
-func (h holder) String() string {
-	s := fmt.Sprintf("%s (pid %d) since %s", h.Application, h.PID, h.Since)
-	if h.WaitsFor != "" {
-		s += ", which waits for " + h.WaitsFor
-	}
-	return s
-}
-
 // awaitTurn is a courtesy, so that sixty replicas do not queue up on one row: it
-// returns when no other session holds the ledger's lock. It polls instead of
-// blocking: a blocked statement holds a snapshot, and CREATE INDEX CONCURRENTLY
-// in the other migrator would wait for it for ever. When the ledger has moved on
+// returns when no other session holds the ledger's lock. When the ledger has moved on
 // meanwhile, the error says that it is time to look again.
 func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) error {
-	const sayEvery = 15 * time.Second
-	said := time.Now().Add(-sayEvery)
+	return r.await(ctx, func() (*Holder, error) {
+		h, head, err := r.askHolder(ctx, conn)
+		if err == nil && head != version {
+			err = &retryError{err: errRaceLost, soon: true}
+		}
+		return h, err
+	})
+}
+
+// await asks until nobody holds things up any more. It polls instead of blocking: a
+// blocked statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the other
+// migrator would wait for it for ever.
+func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
+	var said time.Time
 	interval := 10 * time.Millisecond
 	for {
-		h, head, err := r.askHolder(ctx, conn)
+		h, err := ask()
+		if h != nil {
+			r.waitingFor(h)
+		}
 		switch {
-		case err != nil:
+		case err != nil || h == nil:
 			return err
-		case head != version:
-			return &retryError{err: errRaceLost, soon: true}
-		case h == nil:
-			return nil
 		case r.pause.waited >= r.pause.budget:
-			return &BusyError{Waited: r.pause.waited, Holder: h.String(), Err: errRaceLost}
-		case time.Since(said) >= sayEvery:
+			return &BusyError{Waited: r.pause.waited, Holder: h.String(), Err: errBusy}
+		case time.Since(said) >= r.Heartbeat:
 			said = time.Now()
-			r.Log.Info("waiting for another migrator", "holder", h.Application, "pid", h.PID, "since", h.Since, "waits_for", h.WaitsFor)
+			now, _ := r.teller.moment()
+			r.Log.Info("waiting for another migrator", about(now)...)
 		}
 		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.budget-r.pause.waited, time.Millisecond))); err != nil {
 			return err
@@ -56,13 +49,10 @@ func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) e
 	}
 }
 
-func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*holder, int, error) {
+func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int, error) {
 	answers, err := flight(ctx, conn,
-		strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName)).Replace(`
-		SELECT coalesce((SELECT json_build_object('pid', l.pid,
-				'application', coalesce(nullif(a.application_name, ''), 'a session'),
-				'since', to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-				'waits_for', coalesce(a.wait_event_type || ' ' || a.wait_event, ''))
+		strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
+		SELECT coalesce((SELECT $holder
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -72,7 +62,7 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*holder, int,
 	if err != nil {
 		return nil, 0, err
 	}
-	var h *holder
+	var h *Holder
 	if err := answers[0].into(&h); err != nil {
 		return nil, 0, err
 	}

@@ -35,6 +35,8 @@ func (p program) command(ctx context.Context) error {
 		return p.migrate(ctx, rest)
 	case "serve":
 		return p.serveMigrated(ctx, rest)
+	case "healthcheck":
+		return p.healthcheck(ctx, rest)
 	case "key":
 		return p.key(ctx, rest)
 	default:
@@ -50,6 +52,7 @@ Usage:
   avtotpy migrate         migrate and exit, as in mode RUN_AND_EXIT
   avtotpy migrate verify  prove that schema and privileges are what they should be
   avtotpy serve           the second half of a start in mode RUN, which calls it
+  avtotpy healthcheck     ask the running program whether it is ready, or with --live whether it lives
   avtotpy key generate    print a new master key
   avtotpy key check       check the master keys against the database
   avtotpy key rotate      seal all vaults with the first master key
@@ -75,7 +78,7 @@ func (p program) explain(err error) {
 		}
 	}
 	if format == config.LogJSON {
-		newLogger(p.stderr, format, slog.LevelError).Error(err.Error(), "exit_code", exitCode(err))
+		newLogger(p.stderr, false, slog.LevelError).Error(err.Error(), "exit_code", exitCode(err))
 		return
 	}
 	_, _ = fmt.Fprintln(p.stderr, "avtotpy:", err) // nobody is left to tell

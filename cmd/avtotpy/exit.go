@@ -18,7 +18,7 @@ const (
 	exitOK           = 0
 	exitUsage        = 64 // wrong command line
 	exitMigration    = 65 // a migration failed and was rolled back
-	exitUnreachable  = 69 // the database was not reachable in time
+	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
 	exitBug          = 70 // anything that is our bug
 	exitLedger       = 74 // the ledger is diverged or lost
 	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run
@@ -48,7 +48,7 @@ func exitCode(err error) int {
 		return exitUnreachable
 	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
 		return exitMigration
-	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused):
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
 		return exitLedger

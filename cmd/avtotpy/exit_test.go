@@ -33,6 +33,7 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&localError{&localpg.NotFoundError{}}, 78},
 		{errNoAnswer, 69},
 		{errRefused, 69},
+		{fmt.Errorf("%w: connection refused", errUnhealthy), 69},
 		{errLacks, 77},
 		{&toldError{&migrate.PrivilegeError{}}, 77},
 		{errors.New("what nobody foresaw"), 70},

@@ -24,6 +24,7 @@ type fitness struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
 	prepare  func(context.Context) error // what must succeed once before the first request is served
+	looked   func(migrate.Status)        // is told of each look
 
 	mu       sync.Mutex
 	asked    time.Time
@@ -82,6 +83,7 @@ func (f *fitness) ask(ctx context.Context) error {
 		f.complain("the schema's state cannot be read", err)
 		return errNoAnswer
 	}
+	f.looked(status)
 	if err := status.Err(); err != nil {
 		return err
 	}

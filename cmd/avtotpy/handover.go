@@ -7,15 +7,16 @@ import (
 	"os"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/migrate"
 )
 
 // handOver replaces this process, after it has migrated, by "avtotpy serve" with
 // the same process id and without the privileged settings: nothing but exec takes
 // them out of /proc/PID/environ, and out of the memory. It returns when that is not
 // possible, and then this process goes on.
-func (p program) handOver(ctx context.Context, cfg config.Config, log *slog.Logger) {
+func (p program) handOver(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
 	log.Debug("handing over to a process without the privileged settings")
-	file, environ := executable(), cfg.WithoutPrivileged(p.environ)
+	file, environ := executable(), migratedBy(report).environ(cfg.WithoutPrivileged(p.environ))
 	release := holdSignals() // one that arrives from here on waits for the successor
 	defer release()
 	if ctx.Err() != nil {
@@ -53,6 +54,11 @@ func (p program) serveMigrated(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	seen, err := p.onlookers(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer seen.leave()
 	ctx, stop, err := p.withLocal(ctx, &cfg, log)
 	if err != nil {
 		return err
@@ -66,5 +72,5 @@ func (p program) serveMigrated(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return serveStrictly(ctx, cfg, ring, migrator, log)
+	return serveStrictly(ctx, cfg, ring, migrator, seen)
 }

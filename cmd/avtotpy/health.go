@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/avtotpy/avtotpy/migrate"
@@ -17,37 +18,61 @@ import (
 
 // A health is what machines ask about: probes and metrics, on an address of its own.
 type health struct {
-	registry  *prometheus.Registry
-	findings  *prometheus.GaugeVec
-	auditedAt prometheus.Gauge
+	*metrics
+
+	mu  sync.Mutex
+	now readiness
+	fit func(context.Context) error // nil until it serves
 }
 
-// newHealth declares the metrics; docs/privileges.md explains them.
 func newHealth() *health {
-	h := &health{
-		registry: prometheus.NewRegistry(),
-		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "avtotpy_role_findings",
-			Help: "What the last audit found of the web server's role, by severity: excess (held and not declared), missing (declared and not held), warn. Absent before the first audit.",
-		}, []string{"severity"}),
-		auditedAt: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "avtotpy_role_audit_timestamp_seconds",
-			Help: "When the web server's role was audited last, in Unix time; 0 before the first audit.",
-		}),
-	}
-	h.registry.MustRegister(h.findings, h.auditedAt, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return h
+	return &health{metrics: newMetrics(), now: readiness{Phase: starting, Since: time.Now()}}
 }
 
-func (h *health) audited(a migrate.Audit) {
-	for severity, label := range map[migrate.Severity]string{migrate.Excess: "excess", migrate.Missing: "missing", migrate.Warn: "warn"} {
-		h.findings.WithLabelValues(label).Set(float64(a.Count(severity)))
+// migrating is called by the migrator, for each file; it only takes notes.
+func (h *health) migrating(p migrate.Progress) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.now.Phase != string(p.Phase) || !h.now.Since.Equal(p.Since) {
+		h.busyWith(string(p.Phase), p.Since)
 	}
-	h.auditedAt.SetToCurrentTime()
+	if p.Looked {
+		h.schema(p.Version, p.Target)
+	}
+	h.now = migrationReadiness(p)
 }
 
-// listen serves on the address for machines, if there is one, until stop is called.
-func (h *health) listen(ctx context.Context, addr string, fit func(context.Context) error, log *slog.Logger) (stop func(), err error) {
+// serving makes fit the judge of readiness.
+func (h *health) serving(fit func(context.Context) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fit, h.now = fit, readiness{Phase: serving, Since: time.Now()}
+	h.busyWith(serving, h.now.Since)
+}
+
+// looked is told of each look at the schema while the program serves.
+func (h *health) looked(s migrate.Status) { h.schema(s.Version, s.Target) }
+
+// readiness asks, and brings the metrics up to date with the answer.
+func (h *health) readiness(ctx context.Context) readiness {
+	h.mu.Lock()
+	now, fit := h.now, h.fit
+	h.mu.Unlock()
+	if fit != nil {
+		if err := fit(ctx); err != nil {
+			now.Reason = err.Error()
+		}
+		now.Ready = now.Reason == ""
+	}
+	h.ready.Set(map[bool]float64{true: 1}[now.Ready])
+	return now
+}
+
+// listen serves on the address for machines, if there is one, until stop is called
+// or the hand-over replaces the process: then the successor listens again a few
+// milliseconds later, before it does anything else. To hand the open port over would
+// save those, and cost a descriptor from outside that has to be distrusted.
+func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
@@ -55,18 +80,36 @@ func (h *health) listen(ctx context.Context, addr string, fit func(context.Conte
 	if err != nil {
 		return nil, &settingsError{fmt.Errorf("AVTOTPY_HEALTH_ADDR: %w; choose another address, or stop the program that uses this one", err)}
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") }) // whoever asked is gone
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := fit(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready") // as above
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }() // it ends by stop
 	log.Info("serving probes and metrics", "listen", listener.Addr().String())
 	return func() { _ = server.Close() }, nil // nobody waits for an answer that matters
+}
+
+func (h *health) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") }) // whoever asked is gone
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		writeReadiness(w, h.readiness(r.Context()), strings.Contains(r.Header.Get("Accept"), "application/json"))
+	})
+	scrape := promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		h.readiness(r.Context())
+		scrape.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func writeReadiness(w http.ResponseWriter, now readiness, asJSON bool) {
+	kind, body := "text/plain; charset=utf-8", now.String()
+	if asJSON {
+		document, _ := json.MarshalIndent(now, "", "  ") // texts, numbers and times
+		kind, body = "application/json", string(document)+"\n"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-store")
+	if !now.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = w.Write([]byte(body)) // whoever asked is gone
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -8,15 +9,15 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 )
 
-// newLogger logs text for people on a terminal and JSON for machines otherwise,
-// unless the settings say which.
-func newLogger(w *os.File, format config.LogFormat, level slog.Level) *slog.Logger {
-	if asText(w, format) {
+// newLogger logs text for people or JSON for machines.
+func newLogger(w io.Writer, text bool, level slog.Level) *slog.Logger {
+	if text {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: durationAsText}))
 }
 
+// asText is text on a terminal and not otherwise, unless the settings say which.
 func asText(w *os.File, format config.LogFormat) bool {
 	return format == config.LogText || format == config.LogAuto && isTerminal(w)
 }

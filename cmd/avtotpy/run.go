@@ -23,6 +23,12 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	if err != nil {
 		return err
 	}
+	seen, err := p.onlookers(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer seen.leave()
+	log = seen.log
 	local := cfg.Embedded()
 	ctx, stop, err := p.withLocal(ctx, &cfg, log)
 	if err != nil {
@@ -39,8 +45,11 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 			return err
 		}
 	}
+	var report migrate.Report
 	if cfg.Mode != config.Skip {
-		report, err := migrator.Up(ctx, cfg.MigratorConn.Reveal())
+		migrator.Progress = seen.progress
+		report, err = migrator.Up(ctx, cfg.MigratorConn.Reveal())
+		seen.health.migrated(migratedBy(report))
 		logReport(log, report, err)
 		if err != nil {
 			return err
@@ -50,11 +59,11 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	case cfg.Mode == config.RunAndExit:
 		return nil
 	case cfg.Mode == config.Skip:
-		return serve(ctx, cfg, ring, migrator, log)
+		return serve(ctx, cfg, ring, migrator, seen)
 	case !local: // its passwords were never in the environment, and the server is our child
-		p.handOver(ctx, cfg, log)
+		p.handOver(ctx, cfg, report, log)
 	}
-	return serveStrictly(ctx, cfg, ring, migrator, log)
+	return serveStrictly(ctx, cfg, ring, migrator, seen)
 }
 
 // settings reads the environment for a mode, "" for the one that it names; what is
@@ -67,7 +76,7 @@ func (p program) settings(m config.Mode) (config.Config, *slog.Logger, error) {
 		}
 		return cfg, nil, &settingsError{fmt.Errorf("the settings are not right:\n%w", err)}
 	}
-	log := newLogger(p.stderr, cfg.LogFormat, cfg.LogLevel)
+	log := newLogger(p.stderr, asText(p.stderr, cfg.LogFormat), cfg.LogLevel)
 	for _, w := range warnings {
 		log.Warn(w)
 	}

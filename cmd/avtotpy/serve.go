@@ -24,16 +24,17 @@ import (
 
 // serveStrictly is serve, unless the connection, its role or the schema are not
 // what they should be.
-func serveStrictly(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, log *slog.Logger) error {
+func serveStrictly(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, seen *onlookers) error {
 	if err := proveWebConnection(ctx, cfg, migrator); err != nil {
 		return err
 	}
 	cfg.Mode = config.Run
-	return serve(ctx, cfg, ring, migrator, log)
+	return serve(ctx, cfg, ring, migrator, seen)
 }
 
 // serve runs the web server, as the unprivileged role, until ctx ends.
-func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, log *slog.Logger) error {
+func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, seen *onlookers) error {
+	log := seen.log
 	pool, err := openPool(ctx, cfg)
 	if err != nil {
 		return err
@@ -41,8 +42,7 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	defer pool.Close()
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
-	health := newHealth()
-	fit := &fitness{migrator: migrator, pool: pool, log: log}
+	fit := &fitness{migrator: migrator, pool: pool, log: log, looked: seen.health.looked}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err
@@ -53,16 +53,12 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	if err := fit.check(ctx); err != nil && (cfg.Mode == config.Run || is[*settingsError](err)) {
 		return err
 	}
-	stop, err := health.listen(ctx, cfg.HealthAddr, fit.check, log)
-	if err != nil {
-		return err
-	}
-	defer stop()
+	seen.health.serving(fit.check)
 	watching, done := context.WithCancel(ctx)
 	defer done()
-	go (&watch{migrator: migrator, pool: pool, health: health, log: log}).run(watching)
+	go (&watch{migrator: migrator, pool: pool, health: seen.health, log: log}).run(watching)
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
-	return listen(ctx, cfg.ListenAddr, address, server.Handler(), log)
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), seen)
 }
 
 // masterKeys reads the keys that the settings hold.
@@ -140,7 +136,8 @@ func announceSetup(ctx context.Context, st *store.Store, address, token string, 
 
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
-func listen(ctx context.Context, addr, address string, handler http.Handler, log *slog.Logger) error {
+func listen(ctx context.Context, addr, address string, handler http.Handler, seen *onlookers) error {
+	log := seen.log
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return &settingsError{fmt.Errorf("AVTOTPY_LISTEN_ADDR: %w; choose another address, or stop the program that uses this one", err)}
@@ -155,6 +152,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, log
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())
+	seen.serving(address)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

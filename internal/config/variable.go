@@ -15,6 +15,8 @@ const (
 	webPassword  = "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD" //nolint:gosec // a name
 	masterKey    = "AVTOTPY_MASTER_KEY"
 	dataDir      = "AVTOTPY_DATA_DIR"
+	listenAddr   = "AVTOTPY_LISTEN_ADDR"
+	healthAddr   = "AVTOTPY_HEALTH_ADDR"
 
 	fileSuffix = "_FILE"
 )
@@ -138,13 +140,13 @@ func variables() []variable {
 			meaning: "How long to wait for other migrators and for locks in all, before giving up.",
 		},
 		{
-			name: "AVTOTPY_LISTEN_ADDR", group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
+			name: listenAddr, group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
 			meaning: "The address and port on which the web server listens. Without an address, as in :8080, it listens on all.",
 		},
 		{
-			name: "AVTOTPY_HEALTH_ADDR", group: server, example: "127.0.0.1:9090", set: setHealthAddr,
+			name: healthAddr, group: server, example: "127.0.0.1:9090", set: setHealthAddr,
 			otherwise: "off",
-			meaning:   "A second address, for machines only: /livez, /readyz and /metrics for Prometheus.",
+			meaning:   "A second address, for machines only: /livez, /readyz and /metrics for Prometheus. It is open while the migrations run, too.",
 		},
 		{
 			name: "AVTOTPY_PUBLIC_URL", group: server, set: setPublicURL,

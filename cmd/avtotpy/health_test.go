@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// TestTheMetricsAreDocumented: each one in a line of the page with the words that
+// /metrics says, and no line about one that is not there.
+func TestTheMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHealth() // of which everything is known
+	h.schema(1, 2)
+	h.migrated(migrated{})
+	h.audited(migrate.Audit{})
+	families, err := h.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "avtotpy_") {
+			continue // of the runtime and the process
+		}
+		names = append(names, f.GetName())
+		labels := ""
+		for _, pair := range f.GetMetric()[0].GetLabel() {
+			labels = "{" + pair.GetName() + "}"
+		}
+		if line := fmt.Sprintf("| `%s%s` | %s | %s |\n", f.GetName(), labels, strings.ToLower(f.GetType().String()), f.GetHelp()); !strings.Contains(string(page), line) {
+			t.Errorf("docs/monitoring.md lacks the line\n%s", line)
+		}
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(avtotpy_\\w+)").FindAllStringSubmatch(string(page), -1) {
+		if !slices.Contains(names, match[1]) {
+			t.Errorf("docs/monitoring.md explains %s, which is not exported", match[1])
+		}
+	}
+}
+
+// ask gets /readyz, for a person or for a program.
+func ask(t *testing.T, h *health, accept string) (status int, body string) {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil)
+	request.Header.Set("Accept", accept)
+	w := httptest.NewRecorder()
+	h.routes().ServeHTTP(w, request)
+	return w.Code, w.Body.String()
+}
+
+func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
+	t.Parallel()
+	h := newHealth()
+	if status, body := ask(t, h, ""); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "not ready\nphase:      starting\nsince:      20") {
+		t.Errorf("before anything else: %d %s", status, body)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	h.migrating(migrate.Progress{
+		Phase: migrate.Applying, Since: at, Looked: true, Version: 11, Target: 14, File: "0012_add_tags.sql", Number: 2, Of: 4, WaitsFor: "Lock relation of avtotpy.users",
+		Holder: &migrate.Holder{PID: 7, Application: "psql", State: "idle in transaction", Since: at},
+		Index:  &migrate.IndexBuild{Phase: "building index", BlocksDone: 1, BlocksTotal: 3},
+	})
+	_, body := ask(t, h, "*/*")
+	if want := "schema:     version 11 of 14\nfile:       0012_add_tags.sql, 2 of 4\nwaits for:  Lock relation of avtotpy.users\n" +
+		"held up by: psql (pid 7), idle in transaction since 2026-01-02T03:04:05Z\nindex:      building index, 1 of 3 blocks\n"; !strings.HasSuffix(body, want) {
+		t.Errorf("got\n%s\nwant at the end\n%s", body, want)
+	}
+	status, body := ask(t, h, "application/json")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(body), &got); err != nil || status != http.StatusServiceUnavailable {
+		t.Fatalf("%d, %v: %s", status, err, body)
+	}
+	holder, _ := got["holder"].(map[string]any)
+	if got["ready"] != false || got["phase"] != "applying" || got["file"] != "0012_add_tags.sql" || got["schema_version"] != 11.0 || holder["application"] != "psql" {
+		t.Errorf("got %s", body)
+	}
+	var unfit error
+	h.serving(func(context.Context) error { return unfit })
+	if status, body := ask(t, h, ""); status != http.StatusOK || body != "ready\n" {
+		t.Errorf("serving and fit: %d %s", status, body)
+	}
+	unfit = errors.New("the database does not answer")
+	if status, body := ask(t, h, "application/json"); status != http.StatusServiceUnavailable || !strings.Contains(body, `"reason": "the database does not answer"`) {
+		t.Errorf("serving and unfit: %d %s", status, body)
+	}
+}
+
+func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
+	t.Parallel()
+	report := migrate.Report{Applied: make([]migrate.Applied, 3), Elapsed: 1500 * time.Millisecond, Waited: time.Second}
+	p := program{environ: migratedBy(report).environ([]string{"PATH=/bin"})}
+	if got, ok := p.migrated(); !ok || got != (migrated{Applied: 3, Seconds: 1.5, Waited: 1}) {
+		t.Errorf("got %+v, %v from %q", got, ok, p.environ)
+	}
+	for _, nonsense := range []string{"", "3", "{", `{"applied":-1}`, `{"applied":"x"}`} {
+		if got, ok := (program{environ: []string{migratedVariable + "=" + nonsense}}).migrated(); ok {
+			t.Errorf("%q: got %+v, want that it is left aside", nonsense, got)
+		}
+	}
+}

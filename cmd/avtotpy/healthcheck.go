@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+)
+
+// errUnhealthy is the answer of a program that is not well, or none.
+var errUnhealthy = errors.New("not healthy")
+
+// healthcheck asks the program that runs beside it with the same environment: for
+// exec probes, where there is no other client. It needs no settings but the address.
+func (p program) healthcheck(ctx context.Context, args []string) error {
+	path := "/readyz"
+	switch {
+	case len(args) == 0, len(args) == 1 && args[0] == "--ready":
+	case len(args) == 1 && args[0] == "--live":
+		path = "/livez"
+	default:
+		return fmt.Errorf("healthcheck takes --ready or --live, not %q; %w", strings.Join(args, " "), errUsage)
+	}
+	address, err := p.whereToAsk()
+	if err != nil {
+		return &settingsError{err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // not by a proxy of the environment
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnhealthy, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	const most = 1 << 16
+	if _, err := io.Copy(p.stdout, io.LimitReader(response.Body, most)); err != nil {
+		return fmt.Errorf("%w: %w", errUnhealthy, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return &toldError{errUnhealthy}
+	}
+	return nil
+}
+
+// whereToAsk is the address for machines or, without one, that for people, which
+// answers the same two questions.
+func (p program) whereToAsk() (string, error) {
+	listen, health, err := config.Addresses(p.environ)
+	if err != nil {
+		return "", err
+	}
+	name, address := "AVTOTPY_HEALTH_ADDR", health
+	if address == "" {
+		name, address = "AVTOTPY_LISTEN_ADDR", listen
+	}
+	host, port, err := net.SplitHostPort(address)
+	switch ip := net.ParseIP(host); {
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", name, err)
+	case port == "0":
+		return "", fmt.Errorf("%s: the port 0 is another one at each start, so it cannot be asked; choose one", name)
+	case host == "" || ip.Equal(net.IPv4zero): // not localhost: a distroless image may not know that name
+		host = "127.0.0.1"
+	case ip.Equal(net.IPv6unspecified):
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port), nil
+}

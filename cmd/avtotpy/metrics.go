@@ -1,0 +1,97 @@
+package main
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// The phases of a start that the migrator knows nothing of.
+const (
+	starting = "starting" // before it migrates, and between that and serving
+	serving  = "serving"
+)
+
+func phases() []string {
+	all := []string{starting}
+	for _, p := range migrate.Phases() {
+		all = append(all, string(p))
+	}
+	return append(all, serving)
+}
+
+// metrics are what Prometheus sees; docs/monitoring.md lists them with these words.
+// Those of which nothing is known yet are absent: hence vectors without a label.
+type metrics struct {
+	registry *prometheus.Registry
+
+	ready      prometheus.Gauge
+	phase      *prometheus.GaugeVec
+	phaseSince *prometheus.GaugeVec
+	version    *prometheus.GaugeVec
+	target     *prometheus.GaugeVec
+	pending    *prometheus.GaugeVec
+	duration   *prometheus.GaugeVec
+	waited     *prometheus.GaugeVec
+	applied    prometheus.Counter
+	findings   *prometheus.GaugeVec
+	auditedAt  prometheus.Gauge
+}
+
+func newMetrics() *metrics {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		registry.MustRegister(vec)
+		return vec
+	}
+	gauge("avtotpy_build_info", "Always 1; the label is the program's version.", "version").WithLabelValues(version()).Set(1)
+	m := &metrics{
+		registry:   registry,
+		ready:      gauge("avtotpy_ready", "1 when people can be served, as /readyz says, otherwise 0.").WithLabelValues(),
+		phase:      gauge("avtotpy_phase", "1 for what the program is busy with, 0 for all else: starting, connecting, looking, waiting, backing up, applying, reconciling, done, serving.", "phase"),
+		phaseSince: gauge("avtotpy_phase_since_timestamp_seconds", "When that began, in Unix time; while applying, when the file that runs was first tried."),
+		version:    gauge("avtotpy_schema_version", "The version of the schema, when it was last looked at. Absent before the first look."),
+		target:     gauge("avtotpy_schema_target_version", "The version that this program was built for."),
+		pending:    gauge("avtotpy_migrations_pending", "How many files are still to be applied; 0 also when the schema is ahead of the program."),
+		duration:   gauge("avtotpy_migration_duration_seconds", "How long the migration of this start took in all, waiting included. Absent in mode SKIP and until it is over."),
+		waited:     gauge("avtotpy_migration_waited_seconds", "How much of that it waited, for locks, other migrators and lost connections."),
+		findings:   gauge("avtotpy_role_findings", "What the last audit found of the web server's role, by severity: excess (held and not declared), missing (declared and not held), warn. Absent before the first audit.", "severity"),
+		auditedAt:  gauge("avtotpy_role_audit_timestamp_seconds", "When the web server's role was audited last, in Unix time; 0 before the first audit.").WithLabelValues(),
+		applied:    prometheus.NewCounter(prometheus.CounterOpts{Name: "avtotpy_migrations_applied_total", Help: "How many files this start has applied."}),
+	}
+	registry.MustRegister(m.applied)
+	m.busyWith(starting, time.Now())
+	return m
+}
+
+func (m *metrics) busyWith(phase string, since time.Time) {
+	for _, p := range phases() {
+		m.phase.WithLabelValues(p).Set(0)
+	}
+	m.phase.WithLabelValues(phase).Set(1)
+	m.phaseSince.WithLabelValues().Set(float64(since.UnixMilli()) / 1000)
+}
+
+func (m *metrics) schema(version, target int) {
+	m.version.WithLabelValues().Set(float64(version))
+	m.target.WithLabelValues().Set(float64(target))
+	m.pending.WithLabelValues().Set(float64(max(target-version, 0)))
+}
+
+func (m *metrics) migrated(report migrated) {
+	m.applied.Add(float64(report.Applied))
+	m.duration.WithLabelValues().Set(report.Seconds)
+	m.waited.WithLabelValues().Set(report.Waited)
+}
+
+func (m *metrics) audited(a migrate.Audit) {
+	for severity, label := range map[migrate.Severity]string{migrate.Excess: "excess", migrate.Missing: "missing", migrate.Warn: "warn"} {
+		m.findings.WithLabelValues(label).Set(float64(a.Count(severity)))
+	}
+	m.auditedAt.SetToCurrentTime()
+}

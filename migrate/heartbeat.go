@@ -1,0 +1,180 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A heartbeat watches from beside what the server does with a file, because the
+// migrator's own connection is busy. It opens a second connection only when
+// something takes long, and a question that it cannot ask is no failure.
+type heartbeat struct {
+	*run
+	pid  uint32 // what the server called our process; a pooler makes that up
+	conn *pgconn.PgConn
+
+	askAgain time.Time // not before, after a question that failed
+}
+
+// watch starts a heartbeat and returns how to stop it; then its connection is
+// closed.
+func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func()) {
+	h := &heartbeat{run: r, pid: conn.PID()}
+	done, joined := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(joined)
+		h.beat(context.WithoutCancel(ctx), done) // a file in its time of grace is watched, too
+	}()
+	return func() { close(done); <-joined }
+}
+
+// beat looks often enough to see who holds a lock before the wait for it is given
+// up, and speaks less often.
+func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
+	defer func() {
+		if h.conn != nil {
+			h.close(ctx, h.conn)
+		}
+	}()
+	interval := min(h.Heartbeat, max(h.LockTimeout/3, 50*time.Millisecond))
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		if _, begun := h.teller.moment(); !begun.IsZero() && time.Since(begun) >= interval {
+			h.tell(h.ask(ctx), begun)
+		}
+	}
+}
+
+// A vital is what the server shows of a process that works for us.
+type vital struct {
+	WaitsFor string      `json:"waits_for"`
+	Holder   *Holder     `json:"holder"`
+	Index    *IndexBuild `json:"index"`
+}
+
+// tell passes on what was seen of the answer that was awaited since begun.
+func (h *heartbeat) tell(v vital, begun time.Time) {
+	if _, now := h.teller.moment(); now != begun {
+		return // it has come meanwhile
+	}
+	t := &h.teller
+	t.change(func(p *Progress) {
+		p.WaitsFor, p.Holder, p.Index = v.WaitsFor, v.Holder, v.Index
+		if v.Holder != nil {
+			t.blocker = v.Holder
+		}
+	})
+	now, _ := t.moment()
+	news := v.Holder != nil && t.told != fmt.Sprint(now.File, v.Holder.PID)
+	switch {
+	case news:
+		t.told = fmt.Sprint(now.File, v.Holder.PID)
+		h.Log.Warn("a migration waits for another session", about(now)...)
+	case time.Since(latest(now.Since, t.said)) >= h.Heartbeat:
+		h.Log.Info("still "+string(now.Phase), about(now)...)
+	default:
+		return
+	}
+	t.said = time.Now()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// about is what a line of the log says of a progress.
+func about(p Progress) []any {
+	var attrs []any
+	add := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	add("file", p.File)
+	if p.Of > 0 {
+		attrs = append(attrs, slog.Int("number", p.Number), slog.Int("of", p.Of))
+	}
+	attrs = append(attrs, slog.Duration("elapsed", time.Since(p.Since).Round(time.Millisecond)))
+	add("waits_for", p.WaitsFor)
+	if p.Holder != nil {
+		add("held_up_by", p.Holder.String())
+	}
+	if p.Index != nil {
+		add("index", p.Index.String())
+	}
+	return attrs
+}
+
+// ask asks the server what it does for us, within a limit: the next look at the
+// database must not wait for this one.
+func (h *heartbeat) ask(ctx context.Context) (v vital) {
+	if time.Now().Before(h.askAgain) {
+		return v
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	err := h.askOver(ctx, &v)
+	if err == nil {
+		return v
+	}
+	h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
+	h.askAgain = time.Now().Add(h.Heartbeat)
+	if h.conn != nil {
+		h.close(ctx, h.conn)
+		h.conn = nil
+	}
+	return vital{}
+}
+
+func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
+	if h.conn == nil {
+		conn, err := pgconn.ConnectConfig(ctx, h.config)
+		if err != nil {
+			return err
+		}
+		h.conn = conn
+	}
+	answers, err := flight(ctx, h.conn, untimed+h.question())
+	if err != nil {
+		return err
+	}
+	return answers[0].into(v)
+}
+
+// question finds the process that works for us and what keeps it. Behind a pooler
+// its number is not the one that we were told; there it is the session with our name
+// and role that holds the ledger's lock and does not queue for another migrator's row.
+// A file without a transaction holds no such lock, and is then the only one.
+func (h *heartbeat) question() string {
+	return strings.NewReplacer("$schema", quoteText(h.Schema), "$ledger", quoteText(ledgerName), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$holder", holderOf).Replace(`
+	WITH ours AS (
+		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
+		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')
+			AND a.state = 'active' AND a.pid <> pg_backend_pid()
+		ORDER BY a.pid = $pid DESC, EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE l.pid = a.pid AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND nspname = $schema AND relname = $ledger) DESC,
+			a.wait_event IS NOT DISTINCT FROM 'transactionid', a.xact_start
+		LIMIT 1)
+	SELECT coalesce((SELECT json_build_object(
+		'waits_for', coalesce(wait_event_type || ' ' || wait_event || coalesce(' of ' || (SELECT min(relation::regclass::text) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
+		'holder', (SELECT $holder FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
+		'index', (SELECT json_build_object('phase', phase, 'blocks_done', blocks_done, 'blocks_total', blocks_total, 'tuples_done', tuples_done,
+				'tuples_total', tuples_total, 'lockers_done', lockers_done, 'lockers_total', lockers_total)
+			FROM pg_stat_progress_create_index i WHERE i.pid = ours.pid LIMIT 1))
+		FROM ours), '{}')`)
+}

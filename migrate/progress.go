@@ -1,0 +1,138 @@
+package migrate
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A Phase is what a call of Up is busy with.
+type Phase string
+
+// The phases, in the order in which a start goes through them; waiting may come
+// between any two.
+const (
+	Connecting  Phase = "connecting"  // to the database, or trying to
+	Looking     Phase = "looking"     // at the database, to see what is pending
+	Waiting     Phase = "waiting"     // for another migrator, or before another attempt
+	BackingUp   Phase = "backing up"  // the database, before it is changed
+	Applying    Phase = "applying"    // the files that are pending
+	Reconciling Phase = "reconciling" // the rights of the service's role with the declared ones
+	Done        Phase = "done"        // there is nothing left to do
+)
+
+// Phases returns all phases in that order.
+func Phases() []Phase {
+	return []Phase{Connecting, Looking, Waiting, BackingUp, Applying, Reconciling, Done}
+}
+
+// A Progress says what a call of Up is busy with at a moment. It holds no
+// statement and no value of the database.
+type Progress struct {
+	Phase Phase
+	Since time.Time // the start of the phase or, while applying, of the first attempt at the file
+
+	Looked          bool // whether the schema was looked at, so that its version is known
+	Version, Target int  // of the schema, and of the bundle
+
+	File       string // whose answer is awaited, also while waiting to try it again; empty between files
+	Number, Of int    // which of the files of this call it is; 0 without a file
+
+	WaitsFor string      // what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
+	Holder   *Holder     // the session that holds things up, nil while none is known
+	Index    *IndexBuild // how far the index is that the file builds, nil when it builds none
+}
+
+// A teller keeps what is happening and tells it on. The one who listens is called
+// under the lock, so that what he hears is in order.
+type teller struct {
+	mu    sync.Mutex
+	now   Progress
+	begun time.Time // when the answer that is awaited became the next one
+	tell  func(Progress)
+
+	file    string    // that was tried last
+	since   time.Time // the first attempt at it
+	blocker *Holder   // the last session that was seen in its way
+
+	said    time.Time // the last line about it in the log
+	told    string    // of whom the log says that it is waited for
+	retried string    // of which file the log says that it is tried again
+}
+
+func (t *teller) change(f func(now *Progress)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.now)
+	if t.tell != nil {
+		t.tell(t.now)
+	}
+}
+
+// moment returns what is happening, and since when the same answer is awaited.
+func (t *teller) moment() (now Progress, begun time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now, t.begun
+}
+
+// phase begins a phase; called again, it changes nothing but what is known of the
+// schema.
+func (r *run) phase(p Phase) {
+	r.teller.change(func(now *Progress) {
+		since := now.Since
+		if now.Phase != p {
+			since = time.Now()
+		}
+		*now = Progress{Phase: p, Since: since, Looked: r.looked, Version: r.report.To, Target: r.Bundle.Version()}
+	})
+}
+
+// awaiting says that the answer to a message is the next one to come: of all that
+// is under way, this is what runs.
+func (r *run) awaiting(m message) {
+	t := &r.teller
+	t.change(func(now *Progress) {
+		t.begun = time.Now()
+		*now = Progress{Phase: Applying, Since: t.begun, Looked: true, Version: r.report.To, Target: r.Bundle.Version()}
+		switch {
+		case m.migration == nil && m.what != "bootstrap":
+			now.Phase = Reconciling
+		case m.migration != nil:
+			now.File = m.migration.File
+			now.Number, now.Of = m.migration.Version-r.report.From, now.Target-r.report.From
+		}
+		if now.File == "" || now.File != t.file {
+			t.file, t.since, t.blocker = now.File, now.Since, nil
+		}
+		now.Since, now.Holder = t.since, t.blocker // of another attempt, until the next heartbeat knows better
+	})
+}
+
+// waitingFor says that another migrator is at work.
+func (r *run) waitingFor(h *Holder) {
+	r.phase(Waiting)
+	r.teller.change(func(now *Progress) { now.Holder = h })
+}
+
+// retrying says why the last attempt is made again later. It keeps the file and
+// who was in its way, because that is what is waited for.
+func (r *run) retrying(why error) {
+	r.teller.change(func(now *Progress) {
+		if now.Phase != Applying {
+			now.File, now.Number, now.Of = "", 0, 0
+		}
+		now.Phase, now.Since, now.WaitsFor, now.Index = Waiting, time.Now(), inShort(why), nil
+		now.Holder = r.teller.blocker
+	})
+}
+
+// inShort is an error without the lines of the file that it quotes.
+func inShort(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Message
+	}
+	return err.Error()
+}

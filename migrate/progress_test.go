@@ -1,0 +1,215 @@
+package migrate_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// A listener keeps what a migrator tells, and calls back on what a test waits for.
+type listener struct {
+	mu    sync.Mutex
+	heard []migrate.Progress
+	on    func(migrate.Progress)
+}
+
+func (l *listener) hear(p migrate.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard = append(l.heard, p)
+	if l.on != nil {
+		l.on(p)
+	}
+}
+
+// story is the phases and files in the order in which they were heard, each once.
+func (l *listener) story() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var steps []string
+	for _, p := range l.heard {
+		step := strings.TrimSpace(string(p.Phase) + " " + p.File)
+		if len(steps) == 0 || steps[len(steps)-1] != step {
+			steps = append(steps, step)
+		}
+	}
+	return strings.Join(steps, ", ")
+}
+
+func TestProgressTellsTheWholeStory(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	var l listener
+	m := migrator(t, db, tables(2)...)
+	m.Progress = l.hear
+	up(t, m, db.MigratorConn)
+	if got, want := l.story(), "connecting, looking, applying, applying 0001_m1.sql, applying 0002_m2.sql, reconciling, looking, done"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	l.heard = nil
+	m = migrator(t, db, tables(5)...)
+	m.Progress = l.hear
+	up(t, m, db.MigratorConn)
+	for _, p := range l.heard {
+		if p.Target != 5 || p.Since.IsZero() || p.File == "0004_m4.sql" && (p.Number != 2 || p.Of != 3 || p.Version != 3) {
+			t.Errorf("got %+v, want the second of three files on a schema at version 3 of 5", p)
+		}
+	}
+	if last := l.heard[len(l.heard)-1]; last.Phase != migrate.Done || last.Version != 5 {
+		t.Errorf("the last was %+v, want done at version 5", last)
+	}
+	l.heard = nil
+	if _, err := m.Status(t.Context(), db.WebConn); err != nil || len(l.heard) > 0 {
+		t.Errorf("a look at the status: %v, told %+v; only Up is to be told of", err, l.heard)
+	}
+}
+
+// lockedTable has a schema whose table t1 is locked by a session that calls itself
+// "the report".
+func lockedTable(t *testing.T) (db *pgtest.DB, letGo func()) {
+	t.Helper()
+	db = pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	conn := db.Connect(t, db.MigratorConn+" application_name='the report'")
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1"); err != nil {
+		t.Fatal(err)
+	}
+	return db, sync.OnceFunc(func() {
+		if _, err := conn.Exec(context.WithoutCancel(t.Context()), "ROLLBACK"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
+	t.Parallel()
+	for _, via := range []string{"direct", "pooler"} {
+		t.Run(via, func(t *testing.T) {
+			t.Parallel()
+			db, letGo := lockedTable(t)
+			conn := db.MigratorConn
+			if via == "pooler" {
+				conn = pgtest.PgBouncer(t, 5, map[string]string{"migrator": conn})["migrator"]
+			}
+			var log bytes.Buffer // written under the lock of the handler, read when Up is over
+			held := make(chan migrate.Progress, 1)
+			l := listener{on: func(p migrate.Progress) {
+				if p.Phase == migrate.Applying && p.Holder != nil {
+					select {
+					case held <- p:
+					default:
+					}
+				}
+			}}
+			m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
+			m.Heartbeat, m.LockTimeout, m.Progress, m.Log = 20*time.Millisecond, time.Minute, l.hear, slog.New(slog.NewTextHandler(&log, nil))
+			var running sync.WaitGroup
+			running.Go(func() { up(t, m, conn) })
+			p := <-held
+			if left := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'test-migrator/1.0'"); left > 2 {
+				t.Errorf("%d connections of the migrator, want its own and that of the heartbeat", left)
+			}
+			for seen(&l) < 20 { // until it has said more than once that it still waits
+				time.Sleep(10 * time.Millisecond)
+			}
+			letGo()
+			running.Wait()
+			if p.File != "0002_m2.sql" || p.WaitsFor != "Lock relation of app.t1" || p.Holder.Application != "the report" || p.Holder.State != "idle in transaction" || p.Holder.Since.IsZero() {
+				t.Errorf("got %+v, holder %+v; want 0002_m2.sql held up by the report", p, p.Holder)
+			}
+			if left := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'test-migrator/%'"); left != 0 && via == "direct" {
+				t.Errorf("%d connections of the migrator are left", left)
+			}
+			for _, want := range []string{
+				`level=WARN msg="a migration waits for another session" file=0002_m2.sql number=1 of=1 elapsed=`,
+				`waits_for="Lock relation of app.t1" held_up_by="the report (pid `, `level=INFO msg="still applying" file=0002_m2.sql`,
+			} {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("the log lacks %q:\n%s", want, log.String())
+				}
+			}
+			if strings.Contains(log.String(), "LOCK TABLE") || strings.Count(log.String(), "waits for another session") != 1 {
+				t.Errorf("the log shows another session's statement, or says more than once that it waits:\n%s", log.String())
+			}
+		})
+	}
+}
+
+func seen(l *listener) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.heard)
+}
+
+func TestAnErrorAfterALockNamesWhoHeldIt(t *testing.T) {
+	t.Parallel()
+	db, letGo := lockedTable(t)
+	defer letGo()
+	var log bytes.Buffer
+	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
+	m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, time.Second, time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	var busy *migrate.BusyError
+	if !errors.As(err, &busy) || !strings.HasPrefix(busy.Holder, "the report (pid ") || !strings.Contains(err.Error(), "0002_m2.sql") {
+		t.Errorf("got %v, want a BusyError that names the file and the report", err)
+	}
+	if want := `msg="a migration was rolled back because another session was in its way; trying again" file=0002_m2.sql`; strings.Count(log.String(), want) != 1 {
+		t.Errorf("the log does not say once %q:\n%s", want, log.String())
+	}
+}
+
+func TestAHeartbeatThatCannotAskFailsNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+owner(t, db)+" CONNECTION LIMIT 1")
+	var log bytes.Buffer
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int); SELECT pg_sleep(0.3)")
+	m.Heartbeat, m.Log = 20*time.Millisecond, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	up(t, m, db.MigratorConn)
+	for _, want := range []string{"too many connections for role", `msg="still applying" file=0001_m1.sql`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, `CREATE TABLE app.t1 (id int);
+		INSERT INTO app.t1 SELECT generate_series(1, 40);
+		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN $1; END';
+		CREATE INDEX ON app.t1 (app.slowly(id))`)
+	var index *migrate.IndexBuild
+	m.Heartbeat, m.Progress = 20*time.Millisecond, func(p migrate.Progress) {
+		if p.Index != nil {
+			index = p.Index
+		}
+	}
+	up(t, m, db.MigratorConn)
+	if index == nil || !strings.HasPrefix(index.Phase, "building index") {
+		t.Errorf("got %+v, want an index that is being built", index)
+	}
+}
+
+func TestAnIndexBuildSaysHowFarItIs(t *testing.T) {
+	t.Parallel()
+	for want, build := range map[string]migrate.IndexBuild{
+		"building index: scanning table, 3 of 9 blocks":       {Phase: "building index: scanning table", BlocksDone: 3, BlocksTotal: 9},
+		"building index: loading tuples in tree, 5 of 8 rows": {Phase: "building index: loading tuples in tree", TuplesDone: 5, TuplesTotal: 8},
+		"waiting for old snapshots, 1 of 2 sessions":          {Phase: "waiting for old snapshots", LockersDone: 1, LockersTotal: 2},
+		"initializing": {Phase: "initializing"},
+	} {
+		if got := build.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
