@@ -35,6 +35,7 @@ type Migration struct {
 // program expects of its database. The zero Bundle is empty.
 type Bundle struct {
 	migrations []Migration
+	snapshots  []string // of the schema after each file; nil when there are none
 }
 
 // Migrations returns the files in the order in which they are applied.

@@ -116,9 +116,9 @@ func stopLocal(ctx context.Context, server *localpg.Server, log *slog.Logger) {
 }
 
 func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrator, error) {
-	bundle, err := migrate.Load(p.migrations)
+	bundle, err := schema.Load(p.migrations)
 	if err != nil {
-		return nil, fmt.Errorf("the migrations of this program:\n%w", err)
+		return nil, err
 	}
 	return &migrate.Migrator{
 		Bundle:      bundle,

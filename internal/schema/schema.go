@@ -1,11 +1,13 @@
 // Package schema says what AVTotpy expects of its database: the migrations that
-// make the schema, and what the web server may do with each object in it.
+// make the schema, what the schema looks like after each of them, and what the web
+// server may do with each object in it.
 //
 // It is data. Package migrate makes it true on every start.
 package schema
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -15,10 +17,12 @@ import (
 // Name is the schema in which everything lives, the ledger included.
 const Name = "avtotpy"
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations/snapshots/*.txt
 var migrations embed.FS
 
-// Files holds the migrations at its root.
+// Files holds the migrations at its root, and in the folder snapshots what the schema
+// looks like after each of them, for the review of a migration and for repairs:
+// go test ./internal/schema -update writes them.
 func Files() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -28,10 +32,25 @@ func Files() fs.FS {
 }
 
 // Bundle is the migrations of this release.
-func Bundle() (migrate.Bundle, error) {
-	bundle, err := migrate.Load(Files())
+func Bundle() (migrate.Bundle, error) { return Load(Files()) }
+
+// Load reads migrations that lie as those of Files do; other releases of the program
+// may have no snapshots.
+func Load(files fs.FS) (migrate.Bundle, error) {
+	bundle, err := migrate.Load(files)
 	if err != nil {
-		return migrate.Bundle{}, fmt.Errorf("the migrations of this program: %w", err)
+		return migrate.Bundle{}, fmt.Errorf("the migrations of this program:\n%w", err)
+	}
+	const folder = "snapshots"
+	if _, err := fs.Stat(files, folder); errors.Is(err, fs.ErrNotExist) {
+		return bundle, nil
+	}
+	snapshots, err := fs.Sub(files, folder)
+	if err == nil {
+		bundle, err = bundle.WithSnapshots(snapshots)
+	}
+	if err != nil {
+		return migrate.Bundle{}, fmt.Errorf("the snapshots of this program's migrations (go test ./internal/schema -update writes them):\n%w", err)
 	}
 	return bundle, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	flag.Bool("update", false, "write testdata/privileges.golden")
+	flag.Bool("update", false, "write what is generated: testdata/privileges.golden, migrations/snapshots and the tables in docs/privileges.md")
 	pgtest.Main(m)
 }
 

@@ -1,0 +1,137 @@
+package migrate
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Change says in which way a schema is not what it should be.
+type Change string
+
+// The changes. A changed line is one that is lacking and one that is there instead.
+const (
+	Gone     Change = "is missing"               // the object as a whole
+	Stranger Change = "was made by no migration" // the object as a whole
+	Lacks    Change = "lacks"                    // a line
+	Has      Change = "has"                      // a line
+	Rewrote  Change = "has another body"         // a function, procedure or view
+)
+
+// A Drift is one difference between what a schema holds and what it should.
+type Drift struct {
+	Object string `json:"object"` // such as "table accounts"
+	Change Change `json:"change"`
+	Line   string `json:"line,omitempty"` // what the object lacks or has
+}
+
+// String is one line. Lines one below the other are aligned.
+func (d Drift) String() string {
+	switch d.Change {
+	case Lacks:
+		return d.Object + ": lacks " + d.Line
+	case Has:
+		return d.Object + ": has   " + d.Line
+	case Gone, Stranger, Rewrote:
+	}
+	return d.Object + ": " + string(d.Change)
+}
+
+// CompareSnapshots lists what is in one snapshot and not in the other, by object.
+// The order of lines does not count, but for the bodies of functions and views, which
+// are told of as a whole.
+func CompareSnapshots(want, got string) []Drift {
+	if want == got {
+		return nil
+	}
+	wanted, found := objects(want), objects(got)
+	names := slices.Concat(slices.Collect(maps.Keys(wanted)), slices.Collect(maps.Keys(found)))
+	slices.Sort(names)
+	var drift []Drift
+	for _, name := range slices.Compact(names) {
+		w, g := wanted[name], found[name]
+		switch {
+		case g == nil:
+			drift = append(drift, Drift{Object: name, Change: Gone})
+		case w == nil:
+			drift = append(drift, Drift{Object: name, Change: Stranger})
+		default:
+			drift = append(drift, w.compare(name, g)...)
+		}
+	}
+	return drift
+}
+
+// A described is what a snapshot says about one object.
+type described struct {
+	lines map[string]bool
+	body  strings.Builder
+}
+
+// objects reads a snapshot.
+func objects(text string) map[string]*described {
+	all := map[string]*described{}
+	object := &described{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, bodyMark) {
+			object.body.WriteString(line + "\n")
+		} else if fact, ok := strings.CutPrefix(line, factMark); ok {
+			object.lines[fact] = true
+		} else {
+			object = &described{lines: map[string]bool{}}
+			all[line] = object
+		}
+	}
+	return all
+}
+
+// compare puts what an object lacks before what it has instead, where the two lines
+// begin alike.
+func (d *described) compare(name string, got *described) []Drift {
+	var drift []Drift
+	for line := range d.lines {
+		if !got.lines[line] {
+			drift = append(drift, Drift{name, Lacks, line})
+		}
+	}
+	for line := range got.lines {
+		if !d.lines[line] {
+			drift = append(drift, Drift{name, Has, line})
+		}
+	}
+	slices.SortFunc(drift, func(a, b Drift) int {
+		return cmp.Or(strings.Compare(subject(a.Line), subject(b.Line)), strings.Compare(string(b.Change), string(a.Change)), strings.Compare(a.Line, b.Line))
+	})
+	if d.body.String() != got.body.String() {
+		drift = append(drift, Drift{Object: name, Change: Rewrote})
+	}
+	return drift
+}
+
+// subject is the beginning of a line that names what it is about, such as "column id".
+func subject(line string) string {
+	words := strings.SplitN(line, " ", 3)
+	return strings.Join(words[:min(2, len(words))], " ")
+}
+
+// versionsLike returns the versions whose snapshot a schema equals: several when
+// files between them leave the schema as it is, such as those that only move rows. When
+// there is none, it returns the nearest version, the later of two that are as near,
+// and the differences from it; 0 when the bundle has no snapshots.
+func (b Bundle) versionsLike(text string) (same []int, nearest int, drift []Drift) {
+	for i, snapshot := range b.snapshots {
+		d := CompareSnapshots(snapshot, text)
+		if len(d) == 0 {
+			same = append(same, i+1)
+		}
+		if nearest == 0 || len(d) <= len(drift) {
+			nearest, drift = i+1, d
+		}
+	}
+	if len(same) > 0 {
+		return same, same[len(same)-1], nil
+	}
+	return nil, nearest, drift
+}

@@ -1,0 +1,142 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Snapshot connects, describes the schema as a text for people, and closes its
+// connection. Any role that may connect will do and gets the same text; it is the
+// same on every version of PostgreSQL and does not depend on the schema's name.
+//
+// Each object has a line at the margin, and below it one indented line for each
+// fact about it, in an order that keeps the difference between two texts small. It
+// tells everything but comments, owners, privileges, the ledger and the members of
+// extensions; of rare kinds, such as operators, it tells only that they are there.
+// A schema that does not exist, or holds nothing, is the empty text.
+func (m *Migrator) Snapshot(ctx context.Context, connString string) (text string, err error) {
+	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
+		text, err = m.snapshot(ctx, conn)
+		return err
+	})
+	return text, err
+}
+
+// SnapshotOver is Snapshot over a connection that is there already, which it leaves
+// open and, inside a transaction, with that transaction's settings.
+func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, error) {
+	return m.snapshot(ctx, conn.PgConn())
+}
+
+// Snapshots brings a blank database to each version of the bundle, one file at a
+// time, and returns the text after each: what [Bundle.WithSnapshots] wants to read
+// from files. The service's role is left out of it.
+func (m *Migrator) Snapshots(ctx context.Context, connString string) ([]string, error) {
+	alone := *m
+	alone.Role = Role{}
+	run, err := newRun(alone, connString)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := run.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer run.close(ctx, conn)
+	status, err := run.status(ctx, conn)
+	switch {
+	case err != nil:
+		return nil, err
+	case status.State != Blank:
+		return nil, fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which is brought to each version in turn. Name another one", m.Schema)
+	}
+	texts := make([]string, m.Bundle.Version())
+	for i := range texts {
+		run.Bundle = Bundle{migrations: m.Bundle.migrations[:i+1]}
+		if err := run.steps(ctx, conn); err != nil {
+			return nil, err
+		}
+		if texts[i], err = run.snapshot(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
+}
+
+func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, error) {
+	if m.Schema == "" {
+		return "", errors.New("migrate: the Migrator has no Schema")
+	}
+	question := untouched + m.askCatalogue()
+	if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
+		question = "SAVEPOINT snapshot; " + question + "; ROLLBACK TO snapshot; RELEASE snapshot"
+	}
+	answers, err := flight(ctx, conn, question)
+	if err != nil {
+		return "", err
+	}
+	var facts []fact
+	if err := answers[0].into(&facts); err != nil {
+		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, err)
+	}
+	return tell(facts, m.Schema), nil
+}
+
+// tell sorts facts and writes them down.
+func tell(facts []fact, schema string) string {
+	for i := range facts {
+		facts[i].tidy(schema)
+	}
+	slices.SortFunc(facts, func(a, b fact) int {
+		return cmp.Or(strings.Compare(a.Object, b.Object), a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
+	})
+	var b strings.Builder
+	object := ""
+	for _, f := range facts {
+		if f.Object != object {
+			object = f.Object
+			b.WriteString(object + "\n")
+		}
+		switch {
+		case f.Section == sectionBody:
+			for line := range strings.SplitSeq(f.Line, "\n") {
+				b.WriteString(strings.TrimSuffix(bodyMark+" "+line, " ") + "\n")
+			}
+		case f.Line != "":
+			b.WriteString(factMark + f.Line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// What a line begins with that is no object's.
+const (
+	factMark = "  "
+	bodyMark = "  |"
+)
+
+// tidy takes the schema's name out of deparsed text, and what differs between
+// versions of PostgreSQL. A file with CRLF is the same file as one with LF, so what
+// it leaves in the body of a function is the same, too.
+func (f *fact) tidy(schema string) {
+	f.Object = oneLine(unqualified(f.Object, schema))
+	switch {
+	case f.Section == sectionBody && f.Place == bodyTyped:
+		f.Line = strings.ReplaceAll(f.Line, "\r\n", "\n")
+	case f.Section == sectionBody && f.Place == bodyDeparsed:
+		f.Line = unqualified(f.Line, schema)
+	case f.Section == sectionBody:
+		f.Line = unprefixed(unqualified(f.Line, schema))
+	case f.Section == sectionSettings:
+		f.Line = oneLine(f.Line)
+	default:
+		f.Line = oneLine(unqualified(f.Line, schema))
+	}
+}
