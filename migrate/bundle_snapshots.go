@@ -57,4 +57,6 @@ func (b Bundle) Snapshot(version int) (text string, ok bool) {
 	return b.snapshots[version-1], true
 }
 
+func (b Bundle) hasSnapshots() bool { return len(b.snapshots) > 0 }
+
 func snapshotFile(version int) string { return fmt.Sprintf("%04d.txt", version) }
