@@ -103,6 +103,7 @@ type LedgerRow struct {
 	Seconds    *float64  `json:"seconds"` // nil while unfinished
 	AppliedBy  string    `json:"applied_by"`
 	AppVersion string    `json:"app_version"`
+	Rebuilt    bool      `json:"rebuilt"` // written by a repair
 }
 
 // ledgerRows reads the whole ledger, as one JSON array.
@@ -110,7 +111,7 @@ func ledgerRows(schema string) string {
 	return `SELECT coalesce(json_agg(json_build_object(
 		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
 		'applied_at', applied_at, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
-		'app_version', app_version) ORDER BY version), '[]')
+		'app_version', app_version, 'rebuilt', rebuilt) ORDER BY version), '[]')
 	FROM ` + quoteName(schema, ledgerName)
 }
 
