@@ -317,3 +317,15 @@ func (m *Migration) setMinVersion(argument string) error {
 
 // Statements returns the number of SQL statements in the file.
 func (m Migration) Statements() int { return len(m.script.statements) }
+
+// Directives returns what comments such as "-- migrate:min-version 11" say about
+// the file, without the prefix.
+func (m Migration) Directives() []string {
+	var found []string
+	for _, c := range m.script.comments {
+		if text, ok := strings.CutPrefix(c.text, "migrate:"); ok {
+			found = append(found, strings.TrimSpace(text))
+		}
+	}
+	return found
+}

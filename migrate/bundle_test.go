@@ -142,3 +142,17 @@ func FuzzLoad(f *testing.F) {
 		_ = (&BundleError{problems}).Error()
 	})
 }
+
+func TestDirectivesAreThoseOfTheFile(t *testing.T) {
+	bundle, err := Load(bundleFS(map[string]string{
+		"0001_a.sql": "SELECT 1", "0002_b.sql": "-- migrate:min-version 2\n-- a remark\nSELECT 2", "0003_c.sql": "SELECT 3",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", "min-version 2", ""} {
+		if got := strings.Join(bundle.Migrations()[i].Directives(), ", "); got != want {
+			t.Errorf("%04d: got %q, want %q", i+1, got, want)
+		}
+	}
+}

@@ -43,6 +43,10 @@
 // transaction, change the session, or use what cannot run in a transaction;
 // [Load] refuses such files and says what to write instead.
 //
+// [Migrator.Status], [Migrator.History] and [Migrator.Plan] tell how a database stands
+// and what Up would do, and change nothing; [Migrator.Await] is for a service whose
+// schema something else migrates.
+//
 // A comment "-- migrate:min-version N" at the top of a file says that bundles
 // which end before N cannot work with the schema after it: the file takes away
 // something that they use. Without it an older program may keep serving beside a

@@ -35,6 +35,8 @@ type seen struct {
 	Role   *roleSeen   `json:"role"`   // nil when it does not exist
 	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
 	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
+
+	History []LedgerRow `json:"-"` // nil unless it was asked for
 }
 
 type schemaSeen struct {
@@ -78,15 +80,16 @@ type ledgerSeen struct {
 type audience int
 
 const (
-	migrator audience = iota // the privileged role; asks what the service's role holds
-	service                  // the service's role, which asks whether the schema is fit
-	auditor                  // any role; asks what the service's role holds
+	migrator  audience = iota // the privileged role; asks what the service's role holds
+	service                   // the service's role, which asks whether the schema is fit
+	auditor                   // any role; asks what the service's role holds
+	historian                 // any role; asks for the ledger's rows
 )
 
 // look gathers what is seen in one flight and takes no lock beyond reading.
 func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	var s seen
-	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && who != service
+	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && who != service && who != historian
 	if who == auditor && m.Role.Name == "" {
 		role, rights = "current_user", true // the service asks about itself
 	}
@@ -96,6 +99,8 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		questions = append(questions, m.askRights(role))
 	case rights:
 		questions = append(questions, m.askHeld(role))
+	case who == historian:
+		questions = append(questions, ledgerRows(m.Schema))
 	}
 	for i := range questions {
 		questions[i] = untimed + questions[i]
@@ -120,6 +125,8 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights:
 		s.Held = new(heldSeen)
 		err = answers[2].into(s.Held)
+	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
+		err = answers[2].into(&s.History)
 	}
 	return s, err
 }

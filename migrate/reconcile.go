@@ -69,7 +69,7 @@ func (r *run) holdsOutside(s seen) error {
 		return nil
 	}
 	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return r.unmended(s, unfit(r.Role.Name, r.excessive(s, outside)))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside

@@ -25,6 +25,21 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 	return m.status(ctx, conn.PgConn())
 }
 
+// History is Status and the rows of the ledger, in the same round trip. There are
+// none where the ledger is missing or another tool's.
+func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
+	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
+		s, err := m.look(ctx, conn, historian)
+		if err != nil {
+			return err
+		}
+		rows = s.History
+		status, err = m.statusOf(ctx, conn, s)
+		return err
+	})
+	return status, rows, err
+}
+
 // A Verification says whether a database is what the program expects.
 type Verification struct {
 	Status Status

@@ -46,7 +46,7 @@ func onTerminal(t *testing.T, environ ...string) string {
 	db := pgtest.Migrated(t)
 	screen, terminal := openTerminal(t, 50)
 	release := releaseWith(t, "SELECT pg_sleep(1.5); DO $$ BEGIN RAISE NOTICE 'halfway there'; END $$; SELECT pg_sleep(0.5)")
-	cmd := command(t, db, []string{"migrate"}, append([]string{"TERM=xterm", "BUNDLE=" + release}, environ...)...)
+	cmd := commandOn(t, db, []string{"migrate"}, append([]string{"TERM=xterm", "BUNDLE=" + release}, environ...)...)
 	cmd.Stderr = terminal
 	var seen bytes.Buffer
 	var reading sync.WaitGroup

@@ -38,6 +38,8 @@ func exitCode(err error) int {
 		return exitSignalled + int(s.signal)
 	}
 	switch {
+	case is[*migrate.BusyError](err): // whatever it waited for
+		return exitBusy
 	case errors.Is(err, errUsage):
 		return exitUsage
 	case is[*settingsError](err), refused(err), isLocalSettings(err):
@@ -46,13 +48,13 @@ func exitCode(err error) int {
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
-	case is[*migrate.MigrationError](err) && !is[*migrate.BusyError](err), is[*migrate.BundleError](err):
+	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
 		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
 		return exitLedger
-	case is[*migrate.BusyError](err), is[*migrate.UnmigratedError](err):
+	case is[*migrate.UnmigratedError](err):
 		return exitBusy
 	case is[*migrate.AheadError](err):
 		return exitAhead

@@ -41,6 +41,8 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.DivergedError{}, 74},
 		{&migrate.LedgerLostError{}, 74},
 		{busy, 75},
+		{&migrate.BusyError{Err: &migrate.MigrationError{}}, 75},
+		{&migrate.BusyError{Err: &migrate.ConnectError{Err: &pgconn.PgError{Code: "28P01"}}}, 75},
 		{&localpg.LockedError{}, 75},
 		{&migrate.AheadError{}, 76},
 		{&migrate.PrivilegeError{}, 77},

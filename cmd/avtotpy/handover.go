@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -46,10 +45,7 @@ func executable() string {
 // serveMigrated is the second half of RUN: like SKIP it knows no privileged
 // connection, but like RUN it refuses to serve when the schema or its own role are
 // not what they should be.
-func (p program) serveMigrated(ctx context.Context, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("serve takes no arguments; %w", errUsage)
-	}
+func (p program) serveMigrated(ctx context.Context) error {
 	cfg, log, err := p.settings(config.Skip)
 	if err != nil {
 		return err

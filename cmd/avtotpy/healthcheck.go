@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
@@ -18,14 +17,10 @@ var errUnhealthy = errors.New("not healthy")
 
 // healthcheck asks the program that runs beside it with the same environment: for
 // exec probes, where there is no other client. It needs no settings but the address.
-func (p program) healthcheck(ctx context.Context, args []string) error {
+func (p program) healthcheck(ctx context.Context, live bool) error {
 	path := "/readyz"
-	switch {
-	case len(args) == 0, len(args) == 1 && args[0] == "--ready":
-	case len(args) == 1 && args[0] == "--live":
+	if live {
 		path = "/livez"
-	default:
-		return fmt.Errorf("healthcheck takes --ready or --live, not %q; %w", strings.Join(args, " "), errUsage)
 	}
 	address, err := p.whereToAsk()
 	if err != nil {

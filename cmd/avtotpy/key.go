@@ -10,38 +10,35 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// key makes, checks and rotates master keys.
-func (p program) key(ctx context.Context, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("key takes one word: generate, check or rotate; %w", errUsage)
-	}
-	switch args[0] {
-	case "generate":
-		_, err := fmt.Fprintln(p.stdout, keyring.Generate("k"+time.Now().UTC().Format("20060102")))
+func (p program) generateKey() error {
+	_, err := fmt.Fprintln(p.stdout, keyring.Generate("k"+time.Now().UTC().Format("20060102")))
+	return err
+}
+
+// checkKeys proves that the master keys are those of the database.
+func (p program) checkKeys(ctx context.Context) error {
+	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
+		if err := checkKeys(ctx, st); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
 		return err
-	case "check":
-		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-			if err := checkKeys(ctx, st); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
+	})
+}
+
+// rotateKeys seals all vaults with the first master key.
+func (p program) rotateKeys(ctx context.Context) error {
+	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
+		if err := checkKeys(ctx, st); err != nil {
 			return err
-		})
-	case "rotate":
-		return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-			if err := checkKeys(ctx, st); err != nil {
-				return err
-			}
-			n, err := st.RotateKeys(ctx)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", n, ring.Active())
+		}
+		n, err := st.RotateKeys(ctx)
+		if err != nil {
 			return err
-		})
-	default:
-		return fmt.Errorf("there is no command \"key %s\"; %w", args[0], errUsage)
-	}
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", n, ring.Active())
+		return err
+	})
 }
 
 // withStore opens what the commands on keys need, as the unprivileged role.

@@ -38,8 +38,8 @@ func releaseWith(t *testing.T, sql string) string {
 	return folder
 }
 
-// command is the real program on a database, with some more of an environment.
-func command(t *testing.T, db *pgtest.DB, args []string, environ ...string) *exec.Cmd {
+// commandOn is the real program on a database, with some more of an environment.
+func commandOn(t *testing.T, db *pgtest.DB, args []string, environ ...string) *exec.Cmd {
 	t.Helper()
 	own, err := os.Executable()
 	if err != nil {
@@ -81,7 +81,7 @@ func TestSystemdHearsOfTheWholeStart(t *testing.T) {
 			if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil {
 				t.Fatal(err)
 			}
-			cmd := command(t, db, nil, "NOTIFY_SOCKET="+socket, "AVTOTPY_LISTEN_ADDR="+pgtest.FreeAddress(t),
+			cmd := commandOn(t, db, nil, "NOTIFY_SOCKET="+socket, "AVTOTPY_LISTEN_ADDR="+pgtest.FreeAddress(t),
 				"BUNDLE="+releaseWith(t, "ALTER TABLE avtotpy.users ADD COLUMN colour text"))
 			var said bytes.Buffer
 			cmd.Stderr = &said

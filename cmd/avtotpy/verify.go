@@ -2,61 +2,28 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
-	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// migrate is the command that works on the schema.
-func (p program) migrate(ctx context.Context, args []string) error {
-	switch {
-	case len(args) == 0:
-		return p.start(ctx, config.RunAndExit)
-	case args[0] == "verify" && len(args) == 1:
-		return p.verify(ctx, writeVerification)
-	case args[0] == "verify" && len(args) == 2 && strings.TrimLeft(args[1], "-") == "json":
-		return p.verify(ctx, writeJSON)
-	}
-	return fmt.Errorf("there is no command \"migrate %s\"; migrate takes nothing, or verify [--json]; %w", strings.Join(args, " "), errUsage)
-}
-
 // verify prints whether the schema and the role's rights are what this program
 // expects, and changes nothing.
 func (p program) verify(ctx context.Context, write func(*os.File, migrate.Verification) error) error {
-	cfg, log, err := p.settings(config.Look)
-	if err != nil {
-		return err
-	}
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	conn := cfg.MigratorConn
-	if conn == "" { // the web server's own connection can say as much about its own role
-		conn, cfg.WebRole = cfg.WebConn, ""
-	}
-	migrator, err := p.migrator(cfg, log)
-	if err != nil {
-		return err
-	}
-	found, err := migrator.Verify(ctx, conn.Reveal())
-	if err != nil {
-		return err
-	}
-	if err := write(p.stdout, found); err != nil {
-		return err
-	}
-	if err := found.Err(); err != nil {
-		return &toldError{err}
-	}
-	return nil
+	return p.looking(ctx, func(ctx context.Context, l looker) error {
+		found, err := l.Verify(ctx, l.conn)
+		if err != nil {
+			return err
+		}
+		if err := write(p.stdout, found); err != nil {
+			return err
+		}
+		return told(found.Err())
+	})
 }
 
 // A toldError was printed already, in a better form; only its exit code is left.
@@ -66,7 +33,7 @@ func (e *toldError) Error() string { return e.err.Error() }
 func (e *toldError) Unwrap() error { return e.err }
 
 func writeVerification(out *os.File, v migrate.Verification) error {
-	paint := painter(out)
+	paint := painter(out, os.Environ())
 	var b strings.Builder
 	fmt.Fprintf(&b, "schema %s  %s, version %d of %d\n", schema.Name, v.Status.State, v.Status.Version, v.Status.Target)
 	if err := v.Status.Err(); err != nil {
@@ -79,10 +46,10 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	return err
 }
 
-func writeAudit(b *strings.Builder, a migrate.Audit, paint func(migrate.Severity, string) string) {
+func writeAudit(b *strings.Builder, a migrate.Audit, paint func(colour, string) string) {
 	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess), a.Count(migrate.Missing), a.Count(migrate.Warn))
 	for _, f := range a.Findings {
-		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(f.Severity, fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
+		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
 	}
 	switch {
 	case a.Err() != nil:
@@ -94,16 +61,8 @@ func writeAudit(b *strings.Builder, a migrate.Audit, paint func(migrate.Severity
 	}
 }
 
-// painter colours severities on a terminal, unless NO_COLOR (no-color.org) asks not
-// to.
-func painter(out *os.File) func(migrate.Severity, string) string {
-	if !isTerminal(out) || os.Getenv("NO_COLOR") != "" {
-		return func(_ migrate.Severity, text string) string { return text }
-	}
-	return func(s migrate.Severity, text string) string {
-		colour := map[migrate.Severity]string{migrate.Excess: "31", migrate.Missing: "33", migrate.Warn: "36"}[s]
-		return "\x1b[1;" + colour + "m" + text + "\x1b[0m"
-	}
+func severityColour(s migrate.Severity) colour {
+	return map[migrate.Severity]colour{migrate.Excess: red, migrate.Missing: yellow, migrate.Warn: cyan}[s]
 }
 
 // verification is the form for machines; docs/privileges.md documents it.
@@ -124,8 +83,5 @@ func writeJSON(out *os.File, v migrate.Verification) error {
 	if err := v.Err(); err != nil {
 		document.Error = err.Error()
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(document)
+	return encode(out, document)
 }

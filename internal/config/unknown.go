@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,19 +38,25 @@ func suggestion(name string, known map[string]bool) string {
 	if plain, ok := strings.CutSuffix(name, fileSuffix); ok && known[plain] {
 		return fmt.Sprintf("; %s is no secret and can't be given as a file", plain)
 	}
-	const far = 4
-	best, distance := "", far
-	for candidate := range known {
-		if d := editDistance(name, candidate); d < distance || d == distance && d < far && candidate < best {
-			best, distance = candidate, d
-		}
-	}
+	best, distance := Nearest(name, slices.Collect(maps.Keys(known)))
 	// Half of a short word is another word.
 	ending := strings.TrimPrefix(strings.TrimPrefix(best, "POSTGRES_MIGRATOR_"), "AVTOTPY_")
 	if best == "" || distance > len(ending)/2 {
 		return ""
 	}
 	return "; did you mean " + best + "?"
+}
+
+// Nearest returns the known name that takes the fewest changed letters, and how many, of which it accepts up to three;
+// "" when all are further away.
+func Nearest(name string, known []string) (best string, distance int) {
+	distance = 4
+	for _, candidate := range slices.Sorted(slices.Values(known)) {
+		if d := editDistance(name, candidate); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	return best, distance
 }
 
 // editDistance returns how many letters must be inserted, deleted or changed to turn a into b.

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+)
+
+// command understands the command line and does what it says.
+func (p program) command(ctx context.Context) error {
+	c, rest := p.find(p.args)
+	flags, do := c.flags()
+	switch err := flags.Parse(rest); {
+	case errors.Is(err, flag.ErrHelp):
+		return p.help(strings.Fields(c.name))
+	case err != nil:
+		return p.misused(c, flagMessage(err, flags))
+	case flags.NArg() > 0 && c.takes == "":
+		return p.tooMuch(c, flags.Args())
+	case do == nil:
+		return p.misused(c, c.called()+" needs another word")
+	}
+	return do(ctx, flags.Args())
+}
+
+// find returns the command with the most words in front of args, and what is behind
+// them. Without any it is avtotpy itself.
+func (p program) find(args []string) (command, []string) {
+	var found command
+	for _, c := range p.commands() {
+		words := strings.Fields(c.name)
+		if len(words) <= len(args) && slices.Equal(words, args[:len(words)]) && len(c.name) >= len(found.name) {
+			found = c
+		}
+	}
+	return found, args[len(strings.Fields(found.name)):]
+}
+
+// flags returns the flags of a command and what it does with them.
+func (c command) flags() (*flag.FlagSet, action) {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // what is wrong, command says
+	if c.bind == nil {
+		return flags, nil
+	}
+	return flags, c.bind(flags)
+}
+
+// below lists the commands that begin with c's words.
+func (p program) below(c command) []string {
+	var names []string
+	for _, other := range p.commands() {
+		if c.name == "" && other.name != "" || strings.HasPrefix(other.name, c.name+" ") {
+			names = append(names, other.name)
+		}
+	}
+	return names
+}
+
+// tooMuch is the error for words behind a command that takes none: it may be a command
+// that is misspelt.
+func (p program) tooMuch(c command, words []string) error {
+	names := p.below(c)
+	if len(names) == 0 {
+		return p.misused(c, fmt.Sprintf("%q is too much: %s takes only flags, with a value behind =", words[0], c.called()))
+	}
+	if words = beforeFlags(words); len(words) == 0 {
+		return p.misused(c, "a word is missing behind "+c.called())
+	}
+	typed := strings.TrimSpace(c.name + " " + strings.Join(words, " "))
+	message := fmt.Sprintf("there is no command %q", typed)
+	best, distance := config.Nearest(typed, names)
+	for _, name := range names { // "avtotpy status", without the word before it
+		if strings.HasSuffix(name, " "+typed) {
+			best, distance = name, 0
+		}
+	}
+	if best != "" && distance <= len(words[len(words)-1])/2 {
+		message += fmt.Sprintf("; did you mean %q?", best)
+	}
+	return p.misused(c, message)
+}
+
+// beforeFlags cuts words off at the first flag.
+func beforeFlags(words []string) []string {
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
+		return words[:i]
+	}
+	return words
+}
+
+// flagMessage says what the flag package says, in our words.
+func flagMessage(err error, flags *flag.FlagSet) string {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return strings.NewReplacer("boolean value", "value", " -", " --").Replace(err.Error())
+	}
+	message := "there is no flag --" + name
+	var known []string
+	flags.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
+	if best, distance := config.Nearest(name, known); best != "" && distance <= len(best)/2 {
+		message += "; did you mean --" + best + "?"
+	}
+	return message
+}
+
+// A usageError is a command line that is not understood.
+type usageError struct{ message, usage, help string }
+
+func (p program) misused(c command, message string) error {
+	return &usageError{message, p.usage(c), strings.TrimSpace("avtotpy help " + c.name)}
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%s\nusage: %s\n%q says more", e.message, e.usage, e.help)
+}
+
+func (e *usageError) Unwrap() error { return errUsage }
+
+// called is the command as one calls it.
+func (c command) called() string { return strings.TrimSpace("avtotpy " + c.name) }
+
+// usage is one line.
+func (p program) usage(c command) string {
+	parts := []string{c.called()}
+	flags, do := c.flags()
+	flags.VisitAll(func(f *flag.Flag) { parts = append(parts, "["+written(f)+"]") })
+	switch next := strings.ReplaceAll(strings.Join(p.below(c), " | "), c.name+" ", ""); {
+	case c.name == "":
+		parts = append(parts, "[COMMAND]")
+	case do == nil:
+		parts = append(parts, next)
+	case next != "":
+		parts = append(parts, "["+next+"]")
+	case c.takes != "":
+		parts = append(parts, c.takes)
+	}
+	return strings.Join(parts, " ")
+}
+
+// written is a flag as one types it, with the name of its value.
+func written(f *flag.Flag) string {
+	value, _ := flag.UnquoteUsage(f)
+	optional, _ := f.Value.(interface{ IsBoolFlag() bool })
+	switch {
+	case value == "" || value == "value":
+		return "--" + f.Name
+	case optional != nil && optional.IsBoolFlag():
+		return "--" + f.Name + "[=" + value + "]"
+	}
+	return "--" + f.Name + "=" + value
+}
+
+// help prints the page of a command, or the page of all.
+func (p program) help(words []string) error {
+	c, rest := p.find(beforeFlags(words))
+	if len(rest) > 0 {
+		return p.tooMuch(c, rest)
+	}
+	if _, err := io.WriteString(p.stdout, p.page(c)); err != nil || c.name != "" {
+		return err
+	}
+	return config.WriteHelp(p.stdout)
+}
+
+// page is all that there is to say about a command. That of avtotpy itself lists the
+// others, and the settings belong behind it.
+func (p program) page(c command) string {
+	var b strings.Builder
+	if c.name == "" {
+		b.WriteString("AVTotpy is a self-hosted TOTP authenticator on PostgreSQL that manages its own\nschema.\n\n")
+	}
+	fmt.Fprintf(&b, "Usage: %s\n\n%s\n", p.usage(c), c.about)
+	p.writeList(&b, c)
+	flags, _ := c.flags()
+	var rows [][]string
+	flags.VisitAll(func(f *flag.Flag) {
+		_, meaning := flag.UnquoteUsage(f)
+		rows = append(rows, []string{"  " + written(f), meaning})
+	})
+	writeSection(&b, "Flags", columns(rows))
+	writeSection(&b, "Examples", indent(c.examples))
+	writeSection(&b, "Exit codes", indent(c.exits))
+	if c.name == "" {
+		b.WriteString("\n\"avtotpy help COMMAND\" explains a command, with examples and exit codes.\n\n")
+	}
+	return b.String()
+}
+
+// writeList lists the commands that begin with c's words.
+func (p program) writeList(b *strings.Builder, c command) {
+	names := p.below(c)
+	var rows [][]string
+	for _, other := range p.commands() {
+		if slices.Contains(names, other.name) {
+			rows = append(rows, []string{"  " + other.called(), other.summary})
+		}
+	}
+	writeSection(b, "Commands", columns(rows))
+}
+
+func writeSection(b *strings.Builder, heading, text string) {
+	if text != "" {
+		fmt.Fprintf(b, "\n%s:\n%s", heading, text)
+	}
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ") + "\n"
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// migrateCommands are those that work on the schema.
+func (p program) migrateCommands() []command {
+	return []command{
+		{
+			name: "migrate", summary: "migrate and exit, as in mode RUN_AND_EXIT",
+			about: `Brings the database to the version that this program was built for and exits:
+for an init container or a job. The commands below tell what it would do or has
+done, and change nothing.`,
+			examples: `avtotpy migrate
+    migrate and exit
+avtotpy migrate plan && avtotpy migrate
+    look first`,
+			exits: ` 0  the database is current, or ahead and compatible
+65  a migration failed and was rolled back
+69  the database was not reachable in time
+74  the ledger is diverged or lost
+75  another migrator or a table lock kept it waiting too long
+76  the schema is ahead and incompatible
+77  a right is missing, or there is one too many; the message holds the SQL
+78  a setting is wrong`,
+			bind: func(*flag.FlagSet) action {
+				return func(ctx context.Context, _ []string) error { return p.start(ctx, config.RunAndExit) }
+			},
+		},
+		{
+			name: "migrate status", summary: "how the database stands to this program; its history",
+			about: `Prints the schema's state and version, what is pending, what is wrong and what
+to do about it, and the last 20 migrations that were applied, the latest last.
+It changes nothing and needs no right beyond reading: the web server's
+connection is enough.
+
+With --wait it asks until the database is current: for whatever has to start
+after a migration that something else runs. It waits for the database and for
+the web server's role, too. It ends at once when waiting is no use, because the
+ledger is diverged or lost, or the schema is ahead and incompatible.`,
+			examples: `avtotpy migrate status
+    what is the matter with this database?
+avtotpy migrate status --wait=5m && avtotpy
+    in an init container, or before a server in mode SKIP
+avtotpy migrate status --json | jq .state
+    for scripts; docs/cli.md lists the names`,
+			exits: ` 0  current, or ahead and compatible
+69  the database was not reachable in time
+74  the ledger is diverged or lost
+75  blank or behind: the migrations have yet to run; also after --wait
+76  ahead and incompatible: a newer program is needed
+77  the role may not read the ledger; the message holds the SQL
+78  a setting is wrong`,
+			bind: p.bindStatus,
+		},
+		{
+			name: "migrate plan", summary: "what the next start would do, without doing it",
+			about: `Prints what a start in mode RUN or RUN_AND_EXIT would do: the schema and the
+role that it would create, each pending file, and the rights that it would grant
+and revoke. It changes nothing and needs no right beyond reading. Over the web
+server's connection alone it cannot tell what the migrator may do, nor anything
+about rights.
+
+Its exit code is that of such a start, as far as it can be known before: 0 when
+files are pending, too. For a check whether any are, "avtotpy migrate status"
+exits with 75.`,
+			examples: `avtotpy migrate plan
+    before an upgrade, with the new program
+avtotpy migrate plan --sql
+    with the SQL of the pending files, to review it
+avtotpy migrate plan --json | jq '.pending | length'
+    for scripts; docs/cli.md lists the names`,
+			exits: ` 0  a start would find nothing to do, or do what is listed
+69  the database was not reachable in time, or is a standby
+74  a start would refuse: the ledger is diverged or lost
+76  a start would refuse: the schema is ahead and incompatible
+77  a start would refuse for rights; the message holds the SQL
+78  a setting is wrong`,
+			bind: p.bindPlan,
+		},
+		{
+			name: "migrate verify", summary: "prove that schema and privileges are as declared",
+			about: `Compares the ledger with this program, and what the web server's role can do
+with what is declared, both ways, as the catalogue tells it. Each difference
+comes with the SQL that mends it. It changes nothing. docs/privileges.md
+explains the lines.`,
+			examples: `avtotpy migrate verify
+    does the web server's role hold exactly its privileges?
+avtotpy migrate verify --json | jq '.findings[].sql'
+    the SQL that mends what differs`,
+			exits: ` 0  all is as it should be, warnings aside
+69  the database was not reachable in time
+74  the ledger is diverged or lost
+75  blank or behind: the migrations have yet to run
+76  ahead and incompatible: a newer program is needed
+77  the role has rights too many or too few
+78  a setting is wrong`,
+			bind: func(flags *flag.FlagSet) action {
+				write := writeVerification
+				asJSON := jsonFlag(flags)
+				return func(ctx context.Context, _ []string) error {
+					if *asJSON {
+						write = writeJSON
+					}
+					return p.verify(ctx, write)
+				}
+			},
+		},
+	}
+}
+
+func jsonFlag(flags *flag.FlagSet) *bool {
+	return flags.Bool("json", false, "one JSON object, for machines")
+}
+
+// A looker is what commands that only look at the database work with.
+type looker struct {
+	*migrate.Migrator
+	conn       string
+	privileged bool // whether conn is the migrator's
+}
+
+// looking prepares a look at the database. The web server's own connection can say as
+// much about its own role; the privileged one is preferred.
+func (p program) looking(ctx context.Context, look func(context.Context, looker) error) error {
+	cfg, log, err := p.settings(config.Look)
+	if err != nil {
+		return err
+	}
+	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	privileged := cfg.MigratorConn != ""
+	conn := cfg.MigratorConn
+	if !privileged {
+		conn, cfg.WebRole = cfg.WebConn, ""
+	}
+	migrator, err := p.migrator(cfg, log)
+	if err != nil {
+		return err
+	}
+	err = look(ctx, looker{migrator, conn.Reveal(), privileged})
+	if !privileged && refused(err) && !is[*migrate.BusyError](err) { // one that waited has said so
+		return fmt.Errorf("%w, unless the migrations that create this user have yet to run", err)
+	}
+	return err
+}
+
+// A pendingFile is a file that is to be applied; docs/cli.md documents the names.
+type pendingFile struct {
+	Version    int      `json:"version"`
+	Name       string   `json:"name"`
+	File       string   `json:"file"`
+	Statements int      `json:"statements"`
+	Bytes      int      `json:"bytes"`
+	Directives []string `json:"directives"`
+	SQL        string   `json:"sql,omitempty"` // when it was asked for
+}
+
+func pendingFiles(migrations []migrate.Migration, withSQL bool) []pendingFile {
+	files := make([]pendingFile, len(migrations))
+	for i, m := range migrations {
+		files[i] = pendingFile{m.Version, m.Name, m.File, m.Statements(), len(m.SQL), append([]string{}, m.Directives()...), ""}
+		if withSQL {
+			files[i].SQL = m.SQL
+		}
+	}
+	return files
+}
+
+// stateColour is how a state looks on a terminal.
+func stateColour(s migrate.State) colour {
+	switch s {
+	case migrate.Current:
+		return green
+	case migrate.Blank, migrate.Behind, migrate.AheadCompatible:
+		return yellow
+	default:
+		return red
+	}
+}
+
+// encode writes a document for machines.
+func encode(out *os.File, document any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(document)
+}
+
+// told wraps an error that the output has shown already; nil stays nil.
+func told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &toldError{err}
+}
+
+// text is what an error says, nothing for nil.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// A planCommand is one call of "avtotpy migrate plan", with its flags.
+type planCommand struct {
+	program
+	json, sql *bool
+}
+
+func (p program) bindPlan(flags *flag.FlagSet) action {
+	c := &planCommand{program: p, json: jsonFlag(flags)}
+	c.sql = flags.Bool("sql", false, "with the SQL of each pending file")
+	return func(ctx context.Context, _ []string) error { return p.looking(ctx, c.look) }
+}
+
+// look prints what a start would do, and does nothing of it.
+func (c *planCommand) look(ctx context.Context, l looker) error {
+	plan, err := l.Plan(ctx, l.conn)
+	if err != nil {
+		return err
+	}
+	if pending := plan.Status.State == migrate.Blank || plan.Status.State == migrate.Behind; pending && !l.privileged {
+		plan.Refusal = nil // it is about the web server's role, which will not migrate
+	}
+	write := c.writeText
+	if *c.json {
+		write = c.writeJSON
+	}
+	if err := write(plan, l); err != nil {
+		return err
+	}
+	return told(plan.Refusal)
+}
+
+// planDocument is the form for machines; docs/cli.md documents the names.
+type planDocument struct {
+	Schema       string        `json:"schema"`
+	State        migrate.State `json:"state"`
+	Version      int           `json:"version"`
+	Target       int           `json:"target"`
+	Privileged   bool          `json:"privileged"`
+	CreateSchema bool          `json:"create_schema"`
+	CreateRole   bool          `json:"create_role"`
+	Role         string        `json:"role,omitempty"`
+	Pending      []pendingFile `json:"pending"`
+	Grant        []string      `json:"grant"`
+	Revoke       []string      `json:"revoke"`
+	Error        string        `json:"error,omitempty"`
+}
+
+func (c *planCommand) writeJSON(plan migrate.Plan, l looker) error {
+	return encode(c.stdout, planDocument{
+		Schema: schema.Name, State: plan.Status.State, Version: plan.Status.Version, Target: plan.Status.Target,
+		Privileged: l.privileged, CreateSchema: plan.CreateSchema, CreateRole: plan.CreateRole, Role: l.Role.Name,
+		Pending: pendingFiles(plan.Status.Pending, *c.sql), Grant: append([]string{}, plan.Grant...), Revoke: append([]string{}, plan.Revoke...),
+		Error: text(plan.Refusal),
+	})
+}
+
+func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
+	paint := painter(c.stdout, c.environ)
+	var b strings.Builder
+	writeState(&b, plan.Status, paint)
+	writeSteps(&b, plan, l, paint)
+	switch {
+	case plan.Refusal != nil:
+		b.WriteString("\n" + fold("A start would refuse: "+plan.Refusal.Error()))
+	case plan.Nothing() && !l.privileged:
+		b.WriteString("\nNo file is pending.\n")
+	case plan.Nothing():
+		b.WriteString("\nNothing to do.\n")
+	default:
+		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT does this, and so does \"avtotpy migrate\".\n")
+	}
+	if !l.privileged {
+		b.WriteString("\nAsked over POSTGRES_CONNECTION_STR: rights are compared, and what the migrator\nmay do is known, only over POSTGRES_MIGRATOR_CONNECTION_STR.\n")
+	}
+	if *c.sql {
+		writeSQL(&b, plan.Status.Pending, paint)
+	}
+	_, err := io.WriteString(c.stdout, b.String())
+	return err
+}
+
+// writeSteps lists what would be done, in that order.
+func writeSteps(b *strings.Builder, plan migrate.Plan, l looker, paint func(colour, string) string) {
+	step := func(what string) { fmt.Fprintf(b, "\n%s", paint(bold, what)) }
+	if plan.CreateSchema {
+		step("Create schema ")
+		b.WriteString(schema.Name + ", with the ledger of applied migrations\n")
+	}
+	if plan.CreateRole {
+		step("Create role ")
+		fmt.Fprintf(b, "%s, with its %d declared rights\n", printable(l.Role.Name), len(plan.Grant))
+		plan.Grant = nil
+	}
+	var files [][]string
+	for _, f := range pendingFiles(plan.Status.Pending, false) {
+		files = append(files, fileRow(f))
+	}
+	for _, list := range []struct{ what, lines string }{
+		{"Apply", columns(files, 1, 2)},
+		{"Grant", indent(strings.Join(plan.Grant, "\n"))},
+		{"Revoke", indent(strings.Join(plan.Revoke, "\n"))},
+	} {
+		if list.lines != "" {
+			step(list.what)
+			b.WriteString("\n" + list.lines)
+		}
+	}
+}
+
+// writeSQL shows each file under a line with its name, byte for byte.
+func writeSQL(b *strings.Builder, pending []migrate.Migration, paint func(colour, string) string) {
+	for _, m := range pending {
+		fmt.Fprintf(b, "\n%s\n%s", paint(bold, "==== "+m.File+" ===="), m.SQL)
+		if !strings.HasSuffix(m.SQL, "\n") {
+			b.WriteString("\n")
+		}
+	}
+}
