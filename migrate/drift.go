@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,29 @@ type Drift struct {
 	Object string `json:"object"` // such as "table accounts"
 	Change Change `json:"change"`
 	Line   string `json:"line,omitempty"` // what the object lacks or has
+}
+
+// A DriftError means that the schema was changed by something else than migrations.
+type DriftError struct {
+	Version int // that it should be like
+	Drift   []Drift
+}
+
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("the schema is not as the migrations up to version %d make it:%s\nSomebody changed it by hand. Undo that, or put it into a migration", e.Version, driftLines(e.Drift))
+}
+
+func driftLines(drift []Drift) string {
+	const most = 30
+	var b strings.Builder
+	for i, d := range drift {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(drift)-most)
+			break
+		}
+		b.WriteString("\n  " + d.String())
+	}
+	return b.String()
 }
 
 // String is one line. Lines one below the other are aligned.

@@ -24,6 +24,8 @@ type Migrator struct {
 
 	Heartbeat time.Duration // how long a file runs until the log says that it still does, and again; 15 s when zero
 
+	RepairCommand string // what an operator runs to call Repair; the error of a lost ledger names it
+
 	Log      *slog.Logger   // what happens; nothing is logged when nil
 	Progress func(Progress) // hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
 }
@@ -33,6 +35,7 @@ type Report struct {
 	State       State         // what the database was like when Up first looked
 	From, To    int           // the schema's version before and after
 	Applied     []Applied     // by this call, in order
+	Drift       []Drift       // how the schema differed from the snapshot of its version, when files were pending
 	RoleCreated bool          // whether this call created the role
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones

@@ -46,6 +46,7 @@ type Status struct {
 	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
 	Lost        string       // why the state is LedgerLost
+	repair      string       // the command against that
 	Role        string       // as which role it was asked
 	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 }
@@ -159,7 +160,7 @@ func (s Status) Err() error {
 	case Diverged:
 		return &DivergedError{Version: s.Version, Differences: s.Differences}
 	case LedgerLost:
-		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences}
+		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Command: s.repair}
 	case Current, AheadCompatible:
 	}
 	return nil
@@ -210,6 +211,7 @@ type LedgerLostError struct {
 	Why         string
 	Foreign     bool         // a table of another tool stands where it belongs
 	Differences []Difference // rows that contradict the bundle
+	Command     string       // what calls Repair; see Migrator.RepairCommand
 }
 
 func (e *LedgerLostError) Error() string {
@@ -219,5 +221,12 @@ func (e *LedgerLostError) Error() string {
 	} else {
 		text += ". "
 	}
-	return text + "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
+	text += "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
+	switch {
+	case e.Foreign:
+		return text + ". Rename that table, or choose another schema"
+	case e.Command != "":
+		return text + fmt.Sprintf(". %q shows what can be rebuilt, and rebuilds it with --yes", e.Command)
+	}
+	return text
 }

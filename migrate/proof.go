@@ -18,14 +18,7 @@ type UnrepairableError struct {
 func (e *UnrepairableError) Error() string {
 	var b strings.Builder
 	b.WriteString("the ledger cannot be rebuilt: " + e.Why)
-	const most = 30
-	for i, d := range e.Drift {
-		if i == most {
-			fmt.Fprintf(&b, "\n  and %d more", len(e.Drift)-most)
-			break
-		}
-		b.WriteString("\n  " + d.String())
-	}
+	b.WriteString(driftLines(e.Drift))
 	b.WriteString("\nNothing was changed. ")
 	if len(e.Drift) > 0 {
 		b.WriteString("Undo these differences by hand and repair again, or restore a backup")

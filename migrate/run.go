@@ -17,6 +17,7 @@ type run struct {
 	config     *pgconn.Config
 	report     Report
 	me         string // as whom it is connected
+	compared   bool   // the schema with its snapshot
 	looked     bool   // the report knows what the database was like
 	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
 	pause      pause
@@ -148,11 +149,28 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 		if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
 			return err
 		}
+		if err := r.warnOfDrift(ctx, conn, s, status); err != nil {
+			return err
+		}
 	}
 	if status.State == Behind && status.Pending[0].Alone {
 		return r.applyAlone(ctx, conn, s, &status.Pending[0])
 	}
 	return r.apply(ctx, conn, r.messages(s, status))
+}
+
+// warnOfDrift compares the schema with its snapshot before pending files touch it: they
+// were written for that one. It only warns, for most differences do no harm to them.
+func (r *run) warnOfDrift(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
+	if r.compared {
+		return nil
+	}
+	var err error
+	r.report.Drift, r.compared, err = r.drift(ctx, conn, s, status)
+	if len(r.report.Drift) > 0 {
+		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
+	}
+	return err
 }
 
 // messages lays out a migration: the bootstrap when the database is blank, the

@@ -52,7 +52,7 @@ func exitCode(err error) int {
 		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
-	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err):
 		return exitBusy

@@ -40,6 +40,8 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.UnmigratedError{}, 75},
 		{&migrate.DivergedError{}, 74},
 		{&migrate.LedgerLostError{}, 74},
+		{&migrate.DriftError{}, 74},
+		{&migrate.UnrepairableError{}, 74},
 		{busy, 75},
 		{&migrate.BusyError{Err: &migrate.MigrationError{}}, 75},
 		{&migrate.BusyError{Err: &migrate.ConnectError{Err: &pgconn.PgError{Code: "28P01"}}}, 75},
