@@ -22,6 +22,7 @@ type Migration struct {
 	SQL        string            // the file, byte for byte
 	Checksum   [sha256.Size]byte // of the file with its line ends as LF, so that a checkout with CRLF is the same file
 	MinVersion int               // the oldest bundle, by its last version, that can work with the schema after this file
+	allowed    []allowance       // rules of Review that the file may break
 	script     script            // its statements, for errors that point into it
 }
 
@@ -252,8 +253,8 @@ func unreadable(sql string) (offset int, message string) {
 // the file in another way than its author meant.
 func (m *Migration) directive(c comment) error {
 	text, ok := strings.CutPrefix(c.text, "migrate:")
-	if !ok {
-		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(c.text, " ", "")), "migrate:") {
+	if !ok || strings.HasPrefix(text, " ") {
+		if misspelt(c.text) {
 			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
 		}
 		return nil
@@ -265,8 +266,10 @@ func (m *Migration) directive(c comment) error {
 		return errors.New("a directive counts only above the first statement; move it to the top of the file")
 	case name == "min-version":
 		return m.setMinVersion(argument)
+	case name == "allow":
+		return m.allow(c.offset, argument)
 	}
-	return fmt.Errorf("there is no directive %q; known is min-version", name)
+	return fmt.Errorf("there is no directive %q; known are min-version and allow", name)
 }
 
 func (m *Migration) setMinVersion(argument string) error {
