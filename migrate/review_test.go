@@ -1,11 +1,13 @@
 package migrate_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -452,4 +454,35 @@ func FuzzReview(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(_ *testing.T, sql string) { migrate.BundleOf(released, sql).Review("app", 1) })
+}
+
+// TestTheWorkedExampleWorks applies the files of docs/writing-migrations.md, and
+// reviews them as the three releases that it tells of.
+func TestTheWorkedExampleWorks(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/writing-migrations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := files("CREATE TABLE avtotpy.sessions (id uuid PRIMARY KEY, agent text NOT NULL);\nINSERT INTO avtotpy.sessions VALUES (gen_random_uuid(), 'x')")
+	for version := 2; version < 20; version++ {
+		fsys[fmt.Sprintf("%04d_m.sql", version)] = &fstest.MapFile{Data: []byte("SELECT 1")}
+	}
+	for _, block := range regexp.MustCompile("(?s)```sql\n-- (\\d{4}_[a-z_]+\\.sql)\n.*?```").FindAllStringSubmatch(string(page), -1) {
+		fsys[block[1]] = &fstest.MapFile{Data: []byte(strings.Trim(block[0], "`sql"))}
+	}
+	bundle, err := migrate.Load(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, released := range []int{19, 20, 23} {
+		if said := bundle.Review("avtotpy", released); len(said) > 0 {
+			t.Errorf("after %04d: %v", released, said)
+		}
+	}
+	db := pgtest.Blank(t)
+	m := migrate.Migrator{Bundle: bundle, Schema: "avtotpy"}
+	if report := up(t, &m, db.MigratorConn); report.To != 24 {
+		t.Errorf("the example ends at %d, want 24", report.To)
+	}
 }
