@@ -78,6 +78,9 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 	switch kind {
 	case "VIEW", "MATERIALIZED VIEW":
 		r.reads(p)
+	case "FUNCTION", "PROCEDURE":
+		r.reads(p.find("BEGIN", "ATOMIC"))
+		r.reads(p.find("RETURN"))
 	case "DOMAIN":
 		p.accept("AS")
 		r.columnType(p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "COLLATE"))

@@ -1,6 +1,9 @@
 package migrate
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // query judges SELECT, INSERT, UPDATE, DELETE and MERGE, and what WITH holds of them.
 func (r *review) query(p phrase) {
@@ -58,7 +61,7 @@ func (r *review) reads(p phrase) []name {
 		rest := p[i+1:]
 		switch {
 		case t.word == "FROM" && p[:i].inQuery(t.depth) && p[i-1].word != "DISTINCT", t.word == "USING" && p.is("DELETE"):
-			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING")
+			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
 		case t.word == "JOIN":
 			rest = rest.until(",")
 		default:
@@ -84,8 +87,8 @@ func (p phrase) inQuery(depth int) bool {
 	if depth == 0 {
 		return len(p) > 0
 	}
-	for i := len(p) - 1; i >= 0; i-- {
-		if p[i].depth < depth {
+	for i, t := range slices.Backward(p) {
+		if t.depth < depth {
 			return p[i+1:].isAny("SELECT", "WITH", "DELETE", "UPDATE", "INSERT")
 		}
 	}

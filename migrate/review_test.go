@@ -65,6 +65,11 @@ var mistakes = map[string][]mistake{
 			[]string{"1:39: …write app.users", "1:75: …write app.touch"},
 			[]string{"CREATE TRIGGER again BEFORE UPDATE ON app.users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"},
 		},
+		{
+			"CREATE FUNCTION app.f() RETURNS void LANGUAGE sql SET search_path = app BEGIN ATOMIC SELECT age, name FROM users; SELECT 1, (SELECT 2 FROM app.teams); END",
+			[]string{"1:108: …write app.users"},
+			[]string{"CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql RETURN (SELECT max(age) FROM app.users)"},
+		},
 		{"CREATE POLICY p ON users USING (true)", []string{"1:20: …write app.users"}, []string{"CREATE POLICY p ON app.users USING (EXISTS (SELECT FROM app.teams))"}},
 		{
 			"COMMENT ON TABLE users IS ''; COMMENT ON COLUMN users.age IS ''; COMMENT ON TRIGGER touches ON users IS ''",
@@ -280,7 +285,7 @@ var mistakes = map[string][]mistake{
 		{
 			"ALTER TABLE app.users ALTER COLUMN age TYPE bigint",
 			[]string{"1:23: app.users.age becomes bigint, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release"},
-			[]string{"ALTER TABLE app.users ALTER COLUMN code TYPE text, ALTER price SET DATA TYPE numeric(10, 2), ALTER email TYPE varchar"},
+			[]string{"ALTER TABLE app.users ALTER COLUMN code TYPE text, ALTER price SET DATA TYPE numeric(10, 2), ALTER email TYPE varchar, ALTER age TYPE int"},
 		},
 		{
 			"ALTER TABLE app.users ALTER price TYPE numeric(8, 3), ALTER email TYPE text USING lower(email), ALTER name TYPE app.colour USING 'red'",

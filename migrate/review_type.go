@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,17 +66,28 @@ func sameOnDisk(from, to string) bool {
 	if from == "" {
 		return false
 	}
-	from, to = strings.NewReplacer("character varying", "varchar").Replace(from), strings.NewReplacer("character varying", "varchar").Replace(to)
 	a, aLimit := splitKind(from)
 	b, bLimit := splitKind(to)
-	texts := []string{"text", "varchar"}
+	a, b = longName(a), longName(b)
+	texts := []string{"text", "character varying"}
 	switch {
-	case from == to, a == "cidr" && b == "inet":
+	case strings.HasSuffix(from, "]") || strings.HasSuffix(to, "]"):
+		return from == to
+	case a == b && aLimit == bLimit, a == "cidr" && b == "inet":
 		return true
 	case slices.Contains(texts, a) && slices.Contains(texts, b), a == "numeric" && b == "numeric":
 		return bLimit == "" || wider(aLimit, bLimit)
 	}
 	return false
+}
+
+// longName returns a type's name in the standard for one that PostgreSQL also has.
+func longName(kind string) string {
+	names := map[string]string{
+		"int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "bool": "boolean", "decimal": "numeric", "float": "double precision",
+		"float4": "real", "float8": "double precision", "varchar": "character varying", "timestamptz": "timestamp with time zone",
+	}
+	return cmp.Or(names[kind], kind)
 }
 
 // wider reports whether a limit such as "20" or "10,2" has grown, with the same
