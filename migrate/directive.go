@@ -42,7 +42,7 @@ func (m *Migration) setsMinVersion() bool {
 // like one: "Migrate :min-version 3", "- migrate: min-version 3", "migration min_version 3".
 func misspelt(text string) bool {
 	text = strings.TrimLeft(text[:min(len(text), 80)], "-+@#*! \t\r\n")
-	if text == "" || text[0]|0x20 != 'm' {
+	if len(text) < 2 || !strings.EqualFold(text[:2], "mi") {
 		return false // nearly all comments
 	}
 	text = strings.NewReplacer(" ", "", "\t", "", "-", "", "_", "", "\r", "", "\n", "").Replace(strings.ToLower(text))

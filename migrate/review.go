@@ -25,7 +25,7 @@ func (b Bundle) Review(schema string, released int) []Problem {
 		r.read(&b.migrations[i])
 	}
 	r.keysWithoutIndex()
-	return r.problems(b.migrations[min(released, len(b.migrations)):])
+	return r.problems(b.after(max(released, 0)))
 }
 
 // A review is the state of Review between two statements.

@@ -50,10 +50,8 @@ func (r *review) alterNamed(kind string, p phrase) {
 		m, _ := to.name()
 		r.rename(space(kind), n.name, m.name)
 		for _, t := range r.made.tables {
-			for i := range t.indexes {
-				if kind == "INDEX" && t.indexes[i].name == n.name {
-					t.indexes[i].name = m.name
-				}
+			if kind == "INDEX" {
+				t.rename(n.name, m.name)
 			}
 		}
 	}
@@ -115,13 +113,15 @@ func (r *review) renameIn(n name, p phrase) {
 		}
 		return
 	}
-	if p.accept("CONSTRAINT") {
-		return // no program has to know it
-	}
+	constraint := p.accept("CONSTRAINT")
 	p.accept("COLUMN")
 	from, _ := p.name()
 	p.accept("TO")
 	to, _ := p.name()
+	if constraint {
+		t.rename(from.name, to.name)
+		return // no program has to know it
+	}
 	if r.oldTable(n) && r.old(object{"column", n.name + "." + from.name}) {
 		r.contracting(at, "RENAME of "+n.String()+"."+from.name)
 	}

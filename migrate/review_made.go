@@ -143,3 +143,21 @@ func (t *table) drop(name string) {
 	t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name == name })
 	t.keys = slices.DeleteFunc(t.keys, func(k foreignKey) bool { return k.name == name })
 }
+
+// rename keeps a constraint or an index under its new name.
+func (t *table) rename(from, to string) {
+	for i := range t.indexes {
+		if t.indexes[i].name == from {
+			t.indexes[i].name = to
+		}
+	}
+	for i := range t.keys {
+		if t.keys[i].name == from {
+			t.keys[i].name = to
+		}
+	}
+	if n, ok := t.notNulls[from]; ok {
+		delete(t.notNulls, from)
+		t.notNulls[to] = n
+	}
+}

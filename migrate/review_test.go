@@ -175,7 +175,7 @@ var mistakes = map[string][]mistake{
 		{
 			"CREATE TABLE app.t (a uuid REFERENCES app.teams); CREATE INDEX i ON app.t (a); DROP INDEX app.i",
 			[]string{"1:28: …create one"},
-			[]string{"CREATE TABLE app.t (a uuid REFERENCES app.teams); CREATE INDEX i ON app.t (a); ALTER TABLE app.t RENAME COLUMN a TO b; ALTER TABLE app.t RENAME TO s", "CREATE TABLE app.u (a uuid REFERENCES app.teams); ALTER TABLE app.u DROP CONSTRAINT u_a_fkey"},
+			[]string{"CREATE TABLE app.t (a uuid REFERENCES app.teams); CREATE INDEX i ON app.t (a); ALTER TABLE app.t RENAME COLUMN a TO b; ALTER TABLE app.t RENAME TO s", "CREATE TABLE app.u (a uuid REFERENCES app.teams); ALTER TABLE app.u RENAME CONSTRAINT u_a_fkey TO k; ALTER TABLE app.u DROP CONSTRAINT k"},
 		},
 	},
 	"min-version": {
