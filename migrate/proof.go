@@ -56,9 +56,9 @@ func (b Bundle) repair(e evidence) (Repair, error) {
 func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 	w, testified := parseWitness(e.comment())
 	highest, whole := b.vouchedFor(e.rows)
-	newest := w.version
-	if n := len(e.rows); n > 0 {
-		newest = max(newest, highest)
+	newest := highest
+	if testified { // a newer program would have written this, too
+		newest = w.version
 	}
 	if newest > b.Version() {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d; repair it with that one", newest, b.Version())}
