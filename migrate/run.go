@@ -17,6 +17,7 @@ type run struct {
 	report     Report
 	me         string // as whom it is connected
 	looked     bool   // the report knows what the database was like
+	backedUp   bool   // Backup was called and succeeded
 	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
 	pause      pause
 	started    time.Time
@@ -137,17 +138,26 @@ func (r *run) note(status Status) {
 	r.report.To = status.Version
 }
 
-// migrate applies what is pending, when it may and when no one else does.
+// migrate applies what is pending, when it may, when no one else does, and when
+// there is a backup if one is wanted.
 func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
 	if err := r.mayMigrate(s); err != nil {
 		return err
 	}
+	messages := r.messages(s, status)
 	if status.State == Behind {
 		if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
 			return err
 		}
+		held, err := r.backUp(ctx, conn, s, status)
+		if err != nil {
+			return err
+		}
+		if held {
+			messages[0] = messages[0].within()
+		}
 	}
-	return r.apply(ctx, conn, r.messages(s, status))
+	return r.apply(ctx, conn, messages)
 }
 
 // messages lays out a migration: the bootstrap when the database is blank, each
