@@ -93,7 +93,7 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 		release()
 		if err != nil {
 			cancel()
-			<-done
+			<-done //nolint:errcheck // it was cancelled, and the loss says why
 			return &lostError{err}
 		}
 	}

@@ -22,10 +22,10 @@ func TestBackupIsCalledOnceBeforeWhatIsPending(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	var calls atomic.Int32
-	start := func(n int) migrate.Report {
+	start := func(n int) {
 		m := migrator(t, db, tables(n)...)
 		m.Backup = counted(&calls)
-		return up(t, m, db.MigratorConn)
+		up(t, m, db.MigratorConn)
 	}
 	start(2)
 	if n := calls.Load(); n != 0 {

@@ -20,11 +20,11 @@ import (
 func findPgDump(ctx context.Context, binDir string, major int) (localpg.Program, error) {
 	found, looked := localpg.FindPrograms(ctx, "pg_dump", binDir)
 	var best *localpg.Program
-	tooOld := ""
+	var tooOld strings.Builder
 	for i, p := range found { // newest first
 		switch {
 		case p.Major < major:
-			tooOld += fmt.Sprintf(" (%s is version %d.%d, which is too old)", p.Path, p.Major, p.Minor)
+			fmt.Fprintf(&tooOld, " (%s is version %d.%d, which is too old)", p.Path, p.Major, p.Minor)
 		case best == nil || p.Major < best.Major:
 			best = &found[i]
 		}
@@ -37,7 +37,7 @@ func findPgDump(ctx context.Context, binDir string, major int) (localpg.Program,
 install one:
   apt install postgresql-client-%[1]d, dnf install postgresql%[1]d or brew install postgresql@%[1]d
 or set AVTOTPY_POSTGRES_BIN to the folder that holds it, or POSTGRES_MIGRATOR_BACKUP_DIR=off to migrate without a backup`,
-		major, tooOld, strings.Join(looked, "\n  "))}
+		major, tooOld.String(), strings.Join(looked, "\n  "))}
 }
 
 // dump has pg_dump write the schema into a file.

@@ -121,7 +121,7 @@ func (s *session) listen(ctx context.Context) (err error) {
 func (s *session) serve() error {
 	client, err := s.listener.Accept()
 	if err != nil {
-		return nil //nolint:nilerr // closed, because pg_dump ended without ever connecting, and it says why
+		return nil // closed, because pg_dump ended without ever connecting, and it says why
 	}
 	if !s.use(client) {
 		return nil

@@ -41,7 +41,7 @@ func FindPrograms(ctx context.Context, name, binDir string) (found []Program, lo
 func version(ctx context.Context, path string) (major, minor int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // a program of the operator's
+	output, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
 		return 0, 0, err
 	}
