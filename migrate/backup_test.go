@@ -201,13 +201,15 @@ func TestTheFirstFileAfterABackupFailsLikeAnyOther(t *testing.T) {
 		once.Do(func() { close(tried) })
 		return counted(&calls)(ctx, s)
 	}
-	go func() {
+	var letGo sync.WaitGroup
+	letGo.Go(func() {
 		<-tried
 		_, _ = holder.Exec(ctx, "SELECT pg_sleep(0.2); ROLLBACK") // Up fails if it stays
-	}()
+	})
 	if report := up(t, m, db.MigratorConn); report.To != 3 || calls.Load() != 1 {
 		t.Errorf("after waiting for a lock: at %d after %d backups, want 3 after one", report.To, calls.Load())
 	}
+	letGo.Wait()
 }
 
 // onceLogged is a logger that calls a function at the first record with a message.
