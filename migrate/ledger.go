@@ -45,6 +45,7 @@ type message struct {
 	migration *Migration // nil for our own transactions
 	byHand    string     // what a DBA can run in its place, when it creates the role
 	roleAt    int        // then: how many statements succeed before that one
+	begin     string     // what of before opens the transaction, when it has a ledger's row
 	before    string     // BEGIN, settings and the claim: the ledger's row
 	sql       string     // the file, byte for byte
 	after     string     // the canary, the duration, the second witness and COMMIT
@@ -84,6 +85,7 @@ func (m *Migrator) file(mig *Migration, serverVersion int, commit string) messag
 	return message{
 		what:      mig.File,
 		migration: mig,
+		begin:     begin,
 		before: fmt.Sprintf("%s INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\\x%s', %d, %s);\n",
 			begin, table, mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version)),
 		sql: mig.SQL,

@@ -64,7 +64,7 @@ type lexer struct {
 	last   string // the word before this one
 	now    statement
 	script script
-	every  bool    // whether to keep every token, for Review
+	every  bool     // whether to keep every token, for Review
 	tokens []lexeme // of all statements
 }
 

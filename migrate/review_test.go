@@ -396,8 +396,12 @@ func TestTheGoodFormsWork(t *testing.T) {
 }
 
 func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
-	bundle := migrate.BundleOf(released, "CREATE UNIQUE INDEX CONCURRENTLY i ON app.users (team)", "ALTER TABLE app.users ADD CONSTRAINT k UNIQUE USING INDEX i",
-		"ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID", "REINDEX TABLE CONCURRENTLY app.users", "DROP INDEX CONCURRENTLY app.users_age_idx")
+	const alone = "-- migrate:no-transaction\n"
+	bundle, err := migrate.Load(files(released, alone+"CREATE UNIQUE INDEX CONCURRENTLY i ON app.users (team)", "ALTER TABLE app.users ADD CONSTRAINT k UNIQUE USING INDEX i",
+		"ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID", alone+"REINDEX TABLE CONCURRENTLY app.users", alone+"DROP INDEX CONCURRENTLY app.users_age_idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if said := bundle.Review("app", 1); len(said) > 0 {
 		t.Errorf("got %v, want nothing", said)
 	}

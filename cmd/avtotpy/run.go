@@ -132,6 +132,7 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 		ConnectWait: cfg.ConnectWait,
 		LockTimeout: cfg.LockTimeout,
 		Wait:        cfg.Wait,
+		Backup:      backupBefore(cfg, log),
 		Log:         log,
 	}, nil
 }
