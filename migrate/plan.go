@@ -105,9 +105,9 @@ func blank(s *schemaSeen) bool {
 func whyLost(s seen) string {
 	switch {
 	case s.Ledger != nil && s.Ledger.Foreign:
-		return "its table of applied migrations belongs to another tool"
+		return "the table of applied migrations belongs to another tool"
 	case s.Ledger == nil && s.Schema.Objects > 0, s.Ledger != nil && s.Ledger.Rows == 0 && s.Schema.Objects > 0:
-		return "it holds objects, but the table of applied migrations is missing or empty"
+		return "the schema holds objects, but the table of applied migrations is missing or empty"
 	}
 	if s.Ledger == nil {
 		return contradicts(s.Schema.Comment, nil)
@@ -215,7 +215,7 @@ type LedgerLostError struct {
 }
 
 func (e *LedgerLostError) Error() string {
-	text := "the schema's ledger cannot be relied on: " + e.Why + list(e.Differences)
+	text := "the ledger is lost: " + e.Why + list(e.Differences)
 	if len(e.Differences) > 0 {
 		text += "\n"
 	} else {

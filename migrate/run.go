@@ -183,7 +183,12 @@ func (r *run) warnOfDrift(ctx context.Context, conn *pgconn.PgConn, s seen, stat
 		return nil
 	}
 	var err error
-	r.report.Drift, r.compared, err = r.drift(ctx, conn, s, status)
+	r.compared = true
+	r.report.Drift, _, err = r.drift(ctx, conn, s, status)
+	if sqlState(err) != "" { // a locked table, for instance; the files will meet it, and tell
+		r.Log.Warn("the schema could not be compared with what its migrations make", "error", err)
+		return nil
+	}
 	if len(r.report.Drift) > 0 {
 		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,7 +75,9 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	if m.Schema == "" {
 		return "", errors.New("migrate: the Migrator has no Schema")
 	}
-	question := untouched + m.askCatalogue()
+	// Deparsing takes weak locks on tables; a statement of another session that queues
+	// for a strong one must not wait for a look.
+	question := untouched + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds()) + m.askCatalogue()
 	if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
 		question = "SAVEPOINT snapshot; " + question + "; ROLLBACK TO snapshot; RELEASE snapshot"
 	}
@@ -117,6 +120,9 @@ func tell(facts []fact, schema string) string {
 }
 
 // What a line begins with that is no object's.
+// lookTimeout is how long a look at the schema may queue for a lock on a table.
+const lookTimeout = time.Second
+
 const (
 	factMark = "  "
 	bodyMark = "  |"

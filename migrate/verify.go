@@ -150,5 +150,8 @@ func (m *Migrator) drift(ctx context.Context, conn *pgconn.PgConn, s seen, statu
 		return nil, false, nil
 	}
 	live, err := m.snapshot(ctx, conn)
-	return CompareSnapshots(snapshot, live), err == nil, err
+	if err != nil {
+		return nil, false, err
+	}
+	return CompareSnapshots(snapshot, live), true, nil
 }

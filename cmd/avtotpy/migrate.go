@@ -88,12 +88,12 @@ avtotpy migrate plan --json | jq '.pending | length'
 			bind: p.bindPlan,
 		},
 		{
-			name: "migrate verify", summary: "prove that schema, ledger and privileges are as declared",
+			name: "migrate verify", summary: "prove that ledger, schema and privileges are right",
 			about: `Compares the ledger with this program and with the schema's comment, the schema
-with what its migrations make, and what the web server's role can do with what is
-declared, both ways, as the catalogue tells it. It changes nothing. Differences
-of privileges come with the SQL that mends them; docs/privileges.md explains the
-lines.`,
+with what its migrations make, and what the web server's role can do with what
+is declared, both ways, as the catalogue tells it. It changes nothing.
+Differences of privileges come with the SQL that mends them; docs/privileges.md
+explains the lines.`,
 			examples: `avtotpy migrate verify
     does the web server's role hold exactly its privileges?
 avtotpy migrate verify --json | jq '.findings[].sql'
@@ -120,8 +120,8 @@ avtotpy migrate verify --json | jq '.findings[].sql'
 			name: "migrate repair", summary: "rebuild a ledger that was lost or edited",
 			about: `Rebuilds avtotpy.migrations and the schema's comment when it can be proved which
 version the schema is at: the schema has to be exactly what the migrations up to
-that version make, and neither the comment nor what is left of the ledger may say
-otherwise. It never guesses, and touches nothing else. Without --yes it only
+that version make, and neither the comment nor what is left of the ledger may
+say otherwise. It never guesses, and touches nothing else. Without --yes it only
 prints what it would write.`,
 			examples: `avtotpy migrate repair
     what is wrong, and what would be written?

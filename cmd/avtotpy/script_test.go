@@ -82,7 +82,7 @@ func TestScript(t *testing.T) {
 		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
+			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -432,6 +432,12 @@ func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	_, err := fmt.Fprintln(ts.Stdout(), got)
 	ts.Check(err)
+}
+
+// cmdTestify makes the schema's comment agree with rows that the script wrote.
+func cmdTestify(ts *testscript.TestScript, _ bool, _ []string) {
+	s := storyOf(ts)
+	pgtest.Exec(s.tb, s.db.SuperConn, pgtest.Testify(schema.Name))
 }
 
 // cmdHold runs a statement in a transaction that stays open until letgo: hold 'LOCK TABLE …'
