@@ -50,7 +50,8 @@ func (m *Migrator) askCatalogue() string {
 			AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)),
 	routine AS MATERIALIZED (SELECT p.*, CASE prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END
 			|| quote_ident(proname) || '(' || array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ') || ')' AS object
-		FROM pg_proc p WHERE pronamespace = (SELECT oid FROM space) AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)),
+		FROM pg_proc p WHERE pronamespace = (SELECT oid FROM space) AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
+			AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'i')), -- the constructors of a range type
 	kind AS MATERIALIZED (SELECT t.*, CASE typtype WHEN 'e' THEN 'enum ' WHEN 'd' THEN 'domain ' ELSE 'range type ' END || quote_ident(typname) AS object
 		FROM pg_type t WHERE typnamespace = (SELECT oid FROM space) AND typtype IN ('e', 'd', 'r') AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass))
 	SELECT coalesce(json_agg(json_build_object('o', object, 's', section, 'p', place, 'l', line)), '[]')
@@ -179,5 +180,5 @@ const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM 
 	UNION ALL SELECT type || ' ' || identity, 0, 0, '' FROM pg_depend d, pg_identify_object(classid, objid, 0)
 		WHERE refclassid = 'pg_namespace'::regclass AND refobjid = (SELECT oid FROM space) AND deptype = 'n' AND (classid, objid) NOT IN (SELECT classid, objid FROM member) AND CASE classid
 			WHEN 'pg_class'::regclass THEN objid NOT IN (SELECT oid FROM relation) AND objid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relname = $ledger)
-			WHEN 'pg_type'::regclass THEN objid NOT IN (SELECT oid FROM kind) AND objid NOT IN (SELECT typarray FROM pg_type WHERE typnamespace = (SELECT oid FROM space)) AND objid NOT IN (SELECT rngmultitypid FROM pg_range)
+			WHEN 'pg_type'::regclass THEN objid NOT IN (SELECT oid FROM kind) AND objid NOT IN (SELECT reltype FROM relation) AND objid NOT IN (SELECT typarray FROM pg_type WHERE typnamespace = (SELECT oid FROM space)) AND objid NOT IN (SELECT rngmultitypid FROM pg_range)
 			ELSE classid NOT IN ('pg_proc'::regclass, 'pg_statistic_ext'::regclass, 'pg_collation'::regclass, 'pg_default_acl'::regclass, 'pg_publication_namespace'::regclass) END`

@@ -18,7 +18,7 @@ func (t token) name() string {
 	case 'a':
 		return t.text
 	case '"':
-		return strings.ReplaceAll(strings.Trim(t.text, `"`), `""`, `"`)
+		return strings.ReplaceAll(t.text[1:len(t.text)-1], `""`, `"`)
 	}
 	return ""
 }
@@ -98,7 +98,8 @@ func unqualified(text, schema string) string {
 			i++
 			continue
 		case t.kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) && strings.HasPrefix(all[i+3].text, "reg"):
-			t.text = "'" + unqualified(strings.Trim(t.text, "'"), schema) + "'"
+			name := unqualified(strings.ReplaceAll(t.text[1:len(t.text)-1], "''", "'"), schema)
+			t.text = "'" + strings.ReplaceAll(name, "'", "''") + "'"
 		}
 		kept = append(kept, t)
 	}

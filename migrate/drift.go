@@ -110,10 +110,14 @@ func (d *described) compare(name string, got *described) []Drift {
 	return drift
 }
 
-// subject is the beginning of a line that names what it is about, such as "column id".
+// subject is the beginning of a line that says what it is about, such as "column id".
 func subject(line string) string {
-	words := strings.SplitN(line, " ", 3)
-	return strings.Join(words[:min(2, len(words))], " ")
+	words := strings.SplitN(strings.TrimPrefix(line, "unique "), " ", 3)
+	switch words[0] {
+	case "column", "attribute", "constraint", "index", "policy", "trigger", "rule", "set":
+		return strings.Join(words[:min(2, len(words))], " ")
+	}
+	return words[0]
 }
 
 // versionsLike returns the versions whose snapshot a schema equals: several when
