@@ -72,14 +72,16 @@ type described struct {
 // objects reads a snapshot.
 func objects(text string) map[string]*described {
 	all := map[string]*described{}
-	object := &described{}
+	object := &described{lines: map[string]bool{}} // of none, in a file that somebody edited
 	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, bodyMark) {
+		line = strings.TrimSuffix(line, "\n")
+		fact, indented := strings.CutPrefix(line, factMark)
+		switch {
+		case strings.HasPrefix(line, bodyMark):
 			object.body.WriteString(line + "\n")
-		} else if fact, ok := strings.CutPrefix(line, factMark); ok {
+		case indented:
 			object.lines[fact] = true
-		} else {
+		case line != "":
 			object = &described{lines: map[string]bool{}}
 			all[line] = object
 		}
