@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-		"strings"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
