@@ -85,9 +85,14 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	if err != nil {
 		return "", err
 	}
+	if answers[0].err != nil {
+		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, answers[0].err)
+	}
 	var facts []fact
-	if err := answers[0].into(&facts); err != nil {
-		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, err)
+	for _, row := range answers[0].values {
+		if len(row) > 0 { // null is what was dropped meanwhile
+			facts = append(facts, readFact(string(row)))
+		}
 	}
 	return tell(facts, m.Schema), nil
 }
@@ -98,7 +103,10 @@ func tell(facts []fact, schema string) string {
 		facts[i].tidy(schema)
 	}
 	slices.SortFunc(facts, func(a, b fact) int {
-		return cmp.Or(strings.Compare(a.Object, b.Object), a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
+		if a.Object != b.Object {
+			return strings.Compare(a.Object, b.Object)
+		}
+		return cmp.Or(a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
 	})
 	var b strings.Builder
 	object := ""
