@@ -37,7 +37,7 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "schema %s  %s, version %d of %d\n", schema.Name, v.Status.State, v.Status.Version, v.Status.Target)
 	if err := v.Status.Err(); err != nil {
-		fmt.Fprintf(&b, "\n%s\n", err)
+		b.WriteString("\n" + fold(sentence(err)))
 	}
 	if v.Compared && len(v.Drift) == 0 {
 		b.WriteString("The schema is as its migrations make it.\n")
