@@ -150,6 +150,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	for _, document := range []any{
 		statusDocument{Error: "x", History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
+		repairDocument{Error: "x", Proof: "x", Comment: "x", Rows: []repairRow{{}}},
 	} {
 		encoded, err := json.Marshal(document)
 		if err != nil {

@@ -157,7 +157,7 @@ func history(rows []migrate.LedgerRow, paint func(colour, string) string) string
 	table := [][]string{{"VERSION", "NAME", "APPLIED AT", "TOOK", "BY", "PROGRAM"}}
 	for _, row := range rows {
 		took, mark := "unfinished", ""
-		if row.Seconds != nil {
+		if row.Seconds != nil && !row.Rebuilt { // nobody knows how long that one took
 			took = brief(seconds(*row.Seconds))
 		}
 		if row.Rebuilt {
