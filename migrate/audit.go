@@ -216,12 +216,13 @@ func (s seen) schemaOwner() string {
 	return s.Me.Name
 }
 
-// inDatabase says where a statement has to run, when not here.
+// inDatabase says where a statement has to run, when not here. Comments nest in
+// PostgreSQL, so a name can neither end one nor begin another.
 func inDatabase(database, here string) string {
 	if database == here {
 		return ""
 	}
-	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(database, "*/", "* /"))
+	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(strings.ReplaceAll(database, "*/", "* /"), "/*", "/ *"))
 }
 
 // warnings are about what the migrator does not change, because others may rely

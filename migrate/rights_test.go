@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -187,5 +189,34 @@ func TestADumpThatSomebodyElseRestoredIsTakenOver(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, lacks.SQL...)
 	if report := up(t, next, db.MigratorConn); len(report.Applied) != 1 {
 		t.Errorf("report %+v, want one file applied", report)
+	}
+}
+
+// TestATakeOverWorksWhateverTheNamesAre runs the SQL with names that hold its own
+// quotes.
+func TestATakeOverWorksWhateverTheNamesAre(t *testing.T) {
+	t.Parallel()
+	const schema, role, table = `$$ it's a "schema" $do1$ \`, `$$ o'role "$do1$" \`, `t $$ 'x' "y"`
+	db := pgtest.Blank(t)
+	quoted := pgx.Identifier{schema}.Sanitize()
+	name := pgx.Identifier{role + db.Name}.Sanitize()
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+name, "CREATE SCHEMA "+quoted, "CREATE TABLE "+pgx.Identifier{schema, table}.Sanitize()+" (id int)")
+	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP OWNED BY "+name, "DROP ROLE "+name) })
+	sql := migrate.TakeOver(schema, role+db.Name)
+	pgtest.Exec(t, db.SuperConn, sql...)
+	conn := db.Connect(t, db.SuperConn)
+	var owner string
+	if err := conn.QueryRow(t.Context(), "SELECT tableowner FROM pg_tables WHERE schemaname = $1 AND tablename = $2", schema, table).Scan(&owner); err != nil || owner != role+db.Name {
+		t.Errorf("the owner is %q, want %q (%v)", owner, role+db.Name, err)
+	}
+}
+
+func TestACommentIsOneWhateverTheDatabaseIsCalled(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	for _, name := range []string{"*/ DROP TABLE x; /*", "a /* b", "*/*", "/*/", "/**/"} {
+		if got := pgtest.Value[int](t, db.SuperConn, migrate.InDatabase(name, "here")+"SELECT 1"); got != 1 {
+			t.Errorf("%q: got %d, want 1", name, got)
+		}
 	}
 }
