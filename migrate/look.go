@@ -96,9 +96,9 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == migrator:
-		questions = append(questions, m.askRights(role))
+		questions = append(questions, qualified+m.askRights(role))
 	case rights:
-		questions = append(questions, m.askHeld(role))
+		questions = append(questions, qualified+m.askHeld(role))
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
@@ -135,13 +135,18 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
 
+// qualified goes before a question whose answer names types. With pg_catalog alone in
+// the search path each other one is written with its schema, whatever path the role was
+// given, also for a role that lacks USAGE on the schema.
+const qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
+
 // readRights asks for the rest when the role holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
 	var rights rightsSeen
 	if err := a.into(&rights); err != nil || !rights.Odd {
 		return &heldSeen{Grants: rights.grants()}, err
 	}
-	answers, err := flight(ctx, conn, untimed+m.askHeld(role))
+	answers, err := flight(ctx, conn, untimed+qualified+m.askHeld(role))
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,10 @@ type Role struct {
 // A Privilege is what the role may do with one object of the schema. The role
 // can always connect, use the schema and read the ledger; these are not declared.
 type Privilege struct {
-	On    string // "TABLE accounts" (views too), "SEQUENCE numbers", "FUNCTION total(uuid)"
+	// On is "TABLE accounts" (views too), "SEQUENCE numbers" or "FUNCTION total(uuid, app.mood)":
+	// the object's bare name, and for a function the types of its arguments as format_type
+	// writes them, those of PostgreSQL bare and all others with their schema, the own one included.
+	On    string
 	Allow string // as GRANT writes it: "SELECT, INSERT (id, name), DELETE"; empty for nothing
 	Why   string // the reason, where it is not plain
 }

@@ -220,3 +220,25 @@ func TestACommentIsOneWhateverTheDatabaseIsCalled(t *testing.T) {
 		}
 	}
 }
+
+// TestFunctionsAreDeclaredWithTheirTypesSchemas: format_type leaves a schema out that is
+// in the search path, which a DBA can set for any role.
+func TestFunctionsAreDeclaredWithTheirTypesSchemas(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "CREATE DOMAIN public.word AS text", "ALTER ROLE "+owner(t, db)+" SET search_path = app, public", "ALTER ROLE "+owner(t, db)+" SET quote_all_identifiers = on")
+	m := migrator(t, db, tables(1)[0]+`
+		CREATE TYPE app."Mood" AS ENUM ('glad');
+		CREATE FUNCTION app.f(app."Mood", public.word, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+		REVOKE ALL ON FUNCTION app.f FROM PUBLIC`)
+	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
+	up(t, m, db.MigratorConn)
+	if report := up(t, m, db.MigratorConn); len(report.Granted)+len(report.Revoked) > 0 {
+		t.Errorf("the next start changed rights again: %+v", report)
+	}
+	for _, conn := range []string{db.MigratorConn, db.SuperConn, db.WebConn} {
+		if v, err := m.Verify(t.Context(), conn); err != nil || v.Err() != nil {
+			t.Errorf("Verify: %v, %v", err, v.Err())
+		}
+	}
+}
