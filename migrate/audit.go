@@ -196,7 +196,7 @@ func possessions(s seen) []Finding {
 		things[o.Database] = append(things[o.Database], o.What)
 	}
 	for _, database := range databases {
-		what, heir := strings.Join(things[database], ", "), quoteName(s.schemaOwner())
+		what, heir := strings.Join(things[database], ", "), s.heir()
 		if few := 5; database != s.Database || len(things[database]) > few {
 			what = fmt.Sprintf("%d objects in the database %q", len(things[database]), database)
 		}
@@ -208,12 +208,20 @@ func possessions(s seen) []Finding {
 	return found
 }
 
-// schemaOwner is the role that should own what the service's role must not.
-func (s seen) schemaOwner() string {
+// heir is the role, as SQL writes it, that should have what the service's role must not:
+// the owner of the schema or, where that is the service's role itself, who asks. When it
+// asks about itself, it is the DBA who runs the statement.
+func (s seen) heir() string {
+	names := []string{s.Me.Name}
 	if s.Schema != nil {
-		return s.Schema.Owner
+		names = []string{s.Schema.Owner, s.Me.Name}
 	}
-	return s.Me.Name
+	for _, name := range names {
+		if name != s.Role.Name {
+			return quoteName(name)
+		}
+	}
+	return "CURRENT_USER"
 }
 
 // inDatabase says where a statement has to run, when not here. Comments nest in
@@ -234,7 +242,7 @@ func warnings(sql rightsSQL, s seen) []Finding {
 	for _, p := range s.Held.Public {
 		mend := sql.revokeFrom(p, "PUBLIC")
 		if p.Kind == "DATABASE" && p.Verb == "CONNECT" { // or nobody could connect afterwards
-			mend = sql.grant(p.grant) + ", " + quoteName(s.schemaOwner()) + "; " + mend
+			mend = sql.grant(p.grant) + ", " + s.heir() + "; " + mend
 		}
 		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", mend)
 	}

@@ -252,3 +252,34 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 		t.Errorf("Up: %v, want a PrivilegeError", err)
 	}
 }
+
+// TestWhatTheRoleOwnsGoesToSomebodyElse asks as each role that may, with a schema that
+// was handed to the service's role.
+func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(*migrate.Migrator, *pgtest.DB) string{
+		"a superuser": func(_ *migrate.Migrator, db *pgtest.DB) string { return db.SuperConn },
+		"itself":      func(m *migrate.Migrator, db *pgtest.DB) string { m.Role.Name = ""; return db.WebConn },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			m := migrator(t, db, tables(2)...)
+			up(t, m, db.MigratorConn)
+			pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO "+db.WebRole)
+			conn := ask(m, db)
+			v, err := m.Verify(t.Context(), conn)
+			if err != nil || v.Audit == nil {
+				t.Fatalf("verify: %+v, %v", v, err)
+			}
+			finding := findingOf(*v.Audit, migrate.Excess, "owns schema app")
+			if finding == nil {
+				t.Fatalf("found %v, want that it owns the schema", v.Audit.Findings)
+			}
+			pgtest.Exec(t, db.SuperConn, finding.SQL)
+			if is := pgtest.Value[string](t, db.SuperConn, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'app'"); is == db.WebRole {
+				t.Errorf("%s left the schema with %s", finding.SQL, is)
+			}
+		})
+	}
+}
