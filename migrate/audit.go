@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -186,6 +187,9 @@ func possessions(s seen) []Finding {
 	things := map[string][]string{}
 	var databases []string
 	for _, o := range s.Held.Owned {
+		if o.Unsure {
+			continue
+		}
 		if o.Mapping != "" {
 			found = append(found, Finding{Excess, "has a user mapping on the foreign server " + o.Mapping, "DROP USER MAPPING FOR " + role + " SERVER " + o.Mapping})
 			continue
@@ -248,6 +252,15 @@ func warnings(sql rightsSQL, s seen) []Finding {
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
 		warn(fmt.Sprintf("owns %d large objects", n), "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
+	}
+	unsure := map[string]int{}
+	for _, o := range s.Held.Owned {
+		if o.Unsure {
+			unsure[o.Database]++
+		}
+	}
+	for _, database := range slices.Sorted(maps.Keys(unsure)) {
+		warn(fmt.Sprintf("owns %d objects in the database %q, temporary ones or not", unsure[database], database), inDatabase(database, sql.database)+"REASSIGN OWNED BY "+role+" TO CURRENT_USER")
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {

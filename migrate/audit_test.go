@@ -101,7 +101,8 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"a membership":                 {"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
 		"an owned table":               {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table public.mine", fails, ""},
 		"an owned database":            {"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails, ""},
-		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
+		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other"},
+		"an owned schema elsewhere":    {"CREATE SCHEMA mine AUTHORIZATION %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
 		"a whole verb over columns":    {"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1", mended, ""},
 		"a user mapping":               {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess, `has a user mapping on the foreign server "v w"`, fails, ""},
 		"its own large object":         {"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects", stays, ""},
@@ -281,5 +282,31 @@ func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
 				t.Errorf("%s left the schema with %s", finding.SQL, is)
 			}
 		})
+	}
+}
+
+// TestWhatAnybodyCanMakeStopsNoStart: a role needs no right for temporary objects, in
+// whichever database it may connect to.
+func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
+	t.Parallel()
+	db, other := pgtest.Blank(t), pgtest.Blank(t)
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	for _, conn := range []string{db.WebConn, db.WebConn + " dbname=" + other.Name} {
+		web := db.Connect(t, conn)
+		if _, err := web.Exec(t.Context(), "CREATE TEMP TABLE t (id serial); CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pg_temp.e AS ENUM ('a'); CREATE OPERATOR pg_temp.!! (rightarg = int, function = int4um)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := audited(t, m, db)
+	if found := serious(a); len(found) > 0 {
+		t.Errorf("found %v, want warnings only", found)
+	}
+	if findingOf(a, migrate.Warn, `owns 5 objects in the database "`+other.Name+`", temporary ones or not`) == nil {
+		t.Errorf("found %v, want a warning about the other database", a.Findings)
+	}
+	up(t, m, db.MigratorConn)
+	if status, err := m.Status(t.Context(), db.WebConn); err != nil || len(status.TooMuch) > 0 {
+		t.Errorf("as the service: too much %q, %v", status.TooMuch, err)
 	}
 }

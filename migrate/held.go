@@ -27,14 +27,25 @@ type heldGrant struct {
 type owned struct {
 	Database string `json:"database"`
 	What     string `json:"what"`    // empty in another database, where it cannot be read
+	Unsure   bool   `json:"unsure"`  // it may be temporary
 	Mapping  string `json:"mapping"` // the foreign server, as SQL writes it, of a user mapping
 }
 
 // owns tells what a role owns in earnest. Its temporary objects, large objects and own
 // default privileges are left out: a role can make these without any right, so they must
-// not stop a start.
-const owns = `deptype = 'o' AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
-	AND (dbid NOT IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) OR coalesce((pg_identify_object(classid, objid, 0)).schema, '') NOT LIKE 'pg\_temp%')`
+// not stop a start. Of another database it cannot be told in which schema an object is;
+// there only what is in none counts, and the rest may be temporary.
+const (
+	owns = ownsAny + ` AND NOT ` + unsure
+
+	ownsAny = `deptype = 'o' AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
+	AND (` + far + ` OR coalesce((pg_identify_object(classid, objid, 0)).schema, '') NOT LIKE 'pg\_temp%')`
+
+	unsure = `(` + far + ` AND classid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_foreign_data_wrapper'::regclass, 'pg_foreign_server'::regclass,
+	'pg_user_mapping'::regclass, 'pg_publication'::regclass, 'pg_event_trigger'::regclass, 'pg_language'::regclass))`
+
+	far = `dbid NOT IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))`
+)
 
 // An elsewhere is the sum of a role's rights in another database.
 type elsewhere struct {
@@ -124,7 +135,7 @@ const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUEN
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", owns, "$classes", classes).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
@@ -182,8 +193,8 @@ func (m *Migrator) askHeld(role string) string {
 			FROM listed, aclexplode(acl) WHERE grantee = (SELECT oid FROM role)),
 		'owned', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, current_database()),
 				'what', CASE WHEN dbid IN (0, (SELECT oid FROM here)) THEN pg_describe_object(classid, objid, objsubid) ELSE '' END,
-				'mapping', coalesce(quote_ident(srvname), ''))), '[]')
-			FROM (SELECT * FROM entry WHERE $owns LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
+				'mapping', coalesce(quote_ident(srvname), ''), 'unsure', unsure)), '[]')
+			FROM (SELECT *, $unsure AS unsure FROM entry WHERE $owns ORDER BY unsure LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
 				LEFT JOIN pg_user_mappings u ON classid = 'pg_user_mapping'::regclass AND dbid = (SELECT oid FROM here) AND umid = objid),
 		'large_objects', (SELECT count(*) FROM entry WHERE deptype = 'o' AND classid = 'pg_largeobject'::regclass AND dbid = (SELECT oid FROM here)),
 		'elsewhere', (SELECT coalesce(json_agg(json_build_object('database', datname, 'connect', connect, 'objects', objects)), '[]')
