@@ -94,7 +94,7 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 		return a, err
 	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
-	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s))
+	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))
 	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	return a, nil
 }
@@ -142,6 +142,17 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 			mend = append(mend, sql.grant(g))
 		}
 		found = append(found, Finding{Excess, what, strings.Join(mend, "; ")})
+	}
+	return found
+}
+
+// everybodys are rights of PUBLIC that a service's role must not have in whichever way.
+func everybodys(sql rightsSQL, s seen) []Finding {
+	var found []Finding
+	for _, p := range s.Held.Public {
+		if p.neverMeant() {
+			found = append(found, Finding{Excess, sql.describe(p.grant, p.Ours) + ", as everybody (PUBLIC)", sql.revokeFrom(p, "PUBLIC")})
+		}
 	}
 	return found
 }
@@ -244,6 +255,9 @@ func warnings(sql rightsSQL, s seen) []Finding {
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
 	for _, p := range s.Held.Public {
+		if p.neverMeant() {
+			continue
+		}
 		mend := sql.revokeFrom(p, "PUBLIC")
 		if p.Kind == "DATABASE" && p.Verb == "CONNECT" { // or nobody could connect afterwards
 			mend = sql.grant(p.grant) + ", " + s.heir() + "; " + mend

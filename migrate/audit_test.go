@@ -125,6 +125,18 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"a column for everybody":       {"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Warn, "UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", stays, ""},
 		"a function for everybody":     {"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, ""},
 		"our schema for everybody":     {"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn, "USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, ""},
+		"our schema's CREATE":          {"GRANT CREATE ON SCHEMA app TO PUBLIC", migrate.Excess, "CREATE ON SCHEMA app, as everybody (PUBLIC)", fails, ""},
+		"the database's CREATE":        {"GRANT CREATE ON DATABASE %d TO PUBLIC", migrate.Excess, "CREATE ON DATABASE %d, as everybody (PUBLIC)", fails, ""},
+		"the ledger for everybody":     {"GRANT INSERT ON app.migrations TO PUBLIC", migrate.Excess, "INSERT ON TABLE app.migrations, as everybody (PUBLIC)", fails, ""},
+		"the ledger's column":          {"GRANT UPDATE (name) ON app.migrations TO PUBLIC", migrate.Excess, "UPDATE (name) ON TABLE app.migrations, as everybody (PUBLIC)", fails, ""},
+		"reading the ledger":           {"GRANT SELECT ON app.migrations TO PUBLIC", migrate.Warn, "SELECT ON TABLE app.migrations, as everybody (PUBLIC)", stays, ""},
+		"passwords for everybody":      {"GRANT SELECT ON pg_authid TO PUBLIC", migrate.Warn, "SELECT ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
+		"one column of passwords":      {"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", migrate.Warn, "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
+		"a catalogue to write to":      {"GRANT UPDATE ON pg_class TO PUBLIC", migrate.Warn, "UPDATE ON TABLE pg_catalog.pg_class, as everybody (PUBLIC)", stays, ""},
+		"a server for everybody":       {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN SERVER v, as everybody (PUBLIC)", stays, ""},
+		"a wrapper for everybody":      {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
+		"future tables of the owner":   {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC", migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
+		"future sequences":             {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC", migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
 		"CREATE for everybody":         {"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn, "CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -308,5 +320,36 @@ func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
 	up(t, m, db.MigratorConn)
 	if status, err := m.Status(t.Context(), db.WebConn); err != nil || len(status.TooMuch) > 0 {
 		t.Errorf("as the service: too much %q, %v", status.TooMuch, err)
+	}
+}
+
+// TestWhatEverybodyMayDoStopsAStartBeforeItMigrates: the role is not there yet, and would
+// be unfit as soon as it is.
+func TestWhatEverybodyMayDoStopsAStartBeforeItMigrates(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "GRANT CREATE ON DATABASE "+db.Name+" TO PUBLIC")
+	_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !slices.Contains(lacks.SQL, `REVOKE CREATE ON DATABASE "`+db.Name+`" FROM PUBLIC CASCADE`) {
+		t.Errorf("got %v, want a PrivilegeError with the REVOKE", err)
+	}
+	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL") {
+		t.Error("the schema was created all the same")
+	}
+}
+
+// TestWhatPostgresGivesEverybodyIsNoFinding: default privileges that say nothing new are
+// kept in the catalogue with those that are built in.
+func TestWhatPostgresGivesEverybodyIsNoFinding(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	before := len(audited(t, m, db).Findings)
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+db.WebRole+"_x", "ALTER DEFAULT PRIVILEGES FOR ROLE "+owner(t, db)+" GRANT EXECUTE ON FUNCTIONS TO "+db.WebRole+"_x",
+		"GRANT SELECT ON pg_authid TO "+db.WebRole+"_x", "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO "+db.WebRole+"_x")
+	if a := audited(t, m, db); len(a.Findings) != before {
+		t.Errorf("found %v", a.Findings)
 	}
 }

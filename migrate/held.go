@@ -69,7 +69,7 @@ type rightsSeen struct {
 		Columns []string    `json:"columns"` // of the objects, one for each
 		Verbs   []heldGrant `json:"verbs"`
 	} `json:"rights"`
-	Odd bool `json:"odd"` // it holds or owns something else, too
+	Odd bool `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
 }
 
 func (r rightsSeen) grants() []heldGrant {
@@ -94,7 +94,7 @@ func (r rightsSeen) grants() []heldGrant {
 // tables it takes a tenth of the time of askHeld, which is asked only when there is
 // something odd.
 func (m *Migrator) askRights(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
@@ -121,7 +121,11 @@ func (m *Migrator) askRights(role string) string {
 				WHEN classid = 'pg_class'::regclass THEN objid NOT IN (SELECT oid FROM relation)
 				WHEN classid = 'pg_proc'::regclass THEN objid NOT IN (SELECT oid FROM routine)
 				WHEN classid = 'pg_namespace'::regclass THEN objid <> coalesce((SELECT oid FROM space), 0)
-				ELSE true END)))`)
+				ELSE true END))
+			OR EXISTS (SELECT FROM here, aclexplode(datacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
+			OR EXISTS (SELECT FROM space, aclexplode(nspacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
+			OR EXISTS (SELECT FROM relation r, LATERAL (SELECT relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = r.oid AND attacl IS NOT NULL) a, aclexplode(acl)
+				WHERE relname = $ledger AND grantee = 0 AND privilege_type <> 'SELECT'))`)
 }
 
 // classes names what default privileges are about.
@@ -171,21 +175,31 @@ func (m *Migrator) askHeld(role string) string {
 			$classes,
 			coalesce(x.nspname = $schema, false), defaclrole, defaclacl
 			FROM pg_default_acl d LEFT JOIN pg_namespace x ON x.oid = defaclnamespace WHERE n.classid = 'pg_default_acl'::regclass AND d.oid = n.objid) o),
-	everybodys AS (
-		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl FROM here
-		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl FROM pg_namespace
-		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || ' IN SCHEMA ' || quote_ident(nspname), $classes, true, defaclacl
-			FROM pg_default_acl JOIN pg_namespace n ON n.oid = defaclnamespace WHERE nspname = $schema
-		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl FROM pg_parameter_acl
-		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl FROM pg_tablespace
-		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl -- that initdb took from everybody
-			FROM pg_init_privs i JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM aclexplode(initprivs) WHERE grantee = 0)
-		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl
+	everybodys AS ( -- what PUBLIC is given by PostgreSQL itself, or by an extension, is left out
+		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl, NULL::aclitem[] AS given FROM here
+		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl, NULL FROM pg_namespace
+		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || coalesce(' IN SCHEMA ' || quote_ident(nspname), ''), $classes, true, defaclacl,
+				CASE WHEN nspname IS NULL THEN acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole) END
+			FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
+			WHERE nspname = $schema OR defaclnamespace = 0 AND defaclrole = (SELECT nspowner FROM space)
+		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl, NULL FROM pg_parameter_acl
+		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl, NULL FROM pg_tablespace
+		UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), '', false, fdwacl, NULL FROM pg_foreign_data_wrapper
+		UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), '', false, srvacl, NULL FROM pg_foreign_server
+		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl, initprivs
+			FROM pg_init_privs JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND proacl IS DISTINCT FROM initprivs
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, (pg_identify_object(classoid, objoid, 0)).identity, '', false, relacl, initprivs
+			FROM pg_init_privs JOIN pg_class c ON c.oid = objoid WHERE classoid = 'pg_class'::regclass AND objsubid = 0 AND relacl IS DISTINCT FROM initprivs
+		UNION ALL SELECT 'TABLE', (pg_identify_object(i.classoid, i.objoid, 0)).identity, attname, false, attacl, col.initprivs
+			FROM pg_init_privs i JOIN pg_attribute ON attrelid = i.objoid AND attacl IS NOT NULL
+				LEFT JOIN pg_init_privs col ON col.classoid = i.classoid AND col.objoid = i.objoid AND col.objsubid = attnum
+			WHERE i.classoid = 'pg_class'::regclass AND i.objsubid = 0 AND attacl IS DISTINCT FROM col.initprivs
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl, NULL
 			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
-		UNION ALL SELECT 'TABLE', relname, attname, true, attacl
+		UNION ALL SELECT 'TABLE', relname, attname, true, attacl, NULL
 			FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 			WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'v', 'm', 'f', 'p') AND attacl IS NOT NULL AND NOT attisdropped
-		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner))
+		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner)), NULL
 			FROM pg_proc WHERE pronamespace = (SELECT oid FROM space))
 	SELECT json_build_object(
 		'grants', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', coalesce(ours, false),
@@ -204,5 +218,6 @@ func (m *Migrator) askHeld(role string) string {
 		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value)), '[]')
 			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value WHERE setrole = (SELECT oid FROM role)),
 		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable)), '[]')
-			FROM everybodys, aclexplode(acl) WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')))`)
+			FROM everybodys, aclexplode(acl) held WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')
+				AND NOT EXISTS (SELECT FROM aclexplode(given) g WHERE g.grantee = 0 AND g.privilege_type = held.privilege_type)))`)
 }

@@ -135,6 +135,18 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 	return missing, excess
 }
 
+// neverMeant reports whether no service's role is declared to have a right, in any
+// version of a program: making objects, and writing the ledger.
+func (h heldGrant) neverMeant() bool {
+	switch {
+	case !h.Ours:
+		return false
+	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
+		return h.Verb == "CREATE"
+	}
+	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT"
+}
+
 // undone lists the declared columns that a REVOKE takes away with the whole: it is
 // like that for a verb on a table.
 func undone(declared []grant, revoked heldGrant) []grant {

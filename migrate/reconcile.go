@@ -65,11 +65,11 @@ func (r *run) mendable(s seen) (missing []grant, excess []heldGrant) {
 // holdsOutside refuses, before anything is migrated, a role with rights that the
 // migrator will not touch afterwards either.
 func (r *run) holdsOutside(s seen) error {
-	if r.Role.Name == "" || s.Role == nil {
+	if r.Role.Name == "" {
 		return nil
 	}
 	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), slices.Concat(r.excessive(s, outside), everybodys(r.rightsSQL(s), s))))
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside
