@@ -353,3 +353,34 @@ func TestWhatPostgresGivesEverybodyIsNoFinding(t *testing.T) {
 		t.Errorf("found %v", a.Findings)
 	}
 }
+
+// TestRowSecurityIsTurnedOnAgain: without it the declared verbs reach every row.
+func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(2)[0], `CREATE TABLE app."T 2" (id int); ALTER TABLE app."T 2" ENABLE ROW LEVEL SECURITY`)
+	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
+	if report := up(t, m, db.MigratorConn); len(report.Granted) > 0 {
+		t.Errorf("the first start mended %q", report.Granted)
+	}
+	if a := audited(t, m, db); len(serious(a)) > 0 {
+		t.Errorf("found %v", serious(a))
+	}
+	const off = `ALTER TABLE app."T 2" DISABLE ROW LEVEL SECURITY`
+	const what = "ROW LEVEL SECURITY ON TABLE app.T 2"
+	pgtest.Exec(t, db.SuperConn, off)
+	finding := findingOf(audited(t, m, db), migrate.Missing, what)
+	if finding == nil {
+		t.Fatalf("found %v, want that %s is missing", audited(t, m, db).Findings, what)
+	}
+	if plan := planned(t, m, db.MigratorConn); !slices.Equal(plan.Grant, []string{what}) {
+		t.Errorf("planned %q, want %q", plan.Grant, what)
+	}
+	if report := up(t, m, db.MigratorConn); !slices.Equal(report.Granted, []string{what}) {
+		t.Errorf("mended %q, want %q", report.Granted, what)
+	}
+	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", "ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
+	if a := audited(t, m, db); len(serious(a)) > 0 {
+		t.Errorf("after %s found %v; more than is declared does no harm", finding.SQL, serious(a))
+	}
+}

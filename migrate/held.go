@@ -9,6 +9,7 @@ type heldSeen struct {
 	Owned     []owned     `json:"owned"`
 	Elsewhere []elsewhere `json:"elsewhere"`
 	Settings  []setting   `json:"settings"`
+	Secured   secured     `json:"secured"`
 
 	LargeObjects int         `json:"large_objects"` // owned, in this database
 	Public       []heldGrant `json:"public"`        // what everybody holds, where that concerns us
@@ -21,6 +22,17 @@ type heldGrant struct {
 	Ours      bool   `json:"ours"`      // in the schema that is migrated, or on the database itself
 	Grantable bool   `json:"grantable"` // may be handed on
 	Grantor   string `json:"grantor"`   // set when it is not the object's owner: then only the grantor's REVOKE removes it
+}
+
+// A secured is the tables of the schema that have row level security.
+type secured []string
+
+func (s secured) grants() []heldGrant {
+	grants := make([]heldGrant, len(s))
+	for i, table := range s {
+		grants[i] = heldGrant{grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true}
+	}
+	return grants
 }
 
 // An owned is an object that belongs to the role.
@@ -69,11 +81,12 @@ type rightsSeen struct {
 		Columns []string    `json:"columns"` // of the objects, one for each
 		Verbs   []heldGrant `json:"verbs"`
 	} `json:"rights"`
+	Secured secured `json:"secured"`
 	Odd bool `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
 }
 
 func (r rightsSeen) grants() []heldGrant {
-	n := 0
+	n := len(r.Secured)
 	for _, right := range r.Rights {
 		n += len(right.Objects) * len(right.Verbs)
 	}
@@ -86,7 +99,7 @@ func (r rightsSeen) grants() []heldGrant {
 			}
 		}
 	}
-	return grants
+	return append(grants, r.Secured.grants()...)
 }
 
 // askRights is what every start asks; role is an expression. Like askHeld it starts
@@ -98,7 +111,7 @@ func (m *Migrator) askRights(role string) string {
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
-	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl
+	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl, relrowsecurity
 		FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
 	routine AS MATERIALIZED (SELECT oid, proname || '(' || oidvectortypes(proargtypes) || ')' AS name, proowner, proacl
 		FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM pg_shdepend
@@ -114,6 +127,7 @@ func (m *Migrator) askRights(role string) string {
 		'rights', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'objects', objects, 'columns', columns, 'verbs', verbs)), '[]') FROM alike, LATERAL (
 			SELECT coalesce(json_agg(json_build_object('verb', privilege_type, 'grantable', is_grantable, 'grantor', CASE WHEN grantor = owner THEN '' ELSE pg_get_userbyid(grantor) END)), '[]') AS verbs
 			FROM aclexplode(acl) WHERE grantee = (SELECT oid FROM role)) v),
+		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM relation WHERE relrowsecurity),
 		'odd', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role)
 			AND (deptype = 'o' OR deptype = 'a' AND CASE
 				WHEN dbid = 0 THEN classid <> 'pg_database'::regclass
@@ -210,6 +224,7 @@ func (m *Migrator) askHeld(role string) string {
 				'mapping', coalesce(quote_ident(srvname), ''), 'unsure', unsure)), '[]')
 			FROM (SELECT *, $unsure AS unsure FROM entry WHERE $owns ORDER BY unsure LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
 				LEFT JOIN pg_user_mappings u ON classid = 'pg_user_mapping'::regclass AND dbid = (SELECT oid FROM here) AND umid = objid),
+		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relrowsecurity),
 		'large_objects', (SELECT count(*) FROM entry WHERE deptype = 'o' AND classid = 'pg_largeobject'::regclass AND dbid = (SELECT oid FROM here)),
 		'elsewhere', (SELECT coalesce(json_agg(json_build_object('database', datname, 'connect', connect, 'objects', objects)), '[]')
 			FROM (SELECT datname, bool_or(dbid = 0) AS connect, count(*) FILTER (WHERE dbid <> 0) AS objects

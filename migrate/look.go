@@ -123,8 +123,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights && who == migrator:
 		s.Held, err = m.readRights(ctx, conn, answers[2], role)
 	case rights:
-		s.Held = new(heldSeen)
-		err = answers[2].into(s.Held)
+		s.Held, err = readHeld(answers[2])
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = answers[2].into(&s.History)
 	}
@@ -150,8 +149,14 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer
 	if err != nil {
 		return nil, err
 	}
+	return readHeld(answers[0])
+}
+
+func readHeld(a answer) (*heldSeen, error) {
 	held := new(heldSeen)
-	return held, answers[0].into(held)
+	err := a.into(held)
+	held.Grants = append(held.Grants, held.Secured.grants()...)
+	return held, err
 }
 
 // mayNotRead is the error of a role that lacks the right to read the ledger: a

@@ -77,6 +77,9 @@ func (r *run) foreseeRights(p *Plan, s seen) {
 		return
 	}
 	missing, excess := r.mendable(s)
+	if p.Status.State != Current {
+		missing = rightsIn(missing)
+	}
 	p.CreateRole = s.Role == nil
 	for _, g := range missing {
 		p.Grant = append(p.Grant, r.rightsSQL(s).describe(g, true))

@@ -218,7 +218,7 @@ func (r *run) messages(s seen, status Status) []message {
 	}
 	if r.Role.Name != "" && together == len(status.Pending) {
 		declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, declared, nil))
+		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, rightsIn(declared), nil))
 	}
 	return messages
 }

@@ -67,7 +67,11 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 		content, _ := fs.ReadFile(migrations, name) // Load reports what cannot be read
 		sql.Write(content)
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(p migrate.Privilege) bool {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].RowSecurity = all[i].RowSecurity && strings.Contains(sql.String(), "ALTER TABLE avtotpy."+strings.TrimPrefix(all[i].On, "TABLE ")+" ENABLE ROW LEVEL SECURITY")
+	}
+	return slices.DeleteFunc(all, func(p migrate.Privilege) bool {
 		object, _, _ := strings.Cut(p.On, "(") // of a function, without its arguments
 		kind, name, _ := strings.Cut(object, " ")
 		return !regexp.MustCompile(`(?i)CREATE ` + kind + ` avtotpy\.` + name + `\b`).MatchString(sql.String())
