@@ -95,18 +95,28 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
 	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))
-	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	worstFirst(a.Findings)
 	return a, nil
 }
 
-// auditAhead judges what does not depend on the version: which rights are meant,
-// only the program knows that brought the schema there.
-func (m *Migrator) auditAhead(s seen) Audit {
+func worstFirst(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+}
+
+// auditAlways judges what does not depend on the version, of a schema that is ahead or
+// cannot be read: which other rights are meant, only the program knows that brought the
+// schema there.
+func (m *Migrator) auditAlways(s seen) Audit {
 	if s.Role == nil {
 		return Audit{Role: m.Role.Name, Findings: []Finding{{Missing, "the role does not exist", m.createByHand(s)}}}
 	}
-	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return Audit{Role: s.Role.Name, Findings: slices.Concat(m.dangers(s), m.excessive(s, outside), warnings(m.rightsSQL(s), s))}
+	sql := m.rightsSQL(s)
+	declared, _ := Role{}.declared(m.Schema) // of no object: there is nothing to misread
+	missing, _ := changes(declared, s.Held.Grants, s.Role.Connects)
+	excess := those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() })
+	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))}
+	worstFirst(a.Findings)
+	return a
 }
 
 func (m *Migrator) rightsSQL(s seen) rightsSQL {

@@ -256,13 +256,51 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 	if report := up(t, older, db.MigratorConn); !report.PasswordSet || report.State != migrate.AheadCompatible {
 		t.Errorf("report %+v, want that the password was set", report)
 	}
-	pgtest.Exec(t, db.SuperConn, "GRANT pg_monitor TO "+db.WebRole)
-	if a := audited(t, older, db); a.Err() == nil {
-		t.Error("the audit found nothing of the membership")
+	for name, c := range map[string]struct{ plant, undo string }{
+		"a membership":          {"GRANT pg_monitor TO %w", "REVOKE pg_monitor FROM %w"},
+		"a table elsewhere":     {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w WITH GRANT OPTION", ""},
+		"CREATE on the schema":  {"GRANT CREATE ON SCHEMA app TO %w", ""},
+		"writing the ledger":    {"GRANT UPDATE (name) ON app.migrations TO %w", ""},
+		"everybody's CREATE":    {"GRANT CREATE ON DATABASE %d TO PUBLIC", ""},
+		"no reading the ledger": {"REVOKE SELECT ON app.migrations FROM %w", ""},
+		"no use of the schema":  {"REVOKE USAGE ON SCHEMA app FROM %w", ""},
+		"no role":               {"DROP OWNED BY %w; DROP ROLE %w", "GRANT USAGE ON SCHEMA app TO %w; GRANT SELECT ON app.migrations TO %w"},
+	} {
+		fill := strings.NewReplacer("%w", db.WebRole, "%d", db.Name).Replace
+		pgtest.Exec(t, db.SuperConn, fill(c.plant))
+		a := audited(t, older, db)
+		if a.Err() == nil {
+			t.Errorf("%s: the audit found nothing", name)
+			continue
+		}
+		_, err := older.Up(t.Context(), db.MigratorConn)
+		lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+		if plan := planned(t, older, db.MigratorConn); !ok || !slices.Contains(lacks.SQL, serious(a)[0].SQL) || plan.Refusal == nil || plan.Refusal.Error() != err.Error() {
+			t.Errorf("%s: Up: %v, planned %v; want a PrivilegeError with %s", name, err, plan.Refusal, serious(a)[0].SQL)
+		}
+		pgtest.Exec(t, db.SuperConn, serious(a)[0].SQL, fill(c.undo))
+		if left := serious(audited(t, older, db)); len(left) > 0 {
+			t.Errorf("%s: %s left %v", name, serious(a)[0].SQL, left)
+		}
 	}
-	_, err := older.Up(t.Context(), db.MigratorConn)
-	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
-		t.Errorf("Up: %v, want a PrivilegeError", err)
+}
+
+// TestWhoMayNotReadTheLedgerIsToldWhatIsMissing: the audit does not need the ledger.
+func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for what, revoke := range map[string]string{
+		"SELECT ON TABLE app.migrations": "REVOKE SELECT ON app.migrations FROM ",
+		"USAGE ON SCHEMA app":            "REVOKE USAGE ON SCHEMA app FROM ",
+	} {
+		db := pgtest.Blank(t)
+		m := migrator(t, db, tables(2)...)
+		up(t, m, db.MigratorConn)
+		pgtest.Exec(t, db.SuperConn, revoke+db.WebRole)
+		m.Role.Name = ""
+		v, err := m.Audit(t.Context(), db.WebConn)
+		if _, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || v.Audit == nil || findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
+			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ func (r *run) failure(m message, out outcome) error {
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
-	case out.err.Code == "42501" && (m.migration == nil || out.completed < m.lead):
+	case out.err.Code == insufficientPrivilege && (m.migration == nil || out.completed < m.lead):
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it", m.what, out.err.Message),
 			SQL:   takeOver(r.Schema, r.me),

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,9 +114,15 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, err
 	}
 	s.Ledger, err = readLedger(answers[1])
+	unreadable := sqlState(err) == insufficientPrivilege && s.Schema != nil
+	if unreadable {
+		err = m.mayNotRead(s, who)
+	}
 	switch {
-	case sqlState(err) == "42501" && s.Schema != nil:
-		return s, m.mayNotRead(s, who)
+	case unreadable && rights && who == auditor: // whose answer is about rights
+		held, errHeld := readHeld(answers[2])
+		s.Held = held
+		return s, cmp.Or(errHeld, err)
 	case err != nil:
 		return s, err
 	}
@@ -220,6 +227,8 @@ func (m *Migrator) askFacts(role string) string {
 				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
 			FROM pg_roles r WHERE rolname = $role))`)
 }
+
+const insufficientPrivilege = "42501"
 
 // sqlState returns the server's error code, "" when the error is not the server's.
 func sqlState(err error) string {

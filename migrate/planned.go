@@ -61,8 +61,8 @@ func (r *run) foresee(p *Plan, s seen) {
 			p.Refusal = r.holdsOutside(s)
 		}
 		return
-	case AheadCompatible: // which rights are meant, only the newer program knows
-		p.Refusal = r.mayHaveRole(s)
+	case AheadCompatible:
+		p.Refusal = r.fitAhead(s)
 		return
 	default:
 		p.Refusal = p.Status.Err()

@@ -167,6 +167,23 @@ func (h heldGrant) neverMeant() bool {
 	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && h.Verb != rowSecurity
 }
 
+// outside are the rights that are neither in the schema nor on the database.
+func outside(held []heldGrant) []heldGrant {
+	return those(held, func(h heldGrant) bool { return !h.Ours })
+}
+
+// those are held rights that are too much as a whole, not only to be handed on.
+func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
+	var found []heldGrant
+	for _, h := range held {
+		if tooMuch(h) {
+			h.Grantable = false
+			found = append(found, h)
+		}
+	}
+	return found
+}
+
 // undone lists the declared columns that a REVOKE takes away with the whole: it is
 // like that for a verb on a table.
 func undone(declared []grant, revoked heldGrant) []grant {

@@ -68,8 +68,24 @@ func (r *run) holdsOutside(s seen) error {
 	if r.Role.Name == "" {
 		return nil
 	}
-	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), slices.Concat(r.excessive(s, outside), everybodys(r.rightsSQL(s), s))))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), slices.Concat(r.excessive(s, outside(s.Held.Grants)), everybodys(r.rightsSQL(s), s))))
+}
+
+// fitAhead refuses a role that no version of this program should have. On a schema that
+// is ahead it changes no rights, nor does it create the role: which rights are meant,
+// only the newer program knows.
+func (r *run) fitAhead(s seen) error {
+	if r.Role.Name == "" {
+		return nil
+	}
+	if err := r.mayHaveRole(s); err != nil {
+		return err
+	}
+	err := r.auditAlways(s).Err()
+	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
+		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer program's next start does what it may"
+	}
+	return err
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside

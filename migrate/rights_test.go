@@ -141,6 +141,7 @@ func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 		"no CREATEROLE":                  {"ALTER ROLE %[1]s NOCREATEROLE", "may not create roles", "CREATE ROLE"},
 		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "does not own the schema", "ALTER SCHEMA"},
 		"a schema of somebody else":      {"CREATE SCHEMA app; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "may not read the ledger of applied migrations", "ALTER SCHEMA"},
+		"no CONNECT":                     {"REVOKE CONNECT ON DATABASE %[2]s FROM PUBLIC, %[1]s", "does not let", "GRANT CONNECT ON DATABASE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -108,8 +108,8 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			err = r.migrate(ctx, conn, s, status)
 		case Current:
 			done, err = r.reconcile(ctx, conn, s)
-		case AheadCompatible: // which rights are meant, only the newer program knows
-			if err = r.mayHaveRole(s); err == nil {
+		case AheadCompatible:
+			if err = r.fitAhead(s); err == nil {
 				done, err = r.rotate(ctx, conn, s)
 			}
 		case AheadIncompatible, Diverged, LedgerLost:
