@@ -17,6 +17,7 @@ type seen struct {
 		Version           int    `json:"version"` // such as 150018
 		Standby           bool   `json:"standby"`
 		SynchronousCommit string `json:"synchronous_commit"`
+		PID               int    `json:"pid"` // of the process that answered
 	} `json:"server"`
 	Database string `json:"database"`
 	Me       struct {
@@ -201,7 +202,8 @@ func (m *Migrator) askFacts(role string) string {
 		'server', json_build_object(
 			'version', current_setting('server_version_num')::int,
 			'standby', pg_is_in_recovery(),
-			'synchronous_commit', current_setting('synchronous_commit')),
+			'synchronous_commit', current_setting('synchronous_commit'),
+			'pid', pg_backend_pid()),
 		'database', current_database(),
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
 				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
