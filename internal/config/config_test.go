@@ -58,7 +58,7 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 func TestSkipNeverReadsThePrivilegedConnection(t *testing.T) {
 	t.Parallel()
 	c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", admin, web, user, pass, key})
-	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" {
+	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" || c.WebRole != "web" {
 		t.Errorf("got %q, %q (%v)", c.MigratorConn.Reveal(), c.WebPassword.Reveal(), err)
 	}
 }
