@@ -110,6 +110,25 @@ func (c Config) WithoutPrivileged(environ []string) []string {
 	})
 }
 
+// CanReadAgain returns an error when another process with this environment could not read the files that its
+// variables name: a pipe gives its content only once, and a file may be gone by now.
+func CanReadAgain(environ []string) error {
+	env := parseEnviron(environ)
+	for _, v := range variables() {
+		path := env[v.fileName()]
+		if !v.secret || path == "" {
+			continue
+		}
+		switch file, err := os.Stat(path); {
+		case err != nil:
+			return fmt.Errorf("%s: %w", v.fileName(), unreadable(path, err))
+		case !file.Mode().IsRegular():
+			return fmt.Errorf("%s: %q is no regular file, and can be read only once", v.fileName(), path)
+		}
+	}
+	return nil
+}
+
 // parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
 // the first of two with one name.
 func parseEnviron(environ []string) map[string]string {
@@ -152,7 +171,7 @@ func (l *loader) read(v variable) {
 		l.problem(v.name, "is set, and %s too; set one of the two", v.fileName())
 		return
 	case path != "":
-		content, err := readSecretFile(path)
+		content, err := readSecretFile(path, patience)
 		if err != nil {
 			l.problem(v.fileName(), "%v; for example %s=%s", err, v.fileName(), v.exampleFile())
 			return

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -164,6 +165,39 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
 		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip("no named pipes: ", err)
+	}
+	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+		t.Errorf("a pipe that nobody writes to: got %v", err)
+	}
+	silent, err := os.OpenFile(pipe, os.O_RDWR, 0) //nolint:gosec // of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+		t.Errorf("a pipe that somebody holds and does not write to: got %v", err)
+	}
+	_ = silent.Close()                                             // it wrote nothing
+	go func() { _ = os.WriteFile(pipe, []byte("hunter2\n"), 0) }() // the reader reports what is missing
+	if got, err := readSecretFile(pipe, time.Minute); got != "hunter2" || err != nil {
+		t.Errorf("a pipe: got %q, %v", got, err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, again := range map[string]bool{file: true, pipe: false, file + "-gone": false, "": true} {
+		err := CanReadAgain([]string{"AVTOTPY_MASTER_KEY_FILE=" + path, "AVTOTPY_DATA_DIR_FILE=/nowhere"})
+		if (err == nil) != again || err != nil && !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") {
+			t.Errorf("%q: got %v, want that it can be read again: %t", path, err, again)
 		}
 	}
 }
