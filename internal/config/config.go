@@ -98,9 +98,14 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 }
 
 // WithoutPrivileged returns the environment of a process that only serves: without the privileged connection and the
-// password for making users. PGPASSWORD stays only when it is the web server's password.
+// password for making users. Of PostgreSQL's own variables that lead to a password only those stay that the web
+// server's connection needs.
 func (c Config) WithoutPrivileged(environ []string) []string {
-	drop := map[string]bool{}
+	env := parseEnviron(environ)
+	drop := map[string]bool{
+		"PGPASSFILE":    !needsPassfile(c.WebConn.Reveal(), env["PGPASSWORD"]),
+		"PGSSLPASSWORD": !needsKey(c.WebConn.Reveal()),
+	}
 	for _, v := range variables() {
 		drop[v.name], drop[v.fileName()] = v.privileged, v.privileged
 	}
