@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -97,7 +98,7 @@ func (b Bundle) unlike(e evidence, version int, why string) error {
 func versions(list []int) string {
 	text := make([]string, len(list))
 	for i, v := range list {
-		text[i] = fmt.Sprintf("%d", v)
+		text[i] = strconv.Itoa(v)
 	}
 	return strings.Join(text, ", ")
 }

@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -13,7 +14,7 @@ import (
 
 // story is a history in which the third file changes only rows, so that versions 2 and
 // 3 make the same schema.
-var story = []string{ //nolint:gochecknoglobals // a constant, if slices could be
+var story = []string{
 	"CREATE TABLE app.t1 (id int PRIMARY KEY, note text NOT NULL, CONSTRAINT short CHECK (length(note) < 9)); CREATE INDEX t1_note ON app.t1 (note);\n" +
 		"CREATE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
 	"CREATE TABLE app.t2 (id int PRIMARY KEY)",
@@ -136,7 +137,7 @@ func repaired(t *testing.T, m *migrate.Migrator, db *pgtest.DB, write bool) migr
 func rowsOf(r migrate.Repair) string {
 	var versions []string
 	for _, row := range r.Rows {
-		versions = append(versions, fmt.Sprint(row.Version))
+		versions = append(versions, strconv.Itoa(row.Version))
 	}
 	return strings.Join(versions, ",")
 }
