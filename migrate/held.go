@@ -82,7 +82,7 @@ type rightsSeen struct {
 		Verbs   []heldGrant `json:"verbs"`
 	} `json:"rights"`
 	Secured secured `json:"secured"`
-	Odd bool `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
+	Odd     bool    `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
 }
 
 func (r rightsSeen) grants() []heldGrant {

@@ -184,7 +184,7 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
 		t.Errorf("a pipe that nobody writes to: got %v", err)
 	}
-	silent, err := os.OpenFile(pipe, os.O_RDWR, 0) //nolint:gosec // of the test
+	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
