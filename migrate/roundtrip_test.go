@@ -29,6 +29,11 @@ type relay struct {
 
 func startRelay(t *testing.T, db *pgtest.DB) *relay {
 	t.Helper()
+	return startRelayThrough(t, db, func(server net.Conn) net.Conn { return server })
+}
+
+func startRelayThrough(t *testing.T, db *pgtest.DB, through func(net.Conn) net.Conn) *relay {
+	t.Helper()
 	config, err := pgconn.ParseConfig(db.MigratorConn)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +44,11 @@ func startRelay(t *testing.T, db *pgtest.DB) *relay {
 		t.Fatal(err)
 	}
 	r := &relay{Listener: listener, heard: true, dial: func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+		server, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return through(server), nil
 	}}
 	t.Cleanup(func() { _ = r.Close() })
 	go r.serve(t.Context())
@@ -147,8 +156,7 @@ func TestAPoolersRefusalChangesNoPassword(t *testing.T) {
 		return pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+"'")
 	}
 	before := stored()
-	r := startRelay(t, db)
-	r.asPooler(db.WebRole)
+	r := startRelayThrough(t, db, func(server net.Conn) net.Conn { return &poolerConn{Conn: server, refused: db.WebRole} })
 	var log strings.Builder
 	m.Log = slog.New(slog.NewTextHandler(&log, nil))
 	if report := up(t, m, r.conn(db)); report.PasswordSet || stored() != before {
@@ -163,16 +171,8 @@ func TestAPoolersRefusalChangesNoPassword(t *testing.T) {
 	}
 }
 
-// asPooler makes it refuse a user and give its clients process ids of its own.
-func (r *relay) asPooler(refused string) {
-	dial := r.dial
-	r.dial = func(ctx context.Context) (net.Conn, error) {
-		server, err := dial(ctx)
-		return &poolerConn{Conn: server, refused: refused}, err
-	}
-}
-
-// A poolerConn is a connection to a server that answers as a pooler might.
+// A poolerConn is a connection to a server that answers as a pooler might: it refuses a
+// user, and gives its clients process ids of its own.
 type poolerConn struct {
 	net.Conn
 	refused string
