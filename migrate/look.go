@@ -102,8 +102,12 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
+	before := untimed
+	if who == migrator {
+		before = m.patiently()
+	}
 	for i := range questions {
-		questions[i] = untimed + questions[i]
+		questions[i] = before + questions[i]
 	}
 	answers, err := flight(ctx, conn, questions...)
 	if err != nil {
@@ -134,6 +138,15 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 // untimed goes before a question, in one message and so in one transaction with it: a
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
+
+// patiently is untimed for a migrator's questions to the ledger: it does not hang where
+// somebody has locked that.
+func (m *Migrator) patiently() string {
+	if m.LockTimeout <= 0 {
+		return untimed
+	}
+	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(m.LockTimeout.Milliseconds(), 1))
+}
 
 // readRights asks for the rest when the role holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
