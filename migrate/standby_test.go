@@ -30,7 +30,7 @@ func both(t *testing.T, standby *pgtest.Standby, primary *pgtest.Own) string {
 // after a failover the other one is the primary.
 func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 	t.Parallel()
-	primary := pgtest.OwnServer(t, nil)
+	primary := pgtest.OwnServer(t)
 	m := migrator(t, primary.DB, tables(2)...)
 	up(t, m, primary.MigratorConn)
 	standby := primary.Standby(t)
@@ -97,7 +97,7 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 // it starts up (57P03), and at last it answers.
 func TestAServerThatComesUpLateIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	primary := pgtest.OwnServer(t, nil)
+	primary := pgtest.OwnServer(t)
 	m := migrator(t, primary.DB, tables(2)...)
 
 	t.Run("that answers that it starts up", func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestAServerThatComesUpLateIsWaitedFor(t *testing.T) {
 // back in time the same start goes on, and otherwise the next one.
 func TestACrashOfTheServerIsSurvived(t *testing.T) {
 	t.Parallel()
-	server := pgtest.OwnServer(t, nil)
+	server := pgtest.OwnServer(t)
 	up(t, migrator(t, server.DB, tables(1)...), server.MigratorConn)
 	slow := append(tables(2), "CREATE TABLE app.slow (id int); INSERT INTO app.slow SELECT 1 FROM pg_sleep(0.4)")
 	m := migrator(t, server.DB, slow...)

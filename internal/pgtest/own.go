@@ -23,18 +23,15 @@ type Own struct {
 	server  *localpg.Server
 }
 
-// OwnServer starts a server in a folder that the test's end removes; mount is called with
-// that folder before anything is written to it, if it is given. Settings are name=value.
-func OwnServer(tb testing.TB, mount func(folder string), settings ...string) *Own {
+// OwnServer starts a server in a folder that the test's end removes. Settings
+// are name=value.
+func OwnServer(tb testing.TB, settings ...string) *Own {
 	tb.Helper()
 	folder, err := os.MkdirTemp("", "avtotpy-own-") //nolint:usetesting // TempDir is closed to the user that the server runs as
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
-	if mount != nil {
-		mount(folder)
-	}
 	if err := os.Chmod(folder, 0o711); err != nil { //nolint:gosec // as above
 		tb.Fatal(err)
 	}
@@ -84,6 +81,16 @@ func (o *Own) Kill(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	<-o.server.Done()
+}
+
+// Ended reports whether the server has ended by itself.
+func (o *Own) Ended() bool {
+	select {
+	case <-o.server.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 func (o *Own) cluster() string { return filepath.Join(o.options.DataDir, "postgres") }
