@@ -82,7 +82,7 @@ func TestScript(t *testing.T) {
 		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probed": cmdProbed,
+			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probed": cmdProbed, "signalled": cmdSignalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
