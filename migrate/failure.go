@@ -26,7 +26,15 @@ func (r *run) failure(m message, out outcome) error {
 			SQL:   takeOver(r.Schema, r.me),
 		}
 	}
+	if claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1; claims && r.blameless(m, out.err) == "" {
+		return refusedRow(m.what, out.err)
+	}
 	return r.place(m, out)
+}
+
+// refusedRow is the error of a ledger that somebody changed so that it takes no more rows.
+func refusedRow(file string, err *pgconn.PgError) error {
+	return &LedgerLostError{Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. Somebody has changed that table; undo it", file, err.Message)}
 }
 
 // refusesRole reports whether the server does not let the role be created: some
