@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -53,7 +54,7 @@ func (c *cutter) serve(ctx context.Context) {
 		}()
 		go func() {
 			c.pass(client, server)
-			_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:errcheck,forcetypeassert // of TCP or a socket; it may be gone
+			_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // of TCP or a socket; it may be gone
 		}()
 	}
 }
@@ -130,7 +131,7 @@ func startCutter(t *testing.T, db *pgtest.DB, c *cutter) (conn string) {
 
 // logged are files that each leave a row of their own in a table that forgives being
 // applied twice, so that it shows; some of them go without a transaction.
-var logged = []string{ //nolint:gochecknoglobals // a constant, if slices could be
+var logged = []string{
 	"CREATE TABLE t1 (id int); CREATE TABLE log (version int); INSERT INTO log VALUES (1)",
 	"INSERT INTO log VALUES (2); ALTER TABLE t1 ADD COLUMN a int",
 	"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_id ON t1 (id)",
@@ -163,7 +164,7 @@ func TestACrashAtAnyMessageIsResumed(t *testing.T) {
 					}
 					m := migrator(t, db, logged...)
 					m.Bundle, m.Schema = remembered, fmt.Sprintf("cut_%d", n)
-					m.Role.Name += fmt.Sprint(n)
+					m.Role.Name += strconv.Itoa(n)
 					report, err := m.Up(ctx, startCutter(t, db, c))
 					if !gone && err != nil {
 						t.Errorf("cut at message %d: it did not go on: %v", n, err)

@@ -111,7 +111,7 @@ func (o *Own) copyTo(tb testing.TB, to string, uid, gid int) {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, uid, gid)
+		return os.Lchown(path, uid, gid) //nolint:gosec // in a folder of the test's own
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -129,7 +129,7 @@ func copyFolder(from, to string) error {
 		}
 		target := to + strings.TrimPrefix(path, from)
 		if entry.IsDir() {
-			return os.Mkdir(target, 0o700)
+			return os.Mkdir(target, 0o700) //nolint:gosec // in a folder of the test's own
 		}
 		content, err := os.ReadFile(path) //nolint:gosec // of the test's own server
 		if errors.Is(err, fs.ErrNotExist) {
@@ -138,7 +138,7 @@ func copyFolder(from, to string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(target, content, 0o600)
+		return os.WriteFile(target, content, 0o600) //nolint:gosec // in a folder of the test's own
 	})
 }
 
