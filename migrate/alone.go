@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 	if err != nil {
 		return err
 	}
-	if err := r.untimeSession(ctx, conn, c); err != nil {
+	if err := r.untimeSession(ctx, conn, c, s.Server.Version); err != nil {
 		return err
 	}
 	began, done := time.Now(), false
@@ -71,6 +72,10 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migrati
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
 		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]), m.MinVersion, quoteText(r.Version), myself))
+	const notNull, check = "23502", "23514"
+	if code := sqlState(err); code == notNull || code == check {
+		return c, refusedRow(m.File, a.err)
+	}
 	if err != nil {
 		return c, err
 	}
@@ -111,6 +116,9 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration
 func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen) error {
 	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
 	failed, out, err := r.exchange(ctx, conn, []message{statement})
+	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == transactionTimeout {
+		return r.place(statement, outcome{err: ended}) // with its session; the next start takes over
+	}
 	if err != nil || failed < 0 {
 		return err
 	}
@@ -132,16 +140,21 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 	return failure
 }
 
-// untimeSession keeps a DBA's timeouts from the statement, which has no transaction
-// for SET LOCAL. lock_timeout is 0, too: it would also cut the wait of CREATE INDEX
-// CONCURRENTLY for old snapshots, and leave an invalid index. A session of a pooler is
-// shared, so there nothing is set: then the file fails if such a timeout strikes, and
+// untimeSession keeps a DBA's timeouts and defaults from the statement, which has no
+// transaction for SET LOCAL. lock_timeout is 0, too: it would also cut the wait of CREATE
+// INDEX CONCURRENTLY for old snapshots, and leave an invalid index. A session of a pooler
+// is shared, so there nothing is set: then the file fails if such a timeout strikes, and
 // says so.
-func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim) error {
+func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, serverVersion int) error {
 	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
 		return nil
 	}
-	return r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET search_path = "+quoteName(r.Schema))
+	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'; " +
+		"SET search_path = " + quoteName(r.Schema)
+	if serverVersion >= 17_00_00 {
+		settings += "; SET transaction_timeout = 0"
+	}
+	return r.order(ctx, conn, settings)
 }
 
 // order runs a statement whose answer is only whether it succeeded.

@@ -60,7 +60,6 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	}
 	var head int
 	err = answers[0].into(&head)
-	const lockNotAvailable = "55P03"
 	switch {
 	case err == nil && head == version:
 		return nil

@@ -172,10 +172,17 @@ func (b Bundle) order() []Problem {
 	return problems
 }
 
+// longestFile leaves room for what goes before and behind a file in its message, which
+// PostgreSQL limits (MaxAllocSize).
+const longestFile = 1<<30 - 64<<10
+
 func readMigration(fsys fs.FS, file string) (Migration, []Problem) {
 	version, name, err := parseFileName(file)
 	if err != nil {
 		return Migration{}, []Problem{{File: file, Message: err.Error()}}
+	}
+	if info, err := fs.Stat(fsys, file); err == nil && info.Size() > longestFile { // before it is read
+		return Migration{Version: version, File: file}, []Problem{{File: file, Message: "is longer than the 1 GiB that PostgreSQL takes as one message; split it"}}
 	}
 	content, err := fs.ReadFile(fsys, file)
 	if err != nil {

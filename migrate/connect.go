@@ -36,7 +36,8 @@ func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
 	config.RuntimeParams["application_name"] = fmt.Sprintf("%.63s", strings.ToLower(r.Program)+"-migrator/"+r.Version)
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
 	if severalHosts(config) && config.ValidateConnect == nil && !namesSessionAttrs(connString) {
-		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	return config, nil
 }
@@ -137,7 +138,13 @@ func worthRetrying(err error) bool {
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "read only connection")
+		errors.Is(err, context.DeadlineExceeded) || onlyStandbys(err)
+}
+
+// onlyStandbys reports whether the hosts answer, and none is a primary: a failover may be
+// under way.
+func onlyStandbys(err error) bool {
+	return errors.Is(err, pgconn.ErrStandbyConnection) || errors.Is(err, pgconn.ErrReadOnlyConnection)
 }
 
 func (r *run) connectError(err error, tried time.Duration) error {
@@ -198,6 +205,9 @@ func nextStep(err error) string {
 		return "All connections of the server are taken; close some or raise max_connections"
 	case "57P03":
 		return "The server is starting up or shutting down; try again when it is ready"
+	}
+	if onlyStandbys(err) {
+		return "Of the hosts that answer none is a primary, which migrations need; see whether a failover is under way"
 	}
 	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
 		return "Check the host's name"

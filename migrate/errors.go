@@ -86,6 +86,7 @@ type MigrationError struct {
 	Statements   int    // in the file
 	Version      int    // the schema's version, which it keeps
 	What         string // set when the failure is not the server's own words
+	Next         string // what to do when the file is not to blame; "" when it has to be mended
 	Err          *pgconn.PgError
 }
 
@@ -117,8 +118,8 @@ func (e *MigrationError) Error() string {
 		}
 	}
 	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
-	if transient(e.Err) {
-		b.WriteString(". The file is not to blame: another session was in its way, and pg_stat_activity shows whose transactions are open")
+	if e.Next != "" {
+		b.WriteString(". The file is not to blame: " + e.Next)
 	} else {
 		b.WriteString(". Mend the file and start again")
 	}

@@ -16,7 +16,7 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: errRaceLost, soon: true}
 	case transient(out.err), out.err.Code == queryCanceled && (m.migration == nil || out.completed < m.lead):
 		return &retryError{err: r.place(m, out)}
-	case out.err.Code == "25006": // read_only_sql_transaction
+	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone): // the others open no transaction of ours
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
@@ -26,7 +26,15 @@ func (r *run) failure(m message, out outcome) error {
 			SQL:   takeOver(r.Schema, r.me),
 		}
 	}
+	if claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1; claims && r.blameless(m, out.err) == "" {
+		return refusedRow(m.what, out.err)
+	}
 	return r.place(m, out)
+}
+
+// refusedRow is the error of a ledger that somebody changed so that it takes no more rows.
+func refusedRow(file string, err *pgconn.PgError) error {
+	return &LedgerLostError{Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. Somebody has changed that table; undo it", file, err.Message)}
 }
 
 // refusesRole reports whether the server does not let the role be created: some
@@ -61,9 +69,51 @@ func dollarQuote(text string) string {
 	return tag + text + tag
 }
 
-// queryCanceled in a statement of ours, and not of a file's, is a DBA's short
-// statement_timeout that struck before ours took its place.
-const queryCanceled = "57014"
+const (
+	// queryCanceled in a statement of ours, and not of a file's, is a DBA's short
+	// statement_timeout that struck before ours took its place.
+	queryCanceled      = "57014"
+	lockNotAvailable   = "55P03"
+	transactionTimeout = "25P04"
+	readOnly           = "25006" // read_only_sql_transaction
+)
+
+// disturbed reports whether a question of ours, which only reads, met a lock or a DBA's
+// timeout: then it is asked again.
+func disturbed(err error) bool {
+	pg, ours := err.(*pgconn.PgError) //nolint:errorlint // a file's failure, which wraps one, is none
+	return ours && (pg.Code == queryCanceled || pg.Code == lockNotAvailable)
+}
+
+// blameless says why a file, or a statement of ours, is not to blame for a failure, and
+// what to do; "" when it may be.
+func (r *run) blameless(m message, err *pgconn.PgError) string {
+	alone := m.migration != nil && m.migration.Alone
+	switch code := err.Code; {
+	case transient(err):
+		return "another session was in its way, and pg_stat_activity shows whose transactions are open"
+	case code == "53100": // disk_full
+		return "the disk of the database server is full. Make room there and start again"
+	case strings.HasPrefix(code, "53"), code == "58030": // insufficient resources; io_error
+		return "the database server ran out of something, or its disk fails. See to it and start again"
+	case alone && code == queryCanceled:
+		return "somebody cancelled it, or " + r.untilSet("statement_timeout = 0")
+	case alone && code == transactionTimeout:
+		return r.untilSet("transaction_timeout = 0")
+	case alone && code == readOnly:
+		return r.untilSet("default_transaction_read_only = off")
+	case code == queryCanceled:
+		return "somebody cancelled it, unless it sets a timeout of its own. Start again"
+	}
+	return ""
+}
+
+// untilSet explains a failure by a setting that a file without a transaction runs with.
+func (r *run) untilSet(setting string) string {
+	name, _, _ := strings.Cut(setting, " ")
+	return fmt.Sprintf("without a transaction it runs with the %s of its session, which through a pooler is that of the role, the database or the server. "+
+		"Connect past the pooler, or let a DBA run\n  ALTER ROLE %s SET %s;\nand start again", name, quoteName(r.me), setting)
+}
 
 // lostRace reports whether the claim failed because another migrator was faster:
 // the ledger's row is there (or the one before it was not applied after all), or
@@ -100,10 +150,14 @@ func transient(err *pgconn.PgError) bool {
 // characters of the whole message and is 0 for run-time errors; then the number of
 // statements that succeeded tells which one failed.
 func (r *run) place(m message, out outcome) error {
-	if m.migration == nil {
+	next := r.blameless(m, out.err)
+	switch {
+	case m.migration == nil && next != "":
+		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.err, next)
+	case m.migration == nil:
 		return fmt.Errorf("%s: %w", m.what, out.err)
 	}
-	e := &MigrationError{File: m.migration.File, Version: r.report.To, Err: out.err}
+	e := &MigrationError{File: m.migration.File, Version: r.report.To, Next: next, Err: out.err}
 	statements := m.migration.script.statements
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)

@@ -11,6 +11,9 @@ import (
 // what was applied. It is also the lock: see the package comment.
 const ledgerName = "migrations"
 
+// ledgerComment tells a ledger that somebody changed from another tool's table.
+const ledgerComment = "the migrations applied to this schema; written by the migrator only"
+
 // createLedger creates the ledger. prev makes a gap or a fork impossible in the
 // database itself, and is what keeps a file from being applied when the one
 // before it, sent just ahead of it, failed.
@@ -35,7 +38,7 @@ func createLedger(schema string) string {
 	rebuilt          boolean     NOT NULL DEFAULT false,
 	CONSTRAINT migrations_prev_check CHECK (prev IS NOT DISTINCT FROM nullif(version - 1, 0))
 );
-COMMENT ON TABLE ` + table + ` IS 'the migrations applied to this schema; written by the migrator only'`
+COMMENT ON TABLE ` + table + ` IS ` + quoteText(ledgerComment)
 }
 
 // A message is one transaction on its way to the server, as one simple-protocol
@@ -122,7 +125,8 @@ func ledgerRows(schema string) string {
 // last version, the oldest bundle that it admits, and two fingerprints: of the part
 // that the bundle should know by heart, and of the whole, which the second witness
 // knows and which is read in the same snapshot. A file that a server process claimed
-// and has not finished is not applied yet.
+// and has not finished is not applied yet. Every column is named, so that a table that
+// lacks one is noticed before it is written to.
 func ledgerHead(schema string, bundleVersion int) string {
 	return fmt.Sprintf(`SELECT json_build_object(
 		'version', version, 'min_version', min_version, 'rows', rows, 'unfinished', unfinished, 'claimed', claimed,
@@ -137,7 +141,8 @@ func ledgerHead(schema string, bundleVersion int) string {
 		coalesce(max(version) FILTER (WHERE open), 0) AS claimed,
 		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version <= %[1]d), '') AS known,
 		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d), '') AS newer
-		FROM %[2]s, LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
-			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) l) head`,
+		FROM (SELECT version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt FROM %[2]s) l,
+			LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
+			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) line) head`,
 		bundleVersion, quoteName(schema, ledgerName), quoteText(schema))
 }

@@ -47,6 +47,7 @@ type schemaSeen struct {
 	Creates bool   `json:"creates"` // whether we may create objects in it
 	Objects int    `json:"objects"` // what it holds beside the ledger
 	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
+	Ours    bool   `json:"ours"`    // whether that one bears the ledger's comment
 	Comment string `json:"comment"` // the second witness, unless the ledger has brought it along
 }
 
@@ -75,7 +76,8 @@ type ledgerSeen struct {
 	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
 	Whole       string `json:"whole"`       // of all rows
 	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
-	Foreign     bool   `json:"-"`           // a table of this name which is no ledger of ours
+	Foreign     bool   `json:"-"`           // a table of this name which cannot be read as a ledger
+	Damaged     bool   `json:"-"`           // and yet is ours, or was
 }
 
 // An audience is who looks, and so what is asked.
@@ -104,8 +106,12 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
+	before := untimed
+	if who == migrator {
+		before = m.patiently()
+	}
 	for i := range questions {
-		questions[i] = untimed + questions[i]
+		questions[i] = before + questions[i]
 	}
 	answers, err := flight(ctx, conn, questions...)
 	if err != nil {
@@ -126,6 +132,8 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, cmp.Or(errHeld, err)
 	case err != nil:
 		return s, err
+	case s.Ledger != nil && s.Ledger.Foreign:
+		s.Ledger.Damaged = s.Schema != nil && s.Schema.Ours
 	}
 	switch {
 	case rights && who == migrator:
@@ -146,6 +154,15 @@ const untimed = "SET LOCAL statement_timeout = 0; "
 // the search path each other one is written with its schema, whatever path the role was
 // given, also for a role that lacks USAGE on the schema.
 const qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
+
+// patiently is untimed for a migrator's questions to the ledger: it does not hang where
+// somebody has locked that.
+func (m *Migrator) patiently() string {
+	if m.LockTimeout <= 0 {
+		return untimed
+	}
+	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(m.LockTimeout.Milliseconds(), 1))
+}
 
 // readRights asks for the rest when the role holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
@@ -197,7 +214,7 @@ func readLedger(a answer) (*ledgerSeen, error) {
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
 // fail where the web role lacks USAGE on the schema.
 func (m *Migrator) askFacts(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$owns", owns).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num')::int,
@@ -218,6 +235,7 @@ func (m *Migrator) askFacts(role string) string {
 				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'),
 				'comment', coalesce(obj_description(n.oid, 'pg_namespace'), ''),
 				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
+				'ours', EXISTS (SELECT FROM pg_class c WHERE relnamespace = n.oid AND relname = $ledger AND relkind = 'r' AND obj_description(c.oid, 'pg_class') = $comment),
 				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
 					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
 					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))

@@ -68,7 +68,7 @@ func (p *pipeline) write(messages []message) {
 // writeQuery writes one Query message (PostgreSQL documentation, "Message
 // Formats") without first gluing its parts together: a file may have 50 MB.
 func writeQuery(out *bufio.Writer, m message) error {
-	header := binary.BigEndian.AppendUint32([]byte{'Q'}, uint32(4+m.size()+1)) //nolint:gosec // apply refuses files that do not fit
+	header := binary.BigEndian.AppendUint32([]byte{'Q'}, uint32(4+m.size()+1)) //nolint:gosec // Load refuses files that do not fit
 	_, err := out.Write(header)
 	for _, part := range []string{m.before, m.sql, m.after} {
 		// In pieces, because a Writer would hand a long string on as one copy.
@@ -177,11 +177,6 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 // exchange sends the messages and reads all answers. failed is the index of the first
 // that failed, -1 when none did; err is the connection's.
 func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
-	for _, m := range messages {
-		if m.size() > 1<<30-1024 { // MaxAllocSize, the longest message that PostgreSQL takes
-			return -1, out, fmt.Errorf("%s is longer than the 1 GiB that PostgreSQL takes as one message; split it", m.what)
-		}
-	}
 	defer r.watch(ctx, conn)()
 	p := startPipeline(conn, messages)
 	finished, joined := make(chan struct{}, 1), make(chan struct{})

@@ -68,7 +68,7 @@ func plan(b Bundle, s seen) Status {
 	}
 	ledger := s.Ledger
 	if status.Lost = whyLost(s); status.Lost != "" {
-		status.State, status.Foreign = LedgerLost, ledger != nil && ledger.Foreign
+		status.State, status.Foreign = LedgerLost, ledger != nil && ledger.Foreign && !ledger.Damaged
 		if ledger != nil {
 			status.Version = ledger.Version
 		}
@@ -104,6 +104,8 @@ func blank(s *schemaSeen) bool {
 // whyLost says why the ledger cannot be relied on; "" when it can.
 func whyLost(s seen) string {
 	switch {
+	case s.Ledger != nil && s.Ledger.Damaged:
+		return "the table of applied migrations is not as it was made: a column is missing, or has another type"
 	case s.Ledger != nil && s.Ledger.Foreign:
 		return "the table of applied migrations belongs to another tool"
 	case s.Ledger == nil && s.Schema.Objects > 0, s.Ledger != nil && s.Ledger.Rows == 0 && s.Schema.Objects > 0:

@@ -34,7 +34,7 @@ func (b Bundle) repair(e evidence) (Repair, error) {
 	if blank(e.Schema) {
 		return Repair{}, &UnrepairableError{Why: "there is no schema yet, so that there is nothing to repair; a start creates it"}
 	}
-	if e.Ledger != nil && e.Ledger.Foreign {
+	if e.Ledger != nil && e.Ledger.Foreign && !e.Ledger.Damaged {
 		return Repair{}, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched; rename it, or choose another schema"}
 	}
 	if !b.hasSnapshots() {

@@ -15,7 +15,7 @@ type Repair struct {
 	Version int         // that the schema is at, as Proof shows
 	Proof   string      // what tells the version
 	Rows    []RowRepair // rows of the ledger that are not as they should be, by version
-	Table   bool        // the ledger itself is missing and made anew
+	Table   bool        // the ledger itself is missing or damaged, and made anew
 	Comment string      // the schema's comment, the second witness, when it has to be written
 	Written bool
 }
@@ -144,8 +144,11 @@ func (s seen) comment() string {
 func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repair Repair) error {
 	table := quoteName(r.Schema, ledgerName)
 	first := createLedger(r.Schema)
-	if e.rows != nil {
+	switch {
+	case e.rows != nil:
 		first = "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE"
+	case e.Ledger != nil: // damaged: to read it would end the transaction
+		first = "DROP TABLE " + table + "; " + first
 	}
 	begin, lead := r.begin(e.Server.Version, flushed(e.seen))
 	step := func(sql string) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
 )
 
 // A relay passes a connection on to the database and counts round trips: how often
@@ -128,6 +130,47 @@ func TestAStartWithNothingToDoCostsOneRoundTrip(t *testing.T) {
 	})
 	if got := r.count(func() { up(t, m, r.conn(db)) }) - connecting; got != 1 {
 		t.Errorf("got %d round trips after connecting, want 1", got)
+	}
+}
+
+// TestALongLedgerCostsNoRoundTripMore asks what operators ask of a ledger of 10,000 rows,
+// and of one of three.
+func TestALongLedgerCostsNoRoundTripMore(t *testing.T) {
+	t.Parallel()
+	turns := func(count int) map[string]int {
+		sql := make([]string, count)
+		for i := range sql {
+			sql[i] = fmt.Sprintf("SELECT %d", i+1)
+		}
+		sql[0] = "CREATE TABLE app.t1 (id int)"
+		db := pgtest.Blank(t)
+		up(t, migrator(t, db, sql[0]), db.MigratorConn)
+		pgtest.Exec(t, db.SuperConn, fmt.Sprintf(`INSERT INTO app.migrations (version, prev, name, checksum, min_version, duration, app_version)
+			SELECT g, g - 1, 'm' || g, sha256(convert_to('SELECT ' || g, 'UTF8')), 1, '1 ms', '1.0' FROM generate_series(2, %d) g`, count), pgtest.Testify("app"))
+		m := migrator(t, db, sql...)
+		r := startRelay(t, db)
+		took := map[string]int{}
+		for name, ask := range map[string]func() (migrate.Status, error){
+			"a start": func() (migrate.Status, error) {
+				report, err := m.Up(t.Context(), r.conn(db))
+				return migrate.Status{State: report.State, Version: report.To}, err
+			},
+			"status":  func() (migrate.Status, error) { return m.Status(t.Context(), r.conn(db)) },
+			"history": func() (migrate.Status, error) { s, _, err := m.History(t.Context(), r.conn(db)); return s, err },
+			"plan":    func() (migrate.Status, error) { p, err := m.Plan(t.Context(), r.conn(db)); return p.Status, err },
+			"verify":  func() (migrate.Status, error) { v, err := m.Verify(t.Context(), r.conn(db)); return v.Status, err },
+		} {
+			took[name] = r.count(func() {
+				if status, err := ask(); err != nil || status.State != migrate.Current || status.Version != count {
+					t.Errorf("%s of %d rows: %+v, %v, want current", name, count, status, err)
+				}
+			})
+		}
+		return took
+	}
+	short, long := turns(3), turns(10_000)
+	if !maps.Equal(short, long) {
+		t.Errorf("with connecting, 3 rows took %v round trips, and 10,000 rows %v", short, long)
 	}
 }
 

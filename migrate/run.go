@@ -91,8 +91,8 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
 		r.phase(Looking)
 		s, err := r.look(ctx, conn, migrator)
-		if sqlState(err) == queryCanceled && ctx.Err() == nil { // a short timeout of a DBA's, before ours took its place
-			if err = r.retry(ctx, &retryError{err: err}); err == nil {
+		if disturbed(err) && ctx.Err() == nil {
+			if err = r.retry(ctx, &retryError{err: fmt.Errorf("look at the database: %w", err)}); err == nil {
 				continue
 			}
 		}
@@ -116,6 +116,9 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			if status, err = r.statusOf(ctx, conn, s); err == nil {
 				err = status.Err()
 			}
+		}
+		if disturbed(err) && ctx.Err() == nil {
+			err = &retryError{err: err}
 		}
 		switch again, ok := errors.AsType[*retryError](err); {
 		case ok:

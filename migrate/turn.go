@@ -51,14 +51,14 @@ func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
 
 func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int, error) {
 	answers, err := flight(ctx, conn,
-		strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
+		untimed+strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
 		SELECT coalesce((SELECT $holder
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
-		"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
+		r.patiently()+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
 	if err != nil {
 		return nil, 0, err
 	}

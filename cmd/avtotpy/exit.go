@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
@@ -22,7 +25,7 @@ const (
 	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
 	exitBug          = 70 // anything that is our bug
 	exitLedger       = 74 // the ledger is diverged or lost
-	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change
+	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change, or the server has no room
 	exitAhead        = 76 // the schema is ahead and incompatible
 	exitPrivilege    = 77 // the privileged role lacks a right
 	exitSettings     = 78 // bad configuration
@@ -49,10 +52,12 @@ func exitCode(err error) int {
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
-	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
-		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
+	case passes(err):
+		return exitBusy
+	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
+		return exitMigration
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err):
@@ -76,6 +81,16 @@ func refused(err error) bool {
 // our own can run.
 func isLocalSettings(err error) bool {
 	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err)
+}
+
+// passes reports whether the same start may succeed later: the server's disk was full,
+// for instance, or somebody had locked what was asked about.
+func passes(err error) bool {
+	if failed, ok := errors.AsType[*migrate.MigrationError](err); ok {
+		return failed.Next != ""
+	}
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03") // insufficient resources; lock not available
 }
 
 func is[T error](err error) bool {

@@ -95,7 +95,7 @@ func (c *repairCommand) writeText(r migrate.Repair) error {
 func repairLines(r migrate.Repair) [][]string {
 	var lines [][]string
 	if r.Table {
-		lines = append(lines, []string{"create", "the table " + schema.Name + ".migrations", "it is missing"})
+		lines = append(lines, []string{"create", "the table " + schema.Name + ".migrations", "it is missing or damaged"})
 	}
 	for _, row := range r.Rows {
 		verb := "write"

@@ -86,7 +86,7 @@ func TestScript(t *testing.T) {
 		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
+			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probed": cmdProbed, "signalled": cmdSignalled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -98,6 +98,7 @@ type story struct {
 	tb     testing.TB
 	db     *pgtest.DB
 	holder *pgx.Conn // of hold
+	probe  *probe
 }
 
 type storyKey struct{}
@@ -117,6 +118,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "20s")
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("HEALTH", pgtest.FreeAddress(tb))
+	env.Setenv("SECOND", pgtest.FreeAddress(tb)) // for AVTOTPY_LISTEN_ADDR of another program beside
 	folder, err := dataDir(tb)
 	if err != nil {
 		return err
@@ -485,13 +487,17 @@ func query(ts *testscript.TestScript, db *pgtest.DB, sql string) string {
 	return strings.Join(lines, "\n")
 }
 
-// cmdReplicas starts n programs at once in RUN_AND_EXIT and prints all they say.
+// cmdReplicas starts n programs at once in RUN_AND_EXIT and prints all they say. With
+// folders of bundles behind the number, the programs take turns in having them.
 func cmdReplicas(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	ts.Setenv("POSTGRES_MIGRATOR_MODE", "RUN_AND_EXIT")
 	all := make([]*running, n)
 	for i := range all {
+		if bundles := args[1:]; len(bundles) > 0 {
+			ts.Setenv("BUNDLE", bundles[i%len(bundles)])
+		}
 		all[i] = startProgram(ts)
 	}
 	for _, p := range all {
