@@ -86,6 +86,7 @@ type MigrationError struct {
 	Statements   int    // in the file
 	Version      int    // the schema's version, which it keeps
 	What         string // set when the failure is not the server's own words
+	Rehearsal    bool   // it was none of the database's own migrations that failed
 	Err          *pgconn.PgError
 }
 
@@ -116,7 +117,11 @@ func (e *MigrationError) Error() string {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
 		}
 	}
-	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	if e.Rehearsal {
+		fmt.Fprintf(&b, "\nrehearsed only; the database is as it was, at version %d", e.Version)
+	} else {
+		fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	}
 	if transient(e.Err) {
 		b.WriteString(". The file is not to blame: another session was in its way, and pg_stat_activity shows whose transactions are open")
 	} else {
