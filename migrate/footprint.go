@@ -33,7 +33,7 @@ func lockModes() []string {
 	}
 }
 
-func (l Lock) strength() int { return slices.Index(lockModes(), l.Mode) }
+func strength(mode string) int { return slices.Index(lockModes(), mode) }
 
 // BlocksReads reports whether a plain SELECT waits for it.
 func (l Lock) BlocksReads() bool { return l.Mode == "AccessExclusiveLock" }
@@ -41,7 +41,7 @@ func (l Lock) BlocksReads() bool { return l.Mode == "AccessExclusiveLock" }
 // BlocksWrites reports whether INSERT, UPDATE and DELETE wait for it, whatever rows
 // they are about.
 func (l Lock) BlocksWrites() bool {
-	return l.strength() >= slices.Index(lockModes(), "ShareLock")
+	return strength(l.Mode) >= strength("ShareLock")
 }
 
 // Blocks says which statements of an application wait for it.
@@ -73,6 +73,7 @@ type relationSeen struct {
 	Kind    string `json:"kind"`
 	Name    string `json:"name"`
 	Storage uint32 `json:"storage"` // of its file on disk
+	Table   uint32 `json:"table"`   // of an index; its own oid otherwise
 }
 
 type lockSeen struct {
@@ -85,29 +86,16 @@ type lockSeen struct {
 // count, nor does a lock that the transaction held already.
 func footprint(before, after sight) Footprint {
 	f := Footprint{WAL: after.WAL - before.WAL}
-	held := map[lockSeen]bool{}
-	for _, l := range before.Locks {
-		held[l] = true
-	}
-	taken := map[uint32][]lockSeen{}
-	for _, l := range after.Locks {
-		if !held[l] {
-			taken[l.OID] = append(taken[l.OID], l)
-		}
-	}
 	storage := map[uint32]uint32{}
 	for _, r := range after.Relations {
 		storage[r.OID] = r.Storage
 	}
+	held, taken := before.strongest(nil), after.strongest(before.Locks)
 	for _, r := range before.Relations {
-		strongest := Lock{Kind: r.Kind, Relation: r.Name}
-		for _, l := range taken[r.OID] {
-			if lock := (Lock{r.Kind, r.Name, l.Mode}); lock.strength() > strongest.strength() {
-				strongest = lock
-			}
-		}
-		if weak := r.Kind == "index" && !strongest.BlocksWrites(); strongest.Mode != "" && !weak { // reading a table locks its indexes, too
-			f.Locks = append(f.Locks, strongest)
+		lock := Lock{r.Kind, r.Name, taken[r.OID]}
+		weak := r.Kind == "index" && strength(lock.Mode) <= max(strength(taken[r.Table]), strength(held[r.Table])) // whoever waits for it waits for its table
+		if lock.Mode != "" && !weak {
+			f.Locks = append(f.Locks, lock)
 		}
 		stored := r.Kind == "table" || r.Kind == "materialized view"
 		if now, there := storage[r.OID]; stored && there && now != r.Storage {
@@ -115,10 +103,22 @@ func footprint(before, after sight) Footprint {
 		}
 	}
 	slices.SortFunc(f.Locks, func(a, b Lock) int {
-		return cmp.Or(b.strength()-a.strength(), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Relation, b.Relation))
+		return cmp.Or(strength(b.Mode)-strength(a.Mode), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Relation, b.Relation))
 	})
 	slices.Sort(f.Rewritten)
 	return f
+}
+
+// strongest returns the strongest mode on each relation, but for locks that were held
+// before.
+func (s sight) strongest(before []lockSeen) map[uint32]string {
+	modes := map[uint32]string{}
+	for _, l := range s.Locks {
+		if !slices.Contains(before, l) && (modes[l.OID] == "" || strength(l.Mode) > strength(modes[l.OID])) {
+			modes[l.OID] = l.Mode
+		}
+	}
+	return modes
 }
 
 // sight looks at the database from inside the transaction that is open, if any. It
@@ -128,7 +128,7 @@ func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err
 		WITH ledger AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger)
 		SELECT json_build_object(
 			'wal', pg_current_wal_insert_lsn() - '0/0',
-			'relations', (SELECT coalesce(json_agg(json_build_object('oid', c.oid::bigint, 'storage', c.relfilenode::bigint,
+			'relations', (SELECT coalesce(json_agg(json_build_object('oid', c.oid::bigint, 'storage', c.relfilenode::bigint, 'table', coalesce(indrelid, c.oid)::bigint,
 					'kind', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
 						WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' ELSE 'table' END,
 					'name', CASE WHEN nspname = $schema THEN '' ELSE nspname || '.' END || c.relname || coalesce(' of ' || t.relname, ''))), '[]')

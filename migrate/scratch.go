@@ -156,15 +156,14 @@ func (c scratch) sweep(ctx context.Context) {
 func (c scratch) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	conn, err := c.conn, error(nil)
-	if conn.IsClosed() {
+	sql := "DROP DATABASE IF EXISTS " + quoteName(c.name) + " WITH (FORCE)"
+	err := c.order(ctx, c.conn, sql)
+	if _, lost := errors.AsType[*lostError](err); lost {
+		var conn *pgconn.PgConn
 		if conn, err = c.connect(ctx); err == nil {
 			defer c.close(ctx, conn)
+			err = c.order(ctx, conn, sql)
 		}
-	}
-	sql := "DROP DATABASE IF EXISTS " + quoteName(c.name) + " WITH (FORCE)"
-	if err == nil {
-		err = c.order(ctx, conn, sql)
 	}
 	if err != nil {
 		return fmt.Errorf("the scratch database could not be dropped, which the next rehearsal tries again: %w. By hand: %s", err, sql)
