@@ -85,8 +85,12 @@ type OthersConnectedError struct {
 }
 
 func (e *OthersConnectedError) Error() string {
-	return fmt.Sprintf("%d other clients are connected to the database %q, and their queries would wait for the rehearsal's locks until it ends. "+
-		"Nothing was done. Rehearse on a restored copy, or insist", e.Clients, e.Database)
+	who := "another client is"
+	if e.Clients > 1 {
+		who = fmt.Sprintf("%d other clients are", e.Clients)
+	}
+	return fmt.Sprintf("%s connected to the database %q; queries would wait for the rehearsal's locks until it ends. "+
+		"Nothing was done. Rehearse on a restored copy, or insist", who, e.Database)
 }
 
 // Rehearse applies the pending files where it does no harm, reports what each costs, and
@@ -254,6 +258,7 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 		if sqlState(err) == "55P03" { // lock_not_available
 			busy.Waited += r.LockTimeout
 		}
+		r.retrying(again)
 		if now, _ := r.teller.moment(); now.Holder != nil {
 			busy.Holder = now.Holder.String()
 		}

@@ -31,6 +31,25 @@ func rehearse(tb testing.TB, m *migrate.Migrator, db *pgtest.DB, o migrate.Rehea
 	return r
 }
 
+// awaitClients waits until so many clients are connected to the database: a server process
+// ends a little later than its client.
+func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
+	tb.Helper()
+	conn := db.Connect(tb, db.SuperConn+" dbname=postgres")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var n int
+		if err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND usesysid IS NOT NULL", db.Name).Scan(&n); err != nil {
+			tb.Fatal(err)
+		}
+		if n == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("%d clients are connected, want %d", n, want)
+		}
+	}
+}
+
 // traces is all that a rehearsal could leave behind of a migrator and its database.
 func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
 	tb.Helper()
@@ -124,6 +143,7 @@ func TestRehearsalWithDataLeavesNothing(t *testing.T) {
 		"SELECT lo_create(0); ALTER TABLE app.t2 ADD COLUMN b int; CREATE INDEX u_id ON app.u (id); UPDATE app.t1 SET c = NULL WHERE false")
 	m := migrator(t, db, sql...)
 	before := traces(t, db, m)
+	awaitClients(t, db, 0)
 	r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true})
 	if r.Err() != nil || r.Audit == nil || len(r.Files) != 3 || r.Clients != 0 {
 		t.Fatalf("%v: %+v", r.Err(), r)
@@ -147,6 +167,7 @@ func TestRehearsalOfABlankDatabaseLeavesItBlank(t *testing.T) {
 		db := rehearsing(t)
 		m := migrator(t, db, tables(3)...)
 		before := traces(t, db, m)
+		awaitClients(t, db, 0)
 		r := rehearse(t, m, db, migrate.RehearseOptions{WithData: withData})
 		if r.Err() != nil || r.Status.State != migrate.Blank || len(r.Files) != 3 || r.Audit == nil {
 			t.Errorf("with data %v: %v, %+v; want three files and the proof of a role that does not exist yet", withData, r.Err(), r)
@@ -187,6 +208,7 @@ func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
 				pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 VALUES (2)")
 				m := migrator(t, db, tables(1)[0], tables(2)[1], bad.sql, "SELECT 4")
 				before := traces(t, db, m)
+				awaitClients(t, db, 0)
 				r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: withData})
 				failed, ok := errors.AsType[*migrate.MigrationError](err)
 				if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) || !strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
@@ -243,6 +265,7 @@ func TestRehearsalWithDataRefusesWhileOthersAreConnected(t *testing.T) {
 	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
 	m := migrator(t, db, tables(2)...)
 	db.Connect(t, db.WebConn)
+	awaitClients(t, db, 1)
 	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true})
 	refused, ok := errors.AsType[*migrate.OthersConnectedError](err)
 	if !ok || refused.Clients != 1 || refused.Database != db.Name {

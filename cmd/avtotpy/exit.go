@@ -20,7 +20,7 @@ const (
 	exitMigration    = 65 // a migration failed and was rolled back
 	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
 	exitBug          = 70 // anything that is our bug
-	exitLedger       = 74 // the ledger is diverged or lost
+	exitLedger       = 74 // the ledger is diverged or lost, or a rehearsal found a schema that was changed by hand
 	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run
 	exitAhead        = 76 // the schema is ahead and incompatible
 	exitPrivilege    = 77 // the privileged role lacks a right
@@ -52,9 +52,9 @@ func exitCode(err error) int {
 		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
-	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err):
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err):
 		return exitLedger
-	case is[*migrate.UnmigratedError](err):
+	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy
 	case is[*migrate.AheadError](err):
 		return exitAhead

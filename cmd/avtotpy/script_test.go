@@ -82,6 +82,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
 			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
+			"mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
