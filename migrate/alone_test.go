@@ -186,10 +186,7 @@ func TestReplicasAndReadersBesideAFileWithoutATransaction(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
-	reader := db.Connect(t, db.SuperConn)
-	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
-		t.Fatal(err)
-	}
+	release := longRead(t, db)
 	const replicas = 8
 	var wg sync.WaitGroup
 	reports, errs := make([]migrate.Report, replicas), make([]error, replicas)
@@ -198,9 +195,7 @@ func TestReplicasAndReadersBesideAFileWithoutATransaction(t *testing.T) {
 		wg.Go(func() { reports[i], errs[i] = m.Up(context.Background(), db.MigratorConn) })
 	}
 	awaitWaiter(t, db, "virtualxid")
-	if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	wg.Wait()
 	applied := 0
 	for i := range replicas {
@@ -211,6 +206,21 @@ func TestReplicasAndReadersBesideAFileWithoutATransaction(t *testing.T) {
 	}
 	if applied != 2 || valid(t, db, "t1_a") != "valid" {
 		t.Errorf("%d files were applied in all, want 2; the index is %s", applied, valid(t, db, "t1_a"))
+	}
+}
+
+// longRead begins a transaction that reads and goes on until release is called: CREATE
+// INDEX CONCURRENTLY waits for it.
+func longRead(t *testing.T, db *pgtest.DB) (release func()) {
+	t.Helper()
+	reader := db.Connect(t, db.SuperConn)
+	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -232,18 +242,13 @@ func TestAServerProcessThatDiesInTheMiddleIsReplaced(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
-	reader := db.Connect(t, db.SuperConn)
-	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
-		t.Fatal(err)
-	}
+	release := longRead(t, db)
 	m := migrator(t, db, table, indexAlone)
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
 	awaitWaiter(t, db, "virtualxid")
 	pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid'")
-	if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -256,10 +261,7 @@ func TestAnInterruptedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
-	reader := db.Connect(t, db.SuperConn)
-	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
-		t.Fatal(err)
-	}
+	release := longRead(t, db)
 	m := migrator(t, db, table, indexAlone)
 	m.Grace = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
@@ -273,9 +275,7 @@ func TestAnInterruptedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	for !awaitDrop() {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was interrupted", err)
 	}

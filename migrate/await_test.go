@@ -50,10 +50,13 @@ func TestAwaitEndsAtOnceWhereWaitingIsNoUse(t *testing.T) {
 	m := migrator(t, db, tables(2)...)
 	m.Wait = time.Hour
 	up(t, m, db.MigratorConn)
-	pgtest.Exec(t, db.SuperConn, "UPDATE app.migrations SET name = 'other' WHERE version = 1")
-	status, err := m.Await(t.Context(), db.WebConn)
-	if err != nil || status.State != migrate.Diverged {
+	edited := migrator(t, db, append(tables(1), "SELECT 'edited'")...)
+	if status, err := edited.Await(t.Context(), db.WebConn); err != nil || status.State != migrate.Diverged {
 		t.Errorf("got %v, %v, want diverged", status.State, err)
+	}
+	pgtest.Exec(t, db.SuperConn, "UPDATE app.migrations SET name = 'other' WHERE version = 1")
+	if status, err := m.Await(t.Context(), db.WebConn); err != nil || status.State != migrate.LedgerLost {
+		t.Errorf("got %v, %v, want ledger lost", status.State, err)
 	}
 }
 

@@ -27,6 +27,7 @@ type Migration struct {
 	// cannot run inside: "-- migrate:no-transaction".
 	Alone bool
 
+	allowed []allowance       // rules of Review that the file may break
 	script  script            // its statements, for errors that point into it
 	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
@@ -279,8 +280,8 @@ func unreadable(sql string) (offset int, message string) {
 // the file in another way than its author meant.
 func (m *Migration) directive(c comment) error {
 	text, ok := strings.CutPrefix(c.text, "migrate:")
-	if !ok {
-		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(c.text, " ", "")), "migrate:") {
+	if !ok || strings.HasPrefix(text, " ") {
+		if misspelt(c.text) {
 			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
 		}
 		return nil
@@ -297,8 +298,10 @@ func (m *Migration) directive(c comment) error {
 	case name == "no-transaction":
 		m.Alone = true
 		return nil
+	case name == "allow":
+		return m.allow(c.offset, argument)
 	}
-	return fmt.Errorf("there is no directive %q; known are min-version and no-transaction", name)
+	return fmt.Errorf("there is no directive %q; known are min-version, no-transaction and allow", name)
 }
 
 func (m *Migration) setMinVersion(argument string) error {

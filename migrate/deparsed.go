@@ -18,7 +18,7 @@ func (t token) name() string {
 	case 'a':
 		return t.text
 	case '"':
-		return strings.ReplaceAll(strings.Trim(t.text, `"`), `""`, `"`)
+		return strings.ReplaceAll(t.text[1:len(t.text)-1], `""`, `"`)
 	}
 	return ""
 }
@@ -30,8 +30,8 @@ func tokens(text string) []token {
 		t := token{kind: '.'}
 		n := 1
 		switch c := text[0]; {
-		case c == '\'', c == '"':
-			t.kind, n = c, quotedLength(text, c)
+		case (c == '\'' || c == '"') && quotedLength(text) > 0:
+			t.kind, n = c, quotedLength(text)
 		case inWord(c) && (c < '0' || c > '9'):
 			t.kind, n = 'a', countWhile(text, inWord)
 		case inWord(c): // a number
@@ -60,18 +60,19 @@ func countWhile(text string, is func(byte) bool) int {
 	return len(text)
 }
 
-// quotedLength is that of a string or a quoted name, in which a doubled quote is one.
-func quotedLength(text string, quote byte) int {
+// quotedLength is that of a string or a quoted name, in which a doubled quote is one;
+// 0 when it is never closed.
+func quotedLength(text string) int {
 	for i := 1; i < len(text); i++ {
-		if text[i] != quote {
-			continue
-		}
-		if i+1 == len(text) || text[i+1] != quote {
+		switch {
+		case text[i] != text[0]:
+		case i+1 == len(text) || text[i+1] != text[0]:
 			return i + 1
+		default:
+			i++
 		}
-		i++
 	}
-	return len(text)
+	return 0
 }
 
 func together(all []token) string {
@@ -98,7 +99,8 @@ func unqualified(text, schema string) string {
 			i++
 			continue
 		case t.kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) && strings.HasPrefix(all[i+3].text, "reg"):
-			t.text = "'" + unqualified(strings.Trim(t.text, "'"), schema) + "'"
+			name := unqualified(strings.ReplaceAll(t.text[1:len(t.text)-1], "''", "'"), schema)
+			t.text = "'" + strings.ReplaceAll(name, "'", "''") + "'"
 		}
 		kept = append(kept, t)
 	}

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,29 @@ type Drift struct {
 	Object string `json:"object"` // such as "table accounts"
 	Change Change `json:"change"`
 	Line   string `json:"line,omitempty"` // what the object lacks or has
+}
+
+// A DriftError means that the schema was changed by something else than migrations.
+type DriftError struct {
+	Version int // that it should be like
+	Drift   []Drift
+}
+
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("the schema is not as the migrations up to version %d make it:%s\nSomebody changed it by hand. Undo that, or put it into a migration", e.Version, driftLines(e.Drift))
+}
+
+func driftLines(drift []Drift) string {
+	const most = 30
+	var b strings.Builder
+	for i, d := range drift {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(drift)-most)
+			break
+		}
+		b.WriteString("\n  " + d.String())
+	}
+	return b.String()
 }
 
 // String is one line. Lines one below the other are aligned.
@@ -72,14 +96,16 @@ type described struct {
 // objects reads a snapshot.
 func objects(text string) map[string]*described {
 	all := map[string]*described{}
-	object := &described{}
+	object := &described{lines: map[string]bool{}} // of none, in a file that somebody edited
 	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, bodyMark) {
+		line = strings.TrimSuffix(line, "\n")
+		fact, indented := strings.CutPrefix(line, factMark)
+		switch {
+		case strings.HasPrefix(line, bodyMark):
 			object.body.WriteString(line + "\n")
-		} else if fact, ok := strings.CutPrefix(line, factMark); ok {
+		case indented:
 			object.lines[fact] = true
-		} else {
+		case line != "":
 			object = &described{lines: map[string]bool{}}
 			all[line] = object
 		}
@@ -110,10 +136,14 @@ func (d *described) compare(name string, got *described) []Drift {
 	return drift
 }
 
-// subject is the beginning of a line that names what it is about, such as "column id".
+// subject is the beginning of a line that says what it is about, such as "column id".
 func subject(line string) string {
-	words := strings.SplitN(line, " ", 3)
-	return strings.Join(words[:min(2, len(words))], " ")
+	words := strings.SplitN(strings.TrimPrefix(line, "unique "), " ", 3)
+	switch words[0] {
+	case "column", "attribute", "constraint", "index", "policy", "trigger", "rule", "set":
+		return strings.Join(words[:min(2, len(words))], " ")
+	}
+	return words[0]
 }
 
 // versionsLike returns the versions whose snapshot a schema equals: several when

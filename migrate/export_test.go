@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,3 +40,6 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 	_, err := m.look(ctx, conn.PgConn(), who)
 	return err
 }
+
+// Rules are the names of what Review finds.
+func Rules() []string { return strings.Split(joinRules(), ", ") }

@@ -1,9 +1,9 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,10 +74,7 @@ type lostError struct{ err error }
 func (e *lostError) Error() string { return "connection to the database lost: " + e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// lost tells a broken connection from one that our own context broke.
+// lost names the reason when it was our own context that broke a connection.
 func lost(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return errors.Join(cause, err)
-	}
-	return &lostError{err}
+	return &lostError{cmp.Or(context.Cause(ctx), err)}
 }

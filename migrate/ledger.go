@@ -45,6 +45,7 @@ type message struct {
 	migration *Migration // nil for our own transactions
 	byHand    string     // what a DBA can run in its place, when it creates the role
 	roleAt    int        // then: how many statements succeed before that one
+	begin     string     // what of before opens the transaction, when it has a ledger's row
 	before    string     // BEGIN, settings and the claim: the ledger's row
 	sql       string     // the file, byte for byte
 	after     string     // the canary, the duration, the second witness and COMMIT
@@ -88,6 +89,7 @@ func (m *Migrator) file(mig *Migration, serverVersion int, commit string) messag
 	return message{
 		what:      mig.File,
 		migration: mig,
+		begin:     begin,
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; %s; COMMIT",

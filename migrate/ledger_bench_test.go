@@ -23,7 +23,7 @@ func BenchmarkLongLedger(b *testing.B) {
 	up(b, migrator(b, db, sql[0]), db.MigratorConn)
 	m := migrator(b, db, sql...)
 	pgtest.Exec(b, db.SuperConn, fmt.Sprintf(`INSERT INTO app.migrations (version, prev, name, checksum, min_version, duration, app_version)
-		SELECT g, g - 1, 'm' || g, sha256(convert_to('SELECT ' || g, 'UTF8')), 1, '1 ms', '1.0' FROM generate_series(2, %d) g`, count))
+		SELECT g, g - 1, 'm' || g, sha256(convert_to('SELECT ' || g, 'UTF8')), 1, '1 ms', '1.0' FROM generate_series(2, %d) g`, count), pgtest.Testify("app"))
 	measure := func(suffix string, want migrate.State) {
 		questions := map[string]func() (migrate.Status, error){
 			"status":  func() (migrate.Status, error) { return m.Status(b.Context(), db.WebConn) },
@@ -48,9 +48,9 @@ func BenchmarkLongLedger(b *testing.B) {
 	}
 	for b.Loop() {
 		measure("", migrate.Current)
-		pgtest.Exec(b, db.SuperConn, "UPDATE app.migrations SET name = name || 'x'")
+		pgtest.Exec(b, db.SuperConn, "UPDATE app.migrations SET name = name || 'x'", pgtest.Testify("app"))
 		measure("-diverged", migrate.Diverged)
-		pgtest.Exec(b, db.SuperConn, "UPDATE app.migrations SET name = 'm' || version")
+		pgtest.Exec(b, db.SuperConn, "UPDATE app.migrations SET name = 'm' || version", pgtest.Testify("app"))
 	}
 	b.ReportMetric(0, "ns/op") // of all together: it says nothing
 }

@@ -45,11 +45,15 @@ const maxWords = 4096
 // is on for the connection, which the migrator makes sure of).
 func lex(src string) script {
 	l := lexer{src: src}
-	for l.pos < len(src) {
+	l.read()
+	return l.script
+}
+
+func (l *lexer) read() {
+	for l.pos < len(l.src) {
 		l.token()
 	}
 	l.finish()
-	return l.script
 }
 
 type lexer struct {
@@ -60,6 +64,8 @@ type lexer struct {
 	last   string // the word before this one
 	now    statement
 	script script
+	every  bool     // whether to keep every token, for Review
+	tokens []lexeme // of all statements
 }
 
 func (l *lexer) token() {
@@ -257,6 +263,9 @@ func (l *lexer) blockComment() {
 			depth--
 			l.pos += 2
 			if depth == 0 {
+				if misspelt(l.src[start+2 : l.pos-2]) {
+					l.fail(start, "a directive is a comment of its own line: -- migrate:…")
+				}
 				return
 			}
 		default:
@@ -271,6 +280,9 @@ func (l *lexer) add(start int, word string) {
 		l.now.start = start
 	}
 	l.now.end = l.pos
+	if l.every {
+		l.tokens = append(l.tokens, lexeme{start: start, word: word, text: l.src[start:l.pos]})
+	}
 	if (l.parens == 0 || len(l.now.words) == 0) && len(l.now.words) < maxWords {
 		l.now.words = append(l.now.words, word)
 	}

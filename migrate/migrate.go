@@ -22,7 +22,15 @@ type Migrator struct {
 	Wait        time.Duration // how long a start may wait in all, for locks and other migrators; 10 min when zero
 	Grace       time.Duration // how long a running file may go on after ctx is cancelled; 5 s when zero
 
+	// Backup, when it is set, is called once before pending files touch a schema that
+	// holds something: not when it is blank, and by one of many programs that start
+	// together. When it fails, nothing is changed, and Up returns a *BackupError. ctx
+	// also ends when the connection that keeps the others away is lost.
+	Backup func(ctx context.Context, s Status) error
+
 	Heartbeat time.Duration // how long a file runs until the log says that it still does, and again; 15 s when zero
+
+	RepairCommand string // what an operator runs to call Repair; the error of a lost ledger names it
 
 	Log      *slog.Logger   // what happens; nothing is logged when nil
 	Progress func(Progress) // hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
@@ -33,6 +41,7 @@ type Report struct {
 	State       State         // what the database was like when Up first looked
 	From, To    int           // the schema's version before and after
 	Applied     []Applied     // by this call, in order
+	Drift       []Drift       // how the schema differed from the snapshot of its version, when files were pending
 	RoleCreated bool          // whether this call created the role
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones
@@ -55,7 +64,7 @@ type Applied struct {
 // The report is right even when the error is not nil: what it says was applied
 // is applied and on disk. The errors to tell apart are *ConnectError,
 // *PrivilegeError, *MigrationError, *BusyError, *AheadError, *DivergedError,
-// *LedgerLostError and *StandbyError; when ctx is cancelled, the error wraps its
+// *LedgerLostError, *StandbyError and *BackupError; when ctx is cancelled, the error wraps its
 // cause.
 func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	run, err := newRun(*m, connString)

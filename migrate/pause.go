@@ -45,10 +45,12 @@ func (p *pause) sleep(ctx context.Context, d time.Duration) error {
 // retry waits before the next attempt and says so: in the log when it is the first
 // at this file, for a lock may be fought for long.
 func (r *run) retry(ctx context.Context, why error) error {
+	before, _ := r.teller.moment()
 	r.retrying(why)
 	now, _ := r.teller.moment()
 	if now.File != "" && now.File != r.teller.retried && inTheWay(why) {
 		r.teller.retried = now.File
+		now.Since = before.Since // of the first attempt
 		r.Log.Warn("a migration was rolled back because another session was in its way; trying again", append(about(now), "for", r.Wait)...)
 	}
 	err := r.pause.before(ctx, why)

@@ -46,6 +46,7 @@ type Status struct {
 	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
 	Lost        string       // why the state is LedgerLost
+	repair      string       // the command against that
 	Role        string       // as which role it was asked
 	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 }
@@ -104,9 +105,9 @@ func blank(s *schemaSeen) bool {
 func whyLost(s seen) string {
 	switch {
 	case s.Ledger != nil && s.Ledger.Foreign:
-		return "its table of applied migrations belongs to another tool"
+		return "the table of applied migrations belongs to another tool"
 	case s.Ledger == nil && s.Schema.Objects > 0, s.Ledger != nil && s.Ledger.Rows == 0 && s.Schema.Objects > 0:
-		return "it holds objects, but the table of applied migrations is missing or empty"
+		return "the schema holds objects, but the table of applied migrations is missing or empty"
 	}
 	if s.Ledger == nil {
 		return contradicts(s.Schema.Comment, nil)
@@ -159,7 +160,7 @@ func (s Status) Err() error {
 	case Diverged:
 		return &DivergedError{Version: s.Version, Differences: s.Differences}
 	case LedgerLost:
-		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences}
+		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Command: s.repair}
 	case Current, AheadCompatible:
 	}
 	return nil
@@ -210,14 +211,22 @@ type LedgerLostError struct {
 	Why         string
 	Foreign     bool         // a table of another tool stands where it belongs
 	Differences []Difference // rows that contradict the bundle
+	Command     string       // what calls Repair; see Migrator.RepairCommand
 }
 
 func (e *LedgerLostError) Error() string {
-	text := "the schema's ledger cannot be relied on: " + e.Why + list(e.Differences)
+	text := "the ledger is lost: " + e.Why + list(e.Differences)
 	if len(e.Differences) > 0 {
 		text += "\n"
 	} else {
 		text += ". "
 	}
-	return text + "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
+	text += "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
+	switch {
+	case e.Foreign:
+		return text + ". Rename that table, or choose another schema"
+	case e.Command != "":
+		return text + fmt.Sprintf(". %q shows what can be rebuilt, and rebuilds it with --yes", e.Command)
+	}
+	return text
 }

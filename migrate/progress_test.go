@@ -14,14 +14,14 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// A listener keeps what a migrator tells, and calls back on what a test waits for.
-type listener struct {
+// A onlooker keeps what a migrator tells, and calls back on what a test waits for.
+type onlooker struct {
 	mu    sync.Mutex
 	heard []migrate.Progress
 	on    func(migrate.Progress)
 }
 
-func (l *listener) hear(p migrate.Progress) {
+func (l *onlooker) hear(p migrate.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard = append(l.heard, p)
@@ -31,7 +31,7 @@ func (l *listener) hear(p migrate.Progress) {
 }
 
 // story is the phases and files in the order in which they were heard, each once.
-func (l *listener) story() string {
+func (l *onlooker) story() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var steps []string
@@ -47,7 +47,7 @@ func (l *listener) story() string {
 func TestProgressTellsTheWholeStory(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	var l listener
+	var l onlooker
 	m := migrator(t, db, tables(2)...)
 	m.Progress = l.hear
 	up(t, m, db.MigratorConn)
@@ -101,7 +101,7 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			}
 			var log bytes.Buffer // written under the lock of the handler, read when Up is over
 			held := make(chan migrate.Progress, 1)
-			l := listener{on: func(p migrate.Progress) {
+			l := onlooker{on: func(p migrate.Progress) {
 				if p.Phase == migrate.Applying && p.Holder != nil {
 					select {
 					case held <- p:
@@ -143,7 +143,7 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 	}
 }
 
-func seen(l *listener) int {
+func seen(l *onlooker) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.heard)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,14 +19,7 @@ type UnrepairableError struct {
 func (e *UnrepairableError) Error() string {
 	var b strings.Builder
 	b.WriteString("the ledger cannot be rebuilt: " + e.Why)
-	const most = 30
-	for i, d := range e.Drift {
-		if i == most {
-			fmt.Fprintf(&b, "\n  and %d more", len(e.Drift)-most)
-			break
-		}
-		b.WriteString("\n  " + d.String())
-	}
+	b.WriteString(driftLines(e.Drift))
 	b.WriteString("\nNothing was changed. ")
 	if len(e.Drift) > 0 {
 		b.WriteString("Undo these differences by hand and repair again, or restore a backup")
@@ -63,9 +57,9 @@ func (b Bundle) repair(e evidence) (Repair, error) {
 func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 	w, testified := parseWitness(e.comment())
 	highest, whole := b.vouchedFor(e.rows)
-	newest := w.version
-	if n := len(e.rows); n > 0 {
-		newest = max(newest, highest)
+	newest := highest
+	if testified { // a newer program would have written this, too
+		newest = w.version
 	}
 	if newest > b.Version() {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d; repair it with that one", newest, b.Version())}
@@ -104,7 +98,7 @@ func (b Bundle) unlike(e evidence, version int, why string) error {
 func versions(list []int) string {
 	text := make([]string, len(list))
 	for i, v := range list {
-		text[i] = fmt.Sprintf("%d", v)
+		text[i] = strconv.Itoa(v)
 	}
 	return strings.Join(text, ", ")
 }

@@ -48,33 +48,18 @@ type Rehearsed struct {
 }
 
 // Err returns nil when Up can be expected to succeed, on a schema that is what its
-// migrations make. Otherwise it is Up's own refusal, the *PrivilegeError of the audit,
-// or a *DriftError.
+// migrations make. Otherwise it is Up's own refusal, a *DriftError, or the
+// *PrivilegeError of the audit.
 func (r Rehearsal) Err() error {
 	switch {
 	case r.Refusal != nil:
 		return r.Refusal
-	case r.Audit != nil && r.Audit.Err() != nil:
-		return r.Audit.Err()
 	case len(r.Drift) > 0:
 		return &DriftError{Version: r.Status.Version, Drift: r.Drift}
+	case r.Audit != nil:
+		return r.Audit.Err()
 	}
 	return nil
-}
-
-// A DriftError means that a schema is not what its migrations make: somebody changed it
-// by hand.
-type DriftError struct {
-	Version int
-	Drift   []Drift
-}
-
-func (e *DriftError) Error() string {
-	text := fmt.Sprintf("the schema is not what its migrations up to version %d make:", e.Version)
-	for _, d := range e.Drift {
-		text += "\n  " + d.String()
-	}
-	return text + "\nSomebody changed it by hand. Undo that, or write a migration that does the same"
 }
 
 // An OthersConnectedError means that a rehearsal with data was refused because other
@@ -193,7 +178,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, report *Rehears
 // which all databases of the server share.
 func (r *run) inScratch() *run {
 	m := r.Migrator
-	m.Role, m.Log, m.Bundle = Role{}, slog.New(slog.DiscardHandler), Bundle{migrations: r.Bundle.migrations[:r.report.To]}
+	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler), Bundle{migrations: r.Bundle.migrations[:r.report.To]}
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
 	sub.config = r.config.Copy()

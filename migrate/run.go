@@ -17,7 +17,9 @@ type run struct {
 	config     *pgconn.Config
 	report     Report
 	me         string // as whom it is connected
+	compared   bool   // the schema with its snapshot
 	looked     bool   // the report knows what the database was like
+	backedUp   bool   // Backup was called and succeeded
 	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
 	pause      pause
 	teller     teller
@@ -139,20 +141,58 @@ func (r *run) note(status Status) {
 	r.report.To = status.Version
 }
 
-// migrate applies what is pending, when it may and when no one else does.
+// migrate applies what is pending, when it may, when no one else does, and when
+// there is a backup if one is wanted.
 func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
 	if err := r.mayMigrate(s); err != nil {
 		return err
 	}
-	if status.State == Behind {
-		if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
+	if status.State == Blank {
+		return r.apply(ctx, conn, r.messages(s, status))
+	}
+	if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
+		return err
+	}
+	if err := r.warnOfDrift(ctx, conn, s, status); err != nil {
+		return err
+	}
+	held, err := r.backUp(ctx, conn, s, status)
+	if err != nil {
+		return err
+	}
+	if next := &status.Pending[0]; next.Alone {
+		if held { // it takes more than one transaction, so the turn cannot be kept
+			err = r.order(ctx, conn, "COMMIT")
+		}
+		if err != nil {
 			return err
 		}
+		return r.applyAlone(ctx, conn, s, next)
 	}
-	if status.State == Behind && status.Pending[0].Alone {
-		return r.applyAlone(ctx, conn, s, &status.Pending[0])
+	messages := r.messages(s, status)
+	if held {
+		messages[0] = messages[0].within()
 	}
-	return r.apply(ctx, conn, r.messages(s, status))
+	return r.apply(ctx, conn, messages)
+}
+
+// warnOfDrift compares the schema with its snapshot before pending files touch it: they
+// were written for that one. It only warns, for most differences do no harm to them.
+func (r *run) warnOfDrift(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
+	if r.compared {
+		return nil
+	}
+	var err error
+	r.compared = true
+	r.report.Drift, _, err = r.drift(ctx, conn, s, status)
+	if sqlState(err) != "" { // a locked table, for instance; the files will meet it, and tell
+		r.Log.Warn("the schema could not be compared with what its migrations make", "error", err)
+		return nil
+	}
+	if len(r.report.Drift) > 0 {
+		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
+	}
+	return err
 }
 
 // messages lays out a migration: the bootstrap when the database is blank, the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -74,7 +75,9 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	if m.Schema == "" {
 		return "", errors.New("migrate: the Migrator has no Schema")
 	}
-	question := untouched + m.askCatalogue()
+	// Deparsing takes weak locks on tables; a statement of another session that queues
+	// for a strong one must not wait for a look.
+	question := untouched + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds()) + m.askCatalogue()
 	if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
 		question = "SAVEPOINT snapshot; " + question + "; ROLLBACK TO snapshot; RELEASE snapshot"
 	}
@@ -82,9 +85,14 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	if err != nil {
 		return "", err
 	}
+	if answers[0].err != nil {
+		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, answers[0].err)
+	}
 	var facts []fact
-	if err := answers[0].into(&facts); err != nil {
-		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, err)
+	for _, row := range answers[0].values {
+		if len(row) > 0 { // null is what was dropped meanwhile
+			facts = append(facts, readFact(string(row)))
+		}
 	}
 	return tell(facts, m.Schema), nil
 }
@@ -95,7 +103,10 @@ func tell(facts []fact, schema string) string {
 		facts[i].tidy(schema)
 	}
 	slices.SortFunc(facts, func(a, b fact) int {
-		return cmp.Or(strings.Compare(a.Object, b.Object), a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
+		if a.Object != b.Object {
+			return strings.Compare(a.Object, b.Object)
+		}
+		return cmp.Or(a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
 	})
 	var b strings.Builder
 	object := ""
@@ -117,6 +128,9 @@ func tell(facts []fact, schema string) string {
 }
 
 // What a line begins with that is no object's.
+// lookTimeout is how long a look at the schema may queue for a lock on a table.
+const lookTimeout = time.Second
+
 const (
 	factMark = "  "
 	bodyMark = "  |"

@@ -305,7 +305,7 @@ func TestRefusedStatesChangeNothing(t *testing.T) {
 // fingerprint condenses the catalogue entries of the schema.
 func fingerprint(tb testing.TB, db *pgtest.DB) string {
 	tb.Helper()
-	return pgtest.Value[string](tb, db.SuperConn, `SELECT string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
+	return pgtest.Value[string](tb, db.SuperConn, `SELECT coalesce(string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
 }
 
 func TestAnOlderBundleKnowsWhetherItCanServe(t *testing.T) {

@@ -44,18 +44,29 @@ func (m *Migrator) History(ctx context.Context, connString string) (status Statu
 type Verification struct {
 	Status Status
 	Audit  *Audit // nil unless the schema is fit; of a schema that is ahead it tells only what no version may do
+
+	// Compared tells whether the schema was compared with the snapshot of its version,
+	// which the bundle has to have, and Drift how it differs.
+	Compared bool
+	Drift    []Drift
 }
 
 // Err returns nil when all is as it should be, and otherwise the error of the
-// state, or the *PrivilegeError of the audit.
+// state, a *DriftError, or the *PrivilegeError of the audit.
 func (v Verification) Err() error {
-	if v.Audit == nil {
-		return v.Status.Err()
+	switch err := v.Status.Err(); {
+	case v.Status.State == LedgerLost, v.Status.State == Diverged:
+		return err
+	case len(v.Drift) > 0:
+		return &DriftError{Version: v.Status.Version, Drift: v.Drift}
+	case v.Audit == nil:
+		return err
 	}
 	return v.Audit.Err()
 }
 
-// Verify is Status and an audit of the service's role, in the same round trip.
+// Verify is Status and an audit of the service's role, in the same round trip, and with
+// one more a comparison of the schema with the snapshot of its version.
 // Without a Role.Name the audit is about the role of the connection itself. Any role
 // that may read the ledger will do, and nothing is changed.
 func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
@@ -100,6 +111,9 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verificatio
 	}
 	status, err := m.statusOf(ctx, conn, s)
 	v := Verification{Status: status}
+	if err == nil {
+		v.Drift, v.Compared, err = m.drift(ctx, conn, s, status)
+	}
 	if err != nil || !status.State.Fit() {
 		return v, err
 	}
@@ -120,9 +134,24 @@ func (m *Migrator) tellsDifferences(status Status, s seen) bool {
 
 func (m *Migrator) statusOf(ctx context.Context, conn *pgconn.PgConn, s seen) (status Status, err error) {
 	status = plan(m.Bundle, s)
-	status.Role, status.TooMuch = s.Me.Name, s.tooMuch()
+	status.Role, status.TooMuch, status.repair = s.Me.Name, s.tooMuch(), m.RepairCommand
 	if m.tellsDifferences(status, s) {
 		status.Differences, err = m.differences(ctx, conn)
 	}
 	return status, err
+}
+
+// drift compares the schema with the snapshot of the version that it is at. It cannot
+// while a file without a transaction is half applied, nor when a newer program knows
+// better.
+func (m *Migrator) drift(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (drift []Drift, compared bool, err error) {
+	snapshot, ok := m.Bundle.Snapshot(status.Version)
+	if !ok || status.State != Current && status.State != Behind || s.Ledger.Claimed != 0 {
+		return nil, false, nil
+	}
+	live, err := m.snapshot(ctx, conn)
+	if err != nil {
+		return nil, false, err
+	}
+	return CompareSnapshots(snapshot, live), true, nil
 }

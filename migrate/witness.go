@@ -51,9 +51,9 @@ func contradicts(comment string, l *ledgerSeen) string {
 	w, ok := parseWitness(comment)
 	switch {
 	case !ok && comment == "":
-		return "the schema's comment, which should say the same as its table of applied migrations, is missing"
+		return "the schema's comment, which should say the same as the table of applied migrations, is missing"
 	case !ok:
-		return fmt.Sprintf("the schema's comment should say the same as its table of applied migrations, and is %.80q", comment)
+		return fmt.Sprintf("the schema's comment should say the same as the table of applied migrations, and is %.80q", comment)
 	case l == nil || l.Rows == 0 && w.version > 0:
 		return fmt.Sprintf("the table of applied migrations is missing or empty, and the schema's comment says version %d", w.version)
 	case l.Version != w.version:

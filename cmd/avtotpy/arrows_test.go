@@ -19,6 +19,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/keyring": {},
 		"internal/schema":  {"migrate", "github.com/jackc/"},
 		"internal/localpg": {"github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup":  {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
 		"internal/store":   {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {

@@ -90,9 +90,9 @@ to serve when the schema or the web server's role are not what they should be.`,
 		{
 			name: "healthcheck", summary: "ask the running program whether it is ready",
 			about: `Asks the program that runs beside it with the same environment, on
-AVTOTPY_HEALTH_ADDR or, when that is not set, on AVTOTPY_LISTEN_ADDR, and prints the
-answer: for exec probes in containers that have no HTTP client. It waits for at
-most three seconds.`,
+AVTOTPY_HEALTH_ADDR or, when that is not set, on AVTOTPY_LISTEN_ADDR, and prints
+the answer: for exec probes in containers that have no HTTP client. It waits for
+at most three seconds.`,
 			examples: `avtotpy healthcheck
     does it serve, with a schema that is fit?
 avtotpy healthcheck --live

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -20,8 +21,8 @@ const (
 	exitMigration    = 65 // a migration failed and was rolled back
 	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
 	exitBug          = 70 // anything that is our bug
-	exitLedger       = 74 // the ledger is diverged or lost, or a rehearsal found a schema that was changed by hand
-	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run
+	exitLedger       = 74 // the ledger is diverged or lost, or the schema was changed by hand
+	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change
 	exitAhead        = 76 // the schema is ahead and incompatible
 	exitPrivilege    = 77 // the privileged role lacks a right
 	exitSettings     = 78 // bad configuration
@@ -42,9 +43,9 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case is[*settingsError](err), refused(err), isLocalSettings(err):
+	case is[*settingsError](err), refused(err), isLocalSettings(err), is[*backup.SetupError](err):
 		return exitSettings
-	case is[*localpg.LockedError](err):
+	case is[*localpg.LockedError](err), is[*migrate.BackupError](err):
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
@@ -52,7 +53,7 @@ func exitCode(err error) int {
 		return exitMigration
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
-	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err):
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -40,10 +41,14 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.UnmigratedError{}, 75},
 		{&migrate.DivergedError{}, 74},
 		{&migrate.LedgerLostError{}, 74},
+		{&migrate.DriftError{}, 74},
+		{&migrate.UnrepairableError{}, 74},
 		{busy, 75},
 		{&migrate.BusyError{Err: &migrate.MigrationError{}}, 75},
 		{&migrate.BusyError{Err: &migrate.ConnectError{Err: &pgconn.PgError{Code: "28P01"}}}, 75},
 		{&localpg.LockedError{}, 75},
+		{&migrate.BackupError{Err: errors.New("no space left on device")}, 75},
+		{&migrate.BackupError{Err: &backup.SetupError{Err: errors.New("there is no pg_dump")}}, 78},
 		{&migrate.AheadError{}, 76},
 		{&migrate.PrivilegeError{}, 77},
 		{&settingsError{errors.New("bad")}, 78},

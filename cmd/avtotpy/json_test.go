@@ -53,7 +53,7 @@ func read(t *testing.T, document []byte, target any) {
 func TestStatusInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
-	pgtest.Exec(t, db.SuperConn, "UPDATE avtotpy.migrations SET checksum = sha256('edited'), duration = '1.5 s', applied_at = '2026-03-01 12:00:00+02', rebuilt = true WHERE version = 2")
+	pgtest.Exec(t, db.SuperConn, "UPDATE avtotpy.migrations SET checksum = sha256('edited'), duration = '1.5 s', applied_at = '2026-03-01 12:00:00+02', rebuilt = true WHERE version = 2", pgtest.Testify(schema.Name))
 	code, document := call(t, db, false, "migrate", "status", "--json")
 	var got struct {
 		Schema      string     `json:"schema"`
@@ -76,6 +76,7 @@ func TestStatusInJSONKeepsItsNamesAndTypes(t *testing.T) {
 			Seconds    float64 `json:"seconds"`
 			AppliedBy  string  `json:"applied_by"`
 			AppVersion string  `json:"app_version"`
+			Claimed    bool    `json:"claimed"`
 			Rebuilt    bool    `json:"rebuilt"`
 		} `json:"history"`
 		Earlier int    `json:"earlier"`
@@ -150,6 +151,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		statusDocument{Error: "x", History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
 		rehearsalDocument{Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}}, Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}}},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
+		repairDocument{Error: "x", Proof: "x", Comment: "x", Rows: []repairRow{{}}},
 	} {
 		encoded, err := json.Marshal(document)
 		if err != nil {

@@ -88,10 +88,11 @@ avtotpy migrate plan --json | jq '.pending | length'
 			bind: p.bindPlan,
 		},
 		{
-			name: "migrate verify", summary: "prove that schema and privileges are as declared",
-			about: `Compares the ledger with this program, and what the web server's role can do
-with what is declared, both ways, as the catalogue tells it. Each difference
-comes with the SQL that mends it. It changes nothing. docs/privileges.md
+			name: "migrate verify", summary: "prove that ledger, schema and privileges are right",
+			about: `Compares the ledger with this program and with the schema's comment, the schema
+with what its migrations make, and what the web server's role can do with what
+is declared, both ways, as the catalogue tells it. It changes nothing.
+Differences of privileges come with the SQL that mends them; docs/privileges.md
 explains the lines.`,
 			examples: `avtotpy migrate verify
     does the web server's role hold exactly its privileges?
@@ -99,7 +100,7 @@ avtotpy migrate verify --json | jq '.findings[].sql'
     the SQL that mends what differs`,
 			exits: ` 0  all is as it should be, warnings aside
 69  the database was not reachable in time
-74  the ledger is diverged or lost
+74  the ledger is diverged or lost, or the schema was changed by hand
 75  blank or behind: the migrations have yet to run
 76  ahead and incompatible: a newer program is needed
 77  the role has rights too many or too few
@@ -114,6 +115,25 @@ avtotpy migrate verify --json | jq '.findings[].sql'
 					return p.verify(ctx, write)
 				}
 			},
+		},
+		{
+			name: "migrate repair", summary: "rebuild a ledger that was lost or edited",
+			about: `Rebuilds avtotpy.migrations and the schema's comment when it can be proved which
+version the schema is at: the schema has to be exactly what the migrations up to
+that version make, and neither the comment nor what is left of the ledger may
+say otherwise. It never guesses, and touches nothing else. Without --yes it only
+prints what it would write.`,
+			examples: `avtotpy migrate repair
+    what is wrong, and what would be written?
+avtotpy migrate repair --yes
+    write it`,
+			exits: ` 0  nothing is wrong, or it is repaired, or without --yes can be
+69  the database was not reachable in time
+74  it cannot be told which version the schema is at; the message says why
+75  a table lock kept it waiting too long
+77  the privileged role does not own the schema; the message holds the SQL
+78  a setting is wrong`,
+			bind: p.bindRepair,
 		},
 		{
 			name: "migrate rehearse", summary: "apply the pending files where it does no harm",

@@ -121,14 +121,18 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 		return nil, err
 	}
 	return &migrate.Migrator{
-		Bundle:      bundle,
-		Schema:      schema.Name,
-		Role:        migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true},
-		Program:     "AVTotpy",
+		Bundle:  bundle,
+		Schema:  schema.Name,
+		Role:    migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true},
+		Program: "AVTotpy",
+
+		RepairCommand: "avtotpy migrate repair",
+
 		Version:     version(),
 		ConnectWait: cfg.ConnectWait,
 		LockTimeout: cfg.LockTimeout,
 		Wait:        cfg.Wait,
+		Backup:      backupBefore(cfg, log),
 		Log:         log,
 	}, nil
 }

@@ -77,11 +77,12 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 func TestScript(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:   "testdata/script",
-		Setup: func(env *testscript.Env) error { return setUp(env) },
+		Dir:       "testdata/script",
+		Setup:     func(env *testscript.Env) error { return setUp(env) },
+		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
+			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler,
 			"mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
 		RequireExplicitExec: true,
@@ -286,7 +287,7 @@ func startProgram(ts *testscript.TestScript) *running {
 	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
-		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE",
+		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE", "POSTGRES_MIGRATOR_BACKUP_DIR",
 		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
 	} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
@@ -432,6 +433,12 @@ func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	_, err := fmt.Fprintln(ts.Stdout(), got)
 	ts.Check(err)
+}
+
+// cmdTestify makes the schema's comment agree with rows that the script wrote.
+func cmdTestify(ts *testscript.TestScript, _ bool, _ []string) {
+	s := storyOf(ts)
+	pgtest.Exec(s.tb, s.db.SuperConn, pgtest.Testify(schema.Name))
 }
 
 // cmdHold runs a statement in a transaction that stays open until letgo: hold 'LOCK TABLE …'

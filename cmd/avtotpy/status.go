@@ -157,11 +157,11 @@ func history(rows []migrate.LedgerRow, paint func(colour, string) string) string
 	table := [][]string{{"VERSION", "NAME", "APPLIED AT", "TOOK", "BY", "PROGRAM"}}
 	for _, row := range rows {
 		took, mark := "unfinished", ""
-		if row.Seconds != nil {
+		switch {
+		case row.Rebuilt:
+			took, mark = "", "rebuilt" // nobody knows how long it took
+		case row.Seconds != nil:
 			took = brief(seconds(*row.Seconds))
-		}
-		if row.Rebuilt {
-			mark = "rebuilt"
 		}
 		table = append(table, []string{fmt.Sprintf("%04d", row.Version), row.Name, row.AppliedAt.UTC().Format(time.RFC3339), took, row.AppliedBy, row.AppVersion, mark})
 	}

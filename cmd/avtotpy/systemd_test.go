@@ -24,12 +24,18 @@ import (
 func releaseWith(t *testing.T, sql string) string {
 	t.Helper()
 	folder := t.TempDir()
-	if err := os.CopyFS(folder, schema.Files()); err != nil {
-		t.Fatal(err)
-	}
 	names, err := fs.Glob(schema.Files(), "*.sql")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range names {
+		content, err := fs.ReadFile(schema.Files(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	last := fmt.Sprintf("%04d_last.sql", len(names)+1)
 	if err := os.WriteFile(filepath.Join(folder, last), []byte(sql), 0o600); err != nil {

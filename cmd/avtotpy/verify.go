@@ -37,9 +37,19 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "schema %s  %s, version %d of %d\n", schema.Name, v.Status.State, v.Status.Version, v.Status.Target)
 	if err := v.Status.Err(); err != nil {
-		fmt.Fprintf(&b, "\n%s\n", err)
+		b.WriteString("\n" + fold(sentence(err)))
+	}
+	if v.Compared && len(v.Drift) == 0 {
+		b.WriteString("The schema is as its migrations make it.\n")
+	}
+	for _, d := range v.Drift {
+		fmt.Fprintf(&b, "\n%s %s", paint(red, "DRIFT  "), d)
+	}
+	if len(v.Drift) > 0 {
+		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, or put it into a migration.\n")
 	}
 	if v.Audit != nil {
+		b.WriteString("\n")
 		writeAudit(&b, *v.Audit, paint)
 	}
 	_, err := io.WriteString(out, b.String())
@@ -70,13 +80,15 @@ type verification struct {
 	State    migrate.State     `json:"state"`
 	Version  int               `json:"version"`
 	Target   int               `json:"target"`
+	Compared bool              `json:"compared"`           // whether the schema was compared with the snapshot of its version
+	Drift    []migrate.Drift   `json:"drift,omitempty"`    // how it differs
 	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current
 	Findings []migrate.Finding `json:"findings,omitempty"` // the worst first
 	Error    string            `json:"error,omitempty"`
 }
 
 func writeJSON(out *os.File, v migrate.Verification) error {
-	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target}
+	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Compared: v.Compared, Drift: v.Drift}
 	if v.Audit != nil {
 		document.Role, document.Findings = v.Audit.Role, v.Audit.Findings
 	}

@@ -56,6 +56,7 @@ type Config struct {
 	PublicURL    *url.URL // without a path; nil when not set
 	MasterKey    Secret   // text for keyring.Parse
 	DataDir      string   // absolute
+	BackupDir    string   // absolute, or empty: no backups
 	PostgresBin  string   // absolute, or empty: search
 	LogLevel     slog.Level
 	LogFormat    LogFormat
@@ -225,6 +226,9 @@ func (l *loader) checkEmbedded() {
 			l.problem(dataDir, "is not set, and %v; for example %s=/var/lib/avtotpy", err, dataDir)
 		}
 		l.config.DataDir = home
+	}
+	if l.config.DataDir != "" && !l.given(backupDir) {
+		l.config.BackupDir = filepath.Join(l.config.DataDir, "backups")
 	}
 }
 

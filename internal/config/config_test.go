@@ -204,6 +204,27 @@ func TestWhereDataLives(t *testing.T) {
 	}
 }
 
+func TestBackupsAreOnWhereNobodyElseMakesThem(t *testing.T) {
+	t.Parallel()
+	const dir, own = "AVTOTPY_DATA_DIR=/data", "POSTGRES_MIGRATOR_BACKUP_DIR="
+	for _, c := range []struct {
+		environ []string
+		want    string
+	}{
+		{[]string{dir}, "/data/backups"},
+		{[]string{dir, own}, "/data/backups"},
+		{[]string{dir, own + "off"}, ""},
+		{[]string{dir, own + "/else"}, "/else"},
+		{[]string{admin, web, user, pass, key, dir}, ""},
+		{[]string{admin, web, user, pass, key, own + "/else"}, "/else"},
+	} {
+		cfg, _, err := Load(c.environ)
+		if err != nil || cfg.BackupDir != c.want {
+			t.Errorf("%v: got %q, %v; want %q", c.environ, cfg.BackupDir, err, c.want)
+		}
+	}
+}
+
 func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := Load([]string{

@@ -74,7 +74,15 @@ func setPostgresBin(c *Config, value string) (err error) {
 	return err
 }
 
-// parseDir returns an absolute path: PostgreSQL, to which it is handed, runs in a folder of its own.
+func setBackupDir(c *Config, value string) (err error) {
+	if value == "off" {
+		return nil
+	}
+	c.BackupDir, err = parseDir(value)
+	return err
+}
+
+// parseDir returns an absolute path: PostgreSQL's programs, to which it is handed, run in a folder of their own.
 func parseDir(value string) (string, error) {
 	if value == "~" || strings.HasPrefix(value, "~/") {
 		return "", fmt.Errorf("only a shell knows what ~ means in %q; write the path in full", value)

@@ -17,6 +17,7 @@ const (
 	dataDir      = "AVTOTPY_DATA_DIR"
 	listenAddr   = "AVTOTPY_LISTEN_ADDR"
 	healthAddr   = "AVTOTPY_HEALTH_ADDR"
+	backupDir    = "POSTGRES_MIGRATOR_BACKUP_DIR"
 
 	fileSuffix = "_FILE"
 )
@@ -69,6 +70,7 @@ func variables() []variable {
 		start    = "What a start does"
 		database = "PostgreSQL of your own"
 		embedded = "Embedded PostgreSQL"
+		backups  = "Backups"
 		waiting  = "How long the migrator waits"
 		server   = "Web server"
 		logging  = "Log"
@@ -120,9 +122,16 @@ func variables() []variable {
 		{
 			name: "AVTOTPY_POSTGRES_BIN", group: embedded, set: setPostgresBin,
 			otherwise: "searched for",
-			meaning: "The folder of the programs initdb and postgres, version 15 or newer. " +
+			meaning: "The folder of the programs initdb and postgres, version 15 or newer, and of pg_dump, which makes backups. " +
 				"When it is not set, they are searched for in PATH and the usual places, the newest first.",
 			example: "/usr/lib/postgresql/17/bin",
+		},
+		{
+			name: backupDir, group: backups, set: setBackupDir,
+			otherwise: "off; embedded: backups in AVTOTPY_DATA_DIR",
+			meaning: "The folder into which the schema is dumped before migrations change it, or off. When that fails, nothing is migrated. " +
+				"It takes pg_dump of the server's version or newer. No backup is ever deleted; docs/backup.md tells how to restore one.",
+			example: "/var/backups/avtotpy",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "30s", example: "2m",

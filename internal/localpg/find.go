@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const oldestMajor = 15
@@ -90,22 +89,29 @@ func choose(installed []binaries, found cluster, binDir string) (binaries, error
 // search returns the installed servers, newest first.
 func search(ctx context.Context, binDir string) []binaries {
 	var installed []binaries
-	for _, place := range places(binDir) {
-		dirs, _ := filepath.Glob(place) // a folder whose name is no pattern is asked for below
-		if binDir != "" {
-			dirs = []string{binDir}
-		}
-		for _, dir := range dirs {
-			b, ok := look(ctx, dir)
-			if ok && !slices.Contains(installed, b) {
-				installed = append(installed, b)
-			}
+	for _, dir := range folders(binDir) {
+		b, ok := look(ctx, dir)
+		if ok && !slices.Contains(installed, b) {
+			installed = append(installed, b)
 		}
 	}
 	slices.SortStableFunc(installed, func(a, b binaries) int {
 		return cmp.Or(cmp.Compare(b.major, a.major), cmp.Compare(b.minor, a.minor))
 	})
 	return installed
+}
+
+// folders lists where programs are looked for.
+func folders(binDir string) []string {
+	if binDir != "" {
+		return []string{binDir} // its name is no pattern
+	}
+	var list []string
+	for _, place := range places("") {
+		dirs, _ := filepath.Glob(place) // a folder in PATH whose name is no pattern holds nothing of ours
+		list = append(list, dirs...)
+	}
+	return list
 }
 
 // places lists where servers are looked for, as patterns.
@@ -138,13 +144,7 @@ func look(ctx context.Context, dir string) (binaries, bool) {
 	if _, err := exec.LookPath(b.path("initdb")); err != nil {
 		return binaries{}, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	output, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output() //nolint:gosec // a program of the operator's
-	if err != nil {
-		return binaries{}, false
-	}
-	b.major, b.minor, err = parseVersion(string(output))
+	b.major, b.minor, err = version(ctx, b.path("postgres"))
 	return b, err == nil
 }
 

@@ -98,3 +98,26 @@ func TestItBuildsForEachUnix(t *testing.T) {
 		}
 	}
 }
+
+func TestProgramsAreFoundNewestFirstAndWithoutWrappers(t *testing.T) {
+	older, newer, wrapped := t.TempDir(), t.TempDir(), t.TempDir()
+	for dir, version := range map[string]string{older: "15.9", newer: "17.2"} {
+		path := filepath.Join(dir, "pg_tool")
+		write(t, path, "#!/bin/sh\necho 'pg_tool (PostgreSQL) "+version+"'\n")
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(wrapped, "pg_wrapper"), "#!/bin/sh\necho 'pg_tool (PostgreSQL) 99.1'\n")
+	if err := errors.Join(os.Chmod(filepath.Join(wrapped, "pg_wrapper"), 0o755), os.Symlink("pg_wrapper", filepath.Join(wrapped, "pg_tool"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", strings.Join([]string{wrapped, older, newer, os.Getenv("PATH")}, ":"))
+	found, looked := FindPrograms(t.Context(), "pg_tool", "")
+	if len(found) != 2 || found[0] != (Program{filepath.Join(newer, "pg_tool"), 17, 2}) || found[1].Minor != 9 || len(looked) < 4 {
+		t.Errorf("in PATH: %+v; want 17.2 and 15.9", found)
+	}
+	if found, _ := FindPrograms(t.Context(), "pg_tool", older); len(found) != 1 || found[0].Major != 15 {
+		t.Errorf("in one folder: %+v; want 15.9", found)
+	}
+}

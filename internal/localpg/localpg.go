@@ -10,6 +10,7 @@
 //	log/postgres.log  the server's log, and a few older ones
 //	run/              the server's socket; a private temporary folder takes its place when the path is too long
 //	lock              held by the one running instance
+//	backups/          of the schema, by internal/backup; not ours
 //
 // The server listens on that socket only and asks every role for a password. It ends with this process: Stop
 // shuts it down in order, on Linux the kernel does so when this process is killed, and elsewhere the next Start

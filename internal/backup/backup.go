@@ -1,0 +1,88 @@
+// Package backup writes one schema of a database into a file, with pg_dump.
+//
+// A file that bears its final name is whole and on the disk; what was cut short has
+// another name and is removed, by the next backup if need be. No password leaves this
+// process: pg_dump reaches the database through a connection that was opened here,
+// over a socket that nobody else may use. It never deletes a backup.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options say what is backed up, and where to.
+type Options struct {
+	Dir         string        // the folder; made, for this user only, when it does not exist
+	Conn        string        // connection string of a role that may read all of the schema
+	Schema      string        // what is backed up
+	Version     int           // of the schema; a part of the file's name
+	BinDir      string        // folder of pg_dump, or "" to search
+	LockWait    time.Duration // how long to wait for a table that somebody locked; 0 without an end
+	Application string        // names the connection in pg_stat_activity
+}
+
+// A Backup is a file that was written.
+type Backup struct {
+	File   string
+	Size   int64  // bytes
+	PgDump string // its version
+}
+
+// A SetupError is something to set right before any backup can be made: pg_dump is
+// missing or too old, or the folder cannot be written to.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// Make writes a backup. When it fails, or ctx ends, no file stays behind.
+func Make(ctx context.Context, o Options) (Backup, error) {
+	file, err := create(o.Dir)
+	if err != nil {
+		return Backup{}, &SetupError{o.noRoom(fmt.Errorf("write to the folder of backups: %w", err))}
+	}
+	defer file.discard()
+	s, err := open(ctx, o)
+	if err != nil {
+		return Backup{}, fmt.Errorf("connect to the database for a backup: %w", err)
+	}
+	defer s.close()
+	program, err := findPgDump(ctx, o.BinDir, s.major)
+	if err != nil {
+		return Backup{}, err
+	}
+	began := time.Now()
+	if err := s.dump(ctx, program, o, file.Name()); err != nil {
+		return Backup{}, o.noRoom(err)
+	}
+	b := Backup{PgDump: fmt.Sprintf("%d.%d", program.Major, program.Minor)}
+	b.File, b.Size, err = file.keep(o.name(s.database, began))
+	return b, o.noRoom(err)
+}
+
+// name is the file's name: whose it is, which version it holds, and since when.
+func (o Options) name(database string, at time.Time) string {
+	safe := regexp.MustCompile(`[^A-Za-z0-9_.-]`).ReplaceAllString(database, "_")
+	return fmt.Sprintf("%s-%s-v%04d-%s", o.Schema, safe, o.Version, at.UTC().Format("20060102T150405Z"))
+}
+
+// noRoom adds the next step to the error of a full disk.
+func (o Options) noRoom(err error) error {
+	if err == nil {
+		return nil
+	}
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	for _, words := range []string{"No space left on device", "Disk quota exceeded"} { // pg_dump's, in English as it is asked to
+		full = full || strings.Contains(err.Error(), words)
+	}
+	if !full {
+		return err
+	}
+	return fmt.Errorf("%w\nMake room in %s and start again: no old backup was removed", err, o.Dir)
+}

@@ -1,0 +1,63 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An allowance is "-- migrate:allow RULE because REASON": the file may break a rule of Review.
+type allowance struct {
+	rule rule
+	at   int
+}
+
+// allow obeys the directive. Whether there is such a rule is for Review to say: a
+// released file must load with later versions of this package, too.
+func (m *Migration) allow(at int, argument string) error {
+	name, reason, _ := strings.Cut(argument, " ")
+	reason, ok := strings.CutPrefix(strings.TrimSpace(reason), "because ")
+	switch {
+	case name == "" || !ok || strings.TrimSpace(reason) == "":
+		return errors.New("write -- migrate:allow RULE because REASON, the rule being the word in parentheses behind the message")
+	case m.allows(rule(name)):
+		return fmt.Errorf("%s is allowed twice", name)
+	}
+	m.allowed = append(m.allowed, allowance{rule(name), at})
+	return nil
+}
+
+func (m *Migration) allows(r rule) bool {
+	return slices.ContainsFunc(m.allowed, func(a allowance) bool { return a.rule == r })
+}
+
+// setsMinVersion tells a min-version of the file's own from one that an earlier
+// file has set for all that follow.
+func (m *Migration) setsMinVersion() bool {
+	return slices.ContainsFunc(m.script.comments, func(c comment) bool { return strings.HasPrefix(c.text, "migrate:min-version ") })
+}
+
+// misspelt reports whether a comment was meant to be a directive and is not written
+// like one: "Migrate :min-version 3", "- migrate: min-version 3", "migration min_version 3".
+func misspelt(text string) bool {
+	text = strings.TrimLeft(text[:min(len(text), 80)], "-+@#*! \t\r\n")
+	if len(text) < 2 || !strings.EqualFold(text[:2], "mi") {
+		return false // nearly all comments
+	}
+	text = strings.NewReplacer(" ", "", "\t", "", "-", "", "_", "", "\r", "", "\n", "").Replace(strings.ToLower(text))
+	if strings.HasPrefix(text, "migrate:") {
+		return true
+	}
+	for _, verb := range []string{"", "migrate", "migrates", "migration", "migrations", "migrator"} {
+		rest, ok := strings.CutPrefix(text, verb)
+		rest = strings.TrimLeft(rest, ":;.=/")
+		if number, is := strings.CutPrefix(rest, "minversion"); ok && is && strings.Trim(number, ":=0123456789") == "" {
+			return true
+		}
+		if ok && verb != "" && (rest == "notransaction" || strings.HasPrefix(rest, "allow") && strings.Contains(rest, "because")) {
+			return true
+		}
+	}
+	return false
+}

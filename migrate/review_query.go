@@ -1,0 +1,113 @@
+package migrate
+
+import (
+	"slices"
+	"strings"
+)
+
+// query judges SELECT, INSERT, UPDATE, DELETE and MERGE, and what WITH holds of them.
+func (r *review) query(p phrase) {
+	tables := r.reads(p)
+	for i, t := range p {
+		if !p.startsQuery(i) {
+			continue
+		}
+		rest := p[i:]
+		switch {
+		case rest.accept("INSERT", "INTO"), rest.accept("MERGE", "INTO"):
+			r.own(rest.target())
+		case rest.accept("UPDATE"), rest.accept("DELETE", "FROM"):
+			r.change(t, rest)
+		}
+	}
+	if p.is("INSERT") || p.is("WITH") {
+		for _, n := range tables {
+			if r.oldTable(n) && p.find("INSERT") != nil {
+				r.long(p.at(), "INSERT … SELECT reads "+n.String())
+				break
+			}
+		}
+	}
+}
+
+// change judges UPDATE and DELETE, whose first word is t.
+func (r *review) change(t lexeme, p phrase) {
+	inner := p.until()
+	n := inner.target()
+	if t.word == "UPDATE" {
+		r.own(n) // that of DELETE FROM is among those that reads has judged
+	}
+	if !r.oldTable(n) {
+		return
+	}
+	if inner.find("WHERE") == nil {
+		r.breaks(ruleWhole, t.start, "%s without WHERE changes every row of %s; write which ones (for a backfill, WHERE the new column IS NULL)", t.word, n)
+	}
+	r.long(t.start, t.word+" of "+n.String()+" may take long")
+}
+
+// startsQuery reports whether a query begins at token i: at the very start, in
+// parentheses, or behind WITH … AS (…).
+func (p phrase) startsQuery(i int) bool {
+	return i == 0 || p[i-1].word == "(" || p[i-1].word == ")" && p.is("WITH") && p[i].depth == 0
+}
+
+// reads judges the names of the tables that a query reads, and returns them. Those
+// that WITH defines and the server's own need no schema.
+func (r *review) reads(p phrase) []name {
+	defined := p.defined()
+	var tables []name
+	for i, t := range p {
+		rest := p[i+1:]
+		switch {
+		case t.word == "FROM" && p[:i].inQuery(t.depth) && p[i-1].word != "DISTINCT", t.word == "USING" && p.is("DELETE"):
+			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
+		case t.word == "JOIN":
+			rest = rest.until(",")
+		default:
+			continue
+		}
+		for _, item := range rest.list() {
+			n := item.target()
+			if n.name == "" || item.isAny("(", "FROM") || n.schema == "" && defined[n.name] {
+				continue // a subquery, a function, ROWS FROM, what WITH defines
+			}
+			tables = append(tables, n)
+			if n.schema == "" && !strings.HasPrefix(n.name, "pg_") {
+				r.own(n)
+			}
+		}
+	}
+	return tables
+}
+
+// inQuery reports whether what follows the phrase at this depth is in a query and
+// not in the parentheses of extract(day FROM …) or trim(FROM …).
+func (p phrase) inQuery(depth int) bool {
+	if depth == 0 {
+		return len(p) > 0
+	}
+	for i, t := range slices.Backward(p) {
+		if t.depth < depth {
+			return p[i+1:].isAny("SELECT", "WITH", "DELETE", "UPDATE", "INSERT")
+		}
+	}
+	return false
+}
+
+// defined returns the names that WITH gives to queries.
+func (p phrase) defined() map[string]bool {
+	names := map[string]bool{}
+	for i := range p {
+		rest := p[i:]
+		n, ok := rest.name()
+		rest.group()
+		if ok && n.schema == "" && rest.accept("AS") {
+			rest.skip("NOT", "MATERIALIZED")
+			if rest.is("(") {
+				names[n.name] = true
+			}
+		}
+	}
+	return names
+}

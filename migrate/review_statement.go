@@ -1,0 +1,148 @@
+package migrate
+
+// statement judges a statement, and notes what it changes.
+func (r *review) statement(p phrase) {
+	r.ifExists(p)
+	whole := p
+	switch p.next() {
+	case "CREATE":
+		r.create(whole.at(), p)
+	case "ALTER":
+		r.alter(whole.at(), p)
+	case "DROP":
+		r.drop(whole.at(), p)
+	case "COMMENT":
+		r.comment(whole.at(), p)
+	case "GRANT", "REASSIGN":
+		r.breaks(rulePrivileges, whole.at(), "%s", declare)
+	case "REVOKE":
+		r.revoke(whole.at(), p)
+	case "SET":
+		if p.is("LOCAL", "ROLE") || p.is("LOCAL", "SESSION") {
+			r.breaks(rulePrivileges, whole.at(), "a file that acts as another role makes objects that the migrator does not own; leave it out")
+		}
+	case "TRUNCATE":
+		r.truncate(p)
+	case "LOCK":
+		p.accept("TABLE")
+		r.own(p.target())
+	case "REINDEX", "CLUSTER":
+		r.rebuild(whole, p)
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "SELECT", "VALUES", "TABLE", "(":
+		r.query(whole)
+	}
+}
+
+// target reads the name of a table that rows are taken from or put into.
+func (p *phrase) target() name {
+	p.skip("ONLY", "LATERAL")
+	n, _ := p.name()
+	p.accept("*")
+	return n
+}
+
+func (r *review) ifExists(p phrase) {
+	for i, t := range p {
+		switch rest := p[i:]; {
+		case t.depth > 0:
+		case rest.is("IF", "NOT", "EXISTS"):
+			r.breaks(ruleIfExists, t.start, "IF NOT EXISTS takes whatever has that name for what this file would make; leave it out: a file is applied once")
+		case rest.is("IF", "EXISTS"):
+			r.breaks(ruleIfExists, t.start, "IF EXISTS says nothing when the schema is not what the files before this one made; leave it out")
+		}
+	}
+}
+
+const (
+	declare    = "what a role may do is declared, in the program's list of privileges, and every start makes it so; write it there"
+	schemaMade = "the schema and its comment are the migrator's; leave this out"
+)
+
+// revoke lets a file take from PUBLIC what everybody may do with a new function:
+// that is no grant to anybody, and the declared privileges cannot say it.
+func (r *review) revoke(at int, p phrase) {
+	from := p.find("FROM")
+	if on := p.find("ON"); from.text() != "from public" || on.is("ON", "DATABASE") || on.is("ON", "SCHEMA") {
+		r.breaks(rulePrivileges, at, "%s", declare)
+		return
+	}
+	p.until("ON")
+	p.accept("ON")
+	if p.accept("ALL") {
+		if in := p.find("SCHEMA"); in.accept("SCHEMA") && !in.isNamed(r.schema) {
+			r.breaks(ruleQualified, in.at(), "another schema than the one that is migrated; write %s", r.schema)
+		}
+		return
+	}
+	names := p.until("FROM")
+	names.skip("FUNCTION", "PROCEDURE", "ROUTINE", "TABLE", "SEQUENCE", "TYPE", "DOMAIN")
+	for _, item := range names.list() {
+		n, _ := item.name()
+		r.own(n)
+	}
+}
+
+// isNamed reports whether the phrase begins with this name.
+func (p phrase) isNamed(s string) bool {
+	n, _ := p.name()
+	return n.schema == "" && n.name == s
+}
+
+func (r *review) truncate(p phrase) {
+	p.accept("TABLE")
+	for _, item := range p.until("RESTART", "CONTINUE", "CASCADE", "RESTRICT").list() {
+		n := item.target()
+		r.own(n)
+		if r.oldTable(n) {
+			r.breaks(ruleTruncate, n.at, "TRUNCATE loses what users have stored in %s; if it may go, say so with -- migrate:allow", n)
+		}
+	}
+}
+
+// rebuild judges REINDEX and CLUSTER.
+func (r *review) rebuild(whole, p phrase) {
+	p.group()
+	p.skip("VERBOSE", "TABLE", "INDEX")
+	concurrently := p.accept("CONCURRENTLY")
+	n, ok := p.name()
+	if !ok || concurrently {
+		return
+	}
+	r.own(n)
+	switch {
+	case !r.old(object{"relation", n.name}):
+	case whole.is("CLUSTER"):
+		r.breaks(ruleRewrite, whole.at(), "CLUSTER rewrites %s while nobody can read it; leave it to the DBA", n)
+	default:
+		r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to the table; give it a file of its own with -- migrate:no-transaction and REINDEX … CONCURRENTLY")
+	}
+}
+
+// comment judges COMMENT ON, which is one more place where names stand.
+func (r *review) comment(at int, p phrase) {
+	p.accept("ON")
+	switch kind := p.kind(); kind {
+	case "SCHEMA":
+		r.breaks(ruleSchema, at, schemaMade)
+	case "ROLE", "DATABASE":
+		r.breaks(rulePrivileges, at, "a %s is not part of the schema; leave it to the DBA", lower(kind))
+	case "COLUMN":
+		parts, start := p.path()
+		switch len(parts) {
+		case 2:
+			r.own(name{name: parts[0], at: start})
+		case 3:
+			r.own(name{parts[0], parts[1], start})
+		}
+	case "TRIGGER", "POLICY", "RULE", "CONSTRAINT":
+		p.until("ON")
+		p.accept("ON")
+		p.accept("DOMAIN")
+		n, _ := p.name()
+		r.own(n)
+	default:
+		if n, ok := p.name(); ok && space(kind) != "" {
+			r.own(n)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package migrate
+
+import "strings"
+
+// createTable judges what follows CREATE TABLE.
+func (r *review) createTable(p phrase, temporary bool) {
+	n, _ := p.name()
+	if temporary {
+		r.temporary[n.name] = true
+	}
+	r.own(n)
+	if !temporary {
+		r.creates("relation", n.name)
+		delete(r.made.tables, n.name)
+	}
+	if p.accept("PARTITION", "OF") {
+		r.own(p.target())
+	}
+	for _, item := range p.group().list() {
+		if item.accept("LIKE") {
+			r.own(item.target())
+		} else if c, ok := item.tableConstraint(); ok {
+			r.define(n, c)
+		} else {
+			r.defineColumn(n, item.column())
+		}
+	}
+	r.reads(p) // CREATE TABLE … AS SELECT
+}
+
+// define notes a constraint and judges the name in it.
+func (r *review) define(n name, c constraint) {
+	r.own(c.references)
+	if !r.temporary[n.name] {
+		r.made.note(c, n, r.file)
+	}
+}
+
+func (r *review) defineColumn(n name, d definition) {
+	r.columnType(d.kind)
+	for _, c := range d.constraints {
+		r.define(n, c)
+	}
+	if !r.temporary[n.name] {
+		r.creates("column", n.name+"."+d.name)
+		r.made.table(n).kinds[d.name] = d.kind.text()
+	}
+}
+
+// keysWithoutIndex judges foreign keys when all files are read: an index on a table
+// with rows is made in a later file than its key.
+func (r *review) keysWithoutIndex() {
+	for _, t := range r.made.tables {
+		for _, k := range t.keys {
+			if !t.indexed(k.columns) {
+				r.file = k.file
+				r.breaks(ruleFKIndex, k.at, "no index of %s starts with (%s), so deleting what the foreign key refers to reads the whole table; create one", k.table, strings.Join(k.columns, ", "))
+			}
+		}
+	}
+}
+
+// addConstraint judges a constraint on a table that has rows.
+func (r *review) addConstraint(n name, c constraint) {
+	switch {
+	case c.notValid || c.index != "":
+	case c.kind == "EXCLUDE":
+		r.breaks(ruleUsingIndex, c.at, "EXCLUDE builds its index while nobody can use %s, and there is no other way; -- migrate:allow it if the table is small", n)
+	case c.kind == "UNIQUE" || c.kind == "PRIMARY KEY":
+		r.breaks(ruleUsingIndex, c.at, "%s builds its index while nobody can use %s; make it with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, "+
+			"and then ADD CONSTRAINT … %s USING INDEX", c.kind, n, c.kind)
+	case c.kind == "NOT NULL":
+		r.breaks(ruleNotNull, c.at, "NOT NULL reads all of %s while nobody can use it; write ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next file, and then SET NOT NULL", n, strings.Join(c.columns, ", "))
+	default:
+		use := "use" // ADD CHECK keeps out readers, too
+		if c.kind == "FOREIGN KEY" {
+			use = "write to"
+		}
+		r.breaks(ruleNotValid, c.at, "%s reads all of %s while nobody can %s it; add it as NOT VALID, and VALIDATE CONSTRAINT in the next file", c.kind, n, use)
+	}
+}
+
+// addColumn judges a column for a table that has rows. What it costs was seen in the
+// server's own messages (client_min_messages = debug1), on 15 and 18 alike.
+func (r *review) addColumn(n name, d definition) {
+	switch {
+	case d.identity, isSerial(d.kind):
+		r.breaks(ruleVolatile, d.at, "%s gets another value in each row, so %s is rewritten while nobody can read it; add it without, and fill it in a later file", d.name, n)
+	case d.stored:
+		r.breaks(ruleVolatile, d.at, "%s is computed for each row, so %s is rewritten while nobody can read it; use a plain column that the program fills, or a view", d.name, n)
+	case !d.value.constant():
+		r.breaks(ruleVolatile, d.value.at(), "this default is computed for each row, so %s is rewritten while nobody can read it; ADD COLUMN without it, then ALTER COLUMN … SET DEFAULT, and fill old rows in a later file", n)
+	case d.notNull && len(d.value) == 0:
+		r.breaks(ruleNotNull, d.at, "a column that is NOT NULL without a default cannot be added to %s, which has rows, and programs of an earlier release do not fill it; give it a default or let it be null", n)
+	}
+	for _, c := range d.constraints {
+		if c.kind != "FOREIGN KEY" || len(d.value) > 0 { // with nothing but nulls a foreign key has nothing to check
+			r.addConstraint(n, c)
+		}
+	}
+}

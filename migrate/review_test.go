@@ -1,0 +1,497 @@
+package migrate_test
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// released is what the last release made, in the tests below.
+const released = `
+CREATE TABLE app.teams (id uuid PRIMARY KEY, name text NOT NULL);
+CREATE TABLE app.users (id uuid PRIMARY KEY, name text NOT NULL, email text, code varchar(20), price numeric(8, 2), age integer, team uuid);
+CREATE TYPE app.colour AS ENUM ('red', 'green');
+CREATE SEQUENCE app.counter;
+CREATE FUNCTION app.one() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE VIEW app.names AS SELECT name FROM app.users;
+CREATE TRIGGER touches BEFORE UPDATE ON app.users FOR EACH ROW EXECUTE FUNCTION app.touch();
+CREATE INDEX users_age_idx ON app.users (age);
+INSERT INTO app.users (id, name) VALUES (gen_random_uuid(), 'Alice');`
+
+// A mistake is a file that breaks a rule, what is said of it, and the files that do
+// the same thing well.
+type mistake struct {
+	bad  string
+	want []string // "line:column: message", but for the rule's name; one that starts with "…" ends like this
+	good []string
+}
+
+var mistakes = map[string][]mistake{
+	"qualified": {
+		{"CREATE TABLE tags (id uuid PRIMARY KEY)", []string{"1:14: tags is found only as long as the search_path is what it is today; write app.tags"}, []string{"CREATE TABLE app.tags (id uuid PRIMARY KEY)"}},
+		{`CREATE TABLE "Tags" (id uuid PRIMARY KEY)`, []string{"1:14: Tags is found only as long as the search_path is what it is today; write app.Tags"}, []string{`CREATE TABLE app."Tags" (id uuid PRIMARY KEY)`}},
+		{"SELECT 1;\nALTER TABLE ONLY Users ADD COLUMN x integer", []string{"2:18: users is found only as long as the search_path is what it is today; write app.users"}, []string{"ALTER TABLE ONLY app.Users ADD COLUMN x integer"}},
+		{"CREATE TABLE public.tags (id uuid PRIMARY KEY)", []string{"1:14: public.tags is in another schema than the one that is migrated; write app.tags"}, nil},
+		{"INSERT INTO teams (id, name) SELECT id, name FROM users", []string{"1:13: …write app.teams", "1:51: …write app.users"}, []string{"INSERT INTO app.teams (id, name) SELECT id, name FROM app.users"}},
+		{"UPDATE users SET age = 1 WHERE age = 2", []string{"1:8: …write app.users"}, []string{"UPDATE app.users SET age = 1 WHERE age = 2"}},
+		{"DELETE FROM users USING teams WHERE team = teams.id", []string{"1:13: …write app.users", "1:25: …write app.teams"}, []string{"DELETE FROM app.users USING app.teams WHERE team = teams.id"}},
+		{
+			"CREATE VIEW app.v AS SELECT u.name FROM users u, teams JOIN names n ON true",
+			[]string{"1:41: …write app.users", "1:50: …write app.teams", "1:61: …write app.names"},
+			[]string{"CREATE VIEW app.v AS SELECT u.name FROM app.users u, app.teams JOIN app.names n ON true"},
+		},
+		{
+			"UPDATE app.users SET age = 1 WHERE id IN (SELECT id FROM users)",
+			[]string{"1:58: …write app.users"},
+			[]string{"WITH old (id) AS (SELECT id FROM app.users) UPDATE app.users SET age = extract(day FROM now()) FROM pg_class, generate_series(1, 1) WHERE users.id IN (SELECT id FROM old) AND age IS DISTINCT FROM 1"},
+		},
+		{
+			"CREATE TABLE app.t (id uuid PRIMARY KEY REFERENCES users, FOREIGN KEY (id) REFERENCES teams (id))",
+			[]string{"1:52: …write app.users", "1:87: …write app.teams"},
+			[]string{"CREATE TABLE app.t (id uuid PRIMARY KEY REFERENCES app.users, FOREIGN KEY (id) REFERENCES app.teams (id))"},
+		},
+		{"CREATE TABLE app.t (c colour)", []string{"1:23: …write app.colour"}, []string{"CREATE TABLE app.t (c app.colour)"}},
+		{"CREATE TABLE app.t (id integer); CREATE INDEX t_id_idx ON t (id)", []string{"1:59: …write app.t"}, []string{"CREATE TABLE app.t (id integer); CREATE INDEX t_id_idx ON app.t (id)"}},
+		{
+			"CREATE TRIGGER again BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION touch()",
+			[]string{"1:39: …write app.users", "1:75: …write app.touch"},
+			[]string{"CREATE TRIGGER again BEFORE UPDATE ON app.users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"},
+		},
+		{
+			"CREATE FUNCTION app.f() RETURNS void LANGUAGE sql SET search_path = app BEGIN ATOMIC SELECT age, name FROM users; SELECT 1, (SELECT 2 FROM app.teams); END",
+			[]string{"1:108: …write app.users"},
+			[]string{"CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql RETURN (SELECT max(age) FROM app.users)"},
+		},
+		{"CREATE POLICY p ON users USING (true)", []string{"1:20: …write app.users"}, []string{"CREATE POLICY p ON app.users USING (EXISTS (SELECT FROM app.teams))"}},
+		{
+			"COMMENT ON TABLE users IS ''; COMMENT ON COLUMN users.age IS ''; COMMENT ON TRIGGER touches ON users IS ''",
+			[]string{"1:18: …write app.users", "1:49: …write app.users", "1:96: …write app.users"},
+			[]string{"COMMENT ON TABLE app.users IS ''; COMMENT ON COLUMN app.users.age IS ''; COMMENT ON TRIGGER touches ON app.users IS ''"},
+		},
+		{"DROP INDEX users_age_idx; DROP TRIGGER touches ON users", []string{"1:12: …write app.users_age_idx", "1:51: …write app.users"}, []string{"DROP INDEX app.users_age_idx; DROP TRIGGER touches ON app.users"}},
+		{"ALTER TABLE app.users SET SCHEMA public", []string{"1:34: app.users would leave the schema that is migrated, and its migrations with it; leave it where it is"}, nil},
+		{"LOCK TABLE users IN SHARE MODE", []string{"1:12: …write app.users"}, []string{"LOCK TABLE app.users IN SHARE MODE"}},
+		{"CREATE TEMPORARY TABLE t AS SELECT * FROM users", []string{"1:43: …write app.users"}, []string{"CREATE TEMPORARY TABLE t AS SELECT * FROM app.users; INSERT INTO t SELECT * FROM t; DROP TABLE t"}},
+	},
+	"schema": {
+		{"CREATE SCHEMA other", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, nil},
+		{"COMMENT ON SCHEMA app IS 'mine'", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, []string{"COMMENT ON VIEW app.names IS 'mine'"}},
+		{"ALTER SCHEMA app RENAME TO other; DROP SCHEMA app", []string{"1:1: …leave this out", "1:35: …leave this out"}, nil},
+	},
+	"if-exists": {
+		{
+			"CREATE TABLE IF NOT EXISTS app.t (id integer)",
+			[]string{"1:14: IF NOT EXISTS takes whatever has that name for what this file would make; leave it out: a file is applied once"},
+			[]string{"CREATE TABLE app.t (id integer)"},
+		},
+		{
+			"ALTER TABLE app.users ADD COLUMN IF NOT EXISTS x integer;\nDROP INDEX IF EXISTS app.users_age_idx",
+			[]string{"1:34: …a file is applied once", "2:12: IF EXISTS says nothing when the schema is not what the files before this one made; leave it out"},
+			[]string{"ALTER TABLE app.users ADD COLUMN x integer;\nDROP INDEX app.users_age_idx"},
+		},
+	},
+	"or-replace": {{
+		"CREATE OR REPLACE FUNCTION app.two() RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+		[]string{"1:1: OR REPLACE would overwrite what somebody else made, for no file before made FUNCTION app.two; write CREATE alone"},
+		[]string{"CREATE FUNCTION app.two() RETURNS integer LANGUAGE sql AS 'SELECT 2'; CREATE OR REPLACE FUNCTION app.one() RETURNS integer LANGUAGE sql AS 'SELECT 11'"},
+	}, {
+		"CREATE OR REPLACE TRIGGER other BEFORE UPDATE ON app.users FOR EACH ROW EXECUTE FUNCTION app.touch()",
+		[]string{"1:1: …made TRIGGER other on app.users; write CREATE alone"},
+		[]string{"CREATE OR REPLACE TRIGGER touches BEFORE INSERT ON app.users FOR EACH ROW EXECUTE FUNCTION app.touch()"},
+	}},
+	"privileges": {
+		{
+			"GRANT SELECT ON app.users TO PUBLIC",
+			[]string{"1:1: what a role may do is declared, in the program's list of privileges, and every start makes it so; write it there"},
+			[]string{"REVOKE EXECUTE ON FUNCTION app.one(), app.touch() FROM PUBLIC; REVOKE ALL ON ALL FUNCTIONS IN SCHEMA app FROM PUBLIC"},
+		},
+		{"REVOKE SELECT ON app.users FROM somebody; REVOKE CONNECT ON DATABASE d FROM PUBLIC", []string{"1:1: …write it there", "1:43: …write it there"}, nil},
+		{"CREATE ROLE r; DROP USER r; DROP OWNED BY r", []string{"1:1: …others are the DBA's", "1:16: …leave them to the DBA", "1:29: …leave them to the DBA"}, nil},
+		{"ALTER ROLE r SUPERUSER; ALTER DATABASE d SET x.y = 1", []string{"1:1: a role is the server's, not the schema's; leave it to the DBA", "1:25: a database is the server's, not the schema's; leave it to the DBA"}, nil},
+		{"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; REASSIGN OWNED BY a TO b", []string{"1:1: …write it there", "1:60: …write it there"}, nil},
+		{"ALTER TABLE app.users OWNER TO r; ALTER FUNCTION app.one() OWNER TO r", []string{"1:23: the migrator owns what it makes, and must go on to; leave OWNER TO out", "1:60: …leave OWNER TO out"}, nil},
+		{"SET LOCAL ROLE r", []string{"1:1: a file that acts as another role makes objects that the migrator does not own; leave it out"}, []string{"SET LOCAL lock_timeout = 0"}},
+	},
+	"column-type": {
+		{
+			"CREATE TABLE app.t (a varchar(20), b character varying(30)[])",
+			[]string{
+				"1:23: write text with CHECK (char_length(…) <= 20): a check can be changed without a rewrite, and can have a lower bound, too",
+				"1:38: write text with CHECK (char_length(…) <= 30): a check can be changed without a rewrite, and can have a lower bound, too",
+			},
+			[]string{"CREATE TABLE app.t (a text CHECK (char_length(a) <= 20), b varchar)"},
+		},
+		{
+			"CREATE TABLE app.t (a char(2), b bpchar)",
+			[]string{"1:23: char pads with blanks and ignores them when comparing; write text, with a CHECK for its length", "1:34: …with a CHECK for its length"},
+			[]string{`CREATE TABLE app.t (a text CHECK (char_length(a) = 2), b "char")`},
+		},
+		{
+			"CREATE TABLE app.t (a bigserial, b serial4)",
+			[]string{"1:23: the sequence of a serial is an object of its own, with rights of its own; write bigint GENERATED ALWAYS AS IDENTITY", "1:36: …GENERATED ALWAYS AS IDENTITY"},
+			[]string{"CREATE TABLE app.t (a bigint GENERATED ALWAYS AS IDENTITY)"},
+		},
+		{
+			"ALTER TABLE app.users ADD COLUMN a timestamp, ADD b timestamp(3) without time zone",
+			[]string{"1:36: a timestamp without time zone is no point in time; write timestamptz", "1:53: …write timestamptz"},
+			[]string{"ALTER TABLE app.users ADD COLUMN a timestamptz, ADD b timestamp(3) with time zone"},
+		},
+		{
+			"CREATE TABLE app.t (a money, b json)",
+			[]string{"1:23: what money means depends on a setting of the server's, lc_monetary; write numeric, or bigint of the smallest unit", "1:32: json can neither be compared nor indexed; write jsonb, or text where every byte matters"},
+			[]string{"CREATE TABLE app.t (a numeric(12, 2), b jsonb)"},
+		},
+		{"CREATE DOMAIN app.d AS pg_catalog.varchar(20) CHECK (true)", []string{"1:24: …and can have a lower bound, too"}, []string{"CREATE DOMAIN app.d AS text CHECK (char_length(value) <= 20)"}},
+	},
+	"fk-index": {
+		{
+			"CREATE TABLE app.t (\n  id uuid PRIMARY KEY,\n  team uuid REFERENCES app.teams\n)",
+			[]string{"3:13: no index of app.t starts with (team), so deleting what the foreign key refers to reads the whole table; create one"},
+			[]string{"CREATE TABLE app.t (\n  id uuid PRIMARY KEY,\n  team uuid REFERENCES app.teams\n)", "CREATE INDEX t_team_idx ON app.t (team, id)"},
+		},
+		{
+			"CREATE TABLE app.t (a uuid REFERENCES app.teams, b uuid REFERENCES app.teams, PRIMARY KEY (a, b))",
+			[]string{"1:57: no index of app.t starts with (b), …create one"},
+			[]string{"CREATE TABLE app.t (a uuid REFERENCES app.teams, b uuid REFERENCES app.teams, PRIMARY KEY (a, b)); CREATE INDEX ON app.t (b) WHERE b IS NOT NULL"},
+		},
+		{
+			"CREATE TABLE app.t (a uuid REFERENCES app.teams, b uuid[]); CREATE INDEX ON app.t (lower(a::text)); CREATE INDEX ON app.t (a) WHERE b IS NULL; CREATE INDEX ON app.t USING brin (a)",
+			[]string{"1:28: …create one"},
+			[]string{"CREATE TABLE app.t (a uuid UNIQUE REFERENCES app.teams)"},
+		},
+		{
+			"CREATE TABLE app.t (a uuid, b uuid, UNIQUE (a, b)); CREATE TABLE app.s (a uuid, b uuid, CONSTRAINT pair FOREIGN KEY (a, b) REFERENCES app.t (a, b), UNIQUE (a))",
+			[]string{"1:89: no index of app.s starts with (a, b), …create one"},
+			[]string{"CREATE TABLE app.t (a uuid, b uuid, UNIQUE (a, b)); CREATE TABLE app.s (a uuid, b uuid, CONSTRAINT pair FOREIGN KEY (a, b) REFERENCES app.t (a, b), UNIQUE (b, a))"},
+		},
+		{
+			"CREATE TABLE app.t (a uuid REFERENCES app.teams); CREATE INDEX i ON app.t (a); DROP INDEX app.i",
+			[]string{"1:28: …create one"},
+			[]string{"CREATE TABLE app.t (a uuid REFERENCES app.teams); CREATE INDEX i ON app.t (a); ALTER TABLE app.t RENAME COLUMN a TO b; ALTER TABLE app.t RENAME TO s", "CREATE TABLE app.u (a uuid REFERENCES app.teams); ALTER TABLE app.u RENAME CONSTRAINT u_a_fkey TO k; ALTER TABLE app.u DROP CONSTRAINT k"},
+		},
+	},
+	"min-version": {
+		{
+			"DROP VIEW app.names",
+			[]string{"1:1: DROP VIEW app.names takes away what programs of an earlier release may use, beside this one or after a rollback; " +
+				"write -- migrate:min-version N at the top, N being the last version of the oldest release that does without it"},
+			[]string{"-- migrate:min-version 1\nDROP VIEW app.names"},
+		},
+		{
+			"DROP TABLE app.teams; DROP TYPE app.colour; DROP FUNCTION app.one(), app.touch() CASCADE; DROP SEQUENCE app.counter",
+			[]string{"1:1: DROP TABLE app.teams …", "1:23: DROP TYPE app.colour …", "1:45: DROP FUNCTION app.one …", "1:45: DROP FUNCTION app.touch …", "1:91: DROP SEQUENCE app.counter …"},
+			[]string{"CREATE TABLE app.t (id integer); DROP TABLE app.t"},
+		},
+		{
+			"ALTER TABLE app.users ADD COLUMN x integer, DROP COLUMN age, DROP email",
+			[]string{"1:45: DROP COLUMN app.users.age …", "1:62: DROP COLUMN app.users.email …"},
+			[]string{"ALTER TABLE app.users ADD COLUMN x integer", "ALTER TABLE app.users RENAME x TO y; ALTER TABLE app.users DROP y"},
+		},
+		{
+			"ALTER TABLE app.users RENAME age TO years; ALTER TABLE app.users RENAME TO people; ALTER VIEW app.names RENAME TO n; ALTER TYPE app.colour RENAME VALUE 'red' TO 'blue'",
+			[]string{"1:23: RENAME of app.users.age …", "1:66: RENAME of app.users …", "1:105: RENAME in VIEW app.names …", "1:140: RENAME in TYPE app.colour …"},
+			[]string{"ALTER INDEX app.users_age_idx RENAME TO i; ALTER TABLE app.users RENAME CONSTRAINT users_pkey TO users_key; ALTER TRIGGER touches ON app.users RENAME TO touch"},
+		},
+	},
+	"concurrently": {
+		{
+			"CREATE UNIQUE INDEX i ON app.users (name)",
+			[]string{"1:1: CREATE INDEX stops every write to app.users, which has rows already, until it is built; " +
+				"give it a file of its own with -- migrate:no-transaction and CREATE INDEX CONCURRENTLY"},
+			[]string{"CREATE TABLE app.t (id integer); CREATE INDEX ON app.t (id)"},
+		},
+		{
+			"REINDEX TABLE app.users",
+			[]string{"1:1: REINDEX stops every write to the table; give it a file of its own with -- migrate:no-transaction and REINDEX … CONCURRENTLY"},
+			[]string{"CREATE TABLE app.t (id integer PRIMARY KEY); REINDEX TABLE app.t"},
+		},
+	},
+	"not-valid": {
+		{
+			"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18)",
+			[]string{"1:27: CHECK reads all of app.users while nobody can use it; add it as NOT VALID, and VALIDATE CONSTRAINT in the next file"},
+			[]string{"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18) NOT VALID", "ALTER TABLE app.users VALIDATE CONSTRAINT adult"},
+		},
+		{
+			"-- migrate:allow fk-index because teams are never deleted\nALTER TABLE app.users ADD FOREIGN KEY (age) REFERENCES app.numbers, ADD COLUMN x integer CHECK (x > 0), ADD y uuid DEFAULT NULL REFERENCES app.teams",
+			[]string{"2:27: FOREIGN KEY reads all of app.users while nobody can write to it; …", "2:90: CHECK reads …", "2:129: FOREIGN KEY reads …"},
+			[]string{"-- migrate:allow fk-index because teams are never deleted\nALTER TABLE app.users ADD y uuid REFERENCES app.teams"},
+		},
+	},
+	"using-index": {{
+		"ALTER TABLE app.users ADD CONSTRAINT users_name_key UNIQUE (name)",
+		[]string{"1:27: UNIQUE builds its index while nobody can use app.users; make it with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, " +
+			"and then ADD CONSTRAINT … UNIQUE USING INDEX"},
+		nil, // below
+	}, {
+		"ALTER TABLE app.users ADD COLUMN x integer UNIQUE, ADD EXCLUDE USING btree (age WITH =)",
+		[]string{"1:44: UNIQUE builds …", "1:56: EXCLUDE builds its index while nobody can use app.users, and there is no other way; -- migrate:allow it if the table is small"},
+		[]string{"-- migrate:allow using-index because a program has a handful of users\nALTER TABLE app.users ADD EXCLUDE USING btree (age WITH =)"},
+	}},
+	"not-null": {
+		{
+			"ALTER TABLE app.users ALTER COLUMN name DROP NOT NULL, ALTER name SET NOT NULL",
+			[]string{"1:56: SET NOT NULL reads all of app.users while nobody can use it; before it, ADD CONSTRAINT … CHECK (name IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file"},
+			[]string{
+				"ALTER TABLE app.users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID",
+				"ALTER TABLE app.users VALIDATE CONSTRAINT named; ALTER TABLE app.users ALTER COLUMN name SET NOT NULL, DROP CONSTRAINT named",
+			},
+		},
+		{
+			"ALTER TABLE app.teams ADD CONSTRAINT named CHECK ((name IS NOT NULL)) NOT VALID; ALTER TABLE app.teams ALTER name SET NOT NULL",
+			[]string{"1:104: SET NOT NULL reads …"},
+			[]string{"CREATE TABLE app.t (id integer); ALTER TABLE app.t ALTER id SET NOT NULL"},
+		},
+		{
+			"ALTER TABLE app.users ADD COLUMN x integer NOT NULL",
+			[]string{"1:34: a column that is NOT NULL without a default cannot be added to app.users, which has rows, and programs of an earlier release do not fill it; give it a default or let it be null"},
+			[]string{"ALTER TABLE app.users ADD COLUMN x integer NOT NULL DEFAULT 0"},
+		},
+		{"ALTER TABLE app.users ADD CONSTRAINT n NOT NULL name", []string{"1:27: NOT NULL reads all of app.users while nobody can use it; write …"}, nil},
+	},
+	"volatile-default": {
+		{
+			"ALTER TABLE app.users ADD COLUMN x uuid NOT NULL DEFAULT gen_random_uuid()",
+			[]string{"1:58: this default is computed for each row, so app.users is rewritten while nobody can read it; ADD COLUMN without it, then ALTER COLUMN … SET DEFAULT, and fill old rows in a later file"},
+			[]string{
+				"ALTER TABLE app.users ADD COLUMN x uuid; ALTER TABLE app.users ALTER COLUMN x SET DEFAULT gen_random_uuid()",
+				"UPDATE app.users SET x = gen_random_uuid() WHERE x IS NULL",
+			},
+		},
+		{
+			"ALTER TABLE app.users ADD a float DEFAULT random(), ADD b timestamptz DEFAULT clock_timestamp(), ADD c bigint DEFAULT nextval('app.counter'), ADD d integer DEFAULT 1 + app.one()",
+			[]string{"1:43: this …", "1:79: this …", "1:119: this …", "1:165: this …"},
+			[]string{"ALTER TABLE app.users ADD a float DEFAULT -1.5, ADD b timestamptz DEFAULT now() + interval '1 day', ADD c text[] NOT NULL DEFAULT ARRAY['a', 'b']::text[], " +
+				"ADD d numeric(8, 2) DEFAULT '1.5'::numeric(8, 2), ADD e date DEFAULT CURRENT_DATE, ADD f integer DEFAULT NULL, ADD g app.colour DEFAULT 'red', ADD h numeric DEFAULT CAST('1' AS numeric(3))"},
+		},
+		{
+			"ALTER TABLE app.users ADD x bigint GENERATED ALWAYS AS IDENTITY, ADD y integer GENERATED ALWAYS AS (age + 1) STORED",
+			[]string{
+				"1:27: x gets another value in each row, so app.users is rewritten while nobody can read it; add it without, and fill it in a later file",
+				"1:70: y is computed for each row, so app.users is rewritten while nobody can read it; use a plain column that the program fills, or a view",
+			},
+			[]string{"CREATE TABLE app.t (x bigint GENERATED ALWAYS AS IDENTITY, y float DEFAULT random(), z integer GENERATED ALWAYS AS (1) STORED)"},
+		},
+	},
+	"rewrite": {
+		{
+			"ALTER TABLE app.users ALTER COLUMN age TYPE bigint",
+			[]string{"1:23: app.users.age becomes bigint, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release"},
+			[]string{"ALTER TABLE app.users ALTER COLUMN code TYPE text, ALTER price SET DATA TYPE numeric(10, 2), ALTER email TYPE varchar, ALTER age TYPE int"},
+		},
+		{
+			"ALTER TABLE app.users ALTER price TYPE numeric(8, 3), ALTER email TYPE text USING lower(email), ALTER name TYPE app.colour USING 'red'",
+			[]string{"1:23: …", "1:55: …", "1:97: …"},
+			[]string{"CREATE TABLE app.t (x integer); ALTER TABLE app.t ALTER x TYPE bigint"},
+		},
+		{
+			"ALTER TABLE app.users SET UNLOGGED; CLUSTER app.users USING users_age_idx",
+			[]string{"1:23: SET UNLOGGED rewrites app.users while nobody can read it; leave it to the DBA", "1:37: CLUSTER rewrites app.users while nobody can read it; leave it to the DBA"},
+			[]string{"CREATE TABLE app.t (x integer); ALTER TABLE app.t SET UNLOGGED"},
+		},
+	},
+	"held-lock": {
+		{
+			"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18) NOT VALID, VALIDATE CONSTRAINT adult",
+			[]string{"1:73: VALIDATE CONSTRAINT reads all of app.users, and until the file ends nobody can use app.users, which ALTER TABLE has locked above; put this into the next file"},
+			[]string{"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18) NOT VALID", "ALTER TABLE app.users VALIDATE CONSTRAINT adult"},
+		},
+		{
+			"ALTER TABLE app.teams ADD x integer;\nUPDATE app.users SET age = 1 WHERE age = 2;\nCREATE TABLE app.t AS SELECT 1 AS id; INSERT INTO app.t SELECT age FROM app.users",
+			[]string{"2:1: UPDATE of app.users may take long, and until the file ends nobody can use app.teams, …", "3:39: INSERT … SELECT reads app.users, and …"},
+			[]string{"ALTER TABLE app.teams ADD x integer; CREATE TABLE app.t (id integer); INSERT INTO app.t VALUES (1); UPDATE app.t SET id = 2", "UPDATE app.users SET age = 1 WHERE age = 2"},
+		},
+	},
+	"whole-table": {
+		{
+			"UPDATE app.users SET age = 1",
+			[]string{"1:1: UPDATE without WHERE changes every row of app.users; write which ones (for a backfill, WHERE the new column IS NULL)"},
+			[]string{"UPDATE app.users SET age = 1 WHERE age IS NULL"},
+		},
+		{
+			"WITH gone AS (DELETE FROM app.teams RETURNING id) UPDATE app.users SET age = (SELECT 1 WHERE true)",
+			[]string{"1:15: DELETE without WHERE changes every row of app.teams; …", "1:51: UPDATE …"},
+			[]string{"CREATE TABLE app.t (id integer PRIMARY KEY); INSERT INTO app.t VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2; UPDATE app.t SET id = 3; DELETE FROM app.t"},
+		},
+	},
+	"truncate": {{
+		"TRUNCATE TABLE app.users, ONLY app.teams CASCADE",
+		[]string{"1:16: TRUNCATE loses what users have stored in app.users; if it may go, say so with -- migrate:allow", "1:32: TRUNCATE …"},
+		[]string{"-- migrate:allow truncate because nobody can have stored anything yet\nTRUNCATE app.users, app.teams", "CREATE TABLE app.t (id integer); TRUNCATE app.t"},
+	}},
+}
+
+func review(tb testing.TB, sql ...string) []string {
+	tb.Helper()
+	bundle, err := migrate.Load(files(append([]string{released}, sql...)...))
+	if err != nil {
+		tb.Fatalf("%s: %v", strings.Join(sql, "\n"), err)
+	}
+	var said []string
+	for _, p := range bundle.Review("app", 1) {
+		said = append(said, p.String())
+	}
+	return said
+}
+
+// fits compares a message with what is wanted of it: the ellipsis stands for
+// anything.
+func fits(message, want string) bool {
+	parts := strings.Split(want, "…")
+	for i, p := range parts {
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$").MatchString(message)
+}
+
+func TestReviewFindsMistakes(t *testing.T) {
+	for _, rule := range migrate.Rules() {
+		if len(mistakes[rule]) == 0 {
+			t.Errorf("no file breaks the rule %s", rule)
+		}
+	}
+	for rule, list := range mistakes {
+		for _, m := range list {
+			said := review(t, m.bad)
+			ok := slices.EqualFunc(said, m.want, func(got, want string) bool { return fits(got, "0002_m2.sql:"+want+" ("+rule+")") })
+			if !ok {
+				t.Errorf("%s: %s\n got %s\nwant %s", rule, m.bad, strings.Join(said, "\n     "), strings.Join(m.want, "\n     "))
+			}
+			if said := review(t, m.good...); len(said) > 0 {
+				t.Errorf("%s: %s\n got %s\nwant nothing", rule, strings.Join(m.good, "\n"), strings.Join(said, "\n     "))
+			}
+		}
+	}
+}
+
+// TestTheGoodFormsWork keeps the advice honest. That every name is qualified is seen
+// from the search_path.
+func TestTheGoodFormsWork(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	conn := db.Connect(t, db.MigratorConn)
+	for _, sql := range []string{"CREATE SCHEMA app", released} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for rule, list := range mistakes {
+		for _, m := range list {
+			sql := append([]string{"BEGIN; SET LOCAL search_path = pg_catalog"}, m.good...)
+			for _, sql := range append(sql, "ROLLBACK") {
+				if _, err := conn.Exec(t.Context(), sql); err != nil {
+					t.Errorf("%s: %s: %v", rule, sql, err)
+				}
+			}
+		}
+	}
+}
+
+func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
+	const alone = "-- migrate:no-transaction\n"
+	bundle, err := migrate.Load(files(released, alone+"CREATE UNIQUE INDEX CONCURRENTLY i ON app.users (team)", "ALTER TABLE app.users ADD CONSTRAINT k UNIQUE USING INDEX i",
+		"ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID", alone+"REINDEX TABLE CONCURRENTLY app.users", alone+"DROP INDEX CONCURRENTLY app.users_age_idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := bundle.Review("app", 1); len(said) > 0 {
+		t.Errorf("got %v, want nothing", said)
+	}
+	if said := migrate.BundleOf(released, "ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID").Review("app", 1); len(said) != 1 {
+		t.Errorf("got %v, want that the key has no index", said)
+	}
+}
+
+func TestReviewLeavesHistoryAlone(t *testing.T) {
+	bundle, err := migrate.Load(files("CREATE TABLE t (a serial)", "-- migrate:allow nonsense because it was so\nALTER TABLE t RENAME TO u", "CREATE TABLE v (a integer)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for released, want := range []int{5, 4, 1, 0, 0} {
+		if said := bundle.Review("app", released); len(said) != want {
+			t.Errorf("released %d: got %d problems, want %d: %v", released, len(said), want, said)
+		}
+	}
+}
+
+func TestReviewJudgesWhatIsAllowed(t *testing.T) {
+	for sql, want := range map[string]string{
+		"-- migrate:allow column-type because the other program sends it like that\nCREATE TABLE app.t (a json)":             "",
+		"-- migrate:allow column-type because x\n-- migrate:allow fk-index because y\nCREATE TABLE app.t (a json)":           "0002_m2.sql:2:1: nothing in this file breaks the rule fk-index; leave the directive out",
+		"-- migrate:allow colum-type because x\nCREATE TABLE app.t (a jsonb)":                                                `0002_m2.sql:1:1: there is no rule "colum-type" to allow; there are qualified, schema, …`,
+		"-- migrate:allow fk-index because the teams never go\nCREATE TABLE app.t (a uuid REFERENCES app.teams)":             "",
+		"-- migrate:min-version 1\n-- migrate:allow whole-table because all of them are wrong\nUPDATE app.users SET age = 1": "",
+		"-- migrate:allow whole-table because of 1\nUPDATE app.users SET age = 1;\nDROP VIEW app.names":                      "0002_m2.sql:3:1: DROP VIEW …",
+		"-- Contracting:\n-- migrate:min-version 1\nALTER TABLE app.users DROP COLUMN age":                                   "",
+		"-- migrate:allow whole-table because of 1\nUPDATE app.users SET age = 1 WHERE true":                                 "0002_m2.sql:1:1: nothing in this file …",
+		"DO $$ BEGIN DROP TABLE users; END $$; CREATE FUNCTION app.f() RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT 1; END": "",
+	} {
+		if said := strings.Join(review(t, sql), "\n"); !fits(said, want) {
+			t.Errorf("%s\n got %s\nwant %s", sql, said, want)
+		}
+	}
+}
+
+// TestEveryRuleIsDocumented keeps the page for contributors complete.
+func TestEveryRuleIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/writing-migrations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	_, table, _ := strings.Cut(string(page), "\n| rule |")
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(table, -1) {
+		documented = append(documented, row[1])
+	}
+	if !slices.Equal(documented, migrate.Rules()) {
+		t.Errorf("docs/writing-migrations.md has %v\nthere are %v", documented, migrate.Rules())
+	}
+}
+
+func FuzzReview(f *testing.F) {
+	for _, list := range mistakes {
+		for _, m := range list {
+			f.Add(m.bad)
+		}
+	}
+	f.Fuzz(func(_ *testing.T, sql string) { migrate.BundleOf(released, sql).Review("app", 1) })
+}
+
+// TestTheWorkedExampleWorks applies the files of docs/writing-migrations.md, and
+// reviews them as the three releases that it tells of.
+func TestTheWorkedExampleWorks(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/writing-migrations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := files("CREATE TABLE avtotpy.sessions (id uuid PRIMARY KEY, agent text NOT NULL);\nINSERT INTO avtotpy.sessions VALUES (gen_random_uuid(), 'x')")
+	for version := 2; version < 20; version++ {
+		fsys[fmt.Sprintf("%04d_m.sql", version)] = &fstest.MapFile{Data: []byte("SELECT 1")}
+	}
+	for _, block := range regexp.MustCompile("(?s)```sql\n-- (\\d{4}_[a-z_]+\\.sql)\n.*?```").FindAllStringSubmatch(string(page), -1) {
+		fsys[block[1]] = &fstest.MapFile{Data: []byte(strings.Trim(block[0], "`sql"))}
+	}
+	bundle, err := migrate.Load(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, released := range []int{19, 20, 23} {
+		if said := bundle.Review("avtotpy", released); len(said) > 0 {
+			t.Errorf("after %04d: %v", released, said)
+		}
+	}
+	db := pgtest.Blank(t)
+	m := migrate.Migrator{Bundle: bundle, Schema: "avtotpy"}
+	if report := up(t, &m, db.MigratorConn); report.To != 24 {
+		t.Errorf("the example ends at %d, want 24", report.To)
+	}
+}
