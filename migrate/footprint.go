@@ -22,6 +22,7 @@ type Lock struct {
 	Kind     string // "table", "view", "index" …
 	Relation string // with its schema, when that is not the one that is migrated; an index with its table
 	Mode     string // as pg_locks names it
+	Earlier  bool   // it is that of a file before, which shares its transaction in a rehearsal with data
 }
 
 // lockModes are those of relations, the weakest first (PostgreSQL documentation,
@@ -83,7 +84,8 @@ type lockSeen struct {
 
 // footprint compares two sights, before a file and at the end of its transaction. It is
 // a pure function. What the file itself created was not there before and so does not
-// count, nor does a lock that the transaction held already.
+// count. Of a relation that was locked already, by a file before it in the same
+// transaction, it can only be told that it was touched when another mode came to it.
 func footprint(before, after sight) Footprint {
 	f := Footprint{WAL: after.WAL - before.WAL}
 	storage := map[uint32]uint32{}
@@ -92,14 +94,19 @@ func footprint(before, after sight) Footprint {
 	}
 	held, taken := before.strongest(nil), after.strongest(before.Locks)
 	for _, r := range before.Relations {
-		lock := Lock{r.Kind, r.Name, taken[r.OID]}
+		now, there := storage[r.OID]
+		stored := r.Kind == "table" || r.Kind == "materialized view"
+		rewritten := stored && there && now != r.Storage
+		if rewritten {
+			f.Rewritten = append(f.Rewritten, r.Name)
+		}
+		lock := Lock{Kind: r.Kind, Relation: r.Name, Mode: taken[r.OID]}
+		if (lock.Mode != "" || rewritten) && strength(held[r.OID]) > strength(lock.Mode) {
+			lock.Mode, lock.Earlier = held[r.OID], true
+		}
 		weak := r.Kind == "index" && strength(lock.Mode) <= max(strength(taken[r.Table]), strength(held[r.Table])) // whoever waits for it waits for its table
 		if lock.Mode != "" && !weak {
 			f.Locks = append(f.Locks, lock)
-		}
-		stored := r.Kind == "table" || r.Kind == "materialized view"
-		if now, there := storage[r.OID]; stored && there && now != r.Storage {
-			f.Rewritten = append(f.Rewritten, r.Name)
 		}
 	}
 	slices.SortFunc(f.Locks, func(a, b Lock) int {

@@ -30,8 +30,8 @@ func TestAFootprintIsWhatAFileDidToWhatWasThere(t *testing.T) {
 		WAL:       250,
 		Rewritten: []string{"a", "m"},
 		Locks: []Lock{
-			{"index", "c_id of c", "AccessExclusiveLock"}, {"table", "a", "AccessExclusiveLock"}, {"table", "gone", "AccessExclusiveLock"},
-			{"table", "c", "ShareLock"}, {"table", "b", "AccessShareLock"},
+			{"index", "c_id of c", "AccessExclusiveLock", false}, {"table", "a", "AccessExclusiveLock", false}, {"table", "b", "AccessExclusiveLock", true}, {"table", "gone", "AccessExclusiveLock", false},
+			{"table", "c", "ShareLock", false},
 		},
 	}
 	if got := footprint(before, after); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -51,7 +51,7 @@ func TestALockTellsWhatWaitsForIt(t *testing.T) {
 		"ExclusiveLock":            "blocks INSERT, UPDATE, DELETE and SELECT FOR UPDATE",
 		"AccessExclusiveLock":      "blocks SELECT, INSERT, UPDATE and DELETE",
 	} {
-		if got := (Lock{"table", "t", mode}).Blocks(); got != want {
+		if got := (Lock{Kind: "table", Relation: "t", Mode: mode}).Blocks(); got != want {
 			t.Errorf("%s %q, want %q", mode, got, want)
 		}
 	}

@@ -88,8 +88,8 @@ func (e *OthersConnectedError) Error() string {
 // database that a killed rehearsal left behind is dropped by the next one.
 //
 // With data it applies them to the database itself: see [RehearseOptions]. Files without
-// a transaction are left out then, and all the others share one, so that a lock which an
-// earlier file took is told with that one alone.
+// a transaction are left out then, and all the others share one, so that a lock which is
+// held already may be told only of the file that took it.
 //
 // The report tells all up to the error. A file that fails is a *MigrationError as from
 // Up; a schema that is ahead, diverged or has lost its ledger is its state's error, and one

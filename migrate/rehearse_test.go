@@ -148,7 +148,7 @@ func TestRehearsalWithDataLeavesNothing(t *testing.T) {
 	if r.Err() != nil || r.Audit == nil || len(r.Files) != 3 || r.Clients != 0 {
 		t.Fatalf("%v: %+v", r.Err(), r)
 	}
-	for i, want := range []string{"AccessExclusiveLock table t1, rewrites t1", "", "ShareLock table u, RowExclusiveLock table t1"} {
+	for i, want := range []string{"AccessExclusiveLock table t1, rewrites t1", "", "AccessExclusiveLock table t1, ShareLock table u"} {
 		if got := told(r.Files[i]); got != want {
 			t.Errorf("file %d: got %q, want %q", i+2, got, want)
 		}

@@ -86,6 +86,7 @@ type rehearsedLock struct {
 	Mode         string `json:"mode"`
 	BlocksReads  bool   `json:"blocks_reads"`
 	BlocksWrites bool   `json:"blocks_writes"`
+	Earlier      bool   `json:"earlier_file"`
 }
 
 func (c *rehearseCommand) writeJSON(r migrate.Rehearsal, failed error) error {
@@ -100,7 +101,7 @@ func (c *rehearseCommand) writeJSON(r migrate.Rehearsal, failed error) error {
 	for _, f := range r.Files {
 		file := rehearsedFile{f.Version, f.Name, f.File, f.Left, f.Elapsed.Round(time.Microsecond).Seconds(), f.WAL, []rehearsedLock{}, append([]string{}, f.Rewritten...)}
 		for _, lock := range f.Locks {
-			file.Locks = append(file.Locks, rehearsedLock{lock.Kind, lock.Relation, lock.Mode, lock.BlocksReads(), lock.BlocksWrites()})
+			file.Locks = append(file.Locks, rehearsedLock{lock.Kind, lock.Relation, lock.Mode, lock.BlocksReads(), lock.BlocksWrites(), lock.Earlier})
 		}
 		document.Files = append(document.Files, file)
 	}
@@ -157,7 +158,11 @@ func writeFootprint(b *strings.Builder, f migrate.Rehearsed, paint func(colour, 
 		case lock.BlocksWrites():
 			c = yellow
 		}
-		line(c, "locks", fmt.Sprintf("%s %s: %s (%s)", lock.Kind, lock.Relation, lock.Blocks(), lock.Mode))
+		mode := lock.Mode
+		if lock.Earlier {
+			mode += ", since a file before"
+		}
+		line(c, "locks", fmt.Sprintf("%s %s: %s (%s)", lock.Kind, lock.Relation, lock.Blocks(), mode))
 	}
 	switch {
 	case f.Left != "":
@@ -176,12 +181,11 @@ func writeProofs(b *strings.Builder, r migrate.Rehearsal, withData bool, paint f
 	switch {
 	case withData:
 	case len(r.Drift) > 0:
-		fmt.Fprintf(b, "%s\n", paint(red, fmt.Sprintf("The schema is not what its migrations up to version %d make:", r.Status.Version)))
 		for _, d := range r.Drift {
-			fmt.Fprintf(b, "  %s\n", printable(d.String()))
+			fmt.Fprintf(b, "%s %s\n", paint(red, "DRIFT  "), printable(d.String()))
 		}
 	case r.Status.Version > 0:
-		fmt.Fprintf(b, "The schema is what its migrations up to version %d make.\n", r.Status.Version)
+		b.WriteString("The schema is as its migrations make it.\n")
 	}
 	switch {
 	case r.Unproved != "":
@@ -217,7 +221,19 @@ func verdict(r migrate.Rehearsal, failed error, withData bool) string {
 	case len(r.Files) == 0:
 		return where + "No file is pending."
 	}
-	return where + fmt.Sprintf("All %s can be applied.", strings.TrimSpace(count(len(r.Files), "pending file")))
+	left := 0
+	for _, f := range r.Files {
+		if f.Left != "" {
+			left++
+		}
+	}
+	switch {
+	case left == len(r.Files):
+		return where + "No pending file could be rehearsed like this; rehearse without the data, too."
+	case left > 0:
+		where += fmt.Sprintf("%s left out. ", strings.TrimSpace(count(left, "file")))
+	}
+	return where + fmt.Sprintf("%s can be applied.", strings.TrimSpace(count(len(r.Files)-left, "pending file")))
 }
 
 // size is a number of bytes for people.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,20 +54,14 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		WithData bool   `json:"with_data"`
 		Clients  int    `json:"clients"`
 		Files    []struct {
-			Version int     `json:"version"`
-			Name    string  `json:"name"`
-			File    string  `json:"file"`
-			LeftOut string  `json:"left_out"`
-			Seconds float64 `json:"seconds"`
-			WAL     int64   `json:"wal_bytes"`
-			Locks   []struct {
-				Kind         string `json:"kind"`
-				Relation     string `json:"relation"`
-				Mode         string `json:"mode"`
-				BlocksReads  bool   `json:"blocks_reads"`
-				BlocksWrites bool   `json:"blocks_writes"`
-			} `json:"locks"`
-			Rewritten []string `json:"rewritten"`
+			Version   int             `json:"version"`
+			Name      string          `json:"name"`
+			File      string          `json:"file"`
+			LeftOut   string          `json:"left_out"`
+			Seconds   float64         `json:"seconds"`
+			WAL       int64           `json:"wal_bytes"`
+			Locks     []rehearsedLock `json:"locks"`
+			Rewritten []string        `json:"rewritten"`
 		} `json:"files"`
 		Drift    []migrate.Drift `json:"drift"`
 		Role     string          `json:"role"`
@@ -77,17 +72,16 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	if code != 0 || got.State != "blank" || got.Role != db.WebRole || got.Drift == nil || got.Findings == nil || got.Seconds <= 0 || len(got.Files) != got.Target {
 		t.Fatalf("exited with %d, want 0 and a proof of %s:\n%s", code, db.WebRole, document)
 	}
+	if lock := `"kind": "table",
+          "relation": "users",
+          "mode": "ShareRowExclusiveLock",
+          "blocks_reads": false,
+          "blocks_writes": true,
+          "earlier_file": false`; !strings.Contains(string(document), lock) {
+		t.Errorf("got\n%s\nwant in it\n%s", document, lock)
+	}
 	sessions := got.Files[1]
-	locked := slices.ContainsFunc(sessions.Locks, func(l struct {
-		Kind         string `json:"kind"`
-		Relation     string `json:"relation"`
-		Mode         string `json:"mode"`
-		BlocksReads  bool   `json:"blocks_reads"`
-		BlocksWrites bool   `json:"blocks_writes"`
-	},
-	) bool {
-		return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads
-	})
+	locked := slices.ContainsFunc(sessions.Locks, func(l rehearsedLock) bool { return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads })
 	if !locked || sessions.WAL <= 0 || sessions.Seconds <= 0 || sessions.Rewritten == nil {
 		t.Errorf("%+v, want that it blocks writes to users", sessions)
 	}
