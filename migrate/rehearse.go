@@ -110,6 +110,9 @@ func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOp
 	}
 	defer r.close(ctx, conn)
 	err = r.rehearse(ctx, conn, o, &report)
+	if err == nil {
+		r.phase(Done)
+	}
 	report.Elapsed = time.Since(r.started)
 	return report, r.unrehearsed(ctx, err, report)
 }

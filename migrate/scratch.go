@@ -14,13 +14,13 @@ import (
 
 // A scratch is a blank database on the same server, for one rehearsal.
 type scratch struct {
-	*run          // on the database that is rehearsed for
-	conn          *pgconn.PgConn
-	name          string
-	pooled        bool // a pooler is in between
-	like          string
-	beginsWith    string // what the names of all of them begin with
-	mark, markSQL string // the comment that tells them from other databases
+	*run       // on the database that is rehearsed for
+	conn       *pgconn.PgConn
+	name       string
+	pooled     bool   // a pooler is in between
+	options    string // of CREATE DATABASE
+	beginsWith string // what the names of all of them begin with
+	mark       string // the comment that tells them from other databases, quoted
 }
 
 // withScratch makes a blank database that takes text as the one at hand does, and drops
@@ -33,12 +33,17 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 	if err != nil {
 		return err
 	}
+	if !c.pooled { // these statements have no transaction for SET LOCAL; a pooler's session is not ours to change
+		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET default_transaction_read_only = off"); err != nil {
+			return err
+		}
+	}
 	c.sweep(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	// Not to be cancelled half-way: the server would finish it, and nobody know.
-	switch err := r.order(context.WithoutCancel(ctx), conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.like); {
+	switch err := r.order(context.WithoutCancel(ctx), conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.options); {
 	case sqlState(err) == "42501":
 		return mayNotCreateDatabases(s.Me.Name)
 	case err != nil:
@@ -52,7 +57,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 			err = undropped
 		}
 	}()
-	if err := r.order(context.WithoutCancel(ctx), conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.markSQL); err != nil {
+	if err := r.order(context.WithoutCancel(ctx), conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
 		return fmt.Errorf("mark the scratch database: %w", err)
 	}
 	r.Log.Info("made a scratch database", "database", c.name)
@@ -89,10 +94,9 @@ func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, err
 	program := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(r.Program), "_")
 	c.beginsWith = program[:min(len(program), longest)] + "_rehearsal_"
 	c.name = fmt.Sprintf("%s%d_%d_%s", c.beginsWith, here.PID, here.Start, strings.ToLower(rand.Text()[:4]))
-	c.mark = fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program)
-	c.markSQL = quoteText(c.mark)
+	c.mark = quoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
 	c.pooled = conn.PID() != here.PID // a pooler makes up the number that it gives to its clients
-	c.like = here.createOptions()
+	c.options = here.createOptions()
 	return c, nil
 }
 
@@ -129,7 +133,7 @@ func (l localeSeen) createOptions() string {
 // any comment was made by somebody who did not live to write it. That a sweep fails is
 // no reason not to rehearse.
 func (c scratch) sweep(ctx context.Context) {
-	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", quoteText(c.beginsWith), "$mark", c.markSQL).Replace(`
+	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", quoteText(c.beginsWith), "$mark", c.mark).Replace(`
 		SELECT coalesce(json_agg(datname), '[]') FROM pg_database d, regexp_match(substr(datname, length($begins) + 1), '^([0-9]+)_([0-9]+)_[a-z0-9]+$') made
 		WHERE starts_with(datname, $begins) AND made IS NOT NULL AND pg_has_role(datdba, 'USAGE')
 			AND coalesce(shobj_description(d.oid, 'pg_database'), $mark) = $mark

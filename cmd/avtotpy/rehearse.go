@@ -34,10 +34,12 @@ func (c *rehearseCommand) rehearse(ctx context.Context, l looker) error {
 	}
 	report, err := l.Rehearse(ctx, l.conn, migrate.RehearseOptions{WithData: *c.withData, Yes: *c.yes})
 	if is[*migrate.OthersConnectedError](err) {
-		return fmt.Errorf("%w: --yes", err)
+		err = fmt.Errorf("%w: --yes", err)
 	}
-	if err != nil && len(report.Files) == 0 && !is[*migrate.MigrationError](err) {
-		return err // there is nothing to report
+	looked := report.Status.Target > 0
+	reached := len(report.Files) > 0 || is[*migrate.MigrationError](err)
+	if err != nil && (!looked || !reached && !*c.json) { // there is nothing to report
+		return err
 	}
 	write := c.writeText
 	if *c.json {
