@@ -141,7 +141,7 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim) e
 	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
 		return nil
 	}
-	return r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET search_path = "+quoteName(r.Schema))
+	return r.order(ctx, conn, "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = 0; SET search_path = "+quoteName(r.Schema))
 }
 
 // order runs a statement whose answer is only whether it succeeded.

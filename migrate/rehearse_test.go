@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -337,7 +338,7 @@ func TestTheNextRehearsalSweepsWhatAKilledOneLeft(t *testing.T) {
 		"test_rehearsal_1_1_gone": mark, "test_rehearsal_1_2_early": "", "test_rehearsal_1_3_yours": "keep me",
 		"test_rehearsal_" + me + "_busy": mark, foreign: mark, "test_rehearsal_1_4_used": mark,
 	} {
-		name = strings.Replace(name, "_1_", "_1_"+fmt.Sprint(time.Now().UnixNano()), 1)
+		name = strings.Replace(name, "_1_", "_1_"+strconv.FormatInt(time.Now().UnixNano(), 10), 1)
 		pgtest.Exec(t, db.MigratorConn, "CREATE DATABASE "+name)
 		t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 		if comment != "" {
@@ -448,6 +449,22 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 			}
 			pgtest.Exec(t, blank.SuperConn+fmt.Sprintf(" dbname='%s'", value.Replace(database)), `DROP OWNED BY "we""b `+blank.Name+`"`, `DROP ROLE "we""b `+blank.Name+`"`)
 		})
+	}
+}
+
+func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	for _, setting := range []string{"statement_timeout = '20ms'", "lock_timeout = '1ms'", "default_transaction_read_only = on", "default_transaction_isolation = serializable"} {
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET "+setting)
+	}
+	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(0.1)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
+	r := rehearse(t, m, db, migrate.RehearseOptions{})
+	if r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
+		t.Errorf("%v: %+v", r.Err(), r)
+	}
+	if left := scratches(t, db); left != "" {
+		t.Errorf("%s was left behind", left)
 	}
 }
 

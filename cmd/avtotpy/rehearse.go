@@ -233,9 +233,9 @@ func verdict(r migrate.Rehearsal, failed error, withData bool) string {
 	case left == len(r.Files):
 		return where + "No pending file could be rehearsed like this; rehearse without the data, too."
 	case left > 0:
-		where += fmt.Sprintf("%s left out. ", strings.TrimSpace(count(left, "file")))
+		where += strings.TrimSpace(count(left, "file")) + " left out. "
 	}
-	return where + fmt.Sprintf("%s can be applied.", strings.TrimSpace(count(len(r.Files)-left, "pending file")))
+	return where + strings.TrimSpace(count(len(r.Files)-left, "pending file")) + " can be applied."
 }
 
 // size is a number of bytes for people.

@@ -26,7 +26,7 @@ func cmdMayRehearse(ts *testscript.TestScript, _ bool, _ []string) {
 // the server has noticed: killed migrate rehearse
 func cmdKilled(ts *testscript.TestScript, _ bool, args []string) {
 	s := storyOf(ts)
-	cmd := exec.CommandContext(context.Background(), "avtotpy", args...) //nolint:gosec // words of a script of ours
+	cmd := exec.CommandContext(context.Background(), "avtotpy", args...)
 	for _, name := range []string{"PATH", "BUNDLE", "POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
