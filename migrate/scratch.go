@@ -34,7 +34,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 		return err
 	}
 	if !c.pooled { // these statements have no transaction for SET LOCAL; a pooler's session is not ours to change
-		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET default_transaction_read_only = off"); err != nil {
+		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off"); err != nil {
 			return err
 		}
 	}
