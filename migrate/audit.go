@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -93,19 +94,29 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 		return a, err
 	}
 	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
-	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s))
-	slices.SortStableFunc(a.Findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))
+	worstFirst(a.Findings)
 	return a, nil
 }
 
-// auditAhead judges what does not depend on the version: which rights are meant,
-// only the program knows that brought the schema there.
-func (m *Migrator) auditAhead(s seen) Audit {
+func worstFirst(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+}
+
+// auditAlways judges what does not depend on the version, of a schema that is ahead or
+// cannot be read: which other rights are meant, only the program knows that brought the
+// schema there.
+func (m *Migrator) auditAlways(s seen) Audit {
 	if s.Role == nil {
 		return Audit{Role: m.Role.Name, Findings: []Finding{{Missing, "the role does not exist", m.createByHand(s)}}}
 	}
-	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return Audit{Role: s.Role.Name, Findings: slices.Concat(m.dangers(s), m.excessive(s, outside), warnings(m.rightsSQL(s), s))}
+	sql := m.rightsSQL(s)
+	declared, _ := Role{}.declared(m.Schema) // of no object: there is nothing to misread
+	missing, _ := changes(declared, s.Held.Grants, s.Role.Connects)
+	excess := those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() })
+	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))}
+	worstFirst(a.Findings)
+	return a
 }
 
 func (m *Migrator) rightsSQL(s seen) rightsSQL {
@@ -141,6 +152,17 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 			mend = append(mend, sql.grant(g))
 		}
 		found = append(found, Finding{Excess, what, strings.Join(mend, "; ")})
+	}
+	return found
+}
+
+// everybodys are rights of PUBLIC that a service's role must not have in whichever way.
+func everybodys(sql rightsSQL, s seen) []Finding {
+	var found []Finding
+	for _, p := range s.Held.Public {
+		if p.neverMeant() {
+			found = append(found, Finding{Excess, sql.describe(p.grant, p.Ours) + ", as everybody (PUBLIC)", sql.revokeFrom(p, "PUBLIC")})
+		}
 	}
 	return found
 }
@@ -186,6 +208,9 @@ func possessions(s seen) []Finding {
 	things := map[string][]string{}
 	var databases []string
 	for _, o := range s.Held.Owned {
+		if o.Unsure {
+			continue
+		}
 		if o.Mapping != "" {
 			found = append(found, Finding{Excess, "has a user mapping on the foreign server " + o.Mapping, "DROP USER MAPPING FOR " + role + " SERVER " + o.Mapping})
 			continue
@@ -196,7 +221,7 @@ func possessions(s seen) []Finding {
 		things[o.Database] = append(things[o.Database], o.What)
 	}
 	for _, database := range databases {
-		what, heir := strings.Join(things[database], ", "), quoteName(s.schemaOwner())
+		what, heir := strings.Join(things[database], ", "), s.heir()
 		if few := 5; database != s.Database || len(things[database]) > few {
 			what = fmt.Sprintf("%d objects in the database %q", len(things[database]), database)
 		}
@@ -208,20 +233,29 @@ func possessions(s seen) []Finding {
 	return found
 }
 
-// schemaOwner is the role that should own what the service's role must not.
-func (s seen) schemaOwner() string {
+// heir is the role, as SQL writes it, that should have what the service's role must not:
+// the owner of the schema or, where that is the service's role itself, who asks. When it
+// asks about itself, it is the DBA who runs the statement.
+func (s seen) heir() string {
+	names := []string{s.Me.Name}
 	if s.Schema != nil {
-		return s.Schema.Owner
+		names = []string{s.Schema.Owner, s.Me.Name}
 	}
-	return s.Me.Name
+	for _, name := range names {
+		if name != s.Role.Name {
+			return quoteName(name)
+		}
+	}
+	return "CURRENT_USER"
 }
 
-// inDatabase says where a statement has to run, when not here.
+// inDatabase says where a statement has to run, when not here. Comments nest in
+// PostgreSQL, so a name can neither end one nor begin another.
 func inDatabase(database, here string) string {
 	if database == here {
 		return ""
 	}
-	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(database, "*/", "* /"))
+	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(strings.ReplaceAll(database, "*/", "* /"), "/*", "/ *"))
 }
 
 // warnings are about what the migrator does not change, because others may rely
@@ -231,14 +265,26 @@ func warnings(sql rightsSQL, s seen) []Finding {
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
 	for _, p := range s.Held.Public {
+		if p.neverMeant() {
+			continue
+		}
 		mend := sql.revokeFrom(p, "PUBLIC")
 		if p.Kind == "DATABASE" && p.Verb == "CONNECT" { // or nobody could connect afterwards
-			mend = sql.grant(p.grant) + ", " + quoteName(s.schemaOwner()) + "; " + mend
+			mend = sql.grant(p.grant) + ", " + s.heir() + "; " + mend
 		}
 		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", mend)
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
 		warn(fmt.Sprintf("owns %d large objects", n), "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
+	}
+	unsure := map[string]int{}
+	for _, o := range s.Held.Owned {
+		if o.Unsure {
+			unsure[o.Database]++
+		}
+	}
+	for _, database := range slices.Sorted(maps.Keys(unsure)) {
+		warn(fmt.Sprintf("owns %d objects in the database %q, temporary ones or not", unsure[database], database), inDatabase(database, sql.database)+"REASSIGN OWNED BY "+role+" TO CURRENT_USER")
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {

@@ -70,6 +70,8 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"the ledger":                   {"GRANT INSERT ON app.migrations TO %w", migrate.Excess, "INSERT ON TABLE app.migrations", mended, ""},
 		"a sequence":                   {"CREATE SEQUENCE app.s; ALTER SEQUENCE app.s OWNER TO %m; GRANT USAGE ON SEQUENCE app.s TO %w", migrate.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
 		"a function":                   {"CREATE FUNCTION app.f(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(integer, text)", mended, ""},
+		"a function of our type":       {"CREATE TYPE app.mood AS ENUM ('glad'); CREATE FUNCTION app.f(app.mood) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(app.mood)", mended, ""},
+		"a function of another type":   {"CREATE DOMAIN public.word AS text; CREATE FUNCTION app.f(public.word, \"char\"[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
 		"a procedure":                  {"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.p()", mended, ""},
 		"a type":                       {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE ON DOMAIN app.d TO %w", migrate.Excess, "USAGE ON TYPE app.d", mended, ""},
 		"a quoted name":                {`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, migrate.Excess, "SELECT (c d) ON TABLE app.A b", mended, ""},
@@ -97,9 +99,10 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"REPLICATION":                  {"ALTER ROLE %w REPLICATION", migrate.Excess, "may replicate", fails, ""},
 		"BYPASSRLS":                    {"ALTER ROLE %w BYPASSRLS", migrate.Excess, "bypasses row level security", fails, ""},
 		"a membership":                 {"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
-		"an owned table":               {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table mine", fails, ""},
+		"an owned table":               {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table public.mine", fails, ""},
 		"an owned database":            {"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails, ""},
-		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
+		"an owned object elsewhere":    {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other"},
+		"an owned schema elsewhere":    {"CREATE SCHEMA mine AUTHORIZATION %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
 		"a whole verb over columns":    {"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1", mended, ""},
 		"a user mapping":               {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess, `has a user mapping on the foreign server "v w"`, fails, ""},
 		"its own large object":         {"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects", stays, ""},
@@ -122,6 +125,18 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"a column for everybody":       {"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Warn, "UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", stays, ""},
 		"a function for everybody":     {"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, ""},
 		"our schema for everybody":     {"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn, "USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, ""},
+		"our schema's CREATE":          {"GRANT CREATE ON SCHEMA app TO PUBLIC", migrate.Excess, "CREATE ON SCHEMA app, as everybody (PUBLIC)", fails, ""},
+		"the database's CREATE":        {"GRANT CREATE ON DATABASE %d TO PUBLIC", migrate.Excess, "CREATE ON DATABASE %d, as everybody (PUBLIC)", fails, ""},
+		"the ledger for everybody":     {"GRANT INSERT ON app.migrations TO PUBLIC", migrate.Excess, "INSERT ON TABLE app.migrations, as everybody (PUBLIC)", fails, ""},
+		"the ledger's column":          {"GRANT UPDATE (name) ON app.migrations TO PUBLIC", migrate.Excess, "UPDATE (name) ON TABLE app.migrations, as everybody (PUBLIC)", fails, ""},
+		"reading the ledger":           {"GRANT SELECT ON app.migrations TO PUBLIC", migrate.Warn, "SELECT ON TABLE app.migrations, as everybody (PUBLIC)", stays, ""},
+		"passwords for everybody":      {"GRANT SELECT ON pg_authid TO PUBLIC", migrate.Warn, "SELECT ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
+		"one column of passwords":      {"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", migrate.Warn, "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
+		"a catalogue to write to":      {"GRANT UPDATE ON pg_class TO PUBLIC", migrate.Warn, "UPDATE ON TABLE pg_catalog.pg_class, as everybody (PUBLIC)", stays, ""},
+		"a server for everybody":       {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN SERVER v, as everybody (PUBLIC)", stays, ""},
+		"a wrapper for everybody":      {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
+		"future tables of the owner":   {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC", migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
+		"future sequences":             {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC", migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
 		"CREATE for everybody":         {"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn, "CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,12 +256,169 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 	if report := up(t, older, db.MigratorConn); !report.PasswordSet || report.State != migrate.AheadCompatible {
 		t.Errorf("report %+v, want that the password was set", report)
 	}
-	pgtest.Exec(t, db.SuperConn, "GRANT pg_monitor TO "+db.WebRole)
-	if a := audited(t, older, db); a.Err() == nil {
-		t.Error("the audit found nothing of the membership")
+	for name, c := range map[string]struct{ plant, undo string }{
+		"a membership":          {"GRANT pg_monitor TO %w", "REVOKE pg_monitor FROM %w"},
+		"a table elsewhere":     {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w WITH GRANT OPTION", ""},
+		"CREATE on the schema":  {"GRANT CREATE ON SCHEMA app TO %w", ""},
+		"writing the ledger":    {"GRANT UPDATE (name) ON app.migrations TO %w", ""},
+		"everybody's CREATE":    {"GRANT CREATE ON DATABASE %d TO PUBLIC", ""},
+		"no reading the ledger": {"REVOKE SELECT ON app.migrations FROM %w", ""},
+		"no use of the schema":  {"REVOKE USAGE ON SCHEMA app FROM %w", ""},
+		"no role":               {"DROP OWNED BY %w; DROP ROLE %w", "GRANT USAGE ON SCHEMA app TO %w; GRANT SELECT ON app.migrations TO %w"},
+	} {
+		fill := strings.NewReplacer("%w", db.WebRole, "%d", db.Name).Replace
+		pgtest.Exec(t, db.SuperConn, fill(c.plant))
+		a := audited(t, older, db)
+		if a.Err() == nil {
+			t.Errorf("%s: the audit found nothing", name)
+			continue
+		}
+		_, err := older.Up(t.Context(), db.MigratorConn)
+		lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+		if plan := planned(t, older, db.MigratorConn); !ok || !slices.Contains(lacks.SQL, serious(a)[0].SQL) || plan.Refusal == nil || plan.Refusal.Error() != err.Error() {
+			t.Errorf("%s: Up: %v, planned %v; want a PrivilegeError with %s", name, err, plan.Refusal, serious(a)[0].SQL)
+		}
+		pgtest.Exec(t, db.SuperConn, serious(a)[0].SQL, fill(c.undo))
+		if left := serious(audited(t, older, db)); len(left) > 0 {
+			t.Errorf("%s: %s left %v", name, serious(a)[0].SQL, left)
+		}
 	}
-	_, err := older.Up(t.Context(), db.MigratorConn)
-	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
-		t.Errorf("Up: %v, want a PrivilegeError", err)
+}
+
+// TestWhoMayNotReadTheLedgerIsToldWhatIsMissing: the audit does not need the ledger.
+func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for what, revoke := range map[string]string{
+		"SELECT ON TABLE app.migrations": "REVOKE SELECT ON app.migrations FROM ",
+		"USAGE ON SCHEMA app":            "REVOKE USAGE ON SCHEMA app FROM ",
+	} {
+		db := pgtest.Blank(t)
+		m := migrator(t, db, tables(2)...)
+		up(t, m, db.MigratorConn)
+		pgtest.Exec(t, db.SuperConn, revoke+db.WebRole)
+		m.Role.Name = ""
+		v, err := m.Audit(t.Context(), db.WebConn)
+		if _, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || v.Audit == nil || findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
+			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
+		}
+	}
+}
+
+// TestWhatTheRoleOwnsGoesToSomebodyElse asks as each role that may, with a schema that
+// was handed to the service's role.
+func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(*migrate.Migrator, *pgtest.DB) string{
+		"a superuser": func(_ *migrate.Migrator, db *pgtest.DB) string { return db.SuperConn },
+		"itself":      func(m *migrate.Migrator, db *pgtest.DB) string { m.Role.Name = ""; return db.WebConn },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			m := migrator(t, db, tables(2)...)
+			up(t, m, db.MigratorConn)
+			pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO "+db.WebRole)
+			conn := ask(m, db)
+			v, err := m.Verify(t.Context(), conn)
+			if err != nil || v.Audit == nil {
+				t.Fatalf("verify: %+v, %v", v, err)
+			}
+			finding := findingOf(*v.Audit, migrate.Excess, "owns schema app")
+			if finding == nil {
+				t.Fatalf("found %v, want that it owns the schema", v.Audit.Findings)
+			}
+			pgtest.Exec(t, db.SuperConn, finding.SQL)
+			if is := pgtest.Value[string](t, db.SuperConn, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'app'"); is == db.WebRole {
+				t.Errorf("%s left the schema with %s", finding.SQL, is)
+			}
+		})
+	}
+}
+
+// TestWhatAnybodyCanMakeStopsNoStart: a role needs no right for temporary objects, in
+// whichever database it may connect to.
+func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
+	t.Parallel()
+	db, other := pgtest.Blank(t), pgtest.Blank(t)
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	for _, conn := range []string{db.WebConn, db.WebConn + " dbname=" + other.Name} {
+		web := db.Connect(t, conn)
+		if _, err := web.Exec(t.Context(), "CREATE TEMP TABLE t (id serial); CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pg_temp.e AS ENUM ('a'); CREATE OPERATOR pg_temp.!! (rightarg = int, function = int4um)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := audited(t, m, db)
+	if found := serious(a); len(found) > 0 {
+		t.Errorf("found %v, want warnings only", found)
+	}
+	if findingOf(a, migrate.Warn, `owns 5 objects in the database "`+other.Name+`", temporary ones or not`) == nil {
+		t.Errorf("found %v, want a warning about the other database", a.Findings)
+	}
+	up(t, m, db.MigratorConn)
+	if status, err := m.Status(t.Context(), db.WebConn); err != nil || len(status.TooMuch) > 0 {
+		t.Errorf("as the service: too much %q, %v", status.TooMuch, err)
+	}
+}
+
+// TestWhatEverybodyMayDoStopsAStartBeforeItMigrates: the role is not there yet, and would
+// be unfit as soon as it is.
+func TestWhatEverybodyMayDoStopsAStartBeforeItMigrates(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "GRANT CREATE ON DATABASE "+db.Name+" TO PUBLIC")
+	_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !slices.Contains(lacks.SQL, `REVOKE CREATE ON DATABASE "`+db.Name+`" FROM PUBLIC CASCADE`) {
+		t.Errorf("got %v, want a PrivilegeError with the REVOKE", err)
+	}
+	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL") {
+		t.Error("the schema was created all the same")
+	}
+}
+
+// TestWhatPostgresGivesEverybodyIsNoFinding: default privileges that say nothing new are
+// kept in the catalogue with those that are built in.
+func TestWhatPostgresGivesEverybodyIsNoFinding(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	before := len(audited(t, m, db).Findings)
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+db.WebRole+"_x", "ALTER DEFAULT PRIVILEGES FOR ROLE "+owner(t, db)+" GRANT EXECUTE ON FUNCTIONS TO "+db.WebRole+"_x",
+		"GRANT SELECT ON pg_authid TO "+db.WebRole+"_x", "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO "+db.WebRole+"_x")
+	if a := audited(t, m, db); len(a.Findings) != before {
+		t.Errorf("found %v", a.Findings)
+	}
+}
+
+// TestRowSecurityIsTurnedOnAgain: without it the declared verbs reach every row.
+func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(2)[0], `CREATE TABLE app."T 2" (id int); ALTER TABLE app."T 2" ENABLE ROW LEVEL SECURITY`)
+	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
+	if report := up(t, m, db.MigratorConn); len(report.Granted) > 0 {
+		t.Errorf("the first start mended %q", report.Granted)
+	}
+	if a := audited(t, m, db); len(serious(a)) > 0 {
+		t.Errorf("found %v", serious(a))
+	}
+	const off = `ALTER TABLE app."T 2" DISABLE ROW LEVEL SECURITY`
+	const what = "ROW LEVEL SECURITY ON TABLE app.T 2"
+	pgtest.Exec(t, db.SuperConn, off)
+	finding := findingOf(audited(t, m, db), migrate.Missing, what)
+	if finding == nil {
+		t.Fatalf("found %v, want that %s is missing", audited(t, m, db).Findings, what)
+	}
+	if plan := planned(t, m, db.MigratorConn); !slices.Equal(plan.Grant, []string{what}) {
+		t.Errorf("planned %q, want %q", plan.Grant, what)
+	}
+	if report := up(t, m, db.MigratorConn); !slices.Equal(report.Granted, []string{what}) {
+		t.Errorf("mended %q, want %q", report.Granted, what)
+	}
+	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", "ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
+	if a := audited(t, m, db); len(serious(a)) > 0 {
+		t.Errorf("after %s found %v; more than is declared does no harm", finding.SQL, serious(a))
 	}
 }

@@ -49,10 +49,9 @@ const (
 )
 
 // untouched makes deparsed text the same whatever a DBA, a client or the initdb of
-// the server has set; like untimed it goes before a question and ends with it. With pg_catalog alone in the search
-// path every reference to the schema is written with its name, also for a role that
-// lacks USAGE on it; unqualified takes the name away again.
-const untouched = untimed + `SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off;
+// the server has set; like untimed it goes before a question and ends with it. Every
+// reference to the schema is qualified; unqualified takes the name away again.
+const untouched = untimed + qualified + `
 	SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC';
 	SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL lc_monetary = 'C'; SET LOCAL jit = off; `
 

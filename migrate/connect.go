@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -141,6 +142,9 @@ func worthRetrying(err error) bool {
 
 func (r *run) connectError(err error, tried time.Duration) error {
 	c := r.config
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
+		return mayNotConnect(c, pg)
+	}
 	address := fmt.Sprintf("%s:%d", c.Host, c.Port)
 	if severalHosts(c) {
 		address += " (and the other hosts listed)"
@@ -151,6 +155,18 @@ func (r *run) connectError(err error, tried time.Duration) error {
 		Next:   nextStep(err),
 		Err:    reason(err),
 	}
+}
+
+// mayNotConnect is the error of a role that the server knows and still does not let in:
+// for want of CONNECT, or because of a setting in the connection string. The words of the
+// server may be in any language; the place in its source is not.
+func mayNotConnect(c *pgconn.Config, err *pgconn.PgError) error {
+	database := cmp.Or(c.Database, c.User)
+	lacks := &PrivilegeError{Lacks: fmt.Sprintf("the server does not let %q into the database %q: %s", c.User, database, err.Message)}
+	if err.Routine == "CheckMyDatabase" {
+		lacks.SQL = []string{"GRANT CONNECT ON DATABASE " + quoteName(database) + " TO " + quoteName(c.User)}
+	}
+	return lacks
 }
 
 // reason strips what pgx puts around the cause, which repeats the target.

@@ -43,3 +43,9 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 
 // Rules are the names of what Review finds.
 func Rules() []string { return strings.Split(joinRules(), ", ") }
+
+// TakeOver is the SQL that makes a role the owner of a schema.
+func TakeOver(schema, role string) []string { return takeOver(schema, role) }
+
+// InDatabase is the comment before a statement for another database.
+func InDatabase(database, here string) string { return inDatabase(database, here) }

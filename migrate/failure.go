@@ -20,7 +20,7 @@ func (r *run) failure(m message, out outcome) error {
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
-	case out.err.Code == "42501" && (m.migration == nil || out.completed < m.lead):
+	case out.err.Code == insufficientPrivilege && (m.migration == nil || out.completed < m.lead):
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it", m.what, out.err.Message),
 			SQL:   takeOver(r.Schema, r.me),
@@ -42,14 +42,23 @@ func (m message) refusesRole(out outcome) bool {
 func takeOver(schema, role string) []string {
 	return []string{
 		"ALTER SCHEMA " + quoteName(schema) + " OWNER TO " + quoteName(role),
-		strings.NewReplacer("$schema", quoteText(schema), "$role", quoteText(role)).Replace(`DO $$ DECLARE s text; BEGIN
+		"DO " + dollarQuote(strings.NewReplacer("$schema", quoteText(schema), "$role", quoteText(role)).Replace(` DECLARE s text; BEGIN
     FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
              UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
              UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $role) FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname = $schema AND typtype IN ('d', 'e', 'r')
     LOOP EXECUTE s; END LOOP;
-  END $$`),
+  END `)),
 	}
+}
+
+// dollarQuote puts text between dollar signs with a tag that does not occur in it.
+func dollarQuote(text string) string {
+	tag := "$$"
+	for n := 1; strings.Contains(text, tag); n++ {
+		tag = fmt.Sprintf("$do%d$", n)
+	}
+	return tag + text + tag
 }
 
 // queryCanceled in a statement of ours, and not of a file's, is a DBA's short

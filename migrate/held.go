@@ -9,6 +9,7 @@ type heldSeen struct {
 	Owned     []owned     `json:"owned"`
 	Elsewhere []elsewhere `json:"elsewhere"`
 	Settings  []setting   `json:"settings"`
+	Secured   secured     `json:"secured"`
 
 	LargeObjects int         `json:"large_objects"` // owned, in this database
 	Public       []heldGrant `json:"public"`        // what everybody holds, where that concerns us
@@ -23,18 +24,40 @@ type heldGrant struct {
 	Grantor   string `json:"grantor"`   // set when it is not the object's owner: then only the grantor's REVOKE removes it
 }
 
+// A secured is the tables of the schema that have row level security.
+type secured []string
+
+func (s secured) grants() []heldGrant {
+	grants := make([]heldGrant, len(s))
+	for i, table := range s {
+		grants[i] = heldGrant{grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true}
+	}
+	return grants
+}
+
 // An owned is an object that belongs to the role.
 type owned struct {
 	Database string `json:"database"`
 	What     string `json:"what"`    // empty in another database, where it cannot be read
+	Unsure   bool   `json:"unsure"`  // it may be temporary
 	Mapping  string `json:"mapping"` // the foreign server, as SQL writes it, of a user mapping
 }
 
 // owns tells what a role owns in earnest. Its temporary objects, large objects and own
 // default privileges are left out: a role can make these without any right, so they must
-// not stop a start.
-const owns = `deptype = 'o' AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
-	AND (dbid NOT IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) OR coalesce((pg_identify_object(classid, objid, 0)).schema, '') NOT LIKE 'pg\_temp%')`
+// not stop a start. Of another database it cannot be told in which schema an object is;
+// there only what is in none counts, and the rest may be temporary.
+const (
+	owns = ownsAny + ` AND NOT ` + unsure
+
+	ownsAny = `deptype = 'o' AND classid NOT IN ('pg_largeobject'::regclass, 'pg_default_acl'::regclass)
+	AND (` + far + ` OR coalesce((pg_identify_object(classid, objid, 0)).schema, '') NOT LIKE 'pg\_temp%')`
+
+	unsure = `(` + far + ` AND classid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_foreign_data_wrapper'::regclass, 'pg_foreign_server'::regclass,
+	'pg_user_mapping'::regclass, 'pg_publication'::regclass, 'pg_event_trigger'::regclass, 'pg_language'::regclass))`
+
+	far = `dbid NOT IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))`
+)
 
 // An elsewhere is the sum of a role's rights in another database.
 type elsewhere struct {
@@ -58,11 +81,12 @@ type rightsSeen struct {
 		Columns []string    `json:"columns"` // of the objects, one for each
 		Verbs   []heldGrant `json:"verbs"`
 	} `json:"rights"`
-	Odd bool `json:"odd"` // it holds or owns something else, too
+	Secured secured `json:"secured"`
+	Odd     bool    `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
 }
 
 func (r rightsSeen) grants() []heldGrant {
-	n := 0
+	n := len(r.Secured)
 	for _, right := range r.Rights {
 		n += len(right.Objects) * len(right.Verbs)
 	}
@@ -75,7 +99,7 @@ func (r rightsSeen) grants() []heldGrant {
 			}
 		}
 	}
-	return grants
+	return append(grants, r.Secured.grants()...)
 }
 
 // askRights is what every start asks; role is an expression. Like askHeld it starts
@@ -83,11 +107,11 @@ func (r rightsSeen) grants() []heldGrant {
 // tables it takes a tenth of the time of askHeld, which is asked only when there is
 // something odd.
 func (m *Migrator) askRights(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
-	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl
+	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl, relrowsecurity
 		FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
 	routine AS MATERIALIZED (SELECT oid, proname || '(' || oidvectortypes(proargtypes) || ')' AS name, proowner, proacl
 		FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM pg_shdepend
@@ -103,6 +127,7 @@ func (m *Migrator) askRights(role string) string {
 		'rights', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'objects', objects, 'columns', columns, 'verbs', verbs)), '[]') FROM alike, LATERAL (
 			SELECT coalesce(json_agg(json_build_object('verb', privilege_type, 'grantable', is_grantable, 'grantor', CASE WHEN grantor = owner THEN '' ELSE pg_get_userbyid(grantor) END)), '[]') AS verbs
 			FROM aclexplode(acl) WHERE grantee = (SELECT oid FROM role)) v),
+		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM relation WHERE relrowsecurity),
 		'odd', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role)
 			AND (deptype = 'o' OR deptype = 'a' AND CASE
 				WHEN dbid = 0 THEN classid <> 'pg_database'::regclass
@@ -110,7 +135,11 @@ func (m *Migrator) askRights(role string) string {
 				WHEN classid = 'pg_class'::regclass THEN objid NOT IN (SELECT oid FROM relation)
 				WHEN classid = 'pg_proc'::regclass THEN objid NOT IN (SELECT oid FROM routine)
 				WHEN classid = 'pg_namespace'::regclass THEN objid <> coalesce((SELECT oid FROM space), 0)
-				ELSE true END)))`)
+				ELSE true END))
+			OR EXISTS (SELECT FROM here, aclexplode(datacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
+			OR EXISTS (SELECT FROM space, aclexplode(nspacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
+			OR EXISTS (SELECT FROM relation r, LATERAL (SELECT relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = r.oid AND attacl IS NOT NULL) a, aclexplode(acl)
+				WHERE relname = $ledger AND grantee = 0 AND privilege_type <> 'SELECT'))`)
 }
 
 // classes names what default privileges are about.
@@ -124,7 +153,7 @@ const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUEN
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", owns, "$classes", classes).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
@@ -160,21 +189,31 @@ func (m *Migrator) askHeld(role string) string {
 			$classes,
 			coalesce(x.nspname = $schema, false), defaclrole, defaclacl
 			FROM pg_default_acl d LEFT JOIN pg_namespace x ON x.oid = defaclnamespace WHERE n.classid = 'pg_default_acl'::regclass AND d.oid = n.objid) o),
-	everybodys AS (
-		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl FROM here
-		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl FROM pg_namespace
-		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || ' IN SCHEMA ' || quote_ident(nspname), $classes, true, defaclacl
-			FROM pg_default_acl JOIN pg_namespace n ON n.oid = defaclnamespace WHERE nspname = $schema
-		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl FROM pg_parameter_acl
-		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl FROM pg_tablespace
-		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl -- that initdb took from everybody
-			FROM pg_init_privs i JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM aclexplode(initprivs) WHERE grantee = 0)
-		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl
+	everybodys AS ( -- what PUBLIC is given by PostgreSQL itself, or by an extension, is left out
+		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl, NULL::aclitem[] AS given FROM here
+		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl, NULL FROM pg_namespace
+		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || coalesce(' IN SCHEMA ' || quote_ident(nspname), ''), $classes, true, defaclacl,
+				CASE WHEN nspname IS NULL THEN acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole) END
+			FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
+			WHERE nspname = $schema OR defaclnamespace = 0 AND defaclrole = (SELECT nspowner FROM space)
+		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl, NULL FROM pg_parameter_acl
+		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl, NULL FROM pg_tablespace
+		UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), '', false, fdwacl, NULL FROM pg_foreign_data_wrapper
+		UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), '', false, srvacl, NULL FROM pg_foreign_server
+		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl, initprivs
+			FROM pg_init_privs JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND proacl IS DISTINCT FROM initprivs
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, (pg_identify_object(classoid, objoid, 0)).identity, '', false, relacl, initprivs
+			FROM pg_init_privs JOIN pg_class c ON c.oid = objoid WHERE classoid = 'pg_class'::regclass AND objsubid = 0 AND relacl IS DISTINCT FROM initprivs
+		UNION ALL SELECT 'TABLE', (pg_identify_object(i.classoid, i.objoid, 0)).identity, attname, false, attacl, col.initprivs
+			FROM pg_init_privs i JOIN pg_attribute ON attrelid = i.objoid AND attacl IS NOT NULL
+				LEFT JOIN pg_init_privs col ON col.classoid = i.classoid AND col.objoid = i.objoid AND col.objsubid = attnum
+			WHERE i.classoid = 'pg_class'::regclass AND i.objsubid = 0 AND attacl IS DISTINCT FROM col.initprivs
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl, NULL
 			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
-		UNION ALL SELECT 'TABLE', relname, attname, true, attacl
+		UNION ALL SELECT 'TABLE', relname, attname, true, attacl, NULL
 			FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 			WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'v', 'm', 'f', 'p') AND attacl IS NOT NULL AND NOT attisdropped
-		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner))
+		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner)), NULL
 			FROM pg_proc WHERE pronamespace = (SELECT oid FROM space))
 	SELECT json_build_object(
 		'grants', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', coalesce(ours, false),
@@ -182,9 +221,10 @@ func (m *Migrator) askHeld(role string) string {
 			FROM listed, aclexplode(acl) WHERE grantee = (SELECT oid FROM role)),
 		'owned', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, current_database()),
 				'what', CASE WHEN dbid IN (0, (SELECT oid FROM here)) THEN pg_describe_object(classid, objid, objsubid) ELSE '' END,
-				'mapping', coalesce(quote_ident(srvname), ''))), '[]')
-			FROM (SELECT * FROM entry WHERE $owns LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
+				'mapping', coalesce(quote_ident(srvname), ''), 'unsure', unsure)), '[]')
+			FROM (SELECT *, $unsure AS unsure FROM entry WHERE $owns ORDER BY unsure LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
 				LEFT JOIN pg_user_mappings u ON classid = 'pg_user_mapping'::regclass AND dbid = (SELECT oid FROM here) AND umid = objid),
+		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relrowsecurity),
 		'large_objects', (SELECT count(*) FROM entry WHERE deptype = 'o' AND classid = 'pg_largeobject'::regclass AND dbid = (SELECT oid FROM here)),
 		'elsewhere', (SELECT coalesce(json_agg(json_build_object('database', datname, 'connect', connect, 'objects', objects)), '[]')
 			FROM (SELECT datname, bool_or(dbid = 0) AS connect, count(*) FILTER (WHERE dbid <> 0) AS objects
@@ -193,5 +233,6 @@ func (m *Migrator) askHeld(role string) string {
 		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value)), '[]')
 			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value WHERE setrole = (SELECT oid FROM role)),
 		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable)), '[]')
-			FROM everybodys, aclexplode(acl) WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')))`)
+			FROM everybodys, aclexplode(acl) held WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')
+				AND NOT EXISTS (SELECT FROM aclexplode(given) g WHERE g.grantee = 0 AND g.privilege_type = held.privilege_type)))`)
 }

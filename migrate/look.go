@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type seen struct {
 		Version           int    `json:"version"` // such as 150018
 		Standby           bool   `json:"standby"`
 		SynchronousCommit string `json:"synchronous_commit"`
+		PID               int    `json:"pid"` // of the process that answered
 	} `json:"server"`
 	Database string `json:"database"`
 	Me       struct {
@@ -96,9 +98,9 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == migrator:
-		questions = append(questions, m.askRights(role))
+		questions = append(questions, qualified+m.askRights(role))
 	case rights:
-		questions = append(questions, m.askHeld(role))
+		questions = append(questions, qualified+m.askHeld(role))
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
@@ -113,9 +115,15 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, err
 	}
 	s.Ledger, err = readLedger(answers[1])
+	unreadable := sqlState(err) == insufficientPrivilege && s.Schema != nil
+	if unreadable {
+		err = m.mayNotRead(s, who)
+	}
 	switch {
-	case sqlState(err) == "42501" && s.Schema != nil:
-		return s, m.mayNotRead(s, who)
+	case unreadable && rights && who == auditor: // whose answer is about rights
+		held, errHeld := readHeld(answers[2])
+		s.Held = held
+		return s, cmp.Or(errHeld, err)
 	case err != nil:
 		return s, err
 	}
@@ -123,8 +131,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights && who == migrator:
 		s.Held, err = m.readRights(ctx, conn, answers[2], role)
 	case rights:
-		s.Held = new(heldSeen)
-		err = answers[2].into(s.Held)
+		s.Held, err = readHeld(answers[2])
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = answers[2].into(&s.History)
 	}
@@ -135,18 +142,29 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
 
+// qualified goes before a question whose answer names types. With pg_catalog alone in
+// the search path each other one is written with its schema, whatever path the role was
+// given, also for a role that lacks USAGE on the schema.
+const qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
+
 // readRights asks for the rest when the role holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
 	var rights rightsSeen
 	if err := a.into(&rights); err != nil || !rights.Odd {
 		return &heldSeen{Grants: rights.grants()}, err
 	}
-	answers, err := flight(ctx, conn, untimed+m.askHeld(role))
+	answers, err := flight(ctx, conn, untimed+qualified+m.askHeld(role))
 	if err != nil {
 		return nil, err
 	}
+	return readHeld(answers[0])
+}
+
+func readHeld(a answer) (*heldSeen, error) {
 	held := new(heldSeen)
-	return held, answers[0].into(held)
+	err := a.into(held)
+	held.Grants = append(held.Grants, held.Secured.grants()...)
+	return held, err
 }
 
 // mayNotRead is the error of a role that lacks the right to read the ledger: a
@@ -184,7 +202,8 @@ func (m *Migrator) askFacts(role string) string {
 		'server', json_build_object(
 			'version', current_setting('server_version_num')::int,
 			'standby', pg_is_in_recovery(),
-			'synchronous_commit', current_setting('synchronous_commit')),
+			'synchronous_commit', current_setting('synchronous_commit'),
+			'pid', pg_backend_pid()),
 		'database', current_database(),
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
 				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
@@ -210,6 +229,8 @@ func (m *Migrator) askFacts(role string) string {
 				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
 			FROM pg_roles r WHERE rolname = $role))`)
 }
+
+const insufficientPrivilege = "42501"
 
 // sqlState returns the server's error code, "" when the error is not the server's.
 func sqlState(err error) string {

@@ -61,8 +61,8 @@ func (r *run) foresee(p *Plan, s seen) {
 			p.Refusal = r.holdsOutside(s)
 		}
 		return
-	case AheadCompatible: // which rights are meant, only the newer program knows
-		p.Refusal = r.mayHaveRole(s)
+	case AheadCompatible:
+		p.Refusal = r.fitAhead(s)
 		return
 	default:
 		p.Refusal = p.Status.Err()
@@ -77,6 +77,9 @@ func (r *run) foreseeRights(p *Plan, s seen) {
 		return
 	}
 	missing, excess := r.mendable(s)
+	if p.Status.State != Current {
+		missing = rightsIn(missing)
+	}
 	p.CreateRole = s.Role == nil
 	for _, g := range missing {
 		p.Grant = append(p.Grant, r.rightsSQL(s).describe(g, true))

@@ -25,9 +25,17 @@ type Role struct {
 // A Privilege is what the role may do with one object of the schema. The role
 // can always connect, use the schema and read the ledger; these are not declared.
 type Privilege struct {
-	On    string // "TABLE accounts" (views too), "SEQUENCE numbers", "FUNCTION total(uuid)"
+	// On is "TABLE accounts" (views too), "SEQUENCE numbers" or "FUNCTION total(uuid, app.mood)":
+	// the object's bare name, and for a function the types of its arguments as format_type
+	// writes them, those of PostgreSQL bare and all others with their schema, the own one included.
+	On    string
 	Allow string // as GRANT writes it: "SELECT, INSERT (id, name), DELETE"; empty for nothing
 	Why   string // the reason, where it is not plain
+
+	// RowSecurity says of a table that its policies are to decide which rows the role
+	// sees. It is turned on again when somebody has turned it off; that the policies are
+	// there and right is for the migrations to see to.
+	RowSecurity bool
 }
 
 // A grant is one right: one verb on one object, or on one column of it.
@@ -36,6 +44,15 @@ type grant struct {
 	Object string `json:"object"` // its bare name within the schema, a function's with its argument types; outside as SQL writes it
 	Column string `json:"column"` // empty for the whole object
 	Verb   string `json:"verb"`
+}
+
+// rowSecurity stands as a verb for row level security: a table on which it is off lets
+// the role do more with its verbs than was declared.
+const rowSecurity = "ROW LEVEL SECURITY"
+
+// rightsIn leaves row level security out, which a migration turns on itself.
+func rightsIn(declared []grant) []grant {
+	return slices.DeleteFunc(declared, func(g grant) bool { return g.Verb == rowSecurity })
 }
 
 // declared lists the grants that the role is meant to have inside the schema.
@@ -62,6 +79,12 @@ func (p Privilege) grants() ([]grant, error) {
 		return nil, fmt.Errorf("declared privilege on %q: write TABLE, SEQUENCE or FUNCTION and a name", p.On)
 	}
 	var grants []grant
+	switch {
+	case p.RowSecurity && kind != "TABLE":
+		return nil, fmt.Errorf("declared privilege on %q: only a table has row security", p.On)
+	case p.RowSecurity:
+		grants = append(grants, grant{Kind: kind, Object: object, Verb: rowSecurity})
+	}
 	for rest := strings.TrimSpace(p.Allow); rest != ""; {
 		var verb, columns string
 		verb, columns, rest = nextVerb(rest)
@@ -123,13 +146,42 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 	}
 	for _, h := range held {
 		isMeant := h.Ours && meant[h.grant]
-		if isMeant && !h.Grantable {
+		if isMeant && !h.Grantable || h.Verb == rowSecurity {
 			continue
 		}
 		h.Grantable = isMeant
 		excess = append(excess, h)
 	}
 	return missing, excess
+}
+
+// neverMeant reports whether no service's role is declared to have a right, in any
+// version of a program: making objects, and writing the ledger.
+func (h heldGrant) neverMeant() bool {
+	switch {
+	case !h.Ours:
+		return false
+	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
+		return h.Verb == "CREATE"
+	}
+	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && h.Verb != rowSecurity
+}
+
+// outside are the rights that are neither in the schema nor on the database.
+func outside(held []heldGrant) []heldGrant {
+	return those(held, func(h heldGrant) bool { return !h.Ours })
+}
+
+// those are held rights that are too much as a whole, not only to be handed on.
+func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
+	var found []heldGrant
+	for _, h := range held {
+		if tooMuch(h) {
+			h.Grantable = false
+			found = append(found, h)
+		}
+	}
+	return found
 }
 
 // undone lists the declared columns that a REVOKE takes away with the whole: it is
@@ -148,6 +200,9 @@ func undone(declared []grant, revoked heldGrant) []grant {
 type rightsSQL struct{ database, schema, role string }
 
 func (r rightsSQL) grant(g grant) string {
+	if g.Verb == rowSecurity {
+		return "ALTER " + r.object(g, true) + " ENABLE ROW LEVEL SECURITY"
+	}
 	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + quoteName(r.role)
 }
 

@@ -46,6 +46,7 @@ func TestPrivilegesThatMakeNoSenseAreRefused(t *testing.T) {
 		{On: "TABLE accounts", Allow: "DELETE (id)"},
 		{On: "TABLE accounts", Allow: "TRIGGER"},
 		{On: "FUNCTION f()", Allow: "SELECT"},
+		{On: "SEQUENCE s", Allow: "USAGE", RowSecurity: true},
 	} {
 		if _, err := (Role{Privileges: []Privilege{p}}).declared("app"); err == nil {
 			t.Errorf("%+v: got no error", p)

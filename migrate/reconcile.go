@@ -65,11 +65,27 @@ func (r *run) mendable(s seen) (missing []grant, excess []heldGrant) {
 // holdsOutside refuses, before anything is migrated, a role with rights that the
 // migrator will not touch afterwards either.
 func (r *run) holdsOutside(s seen) error {
-	if r.Role.Name == "" || s.Role == nil {
+	if r.Role.Name == "" {
 		return nil
 	}
-	outside := slices.DeleteFunc(slices.Clone(s.Held.Grants), func(h heldGrant) bool { return h.Ours })
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), slices.Concat(r.excessive(s, outside(s.Held.Grants)), everybodys(r.rightsSQL(s), s))))
+}
+
+// fitAhead refuses a role that no version of this program should have. On a schema that
+// is ahead it changes no rights, nor does it create the role: which rights are meant,
+// only the newer program knows.
+func (r *run) fitAhead(s seen) error {
+	if r.Role.Name == "" {
+		return nil
+	}
+	if err := r.mayHaveRole(s); err != nil {
+		return err
+	}
+	err := r.auditAlways(s).Err()
+	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
+		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer program's next start does what it may"
+	}
+	return err
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside
@@ -89,6 +105,10 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		return true, nil
 	}
 	switch {
+	case int(conn.PID()) != s.Server.PID: // a pooler makes up the id that it gives to its clients
+		r.Log.Warn("the configured password of the service's role does not log in through this pooler, which checks passwords on its own account; it is not changed. "+
+			"If it is a new one, migrate over a direct connection to the server; otherwise give it to the pooler", "role", r.Role.Name)
+		return true, nil
 	case s.Server.Standby || s.Role.Comment != r.mark(s.Database):
 		r.Log.Warn("the configured password of the service's role does not log in, and it is not changed: the role does not bear the mark of this program and database, or the server is a standby. "+
 			"To set it, use \\password in psql", "role", r.Role.Name, "comment", s.Role.Comment, "mark", r.mark(s.Database))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -139,6 +141,7 @@ func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 		"no CREATEROLE":                  {"ALTER ROLE %[1]s NOCREATEROLE", "may not create roles", "CREATE ROLE"},
 		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "does not own the schema", "ALTER SCHEMA"},
 		"a schema of somebody else":      {"CREATE SCHEMA app; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "may not read the ledger of applied migrations", "ALTER SCHEMA"},
+		"no CONNECT":                     {"REVOKE CONNECT ON DATABASE %[2]s FROM PUBLIC, %[1]s", "does not let", "GRANT CONNECT ON DATABASE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,5 +190,56 @@ func TestADumpThatSomebodyElseRestoredIsTakenOver(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, lacks.SQL...)
 	if report := up(t, next, db.MigratorConn); len(report.Applied) != 1 {
 		t.Errorf("report %+v, want one file applied", report)
+	}
+}
+
+// TestATakeOverWorksWhateverTheNamesAre runs the SQL with names that hold its own
+// quotes.
+func TestATakeOverWorksWhateverTheNamesAre(t *testing.T) {
+	t.Parallel()
+	const schema, role, table = `$$ it's a "schema" $do1$ \`, `$$ o'role "$do1$" \`, `t $$ 'x' "y"`
+	db := pgtest.Blank(t)
+	quoted := pgx.Identifier{schema}.Sanitize()
+	name := pgx.Identifier{role + db.Name}.Sanitize()
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+name, "CREATE SCHEMA "+quoted, "CREATE TABLE "+pgx.Identifier{schema, table}.Sanitize()+" (id int)")
+	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP OWNED BY "+name, "DROP ROLE "+name) })
+	sql := migrate.TakeOver(schema, role+db.Name)
+	pgtest.Exec(t, db.SuperConn, sql...)
+	conn := db.Connect(t, db.SuperConn)
+	var owner string
+	if err := conn.QueryRow(t.Context(), "SELECT tableowner FROM pg_tables WHERE schemaname = $1 AND tablename = $2", schema, table).Scan(&owner); err != nil || owner != role+db.Name {
+		t.Errorf("the owner is %q, want %q (%v)", owner, role+db.Name, err)
+	}
+}
+
+func TestACommentIsOneWhateverTheDatabaseIsCalled(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	for _, name := range []string{"*/ DROP TABLE x; /*", "a /* b", "*/*", "/*/", "/**/"} {
+		if got := pgtest.Value[int](t, db.SuperConn, migrate.InDatabase(name, "here")+"SELECT 1"); got != 1 {
+			t.Errorf("%q: got %d, want 1", name, got)
+		}
+	}
+}
+
+// TestFunctionsAreDeclaredWithTheirTypesSchemas: format_type leaves a schema out that is
+// in the search path, which a DBA can set for any role.
+func TestFunctionsAreDeclaredWithTheirTypesSchemas(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "CREATE DOMAIN public.word AS text", "ALTER ROLE "+owner(t, db)+" SET search_path = app, public", "ALTER ROLE "+owner(t, db)+" SET quote_all_identifiers = on")
+	m := migrator(t, db, tables(1)[0]+`
+		CREATE TYPE app."Mood" AS ENUM ('glad');
+		CREATE FUNCTION app.f(app."Mood", public.word, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+		REVOKE ALL ON FUNCTION app.f FROM PUBLIC`)
+	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
+	up(t, m, db.MigratorConn)
+	if report := up(t, m, db.MigratorConn); len(report.Granted)+len(report.Revoked) > 0 {
+		t.Errorf("the next start changed rights again: %+v", report)
+	}
+	for _, conn := range []string{db.MigratorConn, db.SuperConn, db.WebConn} {
+		if v, err := m.Verify(t.Context(), conn); err != nil || v.Err() != nil {
+			t.Errorf("Verify: %v, %v", err, v.Err())
+		}
 	}
 }

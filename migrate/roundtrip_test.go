@@ -1,13 +1,18 @@
 package migrate_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
@@ -24,6 +29,11 @@ type relay struct {
 
 func startRelay(t *testing.T, db *pgtest.DB) *relay {
 	t.Helper()
+	return startRelayThrough(t, db, func(server net.Conn) net.Conn { return server })
+}
+
+func startRelayThrough(t *testing.T, db *pgtest.DB, through func(net.Conn) net.Conn) *relay {
+	t.Helper()
 	config, err := pgconn.ParseConfig(db.MigratorConn)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +44,11 @@ func startRelay(t *testing.T, db *pgtest.DB) *relay {
 		t.Fatal(err)
 	}
 	r := &relay{Listener: listener, heard: true, dial: func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+		server, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return through(server), nil
 	}}
 	t.Cleanup(func() { _ = r.Close() })
 	go r.serve(t.Context())
@@ -128,4 +142,60 @@ func TestFilesAreSentAheadOfTheirAnswers(t *testing.T) {
 	if many > few+4 {
 		t.Errorf("2 files took %d round trips, 60 took %d: they are not sent ahead", few, many)
 	}
+}
+
+// TestAPoolersRefusalChangesNoPassword: through a pooler that knows only some users, or
+// an old password, the same start again and again must not set a new one each time.
+func TestAPoolersRefusalChangesNoPassword(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	m.Role.Rotate = true
+	up(t, m, db.MigratorConn)
+	stored := func() string {
+		return pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+"'")
+	}
+	before := stored()
+	r := startRelayThrough(t, db, func(server net.Conn) net.Conn { return &poolerConn{Conn: server, refused: db.WebRole} })
+	var log strings.Builder
+	m.Log = slog.New(slog.NewTextHandler(&log, nil))
+	if report := up(t, m, r.conn(db)); report.PasswordSet || stored() != before {
+		t.Errorf("the password was set through a pooler: %+v", report)
+	}
+	if !strings.Contains(log.String(), "direct connection") {
+		t.Errorf("the log does not say that a direct connection is needed: %s", log.String())
+	}
+	m.Role.Password = "changed"
+	if report := up(t, m, db.MigratorConn); !report.PasswordSet {
+		t.Errorf("over a direct connection the password was not set: %+v", report)
+	}
+}
+
+// A poolerConn is a connection to a server that answers as a pooler might: it refuses a
+// user, and gives its clients process ids of its own.
+type poolerConn struct {
+	net.Conn
+	refused string
+	refuse  atomic.Bool
+}
+
+func (c *poolerConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("user\x00"+c.refused+"\x00")) { // the start-up message
+		c.refuse.Store(true)
+		return len(b), c.Close() // so that Read answers
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *poolerConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && c.refuse.CompareAndSwap(true, false) {
+		refusal, err := (&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed"}).Encode(nil)
+		return copy(b, refusal), err
+	}
+	const backendKeyData, pid = "K\x00\x00\x00\x0c", 5 // and where in the message it is
+	if i := bytes.Index(b[:n], []byte(backendKeyData)); i >= 0 && i+pid < n {
+		b[i+pid] ^= 1
+	}
+	return n, err
 }

@@ -108,8 +108,8 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			err = r.migrate(ctx, conn, s, status)
 		case Current:
 			done, err = r.reconcile(ctx, conn, s)
-		case AheadCompatible: // which rights are meant, only the newer program knows
-			if err = r.mayHaveRole(s); err == nil {
+		case AheadCompatible:
+			if err = r.fitAhead(s); err == nil {
 				done, err = r.rotate(ctx, conn, s)
 			}
 		case AheadIncompatible, Diverged, LedgerLost:
@@ -218,7 +218,7 @@ func (r *run) messages(s seen, status Status) []message {
 	}
 	if r.Role.Name != "" && together == len(status.Pending) {
 		declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, declared, nil))
+		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, rightsIn(declared), nil))
 	}
 	return messages
 }

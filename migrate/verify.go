@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -68,7 +69,9 @@ func (v Verification) Err() error {
 // Verify is Status and an audit of the service's role, in the same round trip, and with
 // one more a comparison of the schema with the snapshot of its version.
 // Without a Role.Name the audit is about the role of the connection itself. Any role
-// that may read the ledger will do, and nothing is changed.
+// that may read the ledger will do, and nothing is changed. With a *PrivilegeError of a
+// role that may not, the Verification holds what is known of its rights all the same:
+// the Audit, Status.Role and Status.TooMuch.
 func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
 	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
 		v, err = m.verify(ctx, conn)
@@ -81,6 +84,21 @@ func (m *Migrator) Verify(ctx context.Context, connString string) (v Verificatio
 // open.
 func (m *Migrator) VerifyOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
 	return m.verify(ctx, conn.PgConn())
+}
+
+// Audit is Verify without the comparison of the schema: one round trip.
+func (m *Migrator) Audit(ctx context.Context, connString string) (v Verification, err error) {
+	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
+		v, _, err = m.inspect(ctx, conn)
+		return err
+	})
+	return v, err
+}
+
+// AuditOver is Audit over a connection that is there already, which it leaves open.
+func (m *Migrator) AuditOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
+	v, _, err := m.inspect(ctx, conn.PgConn())
+	return v, err
 }
 
 func (m *Migrator) connected(ctx context.Context, connString string, ask func(*pgconn.PgConn) error) error {
@@ -105,26 +123,33 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 }
 
 func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
-	s, err := m.look(ctx, conn, auditor)
-	if err != nil {
-		return Verification{}, err
-	}
-	status, err := m.statusOf(ctx, conn, s)
-	v := Verification{Status: status}
+	v, s, err := m.inspect(ctx, conn)
 	if err == nil {
-		v.Drift, v.Compared, err = m.drift(ctx, conn, s, status)
+		v.Drift, v.Compared, err = m.drift(ctx, conn, s, v.Status)
 	}
-	if err != nil || !status.State.Fit() {
-		return v, err
+	return v, err
+}
+
+func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn) (v Verification, s seen, err error) {
+	s, err = m.look(ctx, conn, auditor)
+	if _, unreadable := errors.AsType[*PrivilegeError](err); unreadable && s.Held != nil {
+		audit := m.auditAlways(s)
+		v.Status.Role, v.Status.TooMuch, v.Audit = s.Me.Name, s.tooMuch(), &audit
+	}
+	if err != nil {
+		return v, s, err
+	}
+	if v.Status, err = m.statusOf(ctx, conn, s); err != nil || !v.Status.State.Fit() {
+		return v, s, err
 	}
 	var audit Audit
-	if status.State == Current {
+	if v.Status.State == Current {
 		audit, err = m.audit(s)
 	} else {
-		audit = m.auditAhead(s)
+		audit = m.auditAlways(s)
 	}
 	v.Audit = &audit
-	return v, err
+	return v, s, err
 }
 
 // tellsDifferences reports whether the rows of the ledger can say more about a state.

@@ -82,6 +82,7 @@ to serve when the schema or the web server's role are not what they should be.`,
 			examples: `avtotpy serve
     serve a database that was migrated before`,
 			exits: ` 0  stopped by SIGTERM or SIGINT
+77  its role has rights too many or too few; the message holds the SQL
 78  a setting is wrong, or the database is not the one that was just migrated`,
 			bind: func(*flag.FlagSet) action {
 				return func(ctx context.Context, _ []string) error { return p.serveMigrated(ctx) }

@@ -23,6 +23,7 @@ type fitness struct {
 	migrator *migrate.Migrator
 	pool     *pgxpool.Pool
 	log      *slog.Logger
+	role     string                      // as which POSTGRES_CONNECTION_STR should connect; "" when that is not known
 	prepare  func(context.Context) error // what must succeed once before the first request is served
 	looked   func(migrate.Status)        // is told of each look
 
@@ -30,6 +31,7 @@ type fitness struct {
 	asked    time.Time
 	answer   error
 	prepared bool
+	warned   bool
 	said     string // the last complaint
 }
 
@@ -72,8 +74,11 @@ func (f *fitness) ask(ctx context.Context) error {
 	conn, err := f.pool.Acquire(ctx)
 	if err != nil {
 		f.complain("the web server's connection to the database fails", err)
-		if isRefusal(err) {
+		switch {
+		case isRefusal(err):
 			return errRefused
+		case lacksRight(err):
+			return errLacks
 		}
 		return errNoAnswer
 	}
@@ -81,31 +86,51 @@ func (f *fitness) ask(ctx context.Context) error {
 	status, err := f.migrator.StatusOver(ctx, conn.Conn())
 	if err != nil {
 		f.complain("the schema's state cannot be read", err)
+		if lacksRight(err) {
+			return errLacks
+		}
 		return errNoAnswer
 	}
 	f.looked(status)
 	if err := status.Err(); err != nil {
 		return err
 	}
-	if len(status.TooMuch) > 0 && !f.prepared { // RUN has refused it before
-		f.log.Warn("POSTGRES_CONNECTION_STR connects as a role that could do more than a web server should; use the one that the migrator creates",
-			"role", status.Role, "it", strings.Join(status.TooMuch, ", "))
-	}
 	if f.prepared {
 		return nil
+	}
+	if !f.warned {
+		f.warn(status)
 	}
 	switch err := f.prepare(ctx); {
 	case is[*settingsError](err):
 		return err
 	case err != nil:
 		f.complain("the database fails", err)
-		if lacks, ok := errors.AsType[*pgconn.PgError](err); ok && lacks.Code == "42501" {
+		if lacksRight(err) {
 			return errLacks
 		}
 		return errNoAnswer
 	}
 	f.prepared = true
 	return nil
+}
+
+// warn is about the role of the connection. RUN has refused before what SKIP serves with.
+func (f *fitness) warn(status migrate.Status) {
+	f.warned = true
+	another := f.role != "" && status.Role != f.role
+	if another {
+		f.log.Warn("POSTGRES_CONNECTION_STR connects as another role than POSTGRES_MIGRATOR_UNPRIVILEGED_USER, and of that one nobody keeps the rights as they are declared",
+			"role", status.Role, "should_be", f.role)
+	}
+	switch excess := strings.Join(status.TooMuch, ", "); {
+	case excess == "":
+	case another || f.role == "":
+		f.log.Warn("POSTGRES_CONNECTION_STR connects as a role that could do more than a web server should; use the one that the migrator creates",
+			"role", status.Role, "it", excess)
+	default:
+		f.log.Warn("the web server's role could do more than a web server should; avtotpy migrate verify prints the SQL that takes it away", "role", status.Role, "it", excess)
+	}
 }
 
 // complain logs a failure when it is a new one: it is met at each question.
@@ -122,6 +147,13 @@ func isRefusal(err error) bool {
 	const noSuchUser, wrongPassword, noSuchDatabase = "28000", "28P01", "3D000"
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && slices.Contains([]string{noSuchUser, wrongPassword, noSuchDatabase}, refusal.Code)
+}
+
+// lacksRight reports that the server refused something for want of a right.
+func lacksRight(err error) bool {
+	const insufficientPrivilege = "42501"
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return is[*migrate.PrivilegeError](err) || ok && refusal.Code == insufficientPrivilege
 }
 
 func (f *fitness) logChange(before error) {

@@ -16,12 +16,15 @@ import (
 func (p program) handOver(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
 	log.Debug("handing over to a process without the privileged settings")
 	file, environ := executable(), migratedBy(report).environ(cfg.WithoutPrivileged(p.environ))
-	release := holdSignals() // one that arrives from here on waits for the successor
-	defer release()
-	if ctx.Err() != nil {
-		return
+	err := config.CanReadAgain(environ)
+	if err == nil {
+		release := holdSignals() // one that arrives from here on waits for the successor
+		defer release()
+		if ctx.Err() != nil {
+			return
+		}
+		err = p.exec(file, []string{p.name, "serve"}, environ)
 	}
-	err := p.exec(file, []string{p.name, "serve"}, environ)
 	log.Warn("the privileged connection string stays readable in the environment of this process, because it could not be replaced; "+
 		"to keep it out, migrate in a job of its own (RUN_AND_EXIT) and serve with SKIP", "error", err)
 }

@@ -174,7 +174,8 @@ func jsonFlag(flags *flag.FlagSet) *bool {
 type looker struct {
 	*migrate.Migrator
 	conn       string
-	privileged bool // whether conn is the migrator's
+	privileged bool   // whether conn is the migrator's
+	web        string // the web server's, when conn is not
 }
 
 // looking prepares a look at the database. The web server's own connection can say as
@@ -198,7 +199,11 @@ func (p program) looking(ctx context.Context, look func(context.Context, looker)
 	if err != nil {
 		return err
 	}
-	err = look(ctx, looker{migrator, conn.Reveal(), privileged})
+	l := looker{migrator, conn.Reveal(), privileged, ""}
+	if privileged {
+		l.web = cfg.WebConn.Reveal()
+	}
+	err = look(ctx, l)
 	if !privileged && refused(err) && !is[*migrate.BusyError](err) { // one that waited has said so
 		return fmt.Errorf("%w, unless the migrations that create this user have yet to run", err)
 	}

@@ -67,7 +67,11 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 		content, _ := fs.ReadFile(migrations, name) // Load reports what cannot be read
 		sql.Write(content)
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(p migrate.Privilege) bool {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].RowSecurity = all[i].RowSecurity && strings.Contains(sql.String(), "ALTER TABLE avtotpy."+strings.TrimPrefix(all[i].On, "TABLE ")+" ENABLE ROW LEVEL SECURITY")
+	}
+	return slices.DeleteFunc(all, func(p migrate.Privilege) bool {
 		object, _, _ := strings.Cut(p.On, "(") // of a function, without its arguments
 		kind, name, _ := strings.Cut(object, " ")
 		return !regexp.MustCompile(`(?i)CREATE ` + kind + ` avtotpy\.` + name + `\b`).MatchString(sql.String())
@@ -288,7 +292,7 @@ func startProgram(ts *testscript.TestScript) *running {
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
 		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE", "POSTGRES_MIGRATOR_BACKUP_DIR",
-		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE", "POSTGRES_CONNECTION_STR_FILE", "PGPASSFILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
 	} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	defer pool.Close()
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
-	fit := &fitness{migrator: migrator, pool: pool, log: log, looked: seen.health.looked}
+	own := asItself(migrator)
+	fit := &fitness{migrator: own, pool: pool, log: log, role: cfg.WebRole, looked: seen.health.looked}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err
@@ -56,7 +58,7 @@ func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator 
 	seen.health.serving(fit.check)
 	watching, done := context.WithCancel(ctx)
 	defer done()
-	go (&watch{migrator: migrator, pool: pool, health: seen.health, log: log}).run(watching)
+	go (&watch{migrator: own, pool: pool, health: seen.health, log: log}).run(watching)
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), seen)
 }
@@ -79,22 +81,64 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	return err
 }
 
-// proveWebConnection makes sure that the unprivileged connection works, is that of
-// an unprivileged role, and reaches the schema that was just migrated. The role is
-// the one that the server names: poolers rename users.
+// proveWebConnection makes sure that the unprivileged connection works, reaches the
+// schema that was just migrated, and is that of a role which holds exactly the declared
+// rights. The role is the one that the server names: poolers rename users.
 func proveWebConnection(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
-	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
-	if err != nil {
+	found, err := asItself(migrator).Audit(ctx, cfg.WebConn.Reveal())
+	role := found.Status.Role
+	if role == "" { // not let in
+		role = userOf(cfg.WebConn.Reveal())
+	}
+	if found.Audit != nil && err == nil {
+		err = found.Audit.Err()
+	}
+	lacks, unfit := errors.AsType[*migrate.PrivilegeError](err)
+	switch another := role != cfg.WebRole; {
+	case another && len(found.Status.TooMuch) > 0:
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not be able to do that. "+
+			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s and its password into it", role, strings.Join(found.Status.TooMuch, ", "), inBrackets(cfg.WebRole))}
+	case another && unfit: // whose SQL would give rights to a role that has nothing to do with it
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s, "+
+			"and does not hold exactly the declared rights%s. Correct POSTGRES_CONNECTION_STR", role, inBrackets(cfg.WebRole), cmp.Or(differences(found.Audit), ": "+lacks.Lacks))}
+	case err != nil:
 		return fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)
 	}
-	if len(status.TooMuch) > 0 {
-		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not be able to do that. "+
-			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER and its password into it", status.Role, strings.Join(status.TooMuch, ", "))}
-	}
-	if err := status.Err(); err != nil {
+	if err := found.Status.Err(); err != nil {
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was just migrated: there, %w", err)}
 	}
 	return nil
+}
+
+// asItself is a migrator whose audits are about the role of the connection.
+func asItself(migrator *migrate.Migrator) *migrate.Migrator {
+	own := *migrator
+	own.Role.Name = ""
+	return &own
+}
+
+// userOf is as whom a connection string asks to connect.
+func userOf(conn string) string {
+	parsed, err := pgx.ParseConfig(conn)
+	if err != nil {
+		return ""
+	}
+	return parsed.User
+}
+
+// differences lists what an audit found, for the end of a sentence; a may be nil.
+func differences(a *migrate.Audit) string {
+	if a == nil || a.Err() == nil {
+		return ""
+	}
+	return ": " + shortened(grave(*a))
+}
+
+func inBrackets(name string) string {
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", name)
 }
 
 // openPool prepares the web server's connections; the first is made when it is

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -19,11 +22,36 @@ func (p program) verify(ctx context.Context, write func(*os.File, migrate.Verifi
 		if err != nil {
 			return err
 		}
+		if found.Audit != nil && l.web != "" {
+			l.auditWebConnection(ctx, found.Audit)
+		}
 		if err := write(p.stdout, found); err != nil {
 			return err
 		}
 		return told(found.Err())
 	})
+}
+
+// auditWebConnection adds a finding when the web server connects as another role than
+// the one that was audited: nobody keeps the rights of that one.
+func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
+	own := asItself(l.Migrator)
+	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
+	web, err := own.Audit(ctx, l.web)
+	switch role := web.Status.Role; {
+	case role == "":
+		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
+	case role != a.Role:
+		finding := migrate.Finding{
+			Severity: migrate.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which holds the same rights by chance", role),
+			SQL: fmt.Sprintf("-- put the user %q and its password into POSTGRES_CONNECTION_STR", a.Role),
+		}
+		if web.Audit == nil || web.Audit.Err() != nil {
+			finding.Severity, finding.What = migrate.Excess, fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly these rights%s", role, differences(web.Audit))
+		}
+		a.Findings = append(a.Findings, finding)
+		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	}
 }
 
 // A toldError was printed already, in a better form; only its exit code is left.

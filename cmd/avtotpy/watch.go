@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/migrate"
@@ -44,32 +46,53 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// audit reports whether there was something to judge: only the rights on a schema
-// that is current can be. Why there was not, others say.
+// audit reports whether there was something to judge and no right missing to look: only
+// the rights on a schema that is current can be judged as a whole. Why there was not,
+// others say.
 func (w *watch) audit(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	conn, err := w.pool.Acquire(ctx)
 	if err != nil {
+		w.lockedOut(err)
 		return false
 	}
 	defer conn.Release()
-	v, err := w.migrator.VerifyOver(ctx, conn.Conn())
-	if err != nil || v.Audit == nil {
+	v, err := w.migrator.AuditOver(ctx, conn.Conn())
+	if v.Audit == nil {
 		return false
 	}
-	w.health.audited(*v.Audit)
+	w.found(*v.Audit)
+	return err == nil
+}
+
+// lockedOut tells of the one finding that an audit cannot make.
+func (w *watch) lockedOut(err error) {
+	const checksConnect = "CheckMyDatabase" // the function of the server
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && lacksRight(err) && refusal.Routine == checksConnect {
+		config := w.pool.Config().ConnConfig
+		w.found(migrate.Audit{Role: config.User, Findings: []migrate.Finding{{Severity: migrate.Missing, What: "CONNECT ON DATABASE " + config.Database}}})
+	}
+}
+
+func (w *watch) found(a migrate.Audit) {
+	w.health.audited(a)
+	findings := grave(a)
+	if !slices.Equal(findings, w.findings) {
+		w.findings = findings
+		w.say(a)
+	}
+}
+
+// grave are the findings of an audit, warnings aside.
+func grave(a migrate.Audit) []string {
 	var findings []string
-	for _, f := range v.Audit.Findings {
+	for _, f := range a.Findings {
 		if f.Severity != migrate.Warn {
 			findings = append(findings, f.String())
 		}
 	}
-	if !slices.Equal(findings, w.findings) {
-		w.findings = findings
-		w.say(*v.Audit)
-	}
-	return true
+	return findings
 }
 
 func (w *watch) say(a migrate.Audit) {

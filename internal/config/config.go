@@ -98,9 +98,14 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 }
 
 // WithoutPrivileged returns the environment of a process that only serves: without the privileged connection and the
-// password for making users. PGPASSWORD stays only when it is the web server's password.
+// password for making users. Of PostgreSQL's own variables that lead to a password only those stay that the web
+// server's connection needs.
 func (c Config) WithoutPrivileged(environ []string) []string {
-	drop := map[string]bool{}
+	env := parseEnviron(environ)
+	drop := map[string]bool{
+		"PGPASSFILE":    !needsPassfile(c.WebConn.Reveal(), env["PGPASSWORD"]),
+		"PGSSLPASSWORD": !needsKey(c.WebConn.Reveal()),
+	}
 	for _, v := range variables() {
 		drop[v.name], drop[v.fileName()] = v.privileged, v.privileged
 	}
@@ -108,6 +113,25 @@ func (c Config) WithoutPrivileged(environ []string) []string {
 		name, value, _ := strings.Cut(entry, "=")
 		return drop[name] || name == "PGPASSWORD" && value != c.WebPassword.Reveal()
 	})
+}
+
+// CanReadAgain returns an error when another process with this environment could not read the files that its
+// variables name: a pipe gives its content only once, and a file may be gone by now.
+func CanReadAgain(environ []string) error {
+	env := parseEnviron(environ)
+	for _, v := range variables() {
+		path := env[v.fileName()]
+		if !v.secret || path == "" {
+			continue
+		}
+		switch file, err := os.Stat(path); {
+		case err != nil:
+			return fmt.Errorf("%s: %w", v.fileName(), unreadable(path, err))
+		case !file.Mode().IsRegular():
+			return fmt.Errorf("%s: %q is no regular file, and can be read only once", v.fileName(), path)
+		}
+	}
+	return nil
 }
 
 // parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
@@ -152,7 +176,7 @@ func (l *loader) read(v variable) {
 		l.problem(v.name, "is set, and %s too; set one of the two", v.fileName())
 		return
 	case path != "":
-		content, err := readSecretFile(path)
+		content, err := readSecretFile(path, patience)
 		if err != nil {
 			l.problem(v.fileName(), "%v; for example %s=%s", err, v.fileName(), v.exampleFile())
 			return

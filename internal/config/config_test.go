@@ -1,13 +1,20 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -58,7 +65,7 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 func TestSkipNeverReadsThePrivilegedConnection(t *testing.T) {
 	t.Parallel()
 	c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", admin, web, user, pass, key})
-	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" {
+	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" || c.WebRole != "web" {
 		t.Errorf("got %q, %q (%v)", c.MigratorConn.Reveal(), c.WebPassword.Reveal(), err)
 	}
 }
@@ -164,6 +171,39 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
 		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip("no named pipes: ", err)
+	}
+	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+		t.Errorf("a pipe that nobody writes to: got %v", err)
+	}
+	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+		t.Errorf("a pipe that somebody holds and does not write to: got %v", err)
+	}
+	_ = silent.Close()                                             // it wrote nothing
+	go func() { _ = os.WriteFile(pipe, []byte("hunter2\n"), 0) }() // the reader reports what is missing
+	if got, err := readSecretFile(pipe, time.Minute); got != "hunter2" || err != nil {
+		t.Errorf("a pipe: got %q, %v", got, err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, again := range map[string]bool{file: true, pipe: false, file + "-gone": false, "": true} {
+		err := CanReadAgain([]string{"AVTOTPY_MASTER_KEY_FILE=" + path, "AVTOTPY_DATA_DIR_FILE=/nowhere"})
+		if (err == nil) != again || err != nil && !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") {
+			t.Errorf("%q: got %v, want that it can be read again: %t", path, err, again)
 		}
 	}
 }
@@ -277,7 +317,7 @@ func TestSkipWarnsOfSecretsThatItDoesNotNeed(t *testing.T) {
 
 func TestTheServingEnvironmentHoldsNoPrivilegedSecret(t *testing.T) {
 	t.Parallel()
-	c := Config{WebPassword: "the-webs"}
+	c := Config{WebPassword: "the-webs", WebConn: "host=db user=web password=the-webs"}
 	for _, environ := range [][2]string{
 		{"POSTGRES_MIGRATOR_CONNECTION_STR=x", ""},
 		{"POSTGRES_MIGRATOR_CONNECTION_STR_FILE=/x", ""},
@@ -285,11 +325,54 @@ func TestTheServingEnvironmentHoldsNoPrivilegedSecret(t *testing.T) {
 		{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD_FILE=/x", ""},
 		{"PGPASSWORD=the-admins", ""},
 		{"PGPASSWORD=the-webs", "PGPASSWORD=the-webs"},
+		{"PGPASSFILE=/x", ""},
+		{"PGSSLPASSWORD=x", ""},
 		{"POSTGRES_CONNECTION_STR=x", "POSTGRES_CONNECTION_STR=x"},
 		{"PATH=/bin", "PATH=/bin"},
 	} {
 		if got := strings.Join(c.WithoutPrivileged([]string{environ[0]}), ""); got != environ[1] {
 			t.Errorf("%s: got %q, want %q", environ[0], got, environ[1])
 		}
+	}
+	for conn, want := range map[string]string{
+		"host=db user=web":                       "PGPASSFILE=/x",
+		"postgres://web@db/d?sslmode=disable":    "PGPASSFILE=/x",
+		"postgres://web@db/d":                    "PGPASSFILE=/x",
+		"postgres://web:p%2F@db/d":               "",
+		"postgres://db/d?user=web&password=x":    "",
+		"host=db user=web password='two words' ": "",
+		"host=db user=web password=environment":  "PGPASSFILE=/x",
+	} {
+		c := Config{WebConn: Secret(conn)}
+		if got := strings.Join(c.WithoutPrivileged([]string{"PGPASSFILE=/x", "PGPASSWORD=environment"}), ""); got != want {
+			t.Errorf("%s: got %q, want %q", conn, got, want)
+		}
+	}
+}
+
+func TestTheServingEnvironmentKeepsThePasswordOfAKeyThatItUses(t *testing.T) {
+	t.Parallel()
+	files := t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: certificate}, "key": {Type: "EC PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(files, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := Config{WebConn: Secret("host=db user=web sslmode=require sslcert=" + files + "/cert sslkey=" + files + "/key")}
+	if got := strings.Join(c.WithoutPrivileged([]string{"PGSSLPASSWORD=x"}), ""); got != "PGSSLPASSWORD=x" {
+		t.Errorf("got %q, want the password of the key", got)
 	}
 }

@@ -86,9 +86,12 @@ With PostgreSQL of your own, that is, as soon as one of the two connection strin
 		if len(v.neededBy) > 0 {
 			b.WriteString("| " + v.link())
 			for _, m := range []Mode{Run, RunAndExit, Skip} {
-				if slices.Contains(v.neededBy, m) {
+				switch {
+				case slices.Contains(v.neededBy, m):
 					b.WriteString(" | needed")
-				} else {
+				case v.usedIn(m):
+					b.WriteString(" | to compare")
+				default:
 					b.WriteString(" | not read")
 				}
 			}
@@ -96,13 +99,15 @@ With PostgreSQL of your own, that is, as soon as one of the two connection strin
 		}
 	}
 	b.WriteString(`
-A mode does not read what it does not need, so a web server in mode ` + "`SKIP`" + ` never sees the privileged connection string.
+A mode does not read a secret that it does not need, so a web server in mode ` + "`SKIP`" + ` never sees the privileged connection
+string. When it is told the unprivileged user, it warns if it connects as another.
 The two connection strings must differ: they are two users of one database.
 
 ## Secrets
 
 Instead of a secret itself, a file that holds it can be given: ` + "`NAME_FILE`" + ` is the path of a file with the value of
-` + "`NAME`" + `. One newline at the end of the file is ignored. It is an error to set both.
+` + "`NAME`" + `. One newline at the end of the file is ignored. It is an error to set both. The file may be a pipe, which has to
+deliver within ten seconds; in mode ` + "`RUN`" + ` a regular file is better ([why](privileges.md#where-the-admins-secret-is)).
 
 ## Mistakes
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Secret is text that is not shown, whichever way it is printed, logged or encoded. An empty one stays empty, so
@@ -46,15 +48,22 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue serves log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// readSecretFile returns the content of a file without one newline at its end, which editors and echo add.
-func readSecretFile(path string) (string, error) {
-	const most = 64 << 10   // bytes; a mistaken path must not fill the memory
-	f, err := os.Open(path) //nolint:gosec // the operator says which file
+// patience is how long a pipe may take to deliver a secret.
+const patience = 10 * time.Second
+
+// readSecretFile returns the content of a file without one newline at its end, which editors and echo add. It does not
+// wait for a pipe for ever: nothing else would end the program meanwhile but a second signal.
+func readSecretFile(path string, patience time.Duration) (string, error) {
+	const most = 64 << 10                                          // bytes; a mistaken path must not fill the memory
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator says which file
 	if err != nil {
 		return "", unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	content, err := readSecret(f, most+1, patience)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "", fmt.Errorf("nobody has written to the pipe %q for %s", path, patience)
+	}
 	if err != nil {
 		return "", unreadable(path, err)
 	}
@@ -71,6 +80,32 @@ func readSecretFile(path string) (string, error) {
 		return "", fmt.Errorf("the file %q is not plain text", path)
 	}
 	return text, nil
+}
+
+// readSecret reads all of a file. Of a pipe it waits for the first byte: as long as nobody has opened its other end, it
+// looks empty.
+func readSecret(f *os.File, most int64, patience time.Duration) ([]byte, error) {
+	pipe := false
+	if info, err := f.Stat(); err == nil {
+		pipe = info.Mode()&fs.ModeNamedPipe != 0
+	}
+	if !pipe {
+		return io.ReadAll(io.LimitReader(f, most))
+	}
+	deadline := time.Now().Add(patience)
+	if err := f.SetReadDeadline(deadline); err != nil {
+		return nil, err
+	}
+	for {
+		content, err := io.ReadAll(io.LimitReader(f, most))
+		switch {
+		case err != nil || len(content) > 0:
+			return content, err
+		case time.Now().After(deadline):
+			return nil, os.ErrDeadlineExceeded
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // unreadable names the path, unless somebody may have put the secret itself where its path belongs.

@@ -38,9 +38,10 @@ type variable struct {
 	set        func(*Config, string) error
 }
 
-// usedIn reports whether a mode reads the variable; a mode that is not known reads all.
+// usedIn reports whether a mode reads the variable; a mode that is not known reads all. What is no secret does no
+// harm: SKIP tells by the name of the unprivileged user whether the web server connects as another.
 func (v variable) usedIn(m Mode) bool {
-	return len(v.neededBy) == 0 || m == "" || slices.Contains(v.neededBy, m) || m == Look && v.looksWith
+	return !v.secret || len(v.neededBy) == 0 || m == "" || slices.Contains(v.neededBy, m) || m == Look && v.looksWith
 }
 
 func (v variable) fileName() string { return v.name + fileSuffix }
@@ -100,7 +101,7 @@ func variables() []variable {
 		},
 		{
 			name: webRole, group: database, set: setWebRole,
-			neededBy: migrates, neededFor: "to create that user", looksWith: true,
+			neededBy: migrates, neededFor: "to create that user",
 			otherwise: "none, needed with PostgreSQL of your own",
 			meaning:   "The unprivileged user, which the migrator creates with no more rights than the web server uses.",
 			example:   "avtotpy_web",

@@ -46,6 +46,9 @@ func privilegesAsMarkdown() string {
 		if p.Allow == "" {
 			allow = "nothing"
 		}
+		if p.RowSecurity {
+			allow += ", with row level security"
+		}
 		fmt.Fprintf(&b, "| %s `%s` | %s | %s |\n", strings.ToLower(kind), name, allow, p.Why)
 	}
 	b.WriteString("\n")

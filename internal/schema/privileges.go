@@ -6,6 +6,8 @@ import "github.com/avtotpy/avtotpy/migrate"
 // is not here is forbidden, and a right that the role has beyond it is revoked at
 // the next start. Columns are listed where a verb is limited to some.
 //
+// Row security is on where policies decide which rows of a table are for the acting user.
+//
 // A row that holds created_at or at gets them from the server: they can't be
 // back-dated. Ids, owners and secrets can't be rewritten.
 func Privileges() []migrate.Privilege {
@@ -27,25 +29,25 @@ func Privileges() []migrate.Privilege {
 			Why: "the check value of a key that is seen for the first time; it never changes",
 		},
 		{
-			On: "TABLE vaults", Allow: "SELECT, INSERT (id, personal_of, name)",
+			On: "TABLE vaults", RowSecurity: true, Allow: "SELECT, INSERT (id, personal_of, name)",
 			Why: "each user comes with a personal vault, and it stays theirs",
 		},
 		{
-			On: "TABLE vault_keys", Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
+			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
 			Why: "rotating master keys seals the same data key anew",
 		},
 		{
-			On: "TABLE vault_members", Allow: "SELECT, INSERT (vault_id, user_id, role)",
+			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role)",
 			Why: "the owner of a new vault; row level security lets nobody into another's",
 		},
 		{
-			On: "TABLE accounts",
+			On: "TABLE accounts", RowSecurity: true,
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +
 				"UPDATE (sealed_issuer, sealed_name, sealed_note, updated_at), DELETE",
 			Why: "a stored secret and how codes are made from it are never rewritten",
 		},
 		{
-			On: "TABLE hotp_counters", Allow: "SELECT, INSERT, UPDATE (counter)",
+			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
 			Why: "a counter goes with its account, through the foreign key",
 		},
 		{

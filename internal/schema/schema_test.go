@@ -107,6 +107,10 @@ func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
 		FROM pg_class c
 		WHERE relnamespace = 'avtotpy'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'audit_log'
 		  AND (relname = 'vaults' OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('vault_id', 'account_id') AND NOT attisdropped))`
+	declared := map[string]bool{}
+	for _, p := range schema.Privileges() {
+		declared[strings.TrimPrefix(p.On, "TABLE ")] = p.RowSecurity
+	}
 	rows, _ := db.Connect(t, db.SuperConn).Query(t.Context(), ofVaults, db.WebRole) // ForEachRow returns the error
 	var table, policies, granted string
 	var enabled bool
@@ -115,6 +119,9 @@ func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
 		tables++
 		if !enabled {
 			t.Errorf("%s has no row security: ALTER TABLE avtotpy.%s ENABLE ROW LEVEL SECURITY, and a policy for each command that is granted", table, table)
+		}
+		if !declared[table] {
+			t.Errorf("%s is declared without RowSecurity in Privileges, so nobody notices when it is turned off", table)
 		}
 		if policies != granted { // the letters of pg_policy.polcmd; * would be a policy for all commands
 			t.Errorf("%s has policies for %q, and the web role is granted %q", table, policies, granted)
