@@ -44,7 +44,8 @@
 // [Load] refuses such files and says what to write instead.
 //
 // [Migrator.Status], [Migrator.History] and [Migrator.Plan] tell how a database stands
-// and what Up would do, and change nothing; [Migrator.Await] is for a service whose
+// and what Up would do, and change nothing; [Migrator.Rehearse] does it where it leaves
+// nothing behind, and tells what each file costs; [Migrator.Await] is for a service whose
 // schema something else migrates.
 //
 // A comment "-- migrate:min-version N" at the top of a file says that bundles

@@ -87,6 +87,7 @@ type MigrationError struct {
 	Version      int    // the schema's version, which it keeps
 	What         string // set when the failure is not the server's own words
 	Next         string // what to do when the file is not to blame; "" when it has to be mended
+	Rehearsal    bool   // it was none of the database's own migrations that failed
 	Err          *pgconn.PgError
 }
 
@@ -117,7 +118,11 @@ func (e *MigrationError) Error() string {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
 		}
 	}
-	fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	if e.Rehearsal {
+		fmt.Fprintf(&b, "\nrehearsed only; the database is as it was, at version %d", e.Version)
+	} else {
+		fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	}
 	if e.Next != "" {
 		b.WriteString(". The file is not to blame: " + e.Next)
 	} else {

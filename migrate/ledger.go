@@ -53,9 +53,13 @@ type message struct {
 	sql       string     // the file, byte for byte
 	after     string     // the canary, the duration, the second witness and COMMIT
 	lead      int        // statements in before
+	open      bool       // it leaves its transaction open, so that nothing is applied yet
 }
 
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
+
+// opening is how each transaction begins.
+const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 
 // begin opens each transaction. The isolation level and READ WRITE override a
 // DBA's defaults. Everything else goes by SET LOCAL, because a plain SET would
@@ -75,7 +79,7 @@ func (m *Migrator) begin(serverVersion int, commit string) (sql string, statemen
 	if serverVersion >= 17_00_00 {
 		settings = append(settings, "transaction_timeout = 0")
 	}
-	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL " +
+	return opening + "SET LOCAL " +
 		strings.Join(settings, "; SET LOCAL ") + ";", 1 + len(settings)
 }
 
@@ -89,13 +93,18 @@ func (m *Migrator) file(mig *Migration, serverVersion int, commit string) messag
 		what:      mig.File,
 		migration: mig,
 		begin:     begin,
-		before: fmt.Sprintf("%s INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\\x%s', %d, %s);\n",
-			begin, table, mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version)),
-		sql: mig.SQL,
+		before:    begin + " " + m.ledgerRow(mig) + ";\n",
+		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; %s; COMMIT",
 			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
+}
+
+// ledgerRow puts a migration into the ledger.
+func (m *Migrator) ledgerRow(mig *Migration) string {
+	return fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
+		quoteName(m.Schema, ledgerName), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version))
 }
 
 // A LedgerRow is one applied migration as the database remembers it.

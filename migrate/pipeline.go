@@ -230,11 +230,11 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 // applied notes a message that was committed.
 func (r *run) applied(m message, d time.Duration) {
 	r.pause.tries = 0
-	if m.byHand != "" {
+	if m.byHand != "" && !m.open {
 		r.report.RoleCreated = true
 		r.Log.Info("created the service's role", "role", r.Role.Name)
 	}
-	if m.migration != nil && !m.migration.Alone { // that one counts when its row is finished
+	if m.migration != nil && !m.migration.Alone && !m.open { // these count later: when the row is finished, and when it has been looked at
 		r.count(m.migration, d)
 	}
 }

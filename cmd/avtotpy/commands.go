@@ -76,7 +76,7 @@ POSTGRES_MIGRATOR_MODE=SKIP avtotpy
 func (p program) otherCommands() []command {
 	return []command{
 		{
-			name: "serve", summary: "the second half of a start in mode RUN, which calls it",
+			name: "serve", summary: "second half of a start in mode RUN, which calls it",
 			about: `Serves with the unprivileged connection alone. It migrates nothing, but refuses
 to serve when the schema or the web server's role are not what they should be.`,
 			examples: `avtotpy serve

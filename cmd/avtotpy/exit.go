@@ -24,7 +24,7 @@ const (
 	exitMigration    = 65 // a migration failed and was rolled back
 	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
 	exitBug          = 70 // anything that is our bug
-	exitLedger       = 74 // the ledger is diverged or lost
+	exitLedger       = 74 // the ledger is diverged or lost, or the schema was changed by hand
 	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change, or the server has no room
 	exitAhead        = 76 // the schema is ahead and incompatible
 	exitPrivilege    = 77 // the privileged role lacks a right
@@ -60,7 +60,7 @@ func exitCode(err error) int {
 		return exitMigration
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
-	case is[*migrate.UnmigratedError](err):
+	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy
 	case is[*migrate.AheadError](err):
 		return exitAhead

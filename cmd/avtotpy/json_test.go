@@ -149,6 +149,7 @@ func TestJSONIsDocumented(t *testing.T) {
 	second := 1.0
 	for _, document := range []any{
 		statusDocument{Error: "x", History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
+		rehearsalDocument{Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}}, Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}}},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
 		repairDocument{Error: "x", Proof: "x", Comment: "x", Rows: []repairRow{{}}},
 	} {

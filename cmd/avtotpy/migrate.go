@@ -135,6 +135,34 @@ avtotpy migrate repair --yes
 78  a setting is wrong`,
 			bind: p.bindRepair,
 		},
+		{
+			name: "migrate rehearse", summary: "apply the pending files where it does no harm",
+			about: `Makes a scratch database on the same server, replays the history there, compares
+what that makes with the live schema, applies the pending files one by one and
+proves the web server's privileges. Then it drops the scratch database. For each
+file it tells how long it took, what it locked and what it rewrote. It changes
+nothing. It needs POSTGRES_MIGRATOR_CONNECTION_STR, of a role with CREATEDB.
+
+A scratch database holds no data. With --with-data the files are applied to the
+database itself, in one transaction that is rolled back: on a restored copy, for
+its locks are held until the end, and sequences that were used stay advanced.
+docs/rehearse.md explains the lines, step by step.`,
+			examples: `avtotpy migrate rehearse
+    before an upgrade, with the new program
+avtotpy migrate rehearse --with-data
+    on a restored copy: how long will it take?
+avtotpy migrate rehearse --json | jq '.files[] | select(.rewritten != [])'
+    for scripts; docs/cli.md lists the names`,
+			exits: ` 0  all pending files can be applied, and schema and rights are as declared
+65  a file failed, or the history cannot be replayed
+69  the database was not reachable in time, or is a standby
+74  somebody changed the schema by hand; or the ledger is diverged or lost
+75  with data: other clients are connected, or a table lock was not to be had
+76  the schema is ahead and incompatible
+77  a right is missing, or a start would refuse for one; with the SQL
+78  a setting is wrong, or a pooler does not know the scratch database`,
+			bind: p.bindRehearse,
+		},
 	}
 }
 

@@ -87,6 +87,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
 			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probed": cmdProbed, "signalled": cmdSignalled,
+			"mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

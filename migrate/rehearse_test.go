@@ -1,0 +1,486 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// rehearsing is a blank database whose migrator may make scratch databases.
+func rehearsing(tb testing.TB) *pgtest.DB {
+	tb.Helper()
+	db := pgtest.Blank(tb)
+	pgtest.Exec(tb, db.SuperConn, "ALTER ROLE "+db.Migrator()+" CREATEDB")
+	return db
+}
+
+func rehearse(tb testing.TB, m *migrate.Migrator, db *pgtest.DB, o migrate.RehearseOptions) migrate.Rehearsal {
+	tb.Helper()
+	r, err := m.Rehearse(tb.Context(), db.MigratorConn, o)
+	if err != nil {
+		tb.Fatalf("Rehearse: %v", err)
+	}
+	return r
+}
+
+// awaitClients waits until so many clients are connected to the database: a server process
+// ends a little later than its client.
+func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
+	tb.Helper()
+	conn := db.Connect(tb, db.SuperConn+" dbname=postgres")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var n int
+		if err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND usesysid IS NOT NULL", db.Name).Scan(&n); err != nil {
+			tb.Fatal(err)
+		}
+		if n == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("%d clients are connected, want %d", n, want)
+		}
+	}
+}
+
+// traces is all that a rehearsal could leave behind of a migrator and its database.
+func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
+	tb.Helper()
+	text, err := m.Snapshot(tb.Context(), db.SuperConn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var ledger string
+	if pgtest.Value[bool](tb, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL") {
+		ledger = pgtest.Value[string](tb, db.SuperConn, "SELECT obj_description('app'::regnamespace) || string_agg(m::text || xmin, ',' ORDER BY version) FROM app.migrations m")
+	}
+	return text + ledger + pgtest.Value[string](tb, db.SuperConn, fmt.Sprintf(`SELECT concat_ws(' ',
+		(SELECT string_agg(datname, ',') FROM pg_database WHERE pg_get_userbyid(datdba) = '%[1]s'),
+		(SELECT string_agg(rolname, ',') FROM pg_roles WHERE rolname = '%[2]s'),
+		(SELECT string_agg(d::text, ',' ORDER BY d::text) FROM pg_shdepend d WHERE refobjid IN (SELECT oid FROM pg_roles WHERE rolname IN ('%[1]s', '%[2]s'))),
+		(SELECT string_agg(m::text, ',') FROM pg_auth_members m WHERE pg_get_userbyid(member) = '%[1]s'),
+		(SELECT count(*) FROM pg_largeobject_metadata))`, db.Migrator(), db.WebRole))
+}
+
+// told is what a rehearsal says of a file's locks and rewrites, in one line.
+func told(f migrate.Rehearsed) string {
+	var parts []string
+	for _, l := range f.Locks {
+		parts = append(parts, fmt.Sprintf("%s %s %s", l.Mode, l.Kind, l.Relation))
+	}
+	for _, table := range f.Rewritten {
+		parts = append(parts, "rewrites "+table)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func TestRehearsalTellsLocksAndRewrites(t *testing.T) {
+	t.Parallel()
+	history := []string{"CREATE TABLE app.t1 (id int PRIMARY KEY, a text); INSERT INTO app.t1 SELECT i, repeat('x', 100) FROM generate_series(1, 1000) i; CREATE TABLE app.t2 (id int PRIMARY KEY); CREATE VIEW app.v AS SELECT id FROM app.t2"}
+	steps := []struct{ sql, want string }{
+		{"ALTER TABLE app.t1 ADD COLUMN b int", "AccessExclusiveLock table t1"},
+		{"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid()", "AccessExclusiveLock table t1, rewrites t1"},
+		{"CREATE INDEX t1_a ON app.t1 (a)", "ShareLock table t1"},
+		{"ALTER TABLE app.t1 ADD CONSTRAINT fk FOREIGN KEY (b) REFERENCES app.t2", "ShareRowExclusiveLock table t1, ShareRowExclusiveLock table t2"},
+		{"UPDATE app.t1 SET b = NULL WHERE id = 1", "RowExclusiveLock table t1"},
+		{"CREATE TABLE app.t3 (id int); ALTER TABLE app.t3 ADD COLUMN b int", ""},
+		{"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (b)", ""},
+		{"DROP INDEX app.t1_a", "AccessExclusiveLock table t1"},
+		{"REINDEX INDEX app.t1_pkey", "AccessExclusiveLock index t1_pkey of t1, ShareLock table t1"},
+		{"CREATE OR REPLACE VIEW app.v AS SELECT id, 1 AS one FROM app.t2", "AccessExclusiveLock view v, AccessShareLock table t2"},
+		{"DROP TABLE app.t3", "AccessExclusiveLock table t3"},
+	}
+	db := rehearsing(t)
+	up(t, migrator(t, db, history...), db.MigratorConn)
+	sql := history
+	for _, s := range steps {
+		sql = append(sql, s.sql)
+	}
+	m := migrator(t, db, sql...)
+	before := traces(t, db, m)
+	r := rehearse(t, m, db, migrate.RehearseOptions{})
+	if err := r.Err(); err != nil || r.Audit == nil || r.Unproved != "" || len(r.Files) != len(steps) {
+		t.Fatalf("%v, audit %v %s, %d files; want %d and all well", err, r.Audit, r.Unproved, len(r.Files), len(steps))
+	}
+	for i, s := range steps {
+		f := r.Files[i]
+		got := told(f)
+		if got != s.want {
+			t.Errorf("%s\ngot  %s\nwant %s", s.sql, got, s.want)
+		}
+		if f.Version != i+2 || f.Elapsed <= 0 || f.WAL <= 0 || f.Alone != strings.Contains(s.sql, "no-transaction") {
+			t.Errorf("%s: %+v", s.sql, f)
+		}
+	}
+	if rewrite, plain := r.Files[1].WAL, r.Files[0].WAL; rewrite < 100_000 || plain > rewrite/2 {
+		t.Errorf("WAL of the rewrite %d, of a plain column %d; want more than 100,000 and far less", rewrite, plain)
+	}
+	if after := traces(t, db, m); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+	report := up(t, m, db.MigratorConn) // as was said
+	if len(report.Applied) != len(steps) {
+		t.Errorf("the start after it: %+v", report)
+	}
+}
+
+func TestRehearsalWithDataLeavesNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t) // without CREATEDB
+	history := []string{tables(1)[0] + "CREATE TABLE app.u (id int)"}
+	up(t, migrator(t, db, history...), db.MigratorConn)
+	pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 SELECT generate_series(2, 5000)")
+	sql := append(history,
+		"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid(); CREATE TABLE app.t2 (id int PRIMARY KEY, up int REFERENCES app.t2 DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.t2 VALUES (1, 2), (2, 1)",
+		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_c ON app.t1 (c)",
+		"SELECT lo_create(0); ALTER TABLE app.t2 ADD COLUMN b int; CREATE INDEX u_id ON app.u (id); UPDATE app.t1 SET c = NULL WHERE false")
+	m := migrator(t, db, sql...)
+	before := traces(t, db, m)
+	awaitClients(t, db, 0)
+	r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true})
+	if r.Err() != nil || r.Audit == nil || len(r.Files) != 3 || r.Clients != 0 {
+		t.Fatalf("%v: %+v", r.Err(), r)
+	}
+	for i, want := range []string{"AccessExclusiveLock table t1, rewrites t1", "", "AccessExclusiveLock table t1, ShareLock table u"} {
+		if got := told(r.Files[i]); got != want {
+			t.Errorf("file %d: got %q, want %q", i+2, got, want)
+		}
+	}
+	if r.Files[0].WAL < 100_000 || !strings.Contains(r.Files[1].Left, "without a transaction") || r.Files[2].Left != "" {
+		t.Errorf("%+v", r.Files)
+	}
+	if after := traces(t, db, m); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+}
+
+func TestRehearsalOfABlankDatabaseLeavesItBlank(t *testing.T) {
+	t.Parallel()
+	for _, withData := range []bool{false, true} {
+		db := rehearsing(t)
+		m := migrator(t, db, tables(3)...)
+		before := traces(t, db, m)
+		awaitClients(t, db, 0)
+		r := rehearse(t, m, db, migrate.RehearseOptions{WithData: withData})
+		if r.Err() != nil || r.Status.State != migrate.Blank || len(r.Files) != 3 || r.Audit == nil {
+			t.Errorf("with data %v: %v, %+v; want three files and the proof of a role that does not exist yet", withData, r.Err(), r)
+		}
+		if after := traces(t, db, m); after != before {
+			t.Errorf("with data %v: before\n%s\nafter\n%s", withData, before, after)
+		}
+	}
+}
+
+func TestRehearsalFindsDriftWithoutSnapshots(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	up(t, migrator(t, db, tables(2)...), db.MigratorConn)
+	pgtest.Exec(t, db.MigratorConn, "ALTER TABLE app.t2 ADD COLUMN mine int")
+	r := rehearse(t, migrator(t, db, tables(3)...), db, migrate.RehearseOptions{})
+	drift, ok := errors.AsType[*migrate.DriftError](r.Err())
+	if !ok || len(drift.Drift) != 1 || drift.Drift[0].String() != "table t2: has   column mine integer" || len(r.Files) != 1 {
+		t.Errorf("got %v and %d files, want a column that nobody's migration made, and one file", r.Err(), len(r.Files))
+	}
+}
+
+func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, withData := range []bool{false, true} {
+		for name, bad := range map[string]struct{ sql, want string }{
+			"a statement":      {"SELECT 1;\n  SELECT nonsense", "0003_m3.sql:2:10: statement 2 of 2: column \"nonsense\" does not exist"},
+			"at its commit":    {"CREATE TABLE app.d (id int PRIMARY KEY, up int REFERENCES app.d DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.d VALUES (1, 2)", "0003_m3.sql: at its commit: insert or update on table \"d\""},
+			"only on the data": {"ALTER TABLE app.t1 ADD CHECK (id < 2)", "0003_m3.sql:1: statement 1 of 1: check constraint"},
+		} {
+			if name == "only on the data" && !withData {
+				continue
+			}
+			t.Run(fmt.Sprint(name, ", with data ", withData), func(t *testing.T) {
+				t.Parallel()
+				db := rehearsing(t)
+				up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+				pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 VALUES (2)")
+				m := migrator(t, db, tables(1)[0], tables(2)[1], bad.sql, "SELECT 4")
+				before := traces(t, db, m)
+				awaitClients(t, db, 0)
+				r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: withData})
+				failed, ok := errors.AsType[*migrate.MigrationError](err)
+				if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) || !strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
+					t.Errorf("got %v\nwant %s", err, bad.want)
+				}
+				if len(r.Files) != 1 || r.Files[0].Version != 2 {
+					t.Errorf("the report holds %+v, want the file before it", r.Files)
+				}
+				if after := traces(t, db, m); after != before {
+					t.Errorf("before\n%s\nafter\n%s", before, after)
+				}
+			})
+		}
+	}
+}
+
+func TestRehearsalWithoutTheRightSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	_, err := migrator(t, db, tables(1)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !slices.Equal(lacks.SQL, []string{"ALTER ROLE " + `"` + db.Migrator() + `" CREATEDB`}) || !strings.Contains(lacks.Lacks, "restored copy") {
+		t.Errorf("got %v, want the SQL and the other way", err)
+	}
+}
+
+func TestRehearsalWithoutCreateRoleLeavesTheProofOut(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" NOCREATEROLE")
+	r := rehearse(t, migrator(t, db, tables(2)...), db, migrate.RehearseOptions{})
+	if r.Audit != nil || !strings.Contains(r.Unproved, "may not create roles") || len(r.Files) != 2 {
+		t.Errorf("%+v, want two files and no proof", r)
+	}
+	if _, ok := errors.AsType[*migrate.PrivilegeError](r.Err()); !ok {
+		t.Errorf("got %v, want that a start would refuse, too", r.Err())
+	}
+}
+
+func TestRehearsalFindsADeclaredRightThatCannotBeGranted(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	m := migrator(t, db, tables(1)...)
+	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: "TABLE forgotten", Allow: "SELECT"})
+	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	if err == nil || !strings.Contains(err.Error(), `"app.forgotten" does not exist`) {
+		t.Errorf("got %v, want the table that does not exist", err)
+	}
+}
+
+func TestRehearsalWithDataRefusesWhileOthersAreConnected(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	m := migrator(t, db, tables(2)...)
+	db.Connect(t, db.WebConn)
+	awaitClients(t, db, 1)
+	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true})
+	refused, ok := errors.AsType[*migrate.OthersConnectedError](err)
+	if !ok || refused.Clients != 1 || refused.Database != db.Name {
+		t.Fatalf("got %v, want that one other client is connected to %s", err, db.Name)
+	}
+	if r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true, Yes: true}); r.Clients != 1 || len(r.Files) != 1 {
+		t.Errorf("with Yes: %+v", r)
+	}
+}
+
+func TestRehearsalWithDataGivesUpOnATableThatIsLocked(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN b int")...)
+	m.LockTimeout = 100 * time.Millisecond
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1 IN ACCESS SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})
+	if _, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(err.Error(), "lock timeout") {
+		t.Errorf("got %v, want that it waited too long for a lock", err)
+	}
+}
+
+func TestRehearsalRefusesWhatAStartRefuses(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	up(t, migrator(t, db, tables(2)...), db.MigratorConn)
+	for name, c := range map[string]struct {
+		sql  []string
+		want func(error) bool
+	}{
+		"diverged": {[]string{tables(1)[0] + "-- edited", tables(2)[1], "SELECT 3"}, func(err error) bool { _, ok := errors.AsType[*migrate.DivergedError](err); return ok }},
+		"ahead":    {tables(1), func(err error) bool { return err == nil }},
+		"current":  {tables(2), func(err error) bool { return err == nil }},
+	} {
+		r, err := migrator(t, db, c.sql...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+		if !c.want(err) || len(r.Files) != 0 {
+			t.Errorf("%s: got %v and %d files", name, err, len(r.Files))
+		}
+	}
+	pgtest.Exec(t, db.SuperConn, "DELETE FROM app.migrations WHERE version = 2")
+	_, err := migrator(t, db, tables(3)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok {
+		t.Errorf("lost: got %v", err)
+	}
+}
+
+// scratches lists the scratch databases of a migrator.
+func scratches(tb testing.TB, db *pgtest.DB) string {
+	tb.Helper()
+	return pgtest.Value[string](tb, db.SuperConn, "SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname LIKE '%\\_rehearsal\\_%' AND pg_get_userbyid(datdba) = '"+db.Migrator()+"'")
+}
+
+func TestTheNextRehearsalSweepsWhatAKilledOneLeft(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	m := migrator(t, db, tables(1)...)
+	const mark = "scratch database of a rehearsal by Test; it holds nothing of value"
+	maker := db.Connect(t, db.MigratorConn)
+	var me string
+	if err := maker.QueryRow(t.Context(), "SELECT pid || '_' || (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid = pg_backend_pid()").Scan(&me); err != nil {
+		t.Fatal(err)
+	}
+	foreign := "test_rehearsal_" + strings.ToLower(db.Name) // a name that is not ours
+	for name, comment := range map[string]string{
+		"test_rehearsal_1_1_gone": mark, "test_rehearsal_1_2_early": "", "test_rehearsal_1_3_yours": "keep me",
+		"test_rehearsal_" + me + "_busy": mark, foreign: mark, "test_rehearsal_1_4_used": mark,
+	} {
+		name = strings.Replace(name, "_1_", "_1_"+strconv.FormatInt(time.Now().UnixNano(), 10), 1)
+		pgtest.Exec(t, db.MigratorConn, "CREATE DATABASE "+name)
+		t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+		if comment != "" {
+			pgtest.Exec(t, db.MigratorConn, "COMMENT ON DATABASE "+name+" IS '"+comment+"'")
+		}
+		if strings.HasSuffix(name, "_used") {
+			db.Connect(t, db.MigratorConn+" dbname="+name)
+		}
+	}
+	rehearse(t, m, db, migrate.RehearseOptions{})
+	left := scratches(t, db)
+	for _, gone := range []string{"_gone", "_early"} {
+		if strings.Contains(left, gone) {
+			t.Errorf("%s: is still there: %s", gone, left)
+		}
+	}
+	for _, kept := range []string{"_yours", "_busy", "_used", foreign} {
+		if !strings.Contains(left, kept) {
+			t.Errorf("%s was dropped; left are %s", kept, left)
+		}
+	}
+}
+
+func TestRehearsalsDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	m := migrator(t, db, tables(3)...)
+	before := traces(t, db, m)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+			if err != nil || r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
+				t.Errorf("%v, %v: %+v", err, r.Err(), r)
+			}
+		})
+	}
+	wg.Wait()
+	if after := traces(t, db, m); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+}
+
+func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"cancelled", "cut off"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			db := rehearsing(t)
+			up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+			m := migrator(t, db, append(tables(1), "SELECT pg_sleep(60)")...)
+			m.Grace = time.Millisecond
+			before := traces(t, db, m)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			stopped := errors.New("stopped")
+			var once sync.Once
+			m.Progress = func(p migrate.Progress) {
+				if p.File == "" {
+					return
+				}
+				if how == "cancelled" {
+					cancel(stopped)
+					return
+				}
+				once.Do(func() {
+					pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+db.Migrator()+"' AND backend_type = 'client backend'")
+				})
+			}
+			_, err := m.Rehearse(ctx, db.MigratorConn, migrate.RehearseOptions{})
+			if err == nil || how == "cancelled" && !errors.Is(err, stopped) {
+				t.Errorf("got %v", err)
+			}
+			m.Progress = nil
+			if after := traces(t, db, m); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+}
+
+func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]string{
+		"LATIN1": "ENCODING 'LATIN1' LOCALE 'C'",
+		"ICU":    "ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'de-u-kn'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			blank := pgtest.Blank(t)
+			role, database := `Mi"gr's `+blank.Name, `D b"`+blank.Name
+			quoted := strings.NewReplacer("$role", `"Mi""gr's `+blank.Name+`"`, "$db", `"D b""`+blank.Name+`"`)
+			pgtest.Exec(t, blank.SuperConn, quoted.Replace("CREATE ROLE $role LOGIN CREATEDB CREATEROLE PASSWORD 'test'"), quoted.Replace("CREATE DATABASE $db TEMPLATE template0 "+options), quoted.Replace("GRANT CREATE ON DATABASE $db TO $role"))
+			t.Cleanup(func() {
+				pgtest.Exec(t, blank.SuperConn, quoted.Replace("DROP DATABASE $db WITH (FORCE)"), quoted.Replace("DROP ROLE $role"))
+			})
+			value := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+			conn := fmt.Sprintf("%s user='%s' dbname='%s'", blank.MigratorConn, value.Replace(role), value.Replace(database))
+			m := migrator(t, blank, fmt.Sprintf(`CREATE TABLE "s ""x".t1 (id int PRIMARY KEY, "Ä b" text);
+				SELECT 1 / (count(DISTINCT (encoding, datlocprovider, datcollate, datctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))) = 1)::int
+				FROM pg_database d WHERE datname IN (current_database(), '%s')`, database), `ALTER TABLE "s ""x".t1 ADD COLUMN c int`)
+			m.Schema, m.Program, m.Role.Name = `s "x`, `Größe "1" of a very long name indeed`, `we"b `+blank.Name
+			for range 2 {
+				r, err := m.Rehearse(t.Context(), conn, migrate.RehearseOptions{})
+				if err != nil || r.Err() != nil || r.Audit == nil {
+					t.Errorf("%v, %v", err, r.Err())
+				}
+				up(t, m, conn)
+			}
+			pgtest.Exec(t, blank.SuperConn+fmt.Sprintf(" dbname='%s'", value.Replace(database)), `DROP OWNED BY "we""b `+blank.Name+`"`, `DROP ROLE "we""b `+blank.Name+`"`)
+		})
+	}
+}
+
+func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	for _, setting := range []string{"statement_timeout = '20ms'", "lock_timeout = '1ms'", "default_transaction_read_only = on", "default_transaction_isolation = serializable"} {
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET "+setting)
+	}
+	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(0.1)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
+	r := rehearse(t, m, db, migrate.RehearseOptions{})
+	if r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
+		t.Errorf("%v: %+v", r.Err(), r)
+	}
+	if left := scratches(t, db); left != "" {
+		t.Errorf("%s was left behind", left)
+	}
+}
+
+func TestRehearsalThroughAPoolerSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	m := migrator(t, db, tables(1)...)
+	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
+	_, err := m.Rehearse(t.Context(), pooled["migrator"], migrate.RehearseOptions{})
+	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "the server's own address") {
+		t.Errorf("got %v, want the server's own address", err)
+	}
+	if left := scratches(t, db); left != "" {
+		t.Errorf("%s was left behind", left)
+	}
+	if r := rehearse(t, m, &pgtest.DB{MigratorConn: pooled["migrator"]}, migrate.RehearseOptions{WithData: true, Yes: true}); r.Err() != nil || len(r.Files) != 1 {
+		t.Errorf("with data: %+v", r)
+	}
+}

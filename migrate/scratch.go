@@ -1,0 +1,196 @@
+package migrate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A scratch is a blank database on the same server, for one rehearsal.
+type scratch struct {
+	*run       // on the database that is rehearsed for
+	conn       *pgconn.PgConn
+	name       string
+	pooled     bool   // a pooler is in between
+	options    string // of CREATE DATABASE
+	beginsWith string // what the names of all of them begin with
+	mark       string // the comment that tells them from other databases, quoted
+}
+
+// withScratch makes a blank database that takes text as the one at hand does, and drops
+// it when f returns, whatever has happened.
+func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f func(scratch) error) (err error) {
+	if !s.Me.CreatesDB && !s.Me.Superuser {
+		return mayNotCreateDatabases(s.Me.Name)
+	}
+	c, err := r.newScratch(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if !c.pooled { // these statements have no transaction for SET LOCAL; a pooler's session is not ours to change
+		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off"); err != nil {
+			return err
+		}
+	}
+	c.sweep(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// Not to be cancelled half-way: the server would finish it, and nobody know.
+	switch err := r.order(context.WithoutCancel(ctx), conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.options); {
+	case sqlState(err) == "42501":
+		return mayNotCreateDatabases(s.Me.Name)
+	case err != nil:
+		return fmt.Errorf("create a scratch database: %w", err)
+	}
+	defer func() {
+		switch undropped := c.drop(ctx); {
+		case undropped != nil && err != nil:
+			r.Log.Warn("after the rehearsal", "error", undropped)
+		case err == nil:
+			err = undropped
+		}
+	}()
+	if err := r.order(context.WithoutCancel(ctx), conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
+		return fmt.Errorf("mark the scratch database: %w", err)
+	}
+	r.Log.Info("made a scratch database", "database", c.name)
+	return f(c)
+}
+
+func mayNotCreateDatabases(me string) error {
+	return &PrivilegeError{
+		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a rehearsal with the data, on a restored copy, does without", me),
+		SQL:   []string{"ALTER ROLE " + quoteName(me) + " CREATEDB"},
+	}
+}
+
+// newScratch names a database after the server process that makes it, so that it can be
+// told whether that is gone, even when it died before it could write a comment.
+func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, error) {
+	c := scratch{run: r, conn: conn}
+	answers, err := flight(ctx, conn, `SELECT json_build_object('pid', a.pid, 'start', (extract(epoch FROM backend_start) * 1000000)::bigint,
+			'encoding', pg_encoding_to_char(encoding), 'provider', datlocprovider, 'collate', datcollate, 'ctype', datctype,
+			'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), 'rules', coalesce(to_jsonb(d) ->> 'daticurules', ''))
+		FROM pg_database d, pg_stat_activity a WHERE d.datname = current_database() AND a.pid = pg_backend_pid()`)
+	if err != nil {
+		return c, err
+	}
+	var here struct {
+		localeSeen
+		PID   uint32 `json:"pid"`
+		Start int64  `json:"start"`
+	}
+	if err := answers[0].into(&here); err != nil {
+		return c, err
+	}
+	const longest = 24 // of a name of 63 bytes
+	program := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(r.Program), "_")
+	c.beginsWith = program[:min(len(program), longest)] + "_rehearsal_"
+	c.name = fmt.Sprintf("%s%d_%d_%s", c.beginsWith, here.PID, here.Start, strings.ToLower(rand.Text()[:4]))
+	c.mark = quoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
+	c.pooled = conn.PID() != here.PID // a pooler makes up the number that it gives to its clients
+	c.options = here.createOptions()
+	return c, nil
+}
+
+// A localeSeen is how a database takes text.
+type localeSeen struct {
+	Encoding string `json:"encoding"`
+	Provider string `json:"provider"` // c libc, i ICU, b the server's own
+	Collate  string `json:"collate"`
+	Ctype    string `json:"ctype"`
+	Locale   string `json:"locale"` // of a provider other than libc
+	Rules    string `json:"rules"`
+}
+
+// createOptions are those of CREATE DATABASE. Only template0 goes with any encoding
+// and locale, and nobody has added anything to it.
+func (l localeSeen) createOptions() string {
+	options := "TEMPLATE template0 ENCODING " + quoteText(l.Encoding) + " LC_COLLATE " + quoteText(l.Collate) + " LC_CTYPE " + quoteText(l.Ctype)
+	switch l.Provider {
+	case "i":
+		options += " LOCALE_PROVIDER icu ICU_LOCALE " + quoteText(l.Locale)
+	case "b":
+		options += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + quoteText(l.Locale)
+	default:
+		options += " LOCALE_PROVIDER libc"
+	}
+	if l.Rules != "" {
+		options += " ICU_RULES " + quoteText(l.Rules)
+	}
+	return options
+}
+
+// sweep drops what rehearsals left behind that were killed: databases with our kind of
+// name and comment that nobody is connected to and whose maker is gone. One without
+// any comment was made by somebody who did not live to write it. That a sweep fails is
+// no reason not to rehearse.
+func (c scratch) sweep(ctx context.Context) {
+	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", quoteText(c.beginsWith), "$mark", c.mark).Replace(`
+		SELECT coalesce(json_agg(datname), '[]') FROM pg_database d, regexp_match(substr(datname, length($begins) + 1), '^([0-9]+)_([0-9]+)_[a-z0-9]+$') made
+		WHERE starts_with(datname, $begins) AND made IS NOT NULL AND pg_has_role(datdba, 'USAGE')
+			AND coalesce(shobj_description(d.oid, 'pg_database'), $mark) = $mark
+			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid
+				OR a.pid::text = made[1] AND (backend_start IS NULL OR (extract(epoch FROM backend_start) * 1000000)::bigint::text = made[2]))`))
+	var left []string
+	if err == nil {
+		err = answers[0].into(&left)
+	}
+	for _, name := range left {
+		if err == nil {
+			err = c.order(ctx, c.conn, "DROP DATABASE IF EXISTS "+quoteName(name)) // without FORCE: whoever is there by now is at work
+		}
+		if err == nil {
+			c.Log.Info("dropped the scratch database of a rehearsal that was killed", "database", name)
+		}
+	}
+	if err != nil {
+		c.Log.Warn("scratch databases of rehearsals that were killed could not be looked for or dropped", "error", err)
+	}
+}
+
+// drop works with a context that has ended, too, and when the connection is lost.
+func (c scratch) drop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	sql := "DROP DATABASE IF EXISTS " + quoteName(c.name) + " WITH (FORCE)"
+	err := c.order(ctx, c.conn, sql)
+	if _, lost := errors.AsType[*lostError](err); lost {
+		var conn *pgconn.PgConn
+		if conn, err = c.connect(ctx); err == nil {
+			defer c.close(ctx, conn)
+			err = c.order(ctx, conn, sql)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the scratch database could not be dropped, which the next rehearsal tries again: %w. By hand: %s", err, sql)
+	}
+	return nil
+}
+
+// enter connects to the scratch database. It tries once: the server was there a moment
+// ago.
+func (c scratch) enter(ctx context.Context, r *run) (*pgconn.PgConn, error) {
+	r.config.Database = c.name // for its heartbeat, too
+	conn, err := pgconn.ConnectConfig(ctx, r.config)
+	if err == nil {
+		if err = speakUTF8(ctx, conn); err != nil {
+			r.close(ctx, conn)
+		}
+	}
+	if err == nil {
+		return conn, nil
+	}
+	failed := r.connectError(err, 0)
+	if e, ok := errors.AsType[*ConnectError](failed); ok && c.pooled {
+		e.Next = "It was made a moment ago, and the pooler in between does not know it: put the server's own address into the connection string, or rehearse with the data on a restored copy"
+	}
+	return nil, failed
+}

@@ -1,0 +1,174 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A stage is where files are rehearsed: a scratch database, or the real one from inside a
+// transaction.
+type stage struct {
+	*run
+	conn   *pgconn.PgConn
+	seen   seen // of the real database, before
+	inside bool // all in one transaction, which is rolled back
+}
+
+// play applies the pending files one at a time, and proves the rights that come with them.
+func (st *stage) play(ctx context.Context, report *Rehearsal) error {
+	for i := range report.Status.Pending {
+		file, err := st.rehearse(ctx, &report.Status.Pending[i])
+		if err != nil {
+			return st.explain(err, report)
+		}
+		report.Files = append(report.Files, file)
+	}
+	for {
+		err := st.prove(ctx, report)
+		again, ok := errors.AsType[*retryError](err)
+		if !ok || st.inside {
+			return err
+		}
+		st.rollBack(ctx) // another rehearsal is making the same role
+		if err := st.retry(ctx, again); err != nil {
+			return err
+		}
+	}
+}
+
+// rehearse applies one file between two looks at the catalogue.
+func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, err error) {
+	file = Rehearsed{Version: m.Version, Name: m.Name, File: m.File, Alone: m.Alone}
+	if m.Alone && st.inside {
+		file.Left = "it runs without a transaction, so it could not be rolled back"
+		return file, st.send(ctx, st.wrap("the row of "+m.File, st.seen, []string{st.ledgerRow(m) + " ON CONFLICT DO NOTHING"}))
+	}
+	before, err := st.sight(ctx, st.conn)
+	if err != nil {
+		return file, err
+	}
+	began := time.Now()
+	if m.Alone {
+		err = st.alone(ctx, m)
+	} else {
+		err = st.send(ctx, st.file(m, st.seen.Server.Version, "off"))
+	}
+	if err != nil {
+		return file, err
+	}
+	file.Elapsed = time.Since(began)
+	after, err := st.sight(ctx, st.conn)
+	if err != nil {
+		return file, err
+	}
+	file.Footprint = footprint(before, after)
+	if m.Alone { // it has counted itself
+		return file, nil
+	}
+	st.count(m, file.Elapsed)
+	if st.inside {
+		return file, nil
+	}
+	return file, st.order(ctx, st.conn, "COMMIT")
+}
+
+// alone applies a file without a transaction for real.
+func (st *stage) alone(ctx context.Context, m *Migration) error {
+	s, err := st.look(ctx, st.conn, service)
+	if err != nil {
+		return err
+	}
+	return st.applyAlone(ctx, st.conn, s, m)
+}
+
+// send sends a transaction without its COMMIT and, inside another, without its BEGIN. The
+// constraints that wait for the commit are checked all the same; those of the next file
+// wait again. (A deferrable constraint that is not deferred at first then waits, too.)
+func (st *stage) send(ctx context.Context, m message) error {
+	if st.conn.TxStatus() != 'I' {
+		m.before = strings.TrimPrefix(m.before, opening)
+		m.lead--
+	}
+	m.after = strings.TrimSuffix(m.after, "COMMIT") + "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+	m.open = true
+	failed, out, err := st.exchange(ctx, st.conn, []message{m})
+	if err == nil && failed >= 0 {
+		err = st.failure(m, out)
+	}
+	return err
+}
+
+// bootstrap creates schema and ledger. The service's role comes with the proof.
+func (st *stage) bootstrap(ctx context.Context) error {
+	role := st.Role
+	st.Role = Role{}
+	m := st.run.bootstrap(st.seen)
+	st.Role = role
+	return st.send(ctx, m)
+}
+
+// prove gives the service's role its declared rights, and audits it, in a transaction that
+// is never committed: a role belongs to all databases of a server, and one that a
+// rehearsal creates must not stay, whatever becomes of the rehearsal.
+func (st *stage) prove(ctx context.Context, report *Rehearsal) error {
+	if st.Role.Name == "" {
+		return nil
+	}
+	s, err := st.look(ctx, st.conn, migrator)
+	if err != nil {
+		return err
+	}
+	if err := st.mayHaveRole(s); err != nil {
+		report.Unproved = err.Error()
+		return nil //nolint:nilerr // the report holds it, and why a start would refuse
+	}
+	missing, excess := st.mendable(s)
+	if err := st.send(ctx, st.rights(s, s.Role == nil, missing, excess)); err != nil {
+		return err
+	}
+	if s, err = st.look(ctx, st.conn, auditor); err != nil {
+		return err
+	}
+	audit, err := st.audit(s)
+	if err != nil {
+		return err
+	}
+	// Verify tells them: what everybody may do in a scratch database says nothing of the real one.
+	audit.Findings = slices.DeleteFunc(audit.Findings, func(f Finding) bool { return f.Severity == Warn })
+	report.Audit = &audit
+	return nil
+}
+
+// explain adds what is different in a rehearsal with data from a start.
+func (st *stage) explain(err error, report *Rehearsal) error {
+	failed, ok := errors.AsType[*MigrationError](err)
+	leftOut := slices.ContainsFunc(report.Files, func(f Rehearsed) bool { return f.Left != "" })
+	const unsafeNewEnumValue = "55P04"
+	switch {
+	case !ok || !st.inside:
+		return err
+	case failed.Err.Code == unsafeNewEnumValue:
+		return fmt.Errorf("%w\nA start gives each file a transaction of its own, and does not fail like this. Rehearse without the data, too", err)
+	case leftOut:
+		return fmt.Errorf("%w\nA file before it was left out, because it runs without a transaction; this may be due to that. Rehearse without the data, too", err)
+	}
+	return err
+}
+
+// rollBack ends what is open. A connection that does not do so is closed, which does.
+func (st *stage) rollBack(ctx context.Context) {
+	if st.conn.IsClosed() || st.conn.TxStatus() == 'I' {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := st.order(ctx, st.conn, "ROLLBACK"); err != nil {
+		abandon(ctx, st.conn)
+	}
+}
