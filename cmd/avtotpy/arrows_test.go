@@ -13,14 +13,15 @@ func TestArrowsPointOneWay(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
-		"migrate":          {"github.com/jackc/"},
-		"internal/otp":     {},
-		"internal/config":  {"github.com/jackc/"},
-		"internal/keyring": {},
-		"internal/schema":  {"migrate", "github.com/jackc/"},
-		"internal/localpg": {"github.com/jackc/", "golang.org/x/sys/"},
-		"internal/backup":  {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/store":   {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+		"migrate":                    {"migrate/internal/", "github.com/jackc/"},
+		"migrate/internal/catalogue": {},
+		"internal/otp":               {},
+		"internal/config":            {"github.com/jackc/"},
+		"internal/keyring":           {},
+		"internal/schema":            {"migrate", "github.com/jackc/"},
+		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup":            {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/store":             {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)
