@@ -21,7 +21,7 @@ test:
 # test-newest runs what talks to a database on the newest PostgreSQL; test uses the system's.
 test-newest:
 	@scripts/need compiler pgbouncer
-	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race ./migrate ./internal/schema ./internal/store ./internal/localpg ./cmd/...
+	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race ./migrate/... ./internal/schema ./internal/store ./internal/localpg ./cmd/...
 
 lint:
 	cd tools && go build -o ../.cache/bin/ tool

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // applyAlone applies the next pending file, one without a transaction. Its claim is a
@@ -168,8 +170,8 @@ func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error 
 
 // forbiddenAlone returns what is wrong with the statement of a file without a
 // transaction; "" when it is one that can be begun again after a crash.
-func forbiddenAlone(s statement) string {
-	switch alone := kindAlone(s.words); {
+func forbiddenAlone(s sqltext.Statement) string {
+	switch alone := kindAlone(s.Words); {
 	case alone.verb == "":
 		return "only CREATE INDEX CONCURRENTLY, DROP INDEX CONCURRENTLY, REINDEX INDEX or TABLE CONCURRENTLY and VACUUM go without a transaction; leave the directive out"
 	case alone.verb != "VACUUM" && alone.name == "":

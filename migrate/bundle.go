@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A Migration is one bundled file.
@@ -27,8 +29,11 @@ type Migration struct {
 	// cannot run inside: "-- migrate:no-transaction".
 	Alone bool
 
-	allowed []allowance       // rules of Review that the file may break
-	script  script            // its statements, for errors that point into it
+	// Allowed are the rules of package review that the file may break:
+	// "-- migrate:allow RULE because REASON".
+	Allowed []Allowance
+
+	script  sqltext.Script    // its statements, for errors that point into it
 	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
 
@@ -224,40 +229,40 @@ func checksum(content []byte) [sha256.Size]byte {
 func (m *Migration) check() []Problem {
 	var problems []Problem
 	wrong := func(offset int, message string) {
-		line, column := place(m.SQL, offset)
+		line, column := sqltext.Place(m.SQL, offset)
 		problems = append(problems, Problem{m.File, line, column, message})
 	}
 	if offset, message := unreadable(m.SQL); message != "" {
 		wrong(offset, message)
 		return problems
 	}
-	m.script = lex(m.SQL)
-	for _, e := range m.script.errors {
-		wrong(e.offset, e.message)
+	m.script = sqltext.Cut(m.SQL)
+	for _, e := range m.script.Errors {
+		wrong(e.Offset, e.Message)
 	}
-	for _, c := range m.script.comments {
+	for _, c := range m.script.Comments {
 		if err := m.directive(c); err != nil {
-			wrong(c.offset, err.Error())
+			wrong(c.Offset, err.Error())
 		}
 	}
-	for _, s := range m.script.statements {
+	for _, s := range m.script.Statements {
 		message := forbidden(s)
 		if m.Alone {
 			message = forbiddenAlone(s)
 		}
 		if message != "" {
-			wrong(s.start, message)
+			wrong(s.Start, message)
 		}
 	}
-	switch n := len(m.script.statements); {
+	switch n := len(m.script.Statements); {
 	case n == 0 && len(problems) == 0:
 		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})
 	case n > 1 && m.Alone:
-		wrong(m.script.statements[1].start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
+		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
 	}
-	for i := range m.script.statements {
+	for i := range m.script.Statements {
 		if !m.Alone { // only the rules need them; the places serve errors later
-			m.script.statements[i].words = nil
+			m.script.Statements[i].Words = nil
 		}
 	}
 	return problems
@@ -285,10 +290,16 @@ func unreadable(sql string) (offset int, message string) {
 // directive obeys a comment such as "-- migrate:min-version 11". One that is
 // misspelt or too late to count is an error: ignoring it in silence would apply
 // the file in another way than its author meant.
-func (m *Migration) directive(c comment) error {
-	text, ok := strings.CutPrefix(c.text, "migrate:")
+func (m *Migration) directive(c sqltext.Comment) error {
+	if c.Block {
+		if misspelt(c.Text) {
+			return errors.New("a directive is a comment of its own line: -- migrate:…")
+		}
+		return nil
+	}
+	text, ok := strings.CutPrefix(c.Text, "migrate:")
 	if !ok || strings.HasPrefix(text, " ") {
-		if misspelt(c.text) {
+		if misspelt(c.Text) {
 			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
 		}
 		return nil
@@ -296,7 +307,7 @@ func (m *Migration) directive(c comment) error {
 	name, argument, _ := strings.Cut(text, " ")
 	argument = strings.TrimSpace(argument)
 	switch {
-	case c.inside:
+	case c.Begun:
 		return errors.New("a directive counts only above the first statement; move it to the top of the file")
 	case name == "min-version":
 		return m.setMinVersion(argument)
@@ -306,7 +317,7 @@ func (m *Migration) directive(c comment) error {
 		m.Alone = true
 		return nil
 	case name == "allow":
-		return m.allow(c.offset, argument)
+		return m.allow(c.Offset, argument)
 	}
 	return fmt.Errorf("there is no directive %q; known are min-version, no-transaction and allow", name)
 }
@@ -326,14 +337,14 @@ func (m *Migration) setMinVersion(argument string) error {
 }
 
 // Statements returns the number of SQL statements in the file.
-func (m Migration) Statements() int { return len(m.script.statements) }
+func (m Migration) Statements() int { return len(m.script.Statements) }
 
 // Directives returns what comments such as "-- migrate:min-version 11" say about
 // the file, without the prefix.
 func (m Migration) Directives() []string {
 	var found []string
-	for _, c := range m.script.comments {
-		if text, ok := strings.CutPrefix(c.text, "migrate:"); ok {
+	for _, c := range m.script.Comments {
+		if text, ok := strings.CutPrefix(c.Text, "migrate:"); ok {
 			found = append(found, strings.TrimSpace(text))
 		}
 	}

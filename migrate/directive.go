@@ -7,35 +7,26 @@ import (
 	"strings"
 )
 
-// An allowance is "-- migrate:allow RULE because REASON": the file may break a rule of Review.
-type allowance struct {
-	rule rule
-	at   int
+// An Allowance lets a file break a rule of package review, which alone knows the rules:
+// what is allowed here may not exist.
+type Allowance struct {
+	Rule   string
+	Offset int // where in the file's SQL the directive stands, in bytes
 }
 
-// allow obeys the directive. Whether there is such a rule is for Review to say: a
-// released file must load with later versions of this package, too.
+// allow obeys the directive. Whether there is such a rule is for package review to say:
+// a released file must load with later versions of this package, too.
 func (m *Migration) allow(at int, argument string) error {
 	name, reason, _ := strings.Cut(argument, " ")
 	reason, ok := strings.CutPrefix(strings.TrimSpace(reason), "because ")
 	switch {
 	case name == "" || !ok || strings.TrimSpace(reason) == "":
 		return errors.New("write -- migrate:allow RULE because REASON, the rule being the word in parentheses behind the message")
-	case m.allows(rule(name)):
+	case slices.ContainsFunc(m.Allowed, func(a Allowance) bool { return a.Rule == name }):
 		return fmt.Errorf("%s is allowed twice", name)
 	}
-	m.allowed = append(m.allowed, allowance{rule(name), at})
+	m.Allowed = append(m.Allowed, Allowance{name, at})
 	return nil
-}
-
-func (m *Migration) allows(r rule) bool {
-	return slices.ContainsFunc(m.allowed, func(a allowance) bool { return a.rule == r })
-}
-
-// setsMinVersion tells a min-version of the file's own from one that an earlier
-// file has set for all that follow.
-func (m *Migration) setsMinVersion() bool {
-	return slices.ContainsFunc(m.script.comments, func(c comment) bool { return strings.HasPrefix(c.text, "migrate:min-version ") })
 }
 
 // misspelt reports whether a comment was meant to be a directive and is not written

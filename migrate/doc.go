@@ -53,8 +53,8 @@
 // something that they use. Without it an older program may keep serving beside a
 // newer schema, which is what makes rolling updates and rollbacks possible.
 //
-// [Bundle.Review] is for a test in the program that bundles the files: it finds what
-// the server would accept and operators would pay for, such as an index that stops
+// Package migrate/review is for a test in the program that bundles the files: it finds
+// what the server would accept and operators would pay for, such as an index that stops
 // every write while it is built. A comment "-- migrate:allow RULE because REASON" at
 // the top says that a rule is wrong for a file; docs/writing-migrations.md lists them.
 package migrate

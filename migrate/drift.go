@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 // A Change says in which way a schema is not what it should be.
@@ -69,7 +71,7 @@ func CompareSnapshots(want, got string) []Drift {
 	if want == got {
 		return nil
 	}
-	wanted, found := objects(want), objects(got)
+	wanted, found := catalogue.Objects(want), catalogue.Objects(got)
 	names := slices.Concat(slices.Collect(maps.Keys(wanted)), slices.Collect(maps.Keys(found)))
 	slices.Sort(names)
 	var drift []Drift
@@ -81,56 +83,30 @@ func CompareSnapshots(want, got string) []Drift {
 		case w == nil:
 			drift = append(drift, Drift{Object: name, Change: Stranger})
 		default:
-			drift = append(drift, w.compare(name, g)...)
+			drift = append(drift, compareObject(name, w, g)...)
 		}
 	}
 	return drift
 }
 
-// A described is what a snapshot says about one object.
-type described struct {
-	lines map[string]bool
-	body  strings.Builder
-}
-
-// objects reads a snapshot.
-func objects(text string) map[string]*described {
-	all := map[string]*described{}
-	object := &described{lines: map[string]bool{}} // of none, in a file that somebody edited
-	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		fact, indented := strings.CutPrefix(line, factMark)
-		switch {
-		case strings.HasPrefix(line, bodyMark):
-			object.body.WriteString(line + "\n")
-		case indented:
-			object.lines[fact] = true
-		case line != "":
-			object = &described{lines: map[string]bool{}}
-			all[line] = object
-		}
-	}
-	return all
-}
-
-// compare puts what an object lacks before what it has instead, where the two lines
+// compareObject puts what an object lacks before what it has instead, where the two lines
 // begin alike.
-func (d *described) compare(name string, got *described) []Drift {
+func compareObject(name string, want, got *catalogue.Object) []Drift {
 	var drift []Drift
-	for line := range d.lines {
-		if !got.lines[line] {
+	for line := range want.Facts {
+		if !got.Facts[line] {
 			drift = append(drift, Drift{name, Lacks, line})
 		}
 	}
-	for line := range got.lines {
-		if !d.lines[line] {
+	for line := range got.Facts {
+		if !want.Facts[line] {
 			drift = append(drift, Drift{name, Has, line})
 		}
 	}
 	slices.SortFunc(drift, func(a, b Drift) int {
 		return cmp.Or(strings.Compare(subject(a.Line), subject(b.Line)), strings.Compare(string(b.Change), string(a.Change)), strings.Compare(a.Line, b.Line))
 	})
-	if d.body.String() != got.body.String() {
+	if !slices.Equal(want.Body, got.Body) {
 		drift = append(drift, Drift{Object: name, Change: Rewrote})
 	}
 	return drift

@@ -2,10 +2,11 @@ package migrate
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // BundleOf makes a bundle of SQL texts without the checks of Load: for tests of
@@ -14,7 +15,7 @@ func BundleOf(sql ...string) Bundle {
 	var b Bundle
 	for i, s := range sql {
 		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
-		m.script = lex(s)
+		m.script = sqltext.Cut(s)
 		b.migrations = append(b.migrations, m)
 	}
 	b.remember()
@@ -40,9 +41,6 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 	_, err := m.look(ctx, conn.PgConn(), who)
 	return err
 }
-
-// Rules are the names of what Review finds.
-func Rules() []string { return strings.Split(joinRules(), ", ") }
 
 // TakeOver is the SQL that makes a role the owner of a schema.
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }

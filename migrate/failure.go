@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // failure turns the server's error to one message into ours: a lost race and a
@@ -158,18 +160,18 @@ func (r *run) place(m message, out outcome) error {
 		return fmt.Errorf("%s: %w", m.what, out.err)
 	}
 	e := &MigrationError{File: m.migration.File, Version: r.report.To, Next: next, Err: out.err}
-	statements := m.migration.script.statements
+	statements := m.migration.script.Statements
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.completed - m.lead; {
 	case out.err.Position > 0 && inFile >= 0:
 		offset := byteOffset(m.sql, inFile)
-		e.Line, e.Column = place(m.sql, offset)
+		e.Line, e.Column = sqltext.Place(m.sql, offset)
 		e.Statement = statementAt(statements, offset)
 	case failed < 0:
 		e.What = "the transaction could not be opened: " + out.err.Message
 	case failed < len(statements):
-		e.Line, _ = place(m.sql, statements[failed].start)
+		e.Line, _ = sqltext.Place(m.sql, statements[failed].Start)
 		e.Statement = failed + 1
 	case out.err.Code == "22012": // the canary divided by zero
 		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
@@ -190,9 +192,9 @@ func byteOffset(s string, runes int) int {
 	return len(s)
 }
 
-func statementAt(statements []statement, offset int) int {
+func statementAt(statements []sqltext.Statement, offset int) int {
 	for i, s := range statements {
-		if offset < s.end {
+		if offset < s.End {
 			return i + 1
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 // seen is all that a start needs to know about a database, gathered in one
@@ -100,9 +102,9 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == migrator:
-		questions = append(questions, qualified+m.askRights(role))
+		questions = append(questions, catalogue.Qualified+m.askRights(role))
 	case rights:
-		questions = append(questions, qualified+m.askHeld(role))
+		questions = append(questions, catalogue.Qualified+m.askHeld(role))
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
@@ -150,11 +152,6 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
 
-// qualified goes before a question whose answer names types. With pg_catalog alone in
-// the search path each other one is written with its schema, whatever path the role was
-// given, also for a role that lacks USAGE on the schema.
-const qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
-
 // patiently is untimed for a migrator's questions to the ledger: it does not hang where
 // somebody has locked that.
 func (m *Migrator) patiently() string {
@@ -170,7 +167,7 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer
 	if err := a.into(&rights); err != nil || !rights.Odd {
 		return &heldSeen{Grants: rights.grants()}, err
 	}
-	answers, err := flight(ctx, conn, untimed+qualified+m.askHeld(role))
+	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+m.askHeld(role))
 	if err != nil {
 		return nil, err
 	}

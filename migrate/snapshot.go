@@ -1,16 +1,15 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 // Snapshot connects, describes the schema as a text for people, and closes its
@@ -77,7 +76,7 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
-	question := untouched + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds()) + m.askCatalogue()
+	question := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds()) + catalogue.Question(quoteText(m.Schema), quoteText(ledgerName))
 	if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
 		question = "SAVEPOINT snapshot; " + question + "; ROLLBACK TO snapshot; RELEASE snapshot"
 	}
@@ -88,69 +87,8 @@ func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, e
 	if answers[0].err != nil {
 		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, answers[0].err)
 	}
-	var facts []fact
-	for _, row := range answers[0].values {
-		if len(row) > 0 { // null is what was dropped meanwhile
-			facts = append(facts, readFact(string(row)))
-		}
-	}
-	return tell(facts, m.Schema), nil
+	return catalogue.Tell(answers[0].values, m.Schema), nil
 }
 
-// tell sorts facts and writes them down.
-func tell(facts []fact, schema string) string {
-	for i := range facts {
-		facts[i].tidy(schema)
-	}
-	slices.SortFunc(facts, func(a, b fact) int {
-		if a.Object != b.Object {
-			return strings.Compare(a.Object, b.Object)
-		}
-		return cmp.Or(a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
-	})
-	var b strings.Builder
-	object := ""
-	for _, f := range facts {
-		if f.Object != object {
-			object = f.Object
-			b.WriteString(object + "\n")
-		}
-		switch {
-		case f.Section == sectionBody:
-			for line := range strings.SplitSeq(f.Line, "\n") {
-				b.WriteString(strings.TrimSuffix(bodyMark+" "+line, " ") + "\n")
-			}
-		case f.Line != "":
-			b.WriteString(factMark + f.Line + "\n")
-		}
-	}
-	return b.String()
-}
-
-// What a line begins with that is no object's.
 // lookTimeout is how long a look at the schema may queue for a lock on a table.
 const lookTimeout = time.Second
-
-const (
-	factMark = "  "
-	bodyMark = "  |"
-)
-
-// tidy takes the schema's name out of deparsed text, and what differs between
-// versions of PostgreSQL. A file with CRLF is the same file as one with LF, so what
-// it leaves in the body of a function is the same, too.
-func (f *fact) tidy(schema string) {
-	f.Object = oneLine(unqualified(f.Object, schema))
-	switch {
-	case f.Section == sectionBody && f.Place == bodyTyped:
-		f.Line = strings.ReplaceAll(f.Line, "\r\n", "\n")
-	case f.Section == sectionBody && f.Place == bodyDeparsed:
-		f.Line = unqualified(f.Line, schema)
-	case f.Section == sectionBody:
-		f.Line = unprefixed(unqualified(f.Line, schema))
-	case f.Section == sectionSettings:
-		f.Line = oneLine(f.Line)
-	default:
-		f.Line = oneLine(unqualified(f.Line, schema))
-	}
-}

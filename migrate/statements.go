@@ -1,17 +1,21 @@
 package migrate
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+)
 
 // forbidden returns what to write instead of a statement that would break the
 // transaction around its file, outlive it in the session (which a pooler hands
 // to somebody else), or wait for data that never comes; "" when it is fine.
-func forbidden(s statement) string {
-	w := s.words
+func forbidden(s sqltext.Statement) string {
+	w := s.Words
 	first, second := w[0], ""
 	if len(w) > 1 {
 		second = w[1]
 	}
-	const wrapped = "each file already is one transaction; leave this statement out"
+	const wrapped = "each file already is one transaction; leave this sqltext.Statement out"
 	const alone = "cannot run inside a transaction, and each file is one"
 	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top"
 	switch first {

@@ -97,7 +97,7 @@ func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (
 }
 
 // alone tells what the one statement of a file without a transaction is.
-func (m *Migration) alone() aloneKind { return kindAlone(m.script.statements[0].words) }
+func (m *Migration) alone() aloneKind { return kindAlone(m.script.Statements[0].Words) }
 
 // mend drops the invalid indexes that an interrupted statement left behind: of the
 // name that it was to create, or those beside the ones that it was to replace.

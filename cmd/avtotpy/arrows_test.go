@@ -13,14 +13,17 @@ func TestArrowsPointOneWay(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
-		"migrate":          {"github.com/jackc/"},
-		"internal/otp":     {},
-		"internal/config":  {"github.com/jackc/"},
-		"internal/keyring": {},
-		"internal/schema":  {"migrate", "github.com/jackc/"},
-		"internal/localpg": {"github.com/jackc/", "golang.org/x/sys/"},
-		"internal/backup":  {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/store":   {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+		"migrate":                    {"migrate/internal/", "github.com/jackc/"},
+		"migrate/review":             {"migrate", "github.com/jackc/"},
+		"migrate/internal/sqltext":   {},
+		"migrate/internal/catalogue": {},
+		"internal/otp":               {},
+		"internal/config":            {"github.com/jackc/"},
+		"internal/keyring":           {},
+		"internal/schema":            {"migrate", "github.com/jackc/"},
+		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup":            {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/store":             {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)
@@ -28,6 +31,13 @@ func TestArrowsPointOneWay(t *testing.T) {
 				slices.Contains(allowed, "github.com/jackc/") && ofPgx(dep)
 			if !fine {
 				t.Errorf("%s depends on %s; it may depend on the standard library and %v", pkg, dep, allowed)
+			}
+		}
+	}
+	for _, dep := range dependencies(t, module+"cmd/avtotpy") {
+		for _, forTests := range []string{"migrate/review", "internal/pgtest"} {
+			if strings.TrimPrefix(dep, module) == forTests {
+				t.Errorf("the program depends on %s, which is for tests", forTests)
 			}
 		}
 	}

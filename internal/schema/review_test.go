@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
 // TestContributorsMistakesAreFound judges the files that no release holds yet; what
@@ -17,12 +18,12 @@ func TestContributorsMistakesAreFound(t *testing.T) {
 	if schema.Released > bundle.Version() {
 		t.Fatalf("version %d is said to be released, and the last file is %d", schema.Released, bundle.Version())
 	}
-	for _, p := range bundle.Review(schema.Name, schema.Released) {
+	for _, p := range review.Bundle(bundle, schema.Name, schema.Released) {
 		t.Error(p)
 	}
 }
 
-// TestTheFirstFilesWouldDoAfterReleases is for Review's sake: in real files that are
+// TestTheFirstFilesWouldDoAfterReleases is for the review's sake: in real files that are
 // good it finds nothing, wherever a release is thought to be between them. Later
 // files need not hold to that, when they belong to one release.
 func TestTheFirstFilesWouldDoAfterReleases(t *testing.T) {
@@ -32,7 +33,7 @@ func TestTheFirstFilesWouldDoAfterReleases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for released := range 11 {
-		for _, p := range bundle.Review(schema.Name, released) {
+		for _, p := range review.Bundle(bundle, schema.Name, released) {
 			if p.File < "0012" {
 				t.Errorf("after a release of %04d: %s", released, p)
 			}

@@ -1,4 +1,4 @@
-package migrate
+package review
 
 import (
 	"cmp"
@@ -105,11 +105,11 @@ func wider(from, to string) bool {
 // are known to give one answer for a whole statement.
 func (p phrase) constant() bool {
 	for i, t := range p {
-		called := i+1 < len(p) && p[i+1].word == "("
-		if _, ok := t.identifier(); !ok || !called || i > 0 && (p[i-1].word == ":" || p[i-1].word == "AS") {
+		called := i+1 < len(p) && p[i+1].Word == "("
+		if _, ok := t.Name(); !ok || !called || i > 0 && (p[i-1].Word == ":" || p[i-1].Word == "AS") {
 			continue // no call; numeric(10, 2) behind :: and AS is a type
 		}
-		if !slices.Contains(stable(), t.word) || i > 0 && p[i-1].word == "." && !p[max(i-2, 0):].is("PG_CATALOG") {
+		if !slices.Contains(stable(), t.Word) || i > 0 && p[i-1].Word == "." && !p[max(i-2, 0):].is("PG_CATALOG") {
 			return false
 		}
 	}

@@ -1,4 +1,4 @@
-package migrate_test
+package review_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
 // released is what the last release made, in the tests below.
@@ -329,14 +330,23 @@ var mistakes = map[string][]mistake{
 	}},
 }
 
-func review(tb testing.TB, sql ...string) []string {
+// files names SQL texts as a bundle wants it.
+func files(sql ...string) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for i, s := range sql {
+		fsys[fmt.Sprintf("%04d_m%d.sql", i+1, i+1)] = &fstest.MapFile{Data: []byte(s)}
+	}
+	return fsys
+}
+
+func judge(tb testing.TB, sql ...string) []string {
 	tb.Helper()
 	bundle, err := migrate.Load(files(append([]string{released}, sql...)...))
 	if err != nil {
 		tb.Fatalf("%s: %v", strings.Join(sql, "\n"), err)
 	}
 	var said []string
-	for _, p := range bundle.Review("app", 1) {
+	for _, p := range review.Bundle(bundle, "app", 1) {
 		said = append(said, p.String())
 	}
 	return said
@@ -353,19 +363,19 @@ func fits(message, want string) bool {
 }
 
 func TestReviewFindsMistakes(t *testing.T) {
-	for _, rule := range migrate.Rules() {
+	for _, rule := range review.Rules() {
 		if len(mistakes[rule]) == 0 {
 			t.Errorf("no file breaks the rule %s", rule)
 		}
 	}
 	for rule, list := range mistakes {
 		for _, m := range list {
-			said := review(t, m.bad)
+			said := judge(t, m.bad)
 			ok := slices.EqualFunc(said, m.want, func(got, want string) bool { return fits(got, "0002_m2.sql:"+want+" ("+rule+")") })
 			if !ok {
 				t.Errorf("%s: %s\n got %s\nwant %s", rule, m.bad, strings.Join(said, "\n     "), strings.Join(m.want, "\n     "))
 			}
-			if said := review(t, m.good...); len(said) > 0 {
+			if said := judge(t, m.good...); len(said) > 0 {
 				t.Errorf("%s: %s\n got %s\nwant nothing", rule, strings.Join(m.good, "\n"), strings.Join(said, "\n     "))
 			}
 		}
@@ -402,10 +412,10 @@ func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said := bundle.Review("app", 1); len(said) > 0 {
+	if said := review.Bundle(bundle, "app", 1); len(said) > 0 {
 		t.Errorf("got %v, want nothing", said)
 	}
-	if said := migrate.BundleOf(released, "ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID").Review("app", 1); len(said) != 1 {
+	if said := judge(t, "ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID"); len(said) != 1 {
 		t.Errorf("got %v, want that the key has no index", said)
 	}
 }
@@ -416,7 +426,7 @@ func TestReviewLeavesHistoryAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for released, want := range []int{5, 4, 1, 0, 0} {
-		if said := bundle.Review("app", released); len(said) != want {
+		if said := review.Bundle(bundle, "app", released); len(said) != want {
 			t.Errorf("released %d: got %d problems, want %d: %v", released, len(said), want, said)
 		}
 	}
@@ -434,7 +444,7 @@ func TestReviewJudgesWhatIsAllowed(t *testing.T) {
 		"-- migrate:allow whole-table because of 1\nUPDATE app.users SET age = 1 WHERE true":                                 "0002_m2.sql:1:1: nothing in this file …",
 		"DO $$ BEGIN DROP TABLE users; END $$; CREATE FUNCTION app.f() RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT 1; END": "",
 	} {
-		if said := strings.Join(review(t, sql), "\n"); !fits(said, want) {
+		if said := strings.Join(judge(t, sql), "\n"); !fits(said, want) {
 			t.Errorf("%s\n got %s\nwant %s", sql, said, want)
 		}
 	}
@@ -442,7 +452,7 @@ func TestReviewJudgesWhatIsAllowed(t *testing.T) {
 
 // TestEveryRuleIsDocumented keeps the page for contributors complete.
 func TestEveryRuleIsDocumented(t *testing.T) {
-	page, err := os.ReadFile("../docs/writing-migrations.md")
+	page, err := os.ReadFile("../../docs/writing-migrations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,8 +461,8 @@ func TestEveryRuleIsDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(table, -1) {
 		documented = append(documented, row[1])
 	}
-	if !slices.Equal(documented, migrate.Rules()) {
-		t.Errorf("docs/writing-migrations.md has %v\nthere are %v", documented, migrate.Rules())
+	if !slices.Equal(documented, review.Rules()) {
+		t.Errorf("docs/writing-migrations.md has %v\nthere are %v", documented, review.Rules())
 	}
 }
 
@@ -462,14 +472,18 @@ func FuzzReview(f *testing.F) {
 			f.Add(m.bad)
 		}
 	}
-	f.Fuzz(func(_ *testing.T, sql string) { migrate.BundleOf(released, sql).Review("app", 1) })
+	f.Fuzz(func(_ *testing.T, sql string) {
+		if bundle, err := migrate.Load(files(released, sql)); err == nil {
+			review.Bundle(bundle, "app", 1)
+		}
+	})
 }
 
 // TestTheWorkedExampleWorks applies the files of docs/writing-migrations.md, and
 // reviews them as the three releases that it tells of.
 func TestTheWorkedExampleWorks(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/writing-migrations.md")
+	page, err := os.ReadFile("../../docs/writing-migrations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -485,13 +499,17 @@ func TestTheWorkedExampleWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, released := range []int{19, 20, 23} {
-		if said := bundle.Review("avtotpy", released); len(said) > 0 {
+		if said := review.Bundle(bundle, "avtotpy", released); len(said) > 0 {
 			t.Errorf("after %04d: %v", released, said)
 		}
 	}
 	db := pgtest.Blank(t)
 	m := migrate.Migrator{Bundle: bundle, Schema: "avtotpy"}
-	if report := up(t, &m, db.MigratorConn); report.To != 24 {
+	report, err := m.Up(t.Context(), db.MigratorConn)
+	if err != nil {
+		t.Fatalf("Up: %v", err)
+	}
+	if report.To != 24 {
 		t.Errorf("the example ends at %d, want 24", report.To)
 	}
 }

@@ -1,17 +1,8 @@
-package migrate
-
-import (
-	"cmp"
-	"fmt"
-	"slices"
-)
-
-// Review finds a contributor's mistakes in the files behind version released, the
-// last one of the last release: what the server would accept, and an operator
-// would pay for with an outage, a program that runs beside it with errors, and the
-// next contributor with a schema that nobody knows. It is for a test in the program that
-// bundles the files; Up does not ask it. Files up to released are history: they
-// are only read to know what there is.
+// Package review finds a contributor's mistakes in migrations: what the server would
+// accept, and an operator would pay for with an outage, a program that runs beside it
+// with errors, and the next contributor with a schema that nobody knows.
+//
+// It is for a test in the program that bundles the files; a start does not ask it.
 //
 // Every message ends with its rule's name in parentheses; docs/writing-migrations.md
 // has them all. A file for which a rule is wrong says so at its top:
@@ -19,16 +10,32 @@ import (
 //	-- migrate:allow RULE because REASON
 //
 // What a string holds, the body of a DO block or of a PL/pgSQL function, is not read.
-func (b Bundle) Review(schema string, released int) []Problem {
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+)
+
+// Bundle finds the mistakes in the files behind version released, the last one of the
+// last release. Files up to released are history: they are only read to know what
+// there is.
+func Bundle(b migrate.Bundle, schema string, released int) []migrate.Problem {
+	files := b.Migrations()
 	r := &review{schema: schema, released: released, made: made{map[object]int{}, map[string]*table{}}}
-	for i := range b.migrations {
-		r.read(&b.migrations[i])
+	for i := range files {
+		r.read(&files[i])
 	}
 	r.keysWithoutIndex()
-	return r.problems(b.after(max(released, 0)))
+	return r.problems(files)
 }
 
-// A review is the state of Review between two statements.
+// A review is what is known between two statements.
 type review struct {
 	schema   string
 	released int
@@ -36,23 +43,23 @@ type review struct {
 	found    []finding
 
 	// Of the file at hand.
-	file      *Migration
+	file      *migrate.Migration
 	temporary map[string]bool // tables that the file makes for itself
 	locked    string          // the first released table that an ALTER TABLE above has locked
 }
 
 // A finding is one place that breaks a rule.
 type finding struct {
-	file    *Migration
+	file    *migrate.Migration
 	at      int
 	rule    rule
 	message string
 }
 
-func (r *review) read(m *Migration) {
+func (r *review) read(m *migrate.Migration) {
 	r.file, r.temporary, r.locked = m, map[string]bool{}, ""
-	for _, p := range phrases(m.SQL) {
-		r.statement(p)
+	for _, tokens := range sqltext.Tokens(m.SQL) {
+		r.statement(tokens)
 	}
 }
 
@@ -91,48 +98,61 @@ func (r *review) own(n name) {
 
 // contracting says when a released program may miss what is taken away here.
 func (r *review) contracting(at int, what string) {
-	if !r.file.setsMinVersion() {
+	if !setsMinVersion(r.file) {
 		r.breaks(ruleMinVersion, at, "%s takes away what programs of an earlier release may use, beside this one or after a rollback; "+
 			"write -- migrate:min-version N at the top, N being the last version of the oldest release that does without it", what)
 	}
 }
 
+// setsMinVersion tells a min-version of the file's own from one that an earlier file
+// has set for all that follow.
+func setsMinVersion(m *migrate.Migration) bool {
+	return slices.ContainsFunc(m.Directives(), func(d string) bool { return strings.HasPrefix(d, "min-version ") })
+}
+
 // problems returns what was found behind the release and is not allowed, and what is
 // wrong with the directives that allow.
-func (r *review) problems(judged []Migration) []Problem {
+func (r *review) problems(files []migrate.Migration) []migrate.Problem {
 	var found []finding
 	for _, f := range r.found {
-		if f.file.Version > r.released && !f.file.allows(f.rule) {
+		if f.file.Version > r.released && !allows(f.file, f.rule) {
 			f.message += " (" + string(f.rule) + ")"
 			found = append(found, f)
 		}
 	}
-	for i := range judged {
-		m := &judged[i]
-		for _, a := range m.allowed {
+	for i := range files {
+		m := &files[i]
+		if m.Version <= r.released {
+			continue
+		}
+		for _, a := range m.Allowed {
 			if message := r.idle(m, a); message != "" {
-				found = append(found, finding{file: m, at: a.at, message: message})
+				found = append(found, finding{file: m, at: a.Offset, message: message})
 			}
 		}
 	}
 	slices.SortStableFunc(found, func(x, y finding) int {
 		return cmp.Or(x.file.Version-y.file.Version, x.at-y.at)
 	})
-	problems := make([]Problem, len(found))
+	problems := make([]migrate.Problem, len(found))
 	for i, f := range found {
-		line, column := place(f.file.SQL, f.at)
-		problems[i] = Problem{f.file.File, line, column, f.message}
+		line, column := sqltext.Place(f.file.SQL, f.at)
+		problems[i] = migrate.Problem{File: f.file.File, Line: line, Column: column, Message: f.message}
 	}
 	return problems
 }
 
+func allows(m *migrate.Migration, r rule) bool {
+	return slices.ContainsFunc(m.Allowed, func(a migrate.Allowance) bool { return a.Rule == string(r) })
+}
+
 // idle says what is wrong with a directive that allows what is not there.
-func (r *review) idle(m *Migration, a allowance) string {
+func (r *review) idle(m *migrate.Migration, a migrate.Allowance) string {
 	switch {
-	case !slices.Contains(rules(), a.rule):
-		return fmt.Sprintf("there is no rule %q to allow; there are %s", a.rule, joinRules())
-	case !slices.ContainsFunc(r.found, func(f finding) bool { return f.file == m && f.rule == a.rule }):
-		return fmt.Sprintf("nothing in this file breaks the rule %s; leave the directive out", a.rule)
+	case !slices.Contains(rules(), rule(a.Rule)):
+		return fmt.Sprintf("there is no rule %q to allow; there are %s", a.Rule, joinRules())
+	case !slices.ContainsFunc(r.found, func(f finding) bool { return f.file == m && string(f.rule) == a.Rule }):
+		return fmt.Sprintf("nothing in this file breaks the rule %s; leave the directive out", a.Rule)
 	}
 	return ""
 }

@@ -1,62 +1,22 @@
-package migrate
+package catalogue
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
-// A fact is one thing that is true of an object in the schema, as the catalogue
-// tells it. Its name and line still name the schema where they refer to it.
-type fact struct {
-	Object  string // kind and name, such as "table accounts"
-	Section int    // facts of an object are sorted by section, place and line
-	Place   int
-	Line    string // "" says only that the object is there
-}
+// Qualified goes before a question whose answer names types or relations. With
+// pg_catalog alone in the search path each other one is written with its schema, whatever
+// path the role was given, also for a role that lacks USAGE on the schema.
+const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
 
-// readFact takes a row of the answer apart: section, place, the number of characters in
-// the object's name, and the name with the line behind it. JSON would be a fifth of what a
-// snapshot costs.
-func readFact(row string) fact {
-	var number [3]int
-	for i := range number {
-		var digits string
-		digits, row, _ = strings.Cut(row, " ")
-		number[i], _ = strconv.Atoi(digits) // askCatalogue wrote it
-	}
-	end := len(row)
-	for i := range row {
-		if number[2] == 0 {
-			end = i
-			break
-		}
-		number[2]--
-	}
-	return fact{Section: number[0], Place: number[1], Object: row[:end], Line: row[end:]}
-}
-
-// Sections with a meaning of their own.
-const (
-	sectionSettings = 8 // as they were typed, not deparsed
-	sectionBody     = 9 // with lines of its own
-)
-
-// Places in the section of bodies.
-const (
-	bodyTyped = iota // by whoever wrote it
-	bodyDeparsed
-	bodyQuery // of a view, deparsed
-)
-
-// untouched makes deparsed text the same whatever a DBA, a client or the initdb of
-// the server has set; like untimed it goes before a question and ends with it. Every
-// reference to the schema is qualified; unqualified takes the name away again.
-const untouched = untimed + qualified + `
+// Settings go before Question in its transaction. They make deparsed text the same
+// whatever a DBA, a client or the initdb of the server has set; Tell takes the schema's
+// name away again.
+const Settings = Qualified + `
 	SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC';
 	SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL lc_monetary = 'C'; SET LOCAL jit = off; `
 
-// askCatalogue is one question, so that all of the answer is of one moment: every fact
-// about the schema, a row for each. It reads only catalogues that everybody may read, and calls no function that asks
+// Question is one question, so that all of the answer is of one moment: every fact
+// about the schema, a row for each. Its arguments are SQL literals: the schema's name, and that of the
+// ledger, a table which is not told. It reads only catalogues that everybody may read, and calls no function that asks
 // for a right. Each part below gives object, section, place and line; a line that is
 // null, of what is being dropped meanwhile, is none. A condition on lines would make the
 // server write each of them twice.
@@ -64,9 +24,9 @@ const untouched = untimed + qualified + `
 // Told are only things that a migration decides. Where and how the server stores them
 // (tablespace, access method), whether a materialised view was filled, and versions of
 // collations are the DBA's.
-func (m *Migrator) askCatalogue() string {
+func Question(schema, ledger string) string {
 	parts := []string{relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, viewFacts, sequenceFacts, routineFacts, aggregateFacts, typeFacts, otherFacts}
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName)).Replace(`
+	return strings.NewReplacer("$schema", schema, "$ledger", ledger).Replace(`
 	WITH space AS MATERIALIZED (SELECT oid FROM pg_namespace WHERE nspname = $schema),
 	member AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'),
 	relation AS MATERIALIZED (SELECT c.*, CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence ' WHEN 'c' THEN 'composite type '

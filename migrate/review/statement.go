@@ -1,4 +1,4 @@
-package migrate
+package review
 
 // statement judges a statement, and notes what it changes.
 func (r *review) statement(p phrase) {
@@ -44,11 +44,11 @@ func (p *phrase) target() name {
 func (r *review) ifExists(p phrase) {
 	for i, t := range p {
 		switch rest := p[i:]; {
-		case t.depth > 0:
+		case t.Depth > 0:
 		case rest.is("IF", "NOT", "EXISTS"):
-			r.breaks(ruleIfExists, t.start, "IF NOT EXISTS takes whatever has that name for what this file would make; leave it out: a file is applied once")
+			r.breaks(ruleIfExists, t.Start, "IF NOT EXISTS takes whatever has that name for what this file would make; leave it out: a file is applied once")
 		case rest.is("IF", "EXISTS"):
-			r.breaks(ruleIfExists, t.start, "IF EXISTS says nothing when the schema is not what the files before this one made; leave it out")
+			r.breaks(ruleIfExists, t.Start, "IF EXISTS says nothing when the schema is not what the files before this one made; leave it out")
 		}
 	}
 }

@@ -1,8 +1,8 @@
-package migrate
+package review
 
 import "strings"
 
-// A rule is the short name of a mistake that Review finds.
+// A rule is the short name of a mistake that Bundle finds.
 type rule string
 
 const (

@@ -1,9 +1,11 @@
-package migrate
+package review
 
 import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate"
 )
 
 // made is what the files so far have made, as far as rules ask for it. Names are
@@ -33,7 +35,7 @@ type foreignKey struct {
 	name    string
 	columns []string
 	table   name
-	file    *Migration
+	file    *migrate.Migration
 	at      int
 }
 
@@ -55,7 +57,7 @@ func (m *made) table(n name) *table {
 }
 
 // note keeps what a constraint brings to its table.
-func (m *made) note(c constraint, n name, file *Migration) {
+func (m *made) note(c constraint, n name, file *migrate.Migration) {
 	t := m.table(n)
 	named := func(suffix string, columns ...string) string { // as PostgreSQL does where no name is given
 		return cmp.Or(c.name, strings.Join(append([]string{n.name}, append(columns, suffix)...), "_"))

@@ -1,8 +1,10 @@
-package migrate
+package review
 
 import (
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // query judges SELECT, INSERT, UPDATE, DELETE and MERGE, and what WITH holds of them.
@@ -31,25 +33,25 @@ func (r *review) query(p phrase) {
 }
 
 // change judges UPDATE and DELETE, whose first word is t.
-func (r *review) change(t lexeme, p phrase) {
+func (r *review) change(t sqltext.Token, p phrase) {
 	inner := p.until()
 	n := inner.target()
-	if t.word == "UPDATE" {
+	if t.Word == "UPDATE" {
 		r.own(n) // that of DELETE FROM is among those that reads has judged
 	}
 	if !r.oldTable(n) {
 		return
 	}
 	if inner.find("WHERE") == nil {
-		r.breaks(ruleWhole, t.start, "%s without WHERE changes every row of %s; write which ones (for a backfill, WHERE the new column IS NULL)", t.word, n)
+		r.breaks(ruleWhole, t.Start, "%s without WHERE changes every row of %s; write which ones (for a backfill, WHERE the new column IS NULL)", t.Word, n)
 	}
-	r.long(t.start, t.word+" of "+n.String()+" may take long")
+	r.long(t.Start, t.Word+" of "+n.String()+" may take long")
 }
 
 // startsQuery reports whether a query begins at token i: at the very start, in
 // parentheses, or behind WITH … AS (…).
 func (p phrase) startsQuery(i int) bool {
-	return i == 0 || p[i-1].word == "(" || p[i-1].word == ")" && p.is("WITH") && p[i].depth == 0
+	return i == 0 || p[i-1].Word == "(" || p[i-1].Word == ")" && p.is("WITH") && p[i].Depth == 0
 }
 
 // reads judges the names of the tables that a query reads, and returns them. Those
@@ -60,9 +62,9 @@ func (r *review) reads(p phrase) []name {
 	for i, t := range p {
 		rest := p[i+1:]
 		switch {
-		case t.word == "FROM" && p[:i].inQuery(t.depth) && p[i-1].word != "DISTINCT", t.word == "USING" && p.is("DELETE"):
+		case t.Word == "FROM" && p[:i].inQuery(t.Depth) && p[i-1].Word != "DISTINCT", t.Word == "USING" && p.is("DELETE"):
 			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
-		case t.word == "JOIN":
+		case t.Word == "JOIN":
 			rest = rest.until(",")
 		default:
 			continue
@@ -88,7 +90,7 @@ func (p phrase) inQuery(depth int) bool {
 		return len(p) > 0
 	}
 	for i, t := range slices.Backward(p) {
-		if t.depth < depth {
+		if t.Depth < depth {
 			return p[i+1:].isAny("SELECT", "WITH", "DELETE", "UPDATE", "INSERT")
 		}
 	}

@@ -1,67 +1,30 @@
-package migrate
+package review
 
 import (
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// A lexeme is one word, name, literal or punctuation mark of a statement.
-type lexeme struct {
-	start int    // byte offset in the file
-	word  string // as the lexer has it: upper case, "" for quoted names and literals
-	text  string // as it is written
-	depth int    // how many parentheses and brackets it is in
-}
-
 // A phrase is a piece of a statement, read from its front.
-type phrase []lexeme
-
-// phrases cuts a file into its statements, each with all of its tokens.
-func phrases(sql string) []phrase {
-	l := lexer{src: sql, every: true}
-	l.read()
-	var all []phrase
-	rest := l.tokens
-	for _, s := range l.script.statements {
-		n := 0
-		for n < len(rest) && rest[n].start < s.end {
-			n++
-		}
-		all = append(all, nest(rest[:n]))
-		rest = rest[n:]
-	}
-	return all
-}
-
-func nest(p phrase) phrase {
-	depth := 0
-	for i, t := range p {
-		if t.word == ")" || t.word == "]" {
-			depth--
-		}
-		p[i].depth = depth
-		if t.word == "(" || t.word == "[" {
-			depth++
-		}
-	}
-	return p
-}
+type phrase []sqltext.Token
 
 // at returns where the phrase begins, for messages; 0 when it is empty.
 func (p phrase) at() int {
 	if len(p) == 0 {
 		return 0
 	}
-	return p[0].start
+	return p[0].Start
 }
 
 // is reports whether the phrase begins with these words.
 func (p phrase) is(words ...string) bool {
-	return len(p) >= len(words) && slices.EqualFunc(p[:len(words)], words, func(t lexeme, w string) bool { return t.word == w })
+	return len(p) >= len(words) && slices.EqualFunc(p[:len(words)], words, func(t sqltext.Token, w string) bool { return t.Word == w })
 }
 
 // isAny reports whether the phrase begins with one of these words.
-func (p phrase) isAny(words ...string) bool { return len(p) > 0 && slices.Contains(words, p[0].word) }
+func (p phrase) isAny(words ...string) bool { return len(p) > 0 && slices.Contains(words, p[0].Word) }
 
 // accept reads these words if the phrase begins with them.
 func (p *phrase) accept(words ...string) bool {
@@ -84,7 +47,7 @@ func (p *phrase) next() string {
 	if len(*p) == 0 {
 		return ""
 	}
-	word := (*p)[0].word
+	word := (*p)[0].Word
 	*p = (*p)[1:]
 	return word
 }
@@ -93,10 +56,10 @@ func (p *phrase) next() string {
 // further parentheses nor behind its own; empty when they do not.
 func (p phrase) find(words ...string) phrase {
 	for i, t := range p {
-		if t.depth < p[0].depth {
+		if t.Depth < p[0].Depth {
 			break
 		}
-		if t.depth == p[0].depth && p[i:].is(words...) {
+		if t.Depth == p[0].Depth && p[i:].is(words...) {
 			return p[i:]
 		}
 	}
@@ -108,7 +71,7 @@ func (p phrase) find(words ...string) phrase {
 func (p *phrase) until(words ...string) phrase {
 	all := *p
 	for i, t := range all {
-		if t.depth < all[0].depth || t.depth == all[0].depth && slices.Contains(words, t.word) {
+		if t.Depth < all[0].Depth || t.Depth == all[0].Depth && slices.Contains(words, t.Word) {
 			*p = all[i:]
 			return all[:i]
 		}
@@ -124,7 +87,7 @@ func (p *phrase) group() phrase {
 		return nil
 	}
 	for i, t := range all[1:] {
-		if t.depth == all[0].depth {
+		if t.Depth == all[0].Depth {
 			*p = all[i+2:]
 			return all[1 : i+1]
 		}
@@ -147,10 +110,10 @@ func (p phrase) list() []phrase {
 func (p phrase) text() string {
 	var b strings.Builder
 	for i, t := range p {
-		if i > 0 && !slices.Contains([]string{"(", ")", ",", ".", "[", "]", ":"}, t.word) && !p[i-1:].isAny("(", ".", "[", ":") {
+		if i > 0 && !slices.Contains([]string{"(", ")", ",", ".", "[", "]", ":"}, t.Word) && !p[i-1:].isAny("(", ".", "[", ":") {
 			b.WriteByte(' ')
 		}
-		b.WriteString(asciiLower(t.text))
+		b.WriteString(sqltext.Fold(t.Text))
 	}
 	return b.String()
 }

@@ -1,60 +1,13 @@
-package migrate
+package sqltext
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// A statement is one SQL statement of a migration file, as PostgreSQL will
-// split the file when it arrives as one simple-protocol message.
-type statement struct {
-	start int      // byte offset of its first token
-	end   int      // byte offset behind its last token
-	words []string // its tokens at parenthesis depth 0: keywords and names in upper case, quoted names and literals as "", punctuation as itself
-}
-
-// A lexError is a place where a file cannot be cut into statements with
-// certainty; sending such a file could let it swallow what follows it.
-type lexError struct {
-	offset  int
-	message string
-}
-
-// A comment is a "--" comment, without the dashes and the end of line.
-type comment struct {
-	offset int
-	text   string
-	inside bool // of a statement or behind one: a directive there would be too late
-}
-
-// script is a file cut into its statements and line comments.
-type script struct {
-	statements []statement
-	comments   []comment
-	errors     []lexError
-}
-
 // maxWords bounds what is kept of a statement: no rule looks further, and a
 // statement with a million values must not cost a million strings.
 const maxWords = 4096
-
-// lex cuts SQL text into statements the way PostgreSQL's scanner and psql do:
-// nested block comments, standard-conforming, escape and dollar-quoted strings,
-// quoted identifiers, parentheses and BEGIN ATOMIC bodies keep their semicolons
-// (PostgreSQL documentation, "Lexical Structure"; standard_conforming_strings
-// is on for the connection, which the migrator makes sure of).
-func lex(src string) script {
-	l := lexer{src: src}
-	l.read()
-	return l.script
-}
-
-func (l *lexer) read() {
-	for l.pos < len(l.src) {
-		l.token()
-	}
-	l.finish()
-}
 
 type lexer struct {
 	src    string
@@ -62,10 +15,17 @@ type lexer struct {
 	parens int
 	atomic int    // depth of BEGIN ATOMIC … CASE … END inside CREATE FUNCTION
 	last   string // the word before this one
-	now    statement
-	script script
-	every  bool     // whether to keep every token, for Review
-	tokens []lexeme // of all statements
+	now    Statement
+	script Script
+	every  bool    // whether to keep every token
+	tokens []Token // of all statements
+}
+
+func (l *lexer) read() {
+	for l.pos < len(l.src) {
+		l.token()
+	}
+	l.finish()
 }
 
 func (l *lexer) token() {
@@ -144,7 +104,7 @@ func (l *lexer) trackAtomic(word string) {
 		return
 	}
 	switch {
-	case word == "ATOMIC" && l.last == "BEGIN" && l.atomic == 0 && createsRoutine(l.now.words):
+	case word == "ATOMIC" && l.last == "BEGIN" && l.atomic == 0 && createsRoutine(l.now.Words):
 		l.atomic = 1
 	case word == "CASE" && l.atomic > 0:
 		l.atomic++
@@ -249,7 +209,7 @@ func (l *lexer) lineComment() {
 	}
 	l.pos += end
 	text := strings.TrimSpace(l.src[start+2 : l.pos])
-	l.script.comments = append(l.script.comments, comment{start, text, len(l.now.words) > 0 || len(l.script.statements) > 0})
+	l.script.Comments = append(l.script.Comments, Comment{Offset: start, Text: text, Begun: l.begun()})
 }
 
 func (l *lexer) blockComment() {
@@ -263,9 +223,7 @@ func (l *lexer) blockComment() {
 			depth--
 			l.pos += 2
 			if depth == 0 {
-				if misspelt(l.src[start+2 : l.pos-2]) {
-					l.fail(start, "a directive is a comment of its own line: -- migrate:…")
-				}
+				l.script.Comments = append(l.script.Comments, Comment{Offset: start, Text: l.src[start+2 : l.pos-2], Block: true, Begun: l.begun()})
 				return
 			}
 		default:
@@ -275,30 +233,32 @@ func (l *lexer) blockComment() {
 	l.fail(start, "this comment is never closed (block comments nest: each /* needs its own */)")
 }
 
+func (l *lexer) begun() bool { return len(l.now.Words) > 0 || len(l.script.Statements) > 0 }
+
 func (l *lexer) add(start int, word string) {
-	if len(l.now.words) == 0 {
-		l.now.start = start
+	if len(l.now.Words) == 0 {
+		l.now.Start = start
 	}
-	l.now.end = l.pos
+	l.now.End = l.pos
 	if l.every {
-		l.tokens = append(l.tokens, lexeme{start: start, word: word, text: l.src[start:l.pos]})
+		l.tokens = append(l.tokens, Token{Start: start, Word: word, Text: l.src[start:l.pos]})
 	}
-	if (l.parens == 0 || len(l.now.words) == 0) && len(l.now.words) < maxWords {
-		l.now.words = append(l.now.words, word)
+	if (l.parens == 0 || len(l.now.Words) == 0) && len(l.now.Words) < maxWords {
+		l.now.Words = append(l.now.Words, word)
 	}
 }
 
 // finish ends the current statement; nothing but comments between two
 // semicolons is no statement, just as for the server.
 func (l *lexer) finish() {
-	if len(l.now.words) > 0 {
-		l.script.statements = append(l.script.statements, l.now)
+	if len(l.now.Words) > 0 {
+		l.script.Statements = append(l.script.Statements, l.now)
 	}
-	l.now, l.parens, l.atomic, l.last = statement{}, 0, 0, ""
+	l.now, l.parens, l.atomic, l.last = Statement{}, 0, 0, ""
 }
 
 func (l *lexer) fail(offset int, message string) {
-	l.script.errors = append(l.script.errors, lexError{offset, message})
+	l.script.Errors = append(l.script.Errors, Error{offset, message})
 }
 
 // dollarTag returns the opening $tag$ at the start of s, or "".
@@ -339,11 +299,4 @@ func asciiUpper(s string) string {
 		}
 	}
 	return s
-}
-
-// place returns the 1-based line and column, in characters, of a byte offset.
-func place(src string, offset int) (line, column int) {
-	before := src[:min(offset, len(src))]
-	line = 1 + strings.Count(before, "\n")
-	return line, 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
 }

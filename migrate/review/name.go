@@ -1,6 +1,4 @@
-package migrate
-
-import "strings"
+package review
 
 // A name is that of an object, with its schema where one is written.
 type name struct {
@@ -32,7 +30,7 @@ func (p *phrase) name() (n name, ok bool) {
 func (p *phrase) path() (parts []string, at int) {
 	at = p.at()
 	for len(*p) > 0 {
-		part, ok := (*p)[0].identifier()
+		part, ok := (*p)[0].Name()
 		if !ok {
 			break
 		}
@@ -43,26 +41,6 @@ func (p *phrase) path() (parts []string, at int) {
 		}
 	}
 	return parts, at
-}
-
-// identifier returns the name that the token is, as the catalogue holds it.
-func (t lexeme) identifier() (string, bool) {
-	switch {
-	case strings.HasPrefix(t.text, `"`) && len(t.text) > 1:
-		return strings.ReplaceAll(t.text[1:len(t.text)-1], `""`, `"`), true
-	case t.word != "" && isIdentStart(t.word[0]):
-		return asciiLower(t.text), true
-	}
-	return "", false
-}
-
-func asciiLower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }
 
 // names reads the identifiers of a list such as (a, b); what is an expression is "".

@@ -1,4 +1,4 @@
-package migrate
+package review
 
 // A definition is that of a column, in CREATE TABLE or ADD COLUMN.
 type definition struct {

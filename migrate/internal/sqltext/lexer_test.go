@@ -1,11 +1,13 @@
-package migrate
+package sqltext_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-func TestLexCutsStatementsLikePostgreSQL(t *testing.T) {
+func TestCutFindsStatementsLikePostgreSQL(t *testing.T) {
 	for name, c := range map[string]struct {
 		sql  string
 		want []string // the statements' texts
@@ -42,22 +44,22 @@ func TestLexCutsStatementsLikePostgreSQL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := lex(c.sql)
+			s := sqltext.Cut(c.sql)
 			var got []string
-			for _, st := range s.statements {
-				got = append(got, c.sql[st.start:st.end])
+			for _, st := range s.Statements {
+				got = append(got, c.sql[st.Start:st.End])
 			}
 			if strings.Join(got, "¶") != strings.Join(c.want, "¶") {
-				t.Errorf("lex(%q)\n got %q\nwant %q", c.sql, got, c.want)
+				t.Errorf("Cut(%q)\n got %q\nwant %q", c.sql, got, c.want)
 			}
-			if len(s.errors) > 0 {
-				t.Errorf("lex(%q): unexpected error %q", c.sql, s.errors[0].message)
+			if len(s.Errors) > 0 {
+				t.Errorf("Cut(%q): unexpected error %q", c.sql, s.Errors[0].Message)
 			}
 		})
 	}
 }
 
-func TestLexRefusesWhatWouldSwallowTheRest(t *testing.T) {
+func TestCutRefusesWhatWouldSwallowTheRest(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT 'abc":         "string is never closed",
 		`SELECT E'abc\'`:      "string is never closed",
@@ -66,14 +68,14 @@ func TestLexRefusesWhatWouldSwallowTheRest(t *testing.T) {
 		"SELECT 1 /* a /* */": "comment is never closed",
 		"\\i other.sql":       "psql commands",
 	} {
-		s := lex(sql)
-		if len(s.errors) == 0 || !strings.Contains(s.errors[0].message, want) {
-			t.Errorf("lex(%q): got %v, want an error with %q", sql, s.errors, want)
+		s := sqltext.Cut(sql)
+		if len(s.Errors) == 0 || !strings.Contains(s.Errors[0].Message, want) {
+			t.Errorf("Cut(%q): got %v, want an error with %q", sql, s.Errors, want)
 		}
 	}
 }
 
-func FuzzLex(f *testing.F) {
+func FuzzCut(f *testing.F) {
 	for _, s := range []string{
 		"SELECT 1; SELECT ';'", "/* /* */ */", "$a$ $a$", "E'\\''", "U&\"\\0041\"", "CREATE FUNCTION f() BEGIN ATOMIC CASE END; END;",
 		"(;)", "\\", "'", "\"", "$", "1e", ".5", "\x80\xff", "e'\n'x'",
@@ -82,11 +84,11 @@ func FuzzLex(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
 		end := 0
-		for _, s := range lex(sql).statements {
-			if s.start < end || s.end <= s.start || s.end > len(sql) || len(s.words) == 0 {
-				t.Fatalf("lex(%q): statement from %d to %d behind %d, %d words", sql, s.start, s.end, end, len(s.words))
+		for _, s := range sqltext.Cut(sql).Statements {
+			if s.Start < end || s.End <= s.Start || s.End > len(sql) || len(s.Words) == 0 {
+				t.Fatalf("Cut(%q): statement from %d to %d behind %d, %d words", sql, s.Start, s.End, end, len(s.Words))
 			}
-			end = s.end
+			end = s.End
 		}
 	})
 }

@@ -1,0 +1,76 @@
+// Package catalogue describes a schema as a text for people: it has the question to
+// PostgreSQL's catalogue, writes the text from the answer, and reads it back.
+package catalogue
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// What a line begins with that is no object's.
+const (
+	factMark = "  "
+	bodyMark = "  |"
+)
+
+// Tell writes the answer to Question down, without the schema's name.
+func Tell(answer [][]byte, schema string) string {
+	var facts []fact
+	for _, row := range answer {
+		if len(row) > 0 { // null is what was dropped meanwhile
+			f := readFact(string(row))
+			f.tidy(schema)
+			facts = append(facts, f)
+		}
+	}
+	slices.SortFunc(facts, func(a, b fact) int {
+		if a.Object != b.Object {
+			return strings.Compare(a.Object, b.Object)
+		}
+		return cmp.Or(a.Section-b.Section, a.Place-b.Place, strings.Compare(a.Line, b.Line))
+	})
+	var b strings.Builder
+	object := ""
+	for _, f := range facts {
+		if f.Object != object {
+			object = f.Object
+			b.WriteString(object + "\n")
+		}
+		switch {
+		case f.Section == sectionBody:
+			for line := range strings.SplitSeq(f.Line, "\n") {
+				b.WriteString(strings.TrimSuffix(bodyMark+" "+line, " ") + "\n")
+			}
+		case f.Line != "":
+			b.WriteString(factMark + f.Line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// An Object is what the text says about one object.
+type Object struct {
+	Facts map[string]bool
+	Body  []string // the lines of a function, procedure or view
+}
+
+// Objects reads what Tell wrote, by the objects' names.
+func Objects(text string) map[string]*Object {
+	all := map[string]*Object{}
+	object := &Object{Facts: map[string]bool{}} // of none, in a file that somebody edited
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		fact, indented := strings.CutPrefix(line, factMark)
+		switch {
+		case strings.HasPrefix(line, bodyMark):
+			object.Body = append(object.Body, line)
+		case indented:
+			object.Facts[fact] = true
+		case line != "":
+			object = &Object{Facts: map[string]bool{}}
+			all[line] = object
+		}
+	}
+	return all
+}

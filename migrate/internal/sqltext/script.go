@@ -1,0 +1,56 @@
+// Package sqltext cuts SQL into statements and tokens where PostgreSQL does. It
+// parses nothing: what it has cut may still be refused by the server.
+package sqltext
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// A Script is a text cut into its statements and comments. Offsets are in bytes.
+type Script struct {
+	Statements []Statement
+	Comments   []Comment
+	Errors     []Error
+}
+
+// A Statement is one SQL statement, as PostgreSQL will split the text when it
+// arrives as one simple-protocol message.
+type Statement struct {
+	Start int      // offset of its first token
+	End   int      // offset behind its last token
+	Words []string // its tokens at parenthesis depth 0: keywords and names in upper case, quoted names and literals as "", punctuation as itself
+}
+
+// A Comment is one of the text's comments.
+type Comment struct {
+	Offset int
+	Text   string // between its marks; in a "--" comment without the white space around it
+	Block  bool   // it is a /* … */ comment
+	Begun  bool   // a statement has begun above it
+}
+
+// An Error is a place where a text cannot be cut into statements with certainty;
+// sending such a text could let it swallow what follows it.
+type Error struct {
+	Offset  int
+	Message string
+}
+
+// Cut cuts SQL text into statements the way PostgreSQL's scanner and psql do:
+// nested block comments, standard-conforming, escape and dollar-quoted strings,
+// quoted identifiers, parentheses and BEGIN ATOMIC bodies keep their semicolons
+// (PostgreSQL documentation, "Lexical Structure"; standard_conforming_strings
+// is on for the connection, which the migrator makes sure of).
+func Cut(sql string) Script {
+	l := lexer{src: sql}
+	l.read()
+	return l.script
+}
+
+// Place returns the 1-based line and column, in characters, of an offset.
+func Place(sql string, offset int) (line, column int) {
+	before := sql[:min(offset, len(sql))]
+	line = 1 + strings.Count(before, "\n")
+	return line, 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
+}
