@@ -27,7 +27,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 	if err != nil {
 		return err
 	}
-	if err := r.untimeSession(ctx, conn, c, s.Server.Version); err != nil {
+	if err := r.untimeSession(ctx, conn, c, s.Server); err != nil {
 		return err
 	}
 	began, done := time.Now(), false
@@ -95,7 +95,7 @@ func (r *run) finish(m *Migration, c claim) string {
 // ask runs statements of ours about a claim in a transaction of their own, flushed to
 // disk, and returns the first row.
 func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
-	begin, lead := r.begin(s.Server.Version, flushed(s))
+	begin, lead := r.begin(s.Server, flushed(s))
 	answers, err := flight(ctx, conn, begin+" "+sql+"; COMMIT")
 	if err != nil {
 		return answer{}, err
@@ -147,14 +147,17 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 // INDEX CONCURRENTLY for old snapshots, and leave an invalid index. A session of a pooler
 // is shared, so there nothing is set: then the file fails if such a timeout strikes, and
 // says so.
-func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, serverVersion int) error {
+func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, server serverSeen) error {
 	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
 		return nil
 	}
 	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'; " +
 		"SET search_path = " + quoteName(r.Schema)
-	if serverVersion >= 17_00_00 {
+	if server.Version >= 17_00_00 {
 		settings += "; SET transaction_timeout = 0"
+	}
+	if server.ChecksClients {
+		settings += "; SET client_connection_check_interval = " + orphanTimeout
 	}
 	return r.order(ctx, conn, settings)
 }

@@ -53,7 +53,8 @@ func mayPass(why error) bool {
 	_, unreachable := errors.AsType[*ConnectError](why)
 	_, forbidden := errors.AsType[*PrivilegeError](why)
 	_, broken := errors.AsType[*lostError](why)
-	return unmigrated || unreachable || forbidden || broken || disturbed(why)
+	_, busy := errors.AsType[*BusyError](why) // somebody has locked the ledger
+	return unmigrated || unreachable || forbidden || broken || busy
 }
 
 // explained adds to an obstacle what is likely while one waits, and leaves out the SQL

@@ -52,7 +52,7 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 // work. The transaction is READ COMMITTED, so it holds no snapshot while it is idle,
 // however long the backup takes.
 func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, version int) error {
-	begin, lead := r.begin(s.Server.Version, flushed(s))
+	begin, lead := r.begin(s.Server, flushed(s))
 	table := quoteName(r.Schema, ledgerName)
 	answers, err := flight(ctx, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
 	if err != nil {

@@ -14,7 +14,7 @@ func TestMigrationErrorShowsThePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := Migrator{Schema: "app"}
-	msg := m.file(&b.migrations[0], 180000, "off")
+	msg := m.file(&b.migrations[0], serverSeen{Version: 180000}, "off")
 	r := run{Migrator: m}
 	prefix := len([]rune(msg.before))
 	for name, c := range map[string]struct {

@@ -61,13 +61,17 @@ func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
 // opening is how each transaction begins.
 const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 
+// orphanTimeout is how soon a server process ends the work of a program that is gone: until
+// then it keeps all others out. Not every system can tell it.
+const orphanTimeout = "2000" // ms
+
 // begin opens each transaction. The isolation level and READ WRITE override a
 // DBA's defaults. Everything else goes by SET LOCAL, because a plain SET would
 // leak to the other clients of a pooler: no timeout of a DBA's cuts a migration,
 // while a statement that queues for a table lock gives up soon, because every
 // query of the application queues behind it; names and times without a schema or
 // zone mean the same on every server.
-func (m *Migrator) begin(serverVersion int, commit string) (sql string, statements int) {
+func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
 	settings := []string{
 		"statement_timeout = 0",
 		"idle_in_transaction_session_timeout = 0",
@@ -76,8 +80,11 @@ func (m *Migrator) begin(serverVersion int, commit string) (sql string, statemen
 		"TimeZone = 'UTC'",
 		"synchronous_commit = " + commit,
 	}
-	if serverVersion >= 17_00_00 {
+	if server.Version >= 17_00_00 {
 		settings = append(settings, "transaction_timeout = 0")
+	}
+	if server.ChecksClients {
+		settings = append(settings, "client_connection_check_interval = "+orphanTimeout)
 	}
 	return opening + "SET LOCAL " +
 		strings.Join(settings, "; SET LOCAL ") + ";", 1 + len(settings)
@@ -86,8 +93,8 @@ func (m *Migrator) begin(serverVersion int, commit string) (sql string, statemen
 // file wraps a migration into its transaction. The ledger's row comes first: its
 // primary key lets exactly one of many migrators go on. The canary divides by
 // zero unless the transaction at the end is the one that wrote the row.
-func (m *Migrator) file(mig *Migration, serverVersion int, commit string) message {
-	begin, statements := m.begin(serverVersion, commit)
+func (m *Migrator) file(mig *Migration, server serverSeen, commit string) message {
+	begin, statements := m.begin(server, commit)
 	table := quoteName(m.Schema, ledgerName)
 	return message{
 		what:      mig.File,

@@ -15,13 +15,8 @@ import (
 // seen is all that a start needs to know about a database, gathered in one
 // flight: planning is a pure function of it and the bundle.
 type seen struct {
-	Server struct {
-		Version           int    `json:"version"` // such as 150018
-		Standby           bool   `json:"standby"`
-		SynchronousCommit string `json:"synchronous_commit"`
-		PID               int    `json:"pid"` // of the process that answered
-	} `json:"server"`
-	Database string `json:"database"`
+	Server   serverSeen `json:"server"`
+	Database string     `json:"database"`
 	Me       struct {
 		Name        string `json:"name"`
 		Superuser   bool   `json:"superuser"`
@@ -41,6 +36,14 @@ type seen struct {
 	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
 
 	History []LedgerRow `json:"-"` // nil unless it was asked for
+}
+
+type serverSeen struct {
+	Version           int    `json:"version"` // such as 150018
+	Standby           bool   `json:"standby"`
+	SynchronousCommit string `json:"synchronous_commit"`
+	PID               int    `json:"pid"`           // of the process that answered
+	ChecksClients     bool   `json:"checks_client"` // whether it can notice in the middle of a statement that its client is gone
 }
 
 type schemaSeen struct {
@@ -108,12 +111,8 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema))
 	}
-	before := untimed
-	if who == migrator {
-		before = m.patiently()
-	}
 	for i := range questions {
-		questions[i] = before + questions[i]
+		questions[i] = m.patiently() + questions[i]
 	}
 	answers, err := flight(ctx, conn, questions...)
 	if err != nil {
@@ -148,12 +147,22 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	return s, err
 }
 
+// glance is look for those who do not ask again: a ledger that somebody has locked is
+// an error that says so.
+func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
+	s, err := m.look(ctx, conn, who)
+	if disturbed(err) {
+		err = &BusyError{Waited: m.LockTimeout, Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
+	}
+	return s, err
+}
+
 // untimed goes before a question, in one message and so in one transaction with it: a
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
 
-// patiently is untimed for a migrator's questions to the ledger: it does not hang where
-// somebody has locked that.
+// patiently is untimed for questions to the ledger: they do not hang where somebody has
+// locked that.
 func (m *Migrator) patiently() string {
 	if m.LockTimeout <= 0 {
 		return untimed
@@ -214,7 +223,7 @@ func (m *Migrator) askFacts(role string) string {
 	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
-			'version', current_setting('server_version_num')::int,
+			'version', current_setting('server_version_num')::int, 'checks_client', version() LIKE '%linux%',
 			'standby', pg_is_in_recovery(),
 			'synchronous_commit', current_setting('synchronous_commit'),
 			'pid', pg_backend_pid()),

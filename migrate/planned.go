@@ -38,7 +38,7 @@ func (m *Migrator) Plan(ctx context.Context, connString string) (p Plan, err err
 	if r.Role.Name == "" {
 		who = service
 	}
-	s, err := r.look(ctx, conn, who)
+	s, err := r.glance(ctx, conn, who)
 	if err != nil {
 		return p, err
 	}

@@ -119,7 +119,7 @@ func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOp
 
 func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptions, report *Rehearsal) error {
 	r.phase(Looking)
-	s, err := r.look(ctx, conn, migrator)
+	s, err := r.glance(ctx, conn, migrator)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ type storedRow struct {
 func (row storedRow) claimed() bool { return row.Duration == nil && row.ClaimedByPID != nil }
 
 func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err error) {
-	if e.seen, err = r.look(ctx, conn, migrator); err != nil {
+	if e.seen, err = r.glance(ctx, conn, migrator); err != nil {
 		return e, err
 	}
 	if e.Ledger != nil && !e.Ledger.Foreign {
@@ -150,7 +150,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	case e.Ledger != nil: // damaged: to read it would end the transaction
 		first = "DROP TABLE " + table + "; " + first
 	}
-	begin, lead := r.begin(e.Server.Version, flushed(e.seen))
+	begin, lead := r.begin(e.Server, flushed(e.seen))
 	step := func(sql string) error {
 		answers, err := flight(ctx, conn, sql)
 		if err == nil && answers[0].err != nil {

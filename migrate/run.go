@@ -217,7 +217,7 @@ func (r *run) messages(s seen, status Status) []message {
 		if last := i == together-1; last {
 			commit = flushed(s)
 		}
-		messages = append(messages, r.file(&status.Pending[i], s.Server.Version, commit))
+		messages = append(messages, r.file(&status.Pending[i], s.Server, commit))
 	}
 	if r.Role.Name != "" && together == len(status.Pending) {
 		declared, _ := r.Role.declared(r.Schema) // newRun has checked it

@@ -57,7 +57,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if m.Alone {
 		err = st.alone(ctx, m)
 	} else {
-		err = st.send(ctx, st.file(m, st.seen.Server.Version, "off"))
+		err = st.send(ctx, st.file(m, st.seen.Server, "off"))
 	}
 	if err != nil {
 		return file, err

@@ -407,6 +407,36 @@ func TestHostileDefaultsOfADBADoNoHarm(t *testing.T) {
 	}
 }
 
+// TestTheServerIsToldToNoticeAProgramThatIsGone: a server process that goes on with the
+// work of a program that was killed keeps all others out.
+func TestTheServerIsToldToNoticeAProgramThatIsGone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	if !pgtest.Value[bool](t, db.SuperConn, "SELECT version() LIKE '%linux%'") {
+		t.Skip("this server may not be able to")
+	}
+	up(t, migrator(t, db, "CREATE TABLE app.t1 (id text); INSERT INTO app.t1 VALUES (current_setting('client_connection_check_interval'))"), db.MigratorConn)
+	if got := pgtest.Value[string](t, db.SuperConn, "SELECT id FROM app.t1"); got != "2s" {
+		t.Errorf("it looks every %s, want 2s", got)
+	}
+}
+
+func TestStatusSaysThatTheLedgerIsLocked(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
+		t.Fatal(err)
+	}
+	m.LockTimeout = 20 * time.Millisecond
+	_, err := m.Status(t.Context(), db.WebConn)
+	if _, busy := errors.AsType[*migrate.BusyError](err); !busy || !strings.Contains(err.Error(), "has locked the ledger") {
+		t.Errorf("got %v, want a BusyError that says so", err)
+	}
+}
+
 func TestUpWaitsForATableLock(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)

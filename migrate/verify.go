@@ -30,7 +30,7 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 // none where the ledger is missing or another tool's.
 func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
 	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		s, err := m.look(ctx, conn, historian)
+		s, err := m.glance(ctx, conn, historian)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(*p
 }
 
 func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
-	s, err := m.look(ctx, conn, service)
+	s, err := m.glance(ctx, conn, service)
 	if err != nil {
 		return Status{}, err
 	}
@@ -131,7 +131,7 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verificatio
 }
 
 func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn) (v Verification, s seen, err error) {
-	s, err = m.look(ctx, conn, auditor)
+	s, err = m.glance(ctx, conn, auditor)
 	if _, unreadable := errors.AsType[*PrivilegeError](err); unreadable && s.Held != nil {
 		audit := m.auditAlways(s)
 		v.Status.Role, v.Status.TooMuch, v.Audit = s.Me.Name, s.tooMuch(), &audit
