@@ -49,7 +49,7 @@ const relationFacts = `SELECT object, 0, 0, '' FROM relation
 		(2, CASE WHEN reloftype <> 0 THEN 'of ' || format_type(reloftype, NULL) END),
 		(3, CASE WHEN relkind = 'p' THEN 'partitioned by ' || pg_get_partkeydef(r.oid) END),
 		(4, CASE WHEN relispartition THEN (SELECT 'partition of ' || inhparent::regclass FROM pg_inherits WHERE inhrelid = r.oid) || ' ' || pg_get_expr(relpartbound, r.oid, true) END),
-		(6, (SELECT 'with (' || string_agg(o, ', ' ORDER BY o COLLATE "C") || ')' FROM unnest(reloptions) o)),
+		(6, (SELECT 'with (' || string_agg(o, ', ' ORDER BY o COLLATE "C") || ')' FROM unnest(reloptions) o WHERE o NOT LIKE 'pg\_%')),
 		(7, (SELECT 'with (' || string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") || ')' FROM pg_class t, unnest(t.reloptions) o WHERE t.oid = nullif(r.reltoastrelid, 0))),
 		(8, CASE WHEN relrowsecurity THEN 'row security enabled' END),
 		(9, CASE WHEN relforcerowsecurity THEN 'row security forced' END),
@@ -60,7 +60,9 @@ const relationFacts = `SELECT object, 0, 0, '' FROM relation
 	UNION ALL SELECT object, 1, 11, 'server ' || quote_ident(srvname) || coalesce(' options (' || array_to_string(ftoptions, ', ') || ')', '')
 		FROM relation r JOIN pg_foreign_table ON ftrelid = r.oid JOIN pg_foreign_server s ON s.oid = ftserver`
 
-// attstattarget is -1 before PostgreSQL 17 where it is null from there on.
+// attstattarget is -1 before PostgreSQL 17 where it is null from there on. Minor releases
+// such as 15.20 stamp each column with an option of their own (pg_attver), which is
+// another one on each server.
 const columnFacts = `SELECT object, 2, attnum::int, concat_ws(' ', CASE relkind WHEN 'c' THEN 'attribute' ELSE 'column' END, quote_ident(attname), format_type(atttypid, atttypmod),
 		CASE WHEN attcollation NOT IN (0, typcollation) THEN 'collate ' || attcollation::regcollation END,
 		CASE WHEN attnotnull THEN 'not null' END,
@@ -70,7 +72,7 @@ const columnFacts = `SELECT object, 2, attnum::int, concat_ws(' ', CASE relkind 
 		CASE WHEN attstorage <> typstorage THEN 'storage ' || CASE attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main' ELSE 'extended' END END,
 		CASE attcompression WHEN '' THEN NULL WHEN 'p' THEN 'compression pglz' ELSE 'compression lz4' END,
 		'statistics ' || nullif(attstattarget, -1),
-		'with (' || array_to_string(attoptions, ', ') || ')', 'options (' || array_to_string(attfdwoptions, ', ') || ')')
+		(SELECT 'with (' || string_agg(o, ', ' ORDER BY o COLLATE "C") || ')' FROM unnest(attoptions) o WHERE o NOT LIKE 'pg\_%'), 'options (' || array_to_string(attfdwoptions, ', ') || ')')
 	FROM relation r JOIN pg_attribute ON attrelid = r.oid JOIN pg_type t ON t.oid = atttypid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 	WHERE relkind <> 'S' AND attnum > 0 AND NOT attisdropped`
 
