@@ -79,7 +79,8 @@ func (r rightsSeen) grants() []heldGrant {
 }
 
 // askRights is what every start asks; role is an expression. Like askHeld it starts
-// from pg_shdepend. Access control lists that are equal are taken apart once: on 200
+// from pg_shdepend, so that its time follows what the role holds and not how many tables
+// there are. Access control lists that are equal are taken apart once: on 200
 // tables it takes a tenth of the time of askHeld, which is asked only when there is
 // something odd.
 func (m *Migrator) askRights(role string) string {
@@ -87,11 +88,14 @@ func (m *Migrator) askRights(role string) string {
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
+	entry AS MATERIALIZED (SELECT dbid, classid, objid, deptype FROM pg_shdepend
+		WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role)),
 	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl
-		FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
+		FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+			AND oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_class'::regclass AND dbid = (SELECT oid FROM here)))),
 	routine AS MATERIALIZED (SELECT oid, proname || '(' || oidvectortypes(proargtypes) || ')' AS name, proowner, proacl
-		FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM pg_shdepend
-			WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role) AND classid = 'pg_proc'::regclass AND deptype = 'a' AND dbid = (SELECT oid FROM here)))),
+		FROM pg_proc WHERE pronamespace = (SELECT oid FROM space)
+			AND oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_proc'::regclass AND deptype = 'a' AND dbid = (SELECT oid FROM here)))),
 	alike AS (
 		SELECT kind, relowner AS owner, relacl AS acl, json_agg(relname) AS objects, json_agg(''::text) AS columns FROM relation WHERE relacl IS NOT NULL GROUP BY kind, relowner, relacl
 		UNION ALL SELECT 'TABLE', relowner, attacl, json_agg(relname), json_agg(attname)
@@ -103,14 +107,14 @@ func (m *Migrator) askRights(role string) string {
 		'rights', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'objects', objects, 'columns', columns, 'verbs', verbs)), '[]') FROM alike, LATERAL (
 			SELECT coalesce(json_agg(json_build_object('verb', privilege_type, 'grantable', is_grantable, 'grantor', CASE WHEN grantor = owner THEN '' ELSE pg_get_userbyid(grantor) END)), '[]') AS verbs
 			FROM aclexplode(acl) WHERE grantee = (SELECT oid FROM role)) v),
-		'odd', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role)
-			AND (deptype = 'o' OR deptype = 'a' AND CASE
+		'odd', EXISTS (SELECT FROM entry
+			WHERE deptype = 'o' OR deptype = 'a' AND CASE
 				WHEN dbid = 0 THEN classid <> 'pg_database'::regclass
 				WHEN dbid <> (SELECT oid FROM here) THEN false
 				WHEN classid = 'pg_class'::regclass THEN objid NOT IN (SELECT oid FROM relation)
 				WHEN classid = 'pg_proc'::regclass THEN objid NOT IN (SELECT oid FROM routine)
 				WHEN classid = 'pg_namespace'::regclass THEN objid <> coalesce((SELECT oid FROM space), 0)
-				ELSE true END)))`)
+				ELSE true END))`)
 }
 
 // classes names what default privileges are about.

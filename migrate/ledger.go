@@ -120,24 +120,26 @@ func ledgerRows(schema string) string {
 
 // ledgerHead condenses the ledger into one short row, however long it is: its
 // last version, the oldest bundle that it admits, and two fingerprints: of the part
-// that the bundle should know by heart, and of the whole, which the second witness
-// knows and which is read in the same snapshot. A file that a server process claimed
-// and has not finished is not applied yet.
+// that the bundle should know by heart, and, when there is more, of the whole, which the
+// second witness knows and which is read in the same snapshot. A file that a server
+// process claimed and has not finished is not applied yet.
 func ledgerHead(schema string, bundleVersion int) string {
 	return fmt.Sprintf(`SELECT json_build_object(
 		'version', version, 'min_version', min_version, 'rows', rows, 'unfinished', unfinished, 'claimed', claimed,
 		'fingerprint', encode(sha256(convert_to(known, 'UTF8')), 'hex'),
 		'whole', encode(sha256(convert_to(known || newer, 'UTF8')), 'hex'),
-		'comment', coalesce((SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %[3]s), ''))
+		'comment', coalesce((SELECT description FROM pg_description WHERE classoid = 'pg_namespace'::regclass AND objsubid = 0
+			AND objoid = (SELECT oid FROM pg_namespace WHERE nspname = %[3]s)), ''))
 	FROM (SELECT
 		coalesce(max(version) FILTER (WHERE NOT open), 0) AS version,
 		coalesce(max(min_version), 0) AS min_version,
 		count(*) FILTER (WHERE NOT open) AS rows,
-		coalesce(min(version) FILTER (WHERE duration IS NULL AND NOT open), 0) AS unfinished,
+		coalesce(min(version) FILTER (WHERE unfinished AND NOT open), 0) AS unfinished,
 		coalesce(max(version) FILTER (WHERE open), 0) AS claimed,
 		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version <= %[1]d), '') AS known,
-		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d), '') AS newer
-		FROM %[2]s, LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
-			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) l) head`,
+		string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d) AS newer
+		FROM (SELECT version, min_version, duration IS NULL AS unfinished, duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
+				concat(version, ' ', name, ' ', encode(checksum, 'hex'), ' ', min_version, E'\n') AS line
+			FROM %[2]s) l) head`,
 		bundleVersion, quoteName(schema, ledgerName), quoteText(schema))
 }

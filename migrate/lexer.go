@@ -132,7 +132,10 @@ func (l *lexer) word() {
 		l.quoted(start, rest[1], false, "string")
 		return
 	}
-	word := asciiUpper(text)
+	word := text
+	if l.keeps() {
+		word = asciiUpper(text)
+	}
 	l.add(start, word)
 	l.trackAtomic(word)
 }
@@ -283,10 +286,14 @@ func (l *lexer) add(start int, word string) {
 	if l.every {
 		l.tokens = append(l.tokens, lexeme{start: start, word: word, text: l.src[start:l.pos]})
 	}
-	if (l.parens == 0 || len(l.now.words) == 0) && len(l.now.words) < maxWords {
+	if l.parens == 0 && len(l.now.words) < maxWords || len(l.now.words) == 0 {
 		l.now.words = append(l.now.words, word)
 	}
 }
+
+// keeps reports whether anybody will look at the next word. Most words of most files are
+// between parentheses, and each would cost a copy.
+func (l *lexer) keeps() bool { return l.parens == 0 || l.every || len(l.now.words) == 0 }
 
 // finish ends the current statement; nothing but comments between two
 // semicolons is no statement, just as for the server.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,9 @@ type seen struct {
 		CreatesDB   bool   `json:"creates_db"`
 		Replicates  bool   `json:"replicates"`
 		BypassesRLS bool   `json:"bypasses_rls"`
-		Member      bool   `json:"member"` // of any role
-		Owns        bool   `json:"owns"`   // anything, in any database
-		WritesOurs  bool   `json:"writes_ledger"`
+		Member      bool   `json:"member"`        // of any role; not asked by a migrator, like the rest
+		Owns        bool   `json:"owns"`          // anything, in any database
+		WritesOurs  bool   `json:"writes_ledger"` // may write the ledger
 	} `json:"me"`
 	Schema *schemaSeen `json:"schema"` // nil when it does not exist
 	Role   *roleSeen   `json:"role"`   // nil when it does not exist
@@ -43,9 +44,9 @@ type schemaSeen struct {
 	Owner   string `json:"owner"`
 	Mine    bool   `json:"mine"`    // whether we have the rights of its owner
 	Creates bool   `json:"creates"` // whether we may create objects in it
-	Objects int    `json:"objects"` // what it holds beside the ledger
 	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
-	Comment string `json:"comment"` // the second witness, unless the ledger has brought it along
+	Objects int    `json:"objects"` // what it holds beside the ledger; 0 unless the ledger is missing or empty
+	Comment string `json:"comment"` // the second witness, when the ledger has not brought it along
 }
 
 type roleSeen struct {
@@ -71,7 +72,7 @@ type ledgerSeen struct {
 	Unfinished  int    `json:"unfinished"`  // the first version that was begun and never finished, 0 when there is none
 	Claimed     int    `json:"claimed"`     // the version of a file without a transaction that is under way, or was when its migrator died
 	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
-	Whole       string `json:"whole"`       // of all rows
+	Whole       string `json:"whole"`       // of all rows; read as null when that is the same
 	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
 	Foreign     bool   `json:"-"`           // a table of this name which is no ledger of ours
 }
@@ -86,14 +87,24 @@ const (
 	historian                 // any role; asks for the ledger's rows
 )
 
-// look gathers what is seen in one flight and takes no lock beyond reading.
+// look gathers what is seen in one flight and takes no lock beyond reading. Where the
+// ledger does not tell what the schema is, it looks again, and then at everything: what
+// only such a schema needs would cost each start on a whole one a third of its look.
 func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
+	s, err := m.see(ctx, conn, who, false)
+	if told := s.Schema == nil || s.Ledger != nil && s.Ledger.Rows > 0; err != nil || told {
+		return s, err
+	}
+	return m.see(ctx, conn, who, true)
+}
+
+func (m *Migrator) see(ctx context.Context, conn *pgconn.PgConn, who audience, everything bool) (seen, error) {
 	var s seen
 	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && who != service && who != historian
 	if who == auditor && m.Role.Name == "" {
 		role, rights = "current_user", true // the service asks about itself
 	}
-	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
+	questions := []string{m.askFacts(role, who, everything), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == migrator:
 		questions = append(questions, m.askRights(role))
@@ -167,6 +178,7 @@ func readLedger(a answer) (*ledgerSeen, error) {
 	err := a.into(&l)
 	switch sqlState(err) {
 	case "": // no error of the server's
+		l.Whole = cmp.Or(l.Whole, l.Fingerprint) // there is no more
 		return &l, err
 	case "42P01", "3F000": // undefined_table, invalid_schema_name
 		return nil, nil
@@ -177,8 +189,17 @@ func readLedger(a answer) (*ledgerSeen, error) {
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
-// fail where the web role lacks USAGE on the schema.
-func (m *Migrator) askFacts(role string) string {
+// fail where the web role lacks USAGE on the schema. Most of its time goes into
+// looking up what it names, in a server process that has just begun: comments are read
+// from their tables, because obj_description is a query of its own.
+func (m *Migrator) askFacts(role string, who audience, everything bool) string {
+	powers, holds := "", ""
+	if who != migrator {
+		powers = askPowers
+	}
+	if everything {
+		holds = askHolds
+	}
 	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
@@ -188,28 +209,34 @@ func (m *Migrator) askFacts(role string) string {
 		'database', current_database(),
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
 				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
-				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
-				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND $owns),
-				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') FROM pg_class c
-					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')), false),
 				'may_create', has_database_privilege(current_database(), 'CREATE'),
-				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
+				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION')` + powers + `)
 			FROM pg_roles r WHERE rolname = current_user),
 		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
 				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'),
-				'comment', coalesce(obj_description(n.oid, 'pg_namespace'), ''),
-				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
-				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
-					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
-					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
+				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger)` + holds + `)
 			FROM pg_namespace n WHERE n.nspname = $schema),
 		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
 				'member_of', (SELECT coalesce(json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))), '[]') FROM pg_auth_members WHERE member = r.oid),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
-				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
+				'comment', coalesce((SELECT description FROM pg_shdescription WHERE classoid = 'pg_authid'::regclass AND objoid = r.oid), ''))
 			FROM pg_roles r WHERE rolname = $role))`)
 }
+
+// askPowers is what a service's own role must not have, beside its attributes.
+const askPowers = `,
+				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
+				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND $owns),
+				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') FROM pg_class c
+					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')), false)`
+
+// askHolds is what tells an empty schema from one that has lost its ledger.
+const askHolds = `,
+				'comment', coalesce((SELECT description FROM pg_description WHERE classoid = 'pg_namespace'::regclass AND objoid = n.oid AND objsubid = 0), ''),
+				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
+					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
+					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r'))`
 
 // sqlState returns the server's error code, "" when the error is not the server's.
 func sqlState(err error) string {
