@@ -135,9 +135,10 @@ func (b *bench) onReady(ctx context.Context, before string, use func(*database) 
 
 // done is what the helper says of itself.
 type done struct {
-	Applied  int           `json:"applied"`
-	Load, Up time.Duration `json:",omitempty"`
-	Status   string        `json:"status"`
+	Applied int           `json:"applied"`
+	Load    time.Duration `json:"load"`
+	Up      time.Duration `json:"up"`
+	Status  string        `json:"status"`
 
 	peak int64
 }

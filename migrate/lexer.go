@@ -45,6 +45,9 @@ const maxWords = 4096
 // is on for the connection, which the migrator makes sure of).
 func lex(src string) script {
 	l := lexer{src: src}
+	// At once, where it is many: growing would need three times the memory.
+	const shortest = 64 // bytes; a file of shorter ones may grow
+	l.script.statements = make([]statement, 0, 1+min(strings.Count(src, ";"), len(src)/shortest))
 	l.read()
 	return l.script
 }
@@ -133,7 +136,7 @@ func (l *lexer) word() {
 		return
 	}
 	word := text
-	if l.keeps() {
+	if l.every || l.keeps() {
 		word = asciiUpper(text)
 	}
 	l.add(start, word)
@@ -286,14 +289,17 @@ func (l *lexer) add(start int, word string) {
 	if l.every {
 		l.tokens = append(l.tokens, lexeme{start: start, word: word, text: l.src[start:l.pos]})
 	}
-	if l.parens == 0 && len(l.now.words) < maxWords || len(l.now.words) == 0 {
+	if l.keeps() {
 		l.now.words = append(l.now.words, word)
 	}
 }
 
 // keeps reports whether anybody will look at the next word. Most words of most files are
-// between parentheses, and each would cost a copy.
-func (l *lexer) keeps() bool { return l.parens == 0 || l.every || len(l.now.words) == 0 }
+// between parentheses or in an INSERT, of which the first tells all, and each costs memory.
+func (l *lexer) keeps() bool {
+	words := l.now.words
+	return len(words) == 0 || l.parens == 0 && len(words) < maxWords && words[0] != "INSERT"
+}
 
 // finish ends the current statement; nothing but comments between two
 // semicolons is no statement, just as for the server.
