@@ -92,7 +92,10 @@ func (l *lexer) word() {
 		l.quoted(start, rest[1], false, "string")
 		return
 	}
-	word := asciiUpper(text)
+	word := text
+	if l.every || l.atomic > 0 || l.keeps() { // trackAtomic compares capitals
+		word = asciiUpper(text)
+	}
 	l.add(start, word)
 	l.trackAtomic(word)
 }
@@ -243,9 +246,16 @@ func (l *lexer) add(start int, word string) {
 	if l.every {
 		l.tokens = append(l.tokens, Token{Start: start, Word: word, Text: l.src[start:l.pos]})
 	}
-	if (l.parens == 0 || len(l.now.Words) == 0) && len(l.now.Words) < maxWords {
+	if l.keeps() {
 		l.now.Words = append(l.now.Words, word)
 	}
+}
+
+// keeps reports whether anybody will look at the next word. Most words of most files are
+// between parentheses or in an INSERT, of which the first tells all, and each costs memory.
+func (l *lexer) keeps() bool {
+	words := l.now.Words
+	return len(words) == 0 || l.parens == 0 && len(words) < maxWords && words[0] != "INSERT"
 }
 
 // finish ends the current statement; nothing but comments between two

@@ -7,29 +7,33 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
+// longBody has more words than are kept of a statement.
+var longBody = "create function f() returns int begin atomic select 1" + strings.Repeat(" + 1", 5000) + "; end"
+
 func TestCutFindsStatementsLikePostgreSQL(t *testing.T) {
 	for name, c := range map[string]struct {
 		sql  string
 		want []string // the statements' texts
 	}{
-		"empty":                       {"", nil},
-		"only semicolons":             {" ; ;; ", nil},
-		"comments only":               {"-- a;b\n/* c; /* nested; */ d */", nil},
-		"no semicolon at the end":     {"SELECT 1", []string{"SELECT 1"}},
-		"two":                         {"SELECT 1; SELECT 2;", []string{"SELECT 1", "SELECT 2"}},
-		"comment between":             {"SELECT /* ; */ 1 -- ;\n; SELECT 2", []string{"SELECT /* ; */ 1", "SELECT 2"}},
-		"string":                      {"SELECT ';''; '; SELECT 2", []string{"SELECT ';''; '", "SELECT 2"}},
-		"backslash in a plain string": {`SELECT '\'; SELECT 2`, []string{`SELECT '\'`, "SELECT 2"}},
-		"escape string":               {`SELECT E'\';'; SELECT 2`, []string{`SELECT E'\';'`, "SELECT 2"}},
-		"escape string goes on":       {"SELECT E'a'\n  'b\\';'; SELECT 2", []string{"SELECT E'a'\n  'b\\';'", "SELECT 2"}},
-		"escape string, comment":      {"SELECT E'a' -- x\n '\\';'; SELECT 2", []string{"SELECT E'a' -- x\n '\\';'", "SELECT 2"}},
-		"unicode string":              {`SELECT U&'\0441;'; SELECT 2`, []string{`SELECT U&'\0441;'`, "SELECT 2"}},
-		"quoted name":                 {`SELECT ";"";" ; SELECT 2`, []string{`SELECT ";"";"`, "SELECT 2"}},
-		"dollar":                      {"SELECT $$;'$$; SELECT 2", []string{"SELECT $$;'$$", "SELECT 2"}},
-		"tagged dollar":               {"SELECT $a$;$$;$b$;$a$; SELECT 2", []string{"SELECT $a$;$$;$b$;$a$", "SELECT 2"}},
-		"dollar in a name":            {"SELECT a$b$; SELECT c$b$", []string{"SELECT a$b$", "SELECT c$b$"}},
-		"parameter":                   {"SELECT $1; SELECT 2", []string{"SELECT $1", "SELECT 2"}},
-		"parentheses of a rule":       {"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", []string{"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"}},
+		"empty":                        {"", nil},
+		"a long body in small letters": {longBody + "; SELECT 2", []string{longBody, "SELECT 2"}},
+		"only semicolons":              {" ; ;; ", nil},
+		"comments only":                {"-- a;b\n/* c; /* nested; */ d */", nil},
+		"no semicolon at the end":      {"SELECT 1", []string{"SELECT 1"}},
+		"two":                          {"SELECT 1; SELECT 2;", []string{"SELECT 1", "SELECT 2"}},
+		"comment between":              {"SELECT /* ; */ 1 -- ;\n; SELECT 2", []string{"SELECT /* ; */ 1", "SELECT 2"}},
+		"string":                       {"SELECT ';''; '; SELECT 2", []string{"SELECT ';''; '", "SELECT 2"}},
+		"backslash in a plain string":  {`SELECT '\'; SELECT 2`, []string{`SELECT '\'`, "SELECT 2"}},
+		"escape string":                {`SELECT E'\';'; SELECT 2`, []string{`SELECT E'\';'`, "SELECT 2"}},
+		"escape string goes on":        {"SELECT E'a'\n  'b\\';'; SELECT 2", []string{"SELECT E'a'\n  'b\\';'", "SELECT 2"}},
+		"escape string, comment":       {"SELECT E'a' -- x\n '\\';'; SELECT 2", []string{"SELECT E'a' -- x\n '\\';'", "SELECT 2"}},
+		"unicode string":               {`SELECT U&'\0441;'; SELECT 2`, []string{`SELECT U&'\0441;'`, "SELECT 2"}},
+		"quoted name":                  {`SELECT ";"";" ; SELECT 2`, []string{`SELECT ";"";"`, "SELECT 2"}},
+		"dollar":                       {"SELECT $$;'$$; SELECT 2", []string{"SELECT $$;'$$", "SELECT 2"}},
+		"tagged dollar":                {"SELECT $a$;$$;$b$;$a$; SELECT 2", []string{"SELECT $a$;$$;$b$;$a$", "SELECT 2"}},
+		"dollar in a name":             {"SELECT a$b$; SELECT c$b$", []string{"SELECT a$b$", "SELECT c$b$"}},
+		"parameter":                    {"SELECT $1; SELECT 2", []string{"SELECT $1", "SELECT 2"}},
+		"parentheses of a rule":        {"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", []string{"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"}},
 		"begin atomic": {
 			"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END; SELECT 2",
 			[]string{"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END", "SELECT 2"},

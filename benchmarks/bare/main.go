@@ -1,0 +1,77 @@
+// Command bare answers every request with the query of the codes list and nothing else: no
+// session, no opening of what is sealed, no codes. It is what the web server is measured against.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The query of store.Accounts.
+const accounts = `
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
+		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, k.master_key_id, k.sealed_key
+	FROM avtotpy.accounts a
+	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id
+	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
+	WHERE true`
+
+func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: BARE_CONN=postgres://… bare ADDRESS USER")
+		os.Exit(64)
+	}
+	if err := serve(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func serve(address, user string) error {
+	config, err := pgxpool.ParseConfig(os.Getenv("BARE_CONN"))
+	if err != nil {
+		return err
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // as the web server has it
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	server := http.Server{Addr: address, ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ids, err := list(r.Context(), pool, user)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(ids) // whoever asked is gone
+	})}
+	return server.ListenAndServe()
+}
+
+func list(ctx context.Context, pool *pgxpool.Pool, user string) (ids []uuid.UUID, err error) {
+	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('avtotpy.user_id', $1, true)`, user)
+	batch.Queue(accounts, user).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			values, err := rows.Values()
+			if err != nil {
+				return err
+			}
+			id, _ := values[0].([16]byte)
+			ids = append(ids, id)
+		}
+		return rows.Err()
+	})
+	return ids, pool.SendBatch(ctx, &batch).Close()
+}
