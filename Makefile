@@ -2,9 +2,10 @@
 # make test  runs all tests
 # make test-newest  runs those about the database on the newest PostgreSQL
 # make lint  runs the linters
+# make bench measures starts against other tools, in 2 minutes and smaller; make bench-full as the reaches want it, in 20
 # Each installs what it needs and does not find.
 
-.PHONY: run test test-newest lint build docs
+.PHONY: run test test-newest lint build docs bench bench-full
 
 run:
 	@scripts/need postgres
@@ -34,3 +35,12 @@ docs:
 	mkdir -p .cache/pictures
 	go test ./internal/web -count=1 -run TestPagesFitAPhone -pictures "$(CURDIR)/.cache/pictures"
 	cp .cache/pictures/list-desk-light.png docs/images/list.png
+
+# bench writes its table and plot to .cache/bench, bench-full to benchmarks/, where the README shows them.
+bench:
+	@scripts/need postgres
+	cd benchmarks && go run . -o ../.cache/bench
+
+bench-full:
+	@scripts/need postgres
+	cd benchmarks && go run . -full -o .

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // nothingToDo measures starts that find everything applied, near and far.
@@ -73,6 +76,9 @@ func (b *bench) current(ctx context.Context, count int, through *relay) ([]measu
 		db := b.migrated[count][i]
 		contenders = append(contenders, contender{t.name, func(ctx context.Context) (sample, error) { return b.apply(ctx, t, files, db, through) }})
 	}
+	contenders = append(contenders, contender{"floor: connect, SELECT 1", func(ctx context.Context) (sample, error) {
+		return b.connectAndAsk(ctx, b.migrated[count][0], through)
+	}})
 	// As autovacuum leaves them, a minute after a migration.
 	for _, db := range b.migrated[count] {
 		if err := b.server.on(ctx, db, "VACUUM ANALYZE"); err != nil {
@@ -114,4 +120,25 @@ func (b *bench) migrate(ctx context.Context, count int) error {
 	}
 	_, err := b.onBlank(ctx, count, rounds{1, 0}, nil, b.lasting())
 	return err
+}
+
+// connectAndAsk is the least that any start can do.
+func (b *bench) connectAndAsk(ctx context.Context, db *database, through *relay) (s sample, err error) {
+	start := time.Now()
+	work := func() error {
+		conn, err := pgconn.Connect(ctx, db.conn(through))
+		if err != nil {
+			return err
+		}
+		_, err = askAll(ctx, conn, []string{"SELECT 1"})
+		return errors.Join(err, conn.Close(ctx))
+	}
+	if through != nil {
+		s.traffic, err = through.measure(work)
+	} else {
+		err = work()
+	}
+	s.whole = time.Since(start)
+	s.connected = s.whole
+	return s, err
 }

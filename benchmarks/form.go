@@ -5,10 +5,11 @@ import "time"
 // A form says how much is run. Only the full form's sizes are those of the reaches.
 type form struct {
 	name                  string
-	few, some, many, slow int   // files of the cases; slow is that of the one over a slow network
-	bytes                 int64 // of the large file
-	starts                int   // of whole programs
-	programs              int   // at once
+	limit                 time.Duration // when it is over, what is left is not run
+	few, some, many, slow int           // files of the cases; slow is that of the one over a slow network
+	bytes                 int64         // of the large file
+	starts                int           // of whole programs
+	programs              int           // at once
 
 	blank, blankSlow, blankMany, current, currentSlow, file, asking rounds
 
@@ -19,8 +20,8 @@ type form struct {
 
 func shortForm() form {
 	return form{
-		name: "short", few: 100, some: 300, many: 3000, slow: 15, bytes: 10_000_000, starts: 7, programs: 64,
-		blank:       rounds{3, 15 * time.Second},
+		name: "short", limit: 110 * time.Second, few: 50, some: 200, many: 1000, slow: 10, bytes: 10_000_000, starts: 7, programs: 64,
+		blank:       rounds{3, 10 * time.Second},
 		blankSlow:   rounds{1, 10 * time.Second},
 		blankMany:   rounds{1, 10 * time.Second},
 		current:     rounds{9, 3 * time.Second},
@@ -35,7 +36,7 @@ func shortForm() form {
 
 func fullForm() form {
 	return form{
-		name: "full", few: 100, some: 1000, many: 10_000, slow: 100, bytes: 50_000_000, starts: 21, programs: 64,
+		name: "full", limit: 19 * time.Minute, few: 100, some: 1000, many: 10_000, slow: 100, bytes: 50_000_000, starts: 21, programs: 64,
 		blank:       rounds{7, 180 * time.Second},
 		blankSlow:   rounds{3, 200 * time.Second},
 		blankMany:   rounds{3, 300 * time.Second},

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -41,6 +42,7 @@ func list(s string) []string {
 }
 
 func (b *bench) run(ctx context.Context, only, settings []string, folder string) (err error) {
+	start := time.Now()
 	b.report = &report{form: b.form}
 	dir, err := os.MkdirTemp("", "avtotpy-benchmark-programs-")
 	if err != nil {
@@ -61,6 +63,10 @@ func (b *bench) run(ctx context.Context, only, settings []string, folder string)
 	b.report.facts = b.facts(ctx)
 	for _, c := range b.cases() {
 		if len(only) > 0 && !slices.Contains(only, c.name) {
+			continue
+		}
+		if time.Since(start) > b.form.limit {
+			b.report.section("Not run: "+c.name, "The time was over; the machine is busy or slow.", "")
 			continue
 		}
 		if err := c.run(ctx); err != nil {
