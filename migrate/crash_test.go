@@ -101,6 +101,13 @@ func (c *cutter) count() (send, last bool) {
 	return !last || c.arrives, last
 }
 
+// heard is how many messages have come so far.
+func (c *cutter) heard() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.messages
+}
+
 func (c *cutter) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +180,7 @@ func TestACrashAtAnyMessageIsResumed(t *testing.T) {
 						resume(t, db, *m)
 					}
 					agrees(t, db, m, n)
-					if c.messages < n {
+					if c.heard() < n {
 						if len(report.Applied) != len(logged) || n < len(logged) {
 							t.Errorf("with %d messages %d files were applied", n, len(report.Applied))
 						}
