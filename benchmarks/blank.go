@@ -77,6 +77,10 @@ const (
 )
 
 func (b *bench) blank(ctx context.Context) error {
+	const warmUp = 10 // files: the first to come must not pay for a server that has just begun
+	if _, err := b.onBlank(ctx, warmUp, rounds{1, 0}, nil, b.tools); err != nil {
+		return err
+	}
 	b.say("blank, %d files", b.form.some)
 	all, err := b.onBlank(ctx, b.form.some, b.form.blank, nil, b.tools)
 	if err != nil {

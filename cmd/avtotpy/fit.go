@@ -82,8 +82,8 @@ func (f *fitness) ask(ctx context.Context) error {
 		}
 		return errNoAnswer
 	}
+	defer conn.Release()
 	status, err := f.migrator.StatusOver(ctx, conn.Conn())
-	conn.Release() // now: what has to succeed below would open a second connection, with a login of its own
 	if err != nil {
 		f.complain("the schema's state cannot be read", err)
 		if lacksRight(err) {
