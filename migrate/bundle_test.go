@@ -156,3 +156,12 @@ func TestDirectivesAreThoseOfTheFile(t *testing.T) {
 		}
 	}
 }
+
+func TestAStatementThatEndsTheTransactionIsToBeLeftOut(t *testing.T) {
+	for _, sql := range []string{"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START TRANSACTION", "PREPARE TRANSACTION 'x'"} {
+		_, err := Load(bundleFS(map[string]string{"0001_a.sql": sql}))
+		if want := ": each file already is one transaction; leave this statement out"; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", sql, err, want)
+		}
+	}
+}

@@ -132,7 +132,7 @@ type LedgerRow struct {
 func ledgerRows(schema string) string {
 	return `SELECT coalesce(json_agg(json_build_object(
 		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
-		'applied_at', applied_at, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
+		'applied_at', CASE WHEN applied_at BETWEEN '0001-01-01' AND '9999-12-31' THEN applied_at ELSE '0001-01-01' END, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
 		'app_version', app_version, 'claimed', claimed_by_pid IS NOT NULL, 'rebuilt', rebuilt) ORDER BY version), '[]')
 	FROM ` + quoteName(schema, ledgerName)
 }

@@ -31,6 +31,13 @@ func (p *pause) before(ctx context.Context, why error) error {
 	return p.sleep(ctx, min(d, p.budget-p.waited))
 }
 
+// queued adds the time for which a statement queued for a lock in vain. While it queued,
+// the application's queries queued behind it, so they get at least as long without it.
+func (p *pause) queued(ctx context.Context, d time.Duration) error {
+	p.waited += d
+	return p.sleep(ctx, min(d, max(p.budget-p.waited, 0)))
+}
+
 func (p *pause) sleep(ctx context.Context, d time.Duration) error {
 	start := time.Now()
 	defer func() { p.waited += time.Since(start) }()
@@ -53,7 +60,13 @@ func (r *run) retry(ctx context.Context, why error) error {
 		now.Since = before.Since // of the first attempt
 		r.Log.Warn("a migration was rolled back because another session was in its way; trying again", append(about(now), "for", r.Wait)...)
 	}
-	err := r.pause.before(ctx, why)
+	var err error
+	if sqlState(why) == lockNotAvailable && now.File != "" {
+		err = r.pause.queued(ctx, r.LockTimeout)
+	}
+	if err == nil {
+		err = r.pause.before(ctx, why)
+	}
 	if busy, ok := errors.AsType[*BusyError](err); ok && now.Holder != nil {
 		busy.Holder = now.Holder.String()
 	}

@@ -14,6 +14,7 @@ type UnrepairableError struct {
 	Why     string
 	Version int     // that Drift is about: the one that the witnesses name, or the nearest
 	Drift   []Drift // how the schema differs from it
+	Next    string  // what to do, where that is neither to undo the drift nor to restore a backup
 }
 
 func (e *UnrepairableError) Error() string {
@@ -21,7 +22,9 @@ func (e *UnrepairableError) Error() string {
 	b.WriteString("the ledger cannot be rebuilt: " + e.Why)
 	b.WriteString(driftLines(e.Drift))
 	b.WriteString("\nNothing was changed. ")
-	if len(e.Drift) > 0 {
+	if e.Next != "" {
+		b.WriteString(e.Next)
+	} else if len(e.Drift) > 0 {
 		b.WriteString("Undo these differences by hand and repair again, or restore a backup")
 	} else {
 		b.WriteString("Restore a backup, or the ledger from one")
@@ -32,10 +35,10 @@ func (e *UnrepairableError) Error() string {
 // repair decides what is wrong with a ledger. It is a pure function.
 func (b Bundle) repair(e evidence) (Repair, error) {
 	if blank(e.Schema) {
-		return Repair{}, &UnrepairableError{Why: "there is no schema yet, so that there is nothing to repair; a start creates it"}
+		return Repair{}, &UnrepairableError{Why: "there is no schema yet, so that there is nothing to repair", Next: "A start creates it"}
 	}
 	if e.Ledger != nil && e.Ledger.Foreign && !e.Ledger.Damaged {
-		return Repair{}, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched; rename it, or choose another schema"}
+		return Repair{}, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched", Next: "Rename it, or choose another schema"}
 	}
 	if !b.hasSnapshots() {
 		return Repair{}, errors.New("this program has no snapshots of its schema, without which a ledger cannot be rebuilt")
@@ -62,7 +65,7 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 		newest = w.version
 	}
 	if newest > b.Version() {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d; repair it with that one", newest, b.Version())}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d", newest, b.Version()), Next: "Repair it with that program"}
 	}
 	believed := testified && w.history == b.fingerprint(w.version)
 	if testified && !believed && !whole {
@@ -71,11 +74,14 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 	}
 	same, nearest, drift := b.versionsLike(e.live)
 	switch {
+	case believed && b.lastRight(e.rows) > w.version: // the row of a file that was applied is never taken for nothing
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment says version %d, and the ledger has the right row of version %d. "+
+			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version, b.lastRight(e.rows))}
 	case believed && slices.Contains(same, w.version):
 		return w.version, "the schema's comment says so, and the schema is as the migrations up to there make it", nil
 	case believed:
 		return 0, "", b.unlike(e, w.version, "the schema's comment says version %d, and the schema is not as the migrations up to there make it")
-	case whole && slices.Contains(same, highest):
+	case whole && slices.Contains(same, highest) && same[len(same)-1] == highest: // a higher one could have lost its last rows
 		return highest, "the ledger says so, and the schema is as the migrations up to there make it", nil
 	case len(same) == 0:
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift}
@@ -120,6 +126,17 @@ func (b Bundle) vouchedFor(rows []storedRow) (highest int, whole bool) {
 		}
 	}
 	return highest, whole && highest > 0
+}
+
+// lastRight is the highest version of this program's own whose row is right.
+func (b Bundle) lastRight(rows []storedRow) int {
+	last := 0
+	for _, row := range rows {
+		if b.wrong(row) == "" {
+			last = max(last, row.Version)
+		}
+	}
+	return last
 }
 
 // wrong says how a row contradicts the bundle; "" when it does not.

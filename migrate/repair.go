@@ -153,10 +153,15 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	begin, lead := r.begin(e.Server, flushed(e.seen))
 	step := func(sql string) error {
 		answers, err := flight(ctx, conn, sql)
-		if err == nil && answers[0].err != nil {
-			err = r.settle(ctx, conn, r.report.To, r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: answers[0].err, completed: lead}))
+		if err != nil || answers[0].err == nil {
+			return err
 		}
-		return err
+		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: answers[0].err, completed: lead})
+		const dependentObjects = "2BP01"
+		if answers[0].err.Code == dependentObjects {
+			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + answers[0].err.Detail, Next: "Drop that and repair again"}
+		}
+		return r.settle(ctx, conn, r.report.To, failure)
 	}
 	if err := step(begin + " " + first); err != nil {
 		return err

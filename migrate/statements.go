@@ -15,7 +15,7 @@ func forbidden(s sqltext.Statement) string {
 	if len(w) > 1 {
 		second = w[1]
 	}
-	const wrapped = "each file already is one transaction; leave this sqltext.Statement out"
+	const wrapped = "each file already is one transaction; leave this statement out"
 	const alone = "cannot run inside a transaction, and each file is one"
 	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top"
 	switch first {

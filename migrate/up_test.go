@@ -466,6 +466,32 @@ func TestUpWaitsForATableLock(t *testing.T) {
 	}
 }
 
+// TestQueueingForALockCountsAsWaiting, and leaves the application's queries at least as
+// long without a statement to queue behind.
+func TestQueueingForALockCountsAsWaiting(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1"); err != nil {
+		t.Fatal(err)
+	}
+	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
+	m.LockTimeout, m.Wait = 200*time.Millisecond, 600*time.Millisecond
+	attempts := 0
+	was := migrate.Looking
+	m.Progress = func(p migrate.Progress) {
+		if p.Phase == migrate.Applying && was != migrate.Applying {
+			attempts++
+		}
+		was = p.Phase
+	}
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || busy.Waited < m.Wait || attempts > 2 {
+		t.Errorf("got %v after %d attempts; want a BusyError after two, of 200 ms each and as much between them", err, attempts)
+	}
+}
+
 func TestUpWaitsForAnotherMigratorAndSaysForWhom(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
