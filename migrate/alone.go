@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,8 +63,12 @@ func (c claim) is() string {
 // marker goes before the statement, as a comment: through a pooler it may run in
 // another server process than the one that claimed it, and then tells the two apart.
 func (c claim) marker(version int) string {
-	return fmt.Sprintf("/* migration %d, claimed by %d of %s */ ", version, c.PID, c.Start)
+	return fmt.Sprintf(markerFormat, strconv.Itoa(version), strconv.Itoa(c.PID), c.Start) + " "
 }
+
+// markerFormat is for Sprintf and for the server's format, which has to find what it wrote:
+// version, process and its start.
+const markerFormat = "/* migration %s, claimed by %s of %s */"
 
 // myself is the server process that runs a statement. A process id alone would not
 // do: they are used again.

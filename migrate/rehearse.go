@@ -243,7 +243,7 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 	}
 	if again, ok := errors.AsType[*retryError](err); ok {
 		busy := &BusyError{Waited: r.pause.waited, Err: again.err}
-		if sqlState(err) == "55P03" { // lock_not_available
+		if sqlState(err) == lockNotAvailable {
 			busy.Waited += r.LockTimeout
 		}
 		r.retrying(again)
