@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -41,6 +42,18 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 	_, err := m.look(ctx, conn.PgConn(), who)
 	return err
 }
+
+// LedgerTable is what the ledger's table is like, in the words of a snapshot.
+func (m *Migrator) LedgerTable(ctx context.Context, conn *pgx.Conn) (string, error) {
+	texts, err := m.describe(ctx, conn.PgConn(), catalogue.Ledger)
+	if err != nil {
+		return "", err
+	}
+	return texts[0], nil
+}
+
+// DamageOf is how a ledger's table differs from what it should be.
+func DamageOf(table string) []Drift { return damageOf(table) }
 
 // TakeOver is the SQL that makes a role the owner of a schema.
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }

@@ -46,6 +46,7 @@ type Status struct {
 	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
 	Lost        string       // why the state is LedgerLost
+	Damage      []Drift      // with LedgerLost: how the ledger's table is not as it was made, where that was asked
 	repair      string       // the command against that
 	Role        string       // as which role it was asked
 	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
@@ -162,7 +163,7 @@ func (s Status) Err() error {
 	case Diverged:
 		return &DivergedError{Version: s.Version, Differences: s.Differences}
 	case LedgerLost:
-		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Command: s.repair}
+		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Damage: s.Damage, Command: s.repair}
 	case Current, AheadCompatible:
 	}
 	return nil
@@ -213,12 +214,13 @@ type LedgerLostError struct {
 	Why         string
 	Foreign     bool         // a table of another tool stands where it belongs
 	Differences []Difference // rows that contradict the bundle
+	Damage      []Drift      // how its table is not as it was made
 	Command     string       // what calls Repair; see Migrator.RepairCommand
 }
 
 func (e *LedgerLostError) Error() string {
-	text := "the ledger is lost: " + e.Why + list(e.Differences)
-	if len(e.Differences) > 0 {
+	text := "the ledger is lost: " + e.Why + list(e.Differences) + driftLines(e.Damage)
+	if len(e.Differences)+len(e.Damage) > 0 {
 		text += "\n"
 	} else {
 		text += ". "

@@ -43,10 +43,13 @@ func (m *Migrator) Plan(ctx context.Context, connString string) (p Plan, err err
 		return p, err
 	}
 	p.Status, err = r.statusOf(ctx, conn, s)
-	if err == nil {
-		r.foresee(&p, s)
+	if err != nil {
+		return p, err
 	}
-	return p, err
+	if r.foresee(&p, s); p.Refusal == nil {
+		p.Refusal = r.refuseDamage(ctx, conn, p.Status)
+	}
+	return p, nil
 }
 
 // foresee follows the steps of a run.

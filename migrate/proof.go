@@ -47,7 +47,10 @@ func (b Bundle) repair(e evidence) (Repair, error) {
 	if err != nil {
 		return Repair{}, err
 	}
-	r := Repair{Version: version, Proof: proof, Table: e.rows == nil, Rows: b.wrongRows(e.rows, version)}
+	r := Repair{Version: version, Proof: proof, Table: e.rows == nil || len(e.damage) > 0, Rows: b.wrongRows(e.rows, version)}
+	if e.Ledger != nil {
+		r.Damage = e.damage
+	}
 	if comment := (witness{version, b.fingerprint(version)}).String(); comment != e.comment() {
 		r.Comment = comment
 	}
@@ -73,18 +76,22 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 			"repair it with the program that migrated it. If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version)}
 	}
 	same, nearest, drift := b.versionsLike(e.live)
+	half := b.halfApplied(e)
+	if half > 0 && len(same) == 0 {
+		same = []int{half}
+	}
 	switch {
 	case believed && b.lastRight(e.rows) > w.version: // the row of a file that was applied is never taken for nothing
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment says version %d, and the ledger has the right row of version %d. "+
 			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version, b.lastRight(e.rows))}
-	case believed && slices.Contains(same, w.version):
+	case believed && (slices.Contains(same, w.version) || half == w.version):
 		return w.version, "the schema's comment says so, and the schema is as the migrations up to there make it", nil
 	case believed:
 		return 0, "", b.unlike(e, w.version, "the schema's comment says version %d, and the schema is not as the migrations up to there make it")
-	case whole && slices.Contains(same, highest) && same[len(same)-1] == highest: // a higher one could have lost its last rows
+	case whole && (half == highest || slices.Contains(same, highest) && same[len(same)-1] == highest): // a higher one could have lost its last rows
 		return highest, "the ledger says so, and the schema is as the migrations up to there make it", nil
 	case len(same) == 0:
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift, Next: b.afterClaim(e)}
 	}
 	same = slices.DeleteFunc(same, func(v int) bool { return v < highest })
 	switch len(same) {
@@ -98,7 +105,53 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 
 func (b Bundle) unlike(e evidence, version int, why string) error {
 	snapshot, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
-	return &UnrepairableError{Why: fmt.Sprintf(why, version), Version: version, Drift: CompareSnapshots(snapshot, e.live)}
+	return &UnrepairableError{Why: fmt.Sprintf(why, version), Version: version, Drift: CompareSnapshots(snapshot, e.live), Next: b.afterClaim(e)}
+}
+
+// claimed is the row of a file without a transaction that is under way, or whose
+// migrator died.
+func (e evidence) claimed() (row storedRow, ok bool) {
+	if len(e.rows) == 0 {
+		return row, false
+	}
+	row = e.rows[len(e.rows)-1]
+	return row, row.claimed()
+}
+
+// halfApplied is the version below a file that is claimed, when the schema differs from
+// it only by what that file may have done already; 0 when it does not. An invalid index
+// is what a statement leaves that was interrupted, or has not finished.
+func (b Bundle) halfApplied(e evidence) int {
+	row, ok := e.claimed()
+	version := row.Version - 1
+	snapshot, known := b.Snapshot(version)
+	if !ok || !known {
+		return 0
+	}
+	var done []Drift
+	if next, ok := b.Snapshot(row.Version); ok {
+		done = CompareSnapshots(snapshot, next)
+	}
+	for _, d := range CompareSnapshots(snapshot, e.live) {
+		invalid := d.Change == Has && strings.Contains(d.Line, "index ") && strings.HasSuffix(d.Line, " invalid")
+		if !invalid && !slices.Contains(done, d) {
+			return 0
+		}
+	}
+	return version
+}
+
+// afterClaim is what to do about a schema that a claimed file may have changed; "" when
+// nothing is claimed.
+func (b Bundle) afterClaim(e evidence) string {
+	row, ok := e.claimed()
+	switch {
+	case !ok:
+		return ""
+	case row.Version > b.Version():
+		return fmt.Sprintf("Server process %d has claimed %04d_%s, a file of a newer program that runs without a transaction: repair with that program", *row.ClaimedByPID, row.Version, row.Name)
+	}
+	return fmt.Sprintf("Undo these differences by hand and repair again, or restore a backup. What %04d_%s does may stay: it runs without a transaction, and server process %d has claimed it", row.Version, row.Name, *row.ClaimedByPID)
 }
 
 func versions(list []int) string {
@@ -164,7 +217,9 @@ func (b Bundle) wrongRows(rows []storedRow, version int) []RowRepair {
 	var repairs []RowRepair
 	found := map[int]storedRow{}
 	for _, row := range rows {
-		found[row.Version] = row
+		if there, twice := found[row.Version]; !twice || b.wrong(there) != "" { // of two, which only a damaged table can hold, the right one
+			found[row.Version] = row
+		}
 		if row.Version < 1 || row.Version > version && (row.Version != version+1 || !row.claimed()) {
 			repairs = append(repairs, RowRepair{row.Version, row.Name, "is in the ledger, and was never applied", true})
 		}

@@ -136,6 +136,9 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	default:
 		return report.Status.Err()
 	}
+	if err := r.refuseDamage(ctx, conn, report.Status); err != nil {
+		return err
+	}
 	if s.Server.Standby {
 		return &StandbyError{}
 	}

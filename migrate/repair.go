@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 // A Repair is what Repair found, and what it wrote or would write.
@@ -15,7 +19,8 @@ type Repair struct {
 	Version int         // that the schema is at, as Proof shows
 	Proof   string      // what tells the version
 	Rows    []RowRepair // rows of the ledger that are not as they should be, by version
-	Table   bool        // the ledger itself is missing or damaged, and made anew
+	Table   bool        // the ledger itself is missing or damaged, and made anew; who had rights on it keeps them
+	Damage  []Drift     // how the table that is there is not as it was made
 	Comment string      // the schema's comment, the second witness, when it has to be written
 	Written bool
 }
@@ -82,8 +87,10 @@ func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, write bool) (Repa
 // evidence is all that tells of a schema's history.
 type evidence struct {
 	seen
-	rows []storedRow // of the ledger, nil when it does not exist
-	live string      // the snapshot of the schema as it is
+	rows   []storedRow // of the ledger, nil when it does not exist
+	live   string      // the snapshot of the schema as it is
+	damage []Drift     // how the ledger's table is not as it was made
+	grants []string    // on the ledger, to others than its owner and the service's role
 }
 
 // A storedRow is a row of the ledger with all its columns, as the server writes them.
@@ -117,14 +124,33 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 			return e, err
 		}
 	}
-	e.live, err = r.snapshot(ctx, conn)
-	return e, err
+	if e.live, e.damage, err = r.snapshots(ctx, conn); err != nil {
+		return e, err
+	}
+	answers, err := flight(ctx, conn, catalogue.Qualified+r.askGrants())
+	if err != nil {
+		return e, err
+	}
+	return e, answers[0].into(&e.grants)
+}
+
+// askGrants asks for the statements that grant anew what others were granted on the
+// ledger, as far as the columns are there that it is made with.
+func (r *run) askGrants() string {
+	return strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table", quoteText(quoteName(r.Schema, ledgerName)), "$role", quoteText(r.Role.Name), "$columns", quoteText("{"+ledgerColumns+"}")).Replace(`
+		WITH ledger AS (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger),
+		entry AS (SELECT '' AS columns, a.* FROM ledger, aclexplode(relacl) a
+			UNION ALL SELECT format(' (%I)', attname), a.* FROM ledger l JOIN pg_attribute ON attrelid = l.oid AND attname = ANY ($columns::text[]), aclexplode(attacl) a)
+		SELECT coalesce(json_agg(grants ORDER BY grants), '[]') FROM (SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, columns, $table,
+			CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) AS grants
+		FROM ledger, entry WHERE grantee <> relowner AND pg_get_userbyid(grantee) <> $role) entry`)
 }
 
 func (e evidence) equal(other evidence) bool {
 	mine, _ := json.Marshal(e.rows) // plain values
 	theirs, _ := json.Marshal(other.rows)
-	return e.live == other.live && e.comment() == other.comment() && (string(mine) == string(theirs) || len(e.rows)+len(other.rows) == 0)
+	return e.live == other.live && slices.Equal(e.damage, other.damage) && slices.Equal(e.grants, other.grants) &&
+		e.comment() == other.comment() && (string(mine) == string(theirs) || len(e.rows)+len(other.rows) == 0)
 }
 
 func (s seen) comment() string {
@@ -138,9 +164,7 @@ func (s seen) comment() string {
 }
 
 // rebuild writes a repair in one transaction, in which it examines everything once
-// more behind a lock: a migrator may have been at work since. The table is made anew,
-// because whoever could delete a row in the middle had taken away the constraints that
-// forbid it.
+// more behind a lock: a migrator may have been at work since.
 func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repair Repair) error {
 	table := quoteName(r.Schema, ledgerName)
 	first := createLedger(r.Schema)
@@ -170,65 +194,99 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	if err != nil {
 		return err
 	}
+	if e.rows == nil { // what was there is gone by now
+		again.damage, again.grants = e.damage, e.grants
+	}
 	if !e.equal(again) {
 		return r.settle(ctx, conn, r.report.To, &retryError{err: errRaceLost, soon: true})
 	}
-	var sql []string
-	if repair.Table || len(repair.Rows) > 0 {
+	sql, err := r.rebuildSQL(e, repair)
+	if err != nil {
+		return err
+	}
+	return step(strings.Join(append(sql, "COMMIT"), "; "))
+}
+
+// rebuildSQL makes the table anew when it is damaged, for whoever could delete a row in
+// the middle had taken away the constraints that forbid it. A sound table keeps the rows
+// that are right, and all that others made of it.
+func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
+	table := quoteName(r.Schema, ledgerName)
+	if repair.Table {
 		if e.rows != nil {
 			sql = append(sql, "DROP TABLE "+table, createLedger(r.Schema))
 		}
-		rows, err := r.insertRows(e, repair)
-		if err != nil {
-			return err
-		}
-		sql = append(sql, rows)
+		sql = append(sql, e.grants...)
 		if r.Role.Name != "" && e.Role != nil { // without it the service could not see that all is well
 			sql = append(sql, "GRANT SELECT ON "+table+" TO "+quoteName(r.Role.Name))
 		}
 	}
-	sql = append(sql, r.testify(repair.Version, r.Bundle.fingerprint(repair.Version)), "COMMIT")
-	return step(strings.Join(sql, "; "))
+	rows, removed := r.rightRows(e, repair)
+	if len(rows) > 0 {
+		document, err := json.Marshal(rows)
+		if err != nil {
+			return nil, err
+		}
+		sql = append(sql, putRows(table, string(document)))
+	}
+	if len(removed) > 0 && !repair.Table {
+		sql = append(sql, "DELETE FROM "+table+" WHERE version IN ("+strings.Join(removed, ", ")+")")
+	}
+	return append(sql, r.testify(repair.Version, r.Bundle.fingerprint(repair.Version))), nil
 }
 
-// insertRows is one statement, for each row refers to the one before it.
-func (r *run) insertRows(e evidence, repair Repair) (string, error) {
+// rightRows are the rows that have to be written, all of them into a table that is made
+// anew, and the versions of those that have to go.
+func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []string) {
 	wrong := map[int]bool{}
 	for _, row := range repair.Rows {
 		wrong[row.Version] = true
+		if row.Removed {
+			removed = append(removed, strconv.Itoa(row.Version))
+		} else {
+			rows = append(rows, r.rebuiltRow(r.Bundle.migrations[row.Version-1]))
+		}
 	}
-	var rows []storedRow
-	kept := map[int]bool{}
+	if !repair.Table {
+		return rows, removed
+	}
 	for _, row := range e.rows {
-		if !wrong[row.Version] {
-			rows, kept[row.Version] = append(rows, row), true
+		if !wrong[row.Version] && (row.claimed() || r.Bundle.wrong(row) == "") {
+			wrong[row.Version] = true // without a primary key there could be another one of it
+			row.Prev = before(row.Version)
+			rows = append(rows, row)
 		}
 	}
-	for _, m := range r.Bundle.migrations[:repair.Version] {
-		if !kept[m.Version] {
-			rows = append(rows, r.rebuiltRow(m))
-		}
-	}
-	document, err := json.Marshal(rows)
-	if err != nil {
-		return "", err
-	}
-	return "INSERT INTO " + quoteName(r.Schema, ledgerName) + ` (version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt)
+	return rows, removed
+}
+
+// ledgerColumns are those of createLedger, in its order.
+const ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt"
+
+// putRows writes a document of rows, each over the one of its version. It is one
+// statement, for each row refers to the one before it.
+func putRows(table, document string) string {
+	return "INSERT INTO " + table + " (" + ledgerColumns + `)
 		SELECT version, prev, name, checksum, min_version, coalesce(applied_at, now()), duration, coalesce(applied_by, current_user), app_version, claimed_by_pid, claimed_by_start, rebuilt
-		FROM json_to_recordset(` + quoteText(string(document)) + `) AS row (version int, prev int, name text, checksum bytea, min_version int, applied_at timestamptz, duration interval,
-			applied_by text, app_version text, claimed_by_pid int, claimed_by_start timestamptz, rebuilt boolean)`, nil
+		FROM json_to_recordset(` + quoteText(document) + `) AS row (version int, prev int, name text, checksum bytea, min_version int, applied_at timestamptz, duration interval,
+			applied_by text, app_version text, claimed_by_pid int, claimed_by_start timestamptz, rebuilt boolean)
+		ON CONFLICT (version) DO UPDATE SET (` + ledgerColumns + `) = ROW (excluded.*)`
 }
 
 // rebuiltRow is the row of a file that was applied nobody knows when.
 func (r *run) rebuiltRow(m Migration) storedRow {
 	none := "0"
-	row := storedRow{
+	return storedRow{
 		Version: m.Version, Name: m.Name, Checksum: fmt.Sprintf(`\x%x`, m.Checksum), MinVersion: m.MinVersion,
-		Duration: &none, AppVersion: r.Version, ClaimedByStart: json.RawMessage("null"), Rebuilt: true,
+		Duration: &none, AppVersion: r.Version, ClaimedByStart: json.RawMessage("null"), Rebuilt: true, Prev: before(m.Version),
 	}
-	if m.Version > 1 {
-		prev := m.Version - 1
-		row.Prev = &prev
+}
+
+// before is the version that a row refers to; the first one has none.
+func before(version int) *int {
+	if version == 1 {
+		return nil
 	}
-	return row
+	version--
+	return &version
 }

@@ -154,7 +154,7 @@ func TestRepairNeverGuesses(t *testing.T) {
 	}{
 		"the last of equal snapshots gone": {3, "DELETE FROM app.migrations WHERE version = 3" + noWord, "versions 2, 3 make the same schema", ""},
 		"an older comment of this history": {3, "COMMENT ON SCHEMA app IS '%older'", "the ledger has the right row of version 3", ""},
-		"a view upon the ledger":           {4, "CREATE VIEW public.upon AS SELECT version FROM app.migrations; DELETE FROM app.migrations WHERE version = 4", "something depends on it: view public.upon depends", ""},
+		"a view upon the ledger":           {4, "CREATE VIEW public.upon AS SELECT version FROM app.migrations; " + dropRow + "4", "something depends on it: view public.upon depends", ""},
 		"equal snapshots, no witness":      {3, emptied + noWord, "versions 2, 3 make the same schema", ""},
 		"a column added":                   {4, dropped + byHand, "the schema's comment says version 4, and the schema is not", "table t1: has   column colour text"},
 		"a column added, no comment":       {4, dropped + noWord + byHand, "the nearest is version 4", "table t1: has   column colour text"},

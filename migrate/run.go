@@ -156,7 +156,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	if err := r.awaitTurn(ctx, conn, status.Version); err != nil {
 		return err
 	}
-	if err := r.warnOfDrift(ctx, conn, s, status); err != nil {
+	if err := r.compareFirst(ctx, conn, s, status); err != nil {
 		return err
 	}
 	held, err := r.backUp(ctx, conn, s, status)
@@ -179,20 +179,23 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	return r.apply(ctx, conn, messages)
 }
 
-// warnOfDrift compares the schema with its snapshot before pending files touch it: they
-// were written for that one. It only warns, for most differences do no harm to them.
-func (r *run) warnOfDrift(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
+// compareFirst compares the schema with its snapshot before pending files touch it: they
+// were written for that one. It only warns, for most differences do no harm to them; but a
+// ledger whose table is damaged neither keeps others out nor remembers.
+func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
 	if r.compared {
 		return nil
 	}
-	var err error
-	r.compared = true
-	r.report.Drift, _, err = r.drift(ctx, conn, s, status)
+	c, err := r.compareLive(ctx, conn, s, status)
+	r.compared, r.report.Drift = true, c.drift
 	if sqlState(err) != "" { // a locked table, for instance; the files will meet it, and tell
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", err)
 		return nil
 	}
-	if len(r.report.Drift) > 0 {
+	if len(c.damage) > 0 {
+		return status.damaged(c.damage).Err()
+	}
+	if len(c.drift) > 0 {
 		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
 	}
 	return err

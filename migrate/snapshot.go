@@ -71,23 +71,50 @@ func (m *Migrator) Snapshots(ctx context.Context, connString string) ([]string, 
 }
 
 func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, error) {
-	if m.Schema == "" {
-		return "", errors.New("migrate: the Migrator has no Schema")
-	}
-	// Deparsing takes weak locks on tables; a statement of another session that queues
-	// for a strong one must not wait for a look.
-	question := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds()) + catalogue.Question(quoteText(m.Schema), quoteText(ledgerName))
-	if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
-		question = "SAVEPOINT snapshot; " + question + "; ROLLBACK TO snapshot; RELEASE snapshot"
-	}
-	answers, err := flight(ctx, conn, question)
+	texts, err := m.describe(ctx, conn, catalogue.Question)
 	if err != nil {
 		return "", err
 	}
-	if answers[0].err != nil {
-		return "", fmt.Errorf("read what the schema %q holds: %w", m.Schema, answers[0].err)
+	return texts[0], nil
+}
+
+// snapshots is the snapshot and, from the same flight, how the ledger's own table
+// differs from the one that createLedger makes.
+func (m *Migrator) snapshots(ctx context.Context, conn *pgconn.PgConn) (schema string, ledger []Drift, err error) {
+	texts, err := m.describe(ctx, conn, catalogue.Question, catalogue.Ledger)
+	if err != nil {
+		return "", nil, err
 	}
-	return catalogue.Tell(answers[0].values, m.Schema), nil
+	return texts[0], damageOf(texts[1]), nil
+}
+
+// describe asks each question about the schema, all in one flight.
+func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions ...func(schema, ledger string) string) (texts []string, err error) {
+	if m.Schema == "" {
+		return nil, errors.New("migrate: the Migrator has no Schema")
+	}
+	// Deparsing takes weak locks on tables; a statement of another session that queues
+	// for a strong one must not wait for a look.
+	settings := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds())
+	var messages []string
+	for _, question := range questions {
+		message := settings + question(quoteText(m.Schema), quoteText(ledgerName))
+		if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
+			message = "SAVEPOINT snapshot; " + message + "; ROLLBACK TO snapshot; RELEASE snapshot"
+		}
+		messages = append(messages, message)
+	}
+	answers, err := flight(ctx, conn, messages...)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		if a.err != nil {
+			return nil, fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.err)
+		}
+		texts = append(texts, catalogue.Tell(a.values, m.Schema))
+	}
+	return texts, nil
 }
 
 // lookTimeout is how long a look at the schema may queue for a lock on a table.

@@ -67,7 +67,8 @@ func (v Verification) Err() error {
 }
 
 // Verify is Status and an audit of the service's role, in the same round trip, and with
-// one more a comparison of the schema with the snapshot of its version.
+// one more a comparison of the schema with the snapshot of its version, and of the
+// ledger's table with the one that it was made as.
 // Without a Role.Name the audit is about the role of the connection itself. Any role
 // that may read the ledger will do, and nothing is changed. With a *PrivilegeError of a
 // role that may not, the Verification holds what is known of its rights all the same:
@@ -124,9 +125,11 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 
 func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
 	v, s, err := m.inspect(ctx, conn)
-	if err == nil {
-		v.Drift, v.Compared, err = m.drift(ctx, conn, s, v.Status)
+	if err != nil {
+		return v, err
 	}
+	c, err := m.compareLive(ctx, conn, s, v.Status)
+	v.Compared, v.Drift, v.Status = c.compared, c.drift, v.Status.damaged(c.damage)
 	return v, err
 }
 
@@ -164,19 +167,4 @@ func (m *Migrator) statusOf(ctx context.Context, conn *pgconn.PgConn, s seen) (s
 		status.Differences, err = m.differences(ctx, conn)
 	}
 	return status, err
-}
-
-// drift compares the schema with the snapshot of the version that it is at. It cannot
-// while a file without a transaction is half applied, nor when a newer program knows
-// better.
-func (m *Migrator) drift(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (drift []Drift, compared bool, err error) {
-	snapshot, ok := m.Bundle.Snapshot(status.Version)
-	if !ok || status.State != Current && status.State != Behind || s.Ledger.Claimed != 0 {
-		return nil, false, nil
-	}
-	live, err := m.snapshot(ctx, conn)
-	if err != nil {
-		return nil, false, err
-	}
-	return CompareSnapshots(snapshot, live), true, nil
 }

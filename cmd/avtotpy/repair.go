@@ -43,15 +43,17 @@ func (c *repairCommand) repair(ctx context.Context, l looker) error {
 
 // repairDocument is the form for machines; docs/cli.md documents the names.
 type repairDocument struct {
-	Schema  string      `json:"schema"`
-	Version int         `json:"version"`
-	Proof   string      `json:"proof,omitempty"`
-	Needed  bool        `json:"needed"`
-	Written bool        `json:"written"`
-	Table   bool        `json:"table"`
-	Rows    []repairRow `json:"rows"`
-	Comment string      `json:"comment,omitempty"`
-	Error   string      `json:"error,omitempty"`
+	Schema  string `json:"schema"`
+	Version int    `json:"version"`
+	Proof   string `json:"proof,omitempty"`
+	Needed  bool   `json:"needed"`
+	Written bool   `json:"written"`
+	Table   bool   `json:"table"`
+
+	Damage  []migrate.Drift `json:"damage,omitempty"`
+	Rows    []repairRow     `json:"rows"`
+	Comment string          `json:"comment,omitempty"`
+	Error   string          `json:"error,omitempty"`
 }
 
 type repairRow struct {
@@ -64,7 +66,7 @@ type repairRow struct {
 func (c *repairCommand) writeJSON(r migrate.Repair, why error) error {
 	document := repairDocument{
 		Schema: schema.Name, Version: r.Version, Proof: r.Proof, Needed: r.Needed(), Written: r.Written,
-		Table: r.Table, Rows: []repairRow{}, Comment: r.Comment, Error: text(why),
+		Table: r.Table, Damage: r.Damage, Rows: []repairRow{}, Comment: r.Comment, Error: text(why),
 	}
 	for _, row := range r.Rows {
 		document.Rows = append(document.Rows, repairRow(row))
@@ -77,7 +79,12 @@ func (c *repairCommand) writeText(r migrate.Repair) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "schema %s  version %d\n%s", schema.Name, r.Version, fold("Proof: "+r.Proof+"."))
 	if r.Needed() {
-		b.WriteString("\n" + columns(repairLines(r)))
+		first, rest, _ := strings.Cut(columns(repairLines(r)), "\n")
+		b.WriteString("\n" + first + "\n")
+		for _, d := range r.Damage { // of the table, which comes first
+			fmt.Fprintf(&b, "         %s\n", printable(strings.TrimPrefix(d.String(), "table migrations: ")))
+		}
+		b.WriteString(rest)
 	}
 	switch {
 	case !r.Needed():
@@ -94,8 +101,11 @@ func (c *repairCommand) writeText(r migrate.Repair) error {
 // repairLines is one line for each thing that is written.
 func repairLines(r migrate.Repair) [][]string {
 	var lines [][]string
-	if r.Table {
-		lines = append(lines, []string{"create", "the table " + schema.Name + ".migrations", "it is missing or damaged"})
+	switch table := "the table " + schema.Name + ".migrations"; {
+	case r.Table && len(r.Damage) == 0:
+		lines = append(lines, []string{"create", table, "it is missing"})
+	case r.Table:
+		lines = append(lines, []string{"replace", table, "it is damaged; its rows and others' rights on it are kept"})
 	}
 	for _, row := range r.Rows {
 		verb := "write"

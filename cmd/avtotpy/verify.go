@@ -110,13 +110,14 @@ type verification struct {
 	Target   int               `json:"target"`
 	Compared bool              `json:"compared"`           // whether the schema was compared with the snapshot of its version
 	Drift    []migrate.Drift   `json:"drift,omitempty"`    // how it differs
+	Damage   []migrate.Drift   `json:"damage,omitempty"`   // how the ledger's table is not as it was made
 	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current
 	Findings []migrate.Finding `json:"findings,omitempty"` // the worst first
 	Error    string            `json:"error,omitempty"`
 }
 
 func writeJSON(out *os.File, v migrate.Verification) error {
-	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Compared: v.Compared, Drift: v.Drift}
+	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage}
 	if v.Audit != nil {
 		document.Role, document.Findings = v.Audit.Role, v.Audit.Findings
 	}

@@ -25,13 +25,22 @@ const Settings = Qualified + `
 // (tablespace, access method), whether a materialised view was filled, and versions of
 // collations are the DBA's.
 func Question(schema, ledger string) string {
-	parts := []string{relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, viewFacts, sequenceFacts, routineFacts, aggregateFacts, typeFacts, otherFacts}
-	return strings.NewReplacer("$schema", schema, "$ledger", ledger).Replace(`
+	return about(schema, ledger, "<>", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, viewFacts, sequenceFacts, routineFacts, aggregateFacts, typeFacts, otherFacts)
+}
+
+// Ledger is Question about the ledger, and nothing else.
+func Ledger(schema, ledger string) string {
+	return about(schema, ledger, "=", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts)
+}
+
+// about asks the parts about the relations whose name compares to the ledger's.
+func about(schema, ledger, compares string, parts ...string) string {
+	return strings.NewReplacer("$schema", schema, "$ledger", ledger, "$compares", compares).Replace(`
 	WITH space AS MATERIALIZED (SELECT oid FROM pg_namespace WHERE nspname = $schema),
 	member AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'),
 	relation AS MATERIALIZED (SELECT c.*, CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence ' WHEN 'c' THEN 'composite type '
 			WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || quote_ident(relname) AS object
-		FROM pg_class c WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c') AND relname <> $ledger
+		FROM pg_class c WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c') AND relname $compares $ledger
 			AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass)),
 	routine AS MATERIALIZED (SELECT p.*, CASE prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END
 			|| quote_ident(proname) || '(' || array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ') || ')' AS object
@@ -57,6 +66,8 @@ const relationFacts = `SELECT object, 0, 0, '' FROM relation
 			WHEN 'i' THEN (SELECT 'replica identity using index ' || quote_ident(x.relname) FROM pg_index JOIN pg_class x ON x.oid = indexrelid WHERE indrelid = r.oid AND indisreplident) END)
 		) f (place, line) WHERE line IS NOT NULL
 	UNION ALL SELECT object, 1, 5, 'inherits ' || inhparent::regclass FROM relation r JOIN pg_inherits ON inhrelid = r.oid WHERE NOT relispartition
+	UNION ALL SELECT object, 1, 5, 'inherited by ' || inhrelid::regclass FROM relation r JOIN pg_inherits ON inhparent = r.oid JOIN pg_class c ON c.oid = inhrelid
+		WHERE c.relnamespace <> r.relnamespace
 	UNION ALL SELECT object, 1, 11, 'server ' || quote_ident(srvname) || coalesce(' options (' || array_to_string(ftoptions, ', ') || ')', '')
 		FROM relation r JOIN pg_foreign_table ON ftrelid = r.oid JOIN pg_foreign_server s ON s.oid = ftserver`
 
@@ -78,11 +89,14 @@ const columnFacts = `SELECT object, 2, attnum::int, concat_ws(' ', CASE relkind 
 
 // NOT NULL is told with its column, since PostgreSQL 18 and 17 made it a constraint
 // (of tables and of domains); only there it can be one that was never validated. What a
-// partition has from its parent is told there.
+// partition has from its parent is told there. Tables of other schemas, which nobody here
+// tells of, are told where they change what ours do: by inheritance and foreign keys.
 const constraintFacts = `SELECT object, 3, 0, 'constraint ' || quote_ident(conname) || ' ' || pg_get_constraintdef(k.oid, true)
 		|| CASE WHEN contype = 'f' AND EXISTS (SELECT FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled <> 'O') THEN ' disabled' ELSE '' END
 	FROM relation r JOIN pg_constraint k ON conrelid = r.oid
-	WHERE contype NOT IN ('t', 'n') AND conparentid = 0 OR contype = 'n' AND NOT convalidated`
+	WHERE contype NOT IN ('t', 'n') AND conparentid = 0 OR contype = 'n' AND NOT convalidated
+	UNION ALL SELECT object, 3, 1, format('referenced by %s, constraint %I', conrelid::regclass, conname)
+	FROM relation r JOIN pg_constraint k ON confrelid = r.oid JOIN pg_class c ON c.oid = conrelid WHERE contype = 'f' AND conparentid = 0 AND c.relnamespace <> r.relnamespace`
 
 // The index of a constraint is told only where something is odd about it. What
 // pg_get_indexdef says before USING is told already.

@@ -1,0 +1,197 @@
+package migrate_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// TestTheLedgersTableIsWhatItIsComparedWith holds for every version of PostgreSQL.
+func TestTheLedgersTableIsWhatItIsComparedWith(t *testing.T) {
+	t.Parallel()
+	const file = "ledger.txt"
+	db := pgtest.Blank(t)
+	m := migrator(t, db, story...)
+	up(t, m, db.MigratorConn)
+	got, err := m.LedgerTable(t.Context(), db.Connect(t, db.WebConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(file); err != nil || got != string(want) {
+		t.Errorf("%s is stale (%v); run go test ./migrate -update. Got\n%s", file, err, got)
+	}
+}
+
+// TestADamagedTableIsSeenAndMadeAnew: rows that are right are worth nothing in a table
+// that keeps nobody out, forgets, or hides them.
+func TestADamagedTableIsSeenAndMadeAnew(t *testing.T) {
+	t.Parallel()
+	const table, grants = "ALTER TABLE app.migrations ", "; GRANT SELECT, DELETE ON app.migrations TO pg_monitor; GRANT REFERENCES (version) ON app.migrations TO pg_monitor WITH GRANT OPTION"
+	for damage, says := range map[string]string{
+		table + "DROP CONSTRAINT migrations_pkey CASCADE": "lacks constraint migrations_pkey PRIMARY KEY (version)",
+		table + "DROP CONSTRAINT migrations_pkey CASCADE; " + table + "DROP CONSTRAINT migrations_prev_key; INSERT INTO app.migrations TABLE app.migrations": "",
+		table + "DROP CONSTRAINT migrations_prev_check; UPDATE app.migrations SET prev = NULL":                                                               "lacks constraint migrations_prev_check",
+		table + "DROP CONSTRAINT migrations_prev_fkey":                                                                                                       "lacks constraint migrations_prev_fkey",
+		table + "DISABLE TRIGGER ALL": "has   constraint migrations_prev_fkey FOREIGN KEY (prev) REFERENCES migrations(version) disabled",
+		table + "ADD COLUMN note text NOT NULL DEFAULT ''; " + table + "ALTER note DROP DEFAULT": "has   column note text not null",
+		table + "ALTER app_version DROP NOT NULL":                                                "has   column app_version text",
+		table + "ALTER applied_at DROP DEFAULT":                                                  "has   column applied_at timestamp with time zone not null",
+		table + "ALTER version TYPE bigint":                                                      "has   column version bigint not null",
+		table + "SET UNLOGGED":                                                                   "has   unlogged",
+		table + "ENABLE ROW LEVEL SECURITY":                                                      "has   row security enabled",
+		"CREATE TRIGGER g BEFORE UPDATE ON app.migrations FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()": "has   trigger g",
+		"CREATE RULE forget AS ON DELETE TO app.migrations DO INSTEAD NOTHING":                                                "has   rule forget",
+		"CREATE TABLE public.heir () INHERITS (app.migrations)":                                                               "has   inherited by public.heir",
+	} {
+		t.Run(damage, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			m := remembering(t, migrator(t, db, story...))
+			up(t, migrator(t, db, story[:2]...), db.MigratorConn)
+			pgtest.Exec(t, db.SuperConn, strings.Split(damage+grants, "; ")...)
+			if says != "" {
+				seesDamage(t, m, db, says)
+			}
+			before := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(DISTINCT version || applied_at::text, ',') FROM app.migrations")
+			if strings.Contains(damage, "INHERITS") { // what depends on it is not dropped
+				_, err := m.Repair(t.Context(), db.MigratorConn, true)
+				if err == nil || !strings.Contains(err.Error(), "table public.heir depends on") {
+					t.Fatalf("repair: %v, want that it names what depends on the table", err)
+				}
+				pgtest.Exec(t, db.SuperConn, "DROP TABLE public.heir")
+			} else if r := repaired(t, m, db, true); !r.Table || len(r.Rows) > 0 || r.Comment != "" || !strings.Contains(fmt.Sprint(r.Damage), strings.TrimPrefix(says, "")) {
+				t.Errorf("got %+v, want only the table, because of %q", r, says)
+			}
+			if after := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(version || applied_at::text, ',') FROM app.migrations WHERE NOT rebuilt"); after != before {
+				t.Errorf("the rows were %s and are %s", before, after)
+			}
+			for _, has := range []string{"has_table_privilege('pg_monitor', 'app.migrations', 'DELETE')", "has_column_privilege('pg_monitor', 'app.migrations', 'version', 'REFERENCES WITH GRANT OPTION')", "has_table_privilege('" + db.WebRole + "', 'app.migrations', 'SELECT')"} {
+				if !pgtest.Value[bool](t, db.SuperConn, "SELECT "+has) {
+					t.Errorf("not so any more: %s", has)
+				}
+			}
+			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.Behind || !v.Compared || len(v.Drift) > 0 {
+				t.Errorf("verify: %+v, %v; want that all is well", v, err)
+			}
+			if report := up(t, m, db.MigratorConn); report.To != 4 {
+				t.Errorf("the next start: %+v", report)
+			}
+		})
+	}
+}
+
+// seesDamage: with files pending all commands and a start tell; nothing is changed.
+func seesDamage(t *testing.T, m *migrate.Migrator, db *pgtest.DB, says string) {
+	t.Helper()
+	before := fingerprint(t, db)
+	plain := *m
+	plain.Bundle = migrator(t, db, story...).Bundle // without snapshots
+	plan, err := m.Plan(t.Context(), db.MigratorConn)
+	errs := map[string]error{"plan": errors.Join(plan.Refusal, err)}
+	v, err := m.Verify(t.Context(), db.MigratorConn)
+	errs["verify"] = errors.Join(v.Err(), err)
+	_, errs["a start"] = m.Up(t.Context(), db.MigratorConn)
+	_, errs["a start without snapshots"] = plain.Up(t.Context(), db.MigratorConn)
+	_, errs["a rehearsal"] = m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true})
+	for who, err := range errs {
+		if lost, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), says) || len(lost.Damage) == 0 {
+			t.Errorf("%s: got %v\nwant that the ledger is lost, and %q", who, err, says)
+		}
+	}
+	if after := fingerprint(t, db); after != before {
+		t.Errorf("the database was changed:\nbefore %s\nafter  %s", before, after)
+	}
+}
+
+// TestWhatADBADoesToAnyTableIsNoDamage: replication and tuning stop no start.
+func TestWhatADBADoesToAnyTableIsNoDamage(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, migrator(t, db, story[:2]...), db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations REPLICA IDENTITY FULL", "ALTER TABLE app.migrations SET (autovacuum_enabled = off)", "CREATE INDEX ON app.migrations (applied_at)", "ALTER TABLE app.migrations ADD COLUMN note text",
+		"CREATE TABLE public.deployments (version int REFERENCES app.migrations)", "COMMENT ON COLUMN app.migrations.name IS 'x'", "CREATE PUBLICATION p FOR TABLE app.migrations")
+	if r := repaired(t, m, db, false); r.Needed() {
+		t.Errorf("repair: %+v, want that nothing is needed", r)
+	}
+	if report := up(t, m, db.MigratorConn); report.To != 4 {
+		t.Errorf("a start: %+v", report)
+	}
+}
+
+// TestASoundTableIsRepairedInPlace: rows are mended where they are, and what others
+// built upon the table stays.
+func TestASoundTableIsRepairedInPlace(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "CREATE VIEW public.upon AS SELECT version FROM app.migrations", "GRANT SELECT ON app.migrations TO pg_monitor",
+		"UPDATE app.migrations SET name = 'x', checksum = sha256('x') WHERE version = 2", "DELETE FROM app.migrations WHERE version = 4", "UPDATE app.migrations SET min_version = 7 WHERE version = 1")
+	before := pgtest.Value[string](t, db.SuperConn, "SELECT 'app.migrations'::regclass::oid::text || (SELECT relacl::text FROM pg_class WHERE oid = 'app.migrations'::regclass)")
+	r := repaired(t, m, db, true)
+	if r.Table || rowsOf(r) != "1,2,4" {
+		t.Errorf("got %+v, want rows 1, 2 and 4 in the same table", r)
+	}
+	if after := pgtest.Value[string](t, db.SuperConn, "SELECT 'app.migrations'::regclass::oid::text || (SELECT relacl::text FROM pg_class WHERE oid = 'app.migrations'::regclass)"); after != before {
+		t.Errorf("the table was %s and is %s", before, after)
+	}
+	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+		t.Errorf("verify: %+v, %v", v, errors.Join(err, v.Err()))
+	}
+}
+
+// TestRepairTakesAClaimIntoAccount: what a file without a transaction has done of its
+// work is no change by hand, and who has claimed it is told where it matters.
+func TestRepairTakesAClaimIntoAccount(t *testing.T) {
+	t.Parallel()
+	const invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_late'::regclass"
+	files := append(slices.Clone(story), "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_late ON app.t1 (id, note)")
+	claim := "INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start) VALUES (5, 4, 'm5', decode('%x', 'hex'), 1, '', 4711, now() - interval '1 hour')"
+	for name, c := range map[string]struct {
+		releases int // files that the repairing program has
+		damage   string
+		says     string
+	}{
+		"not begun":                        {5, "SELECT 1", ""},
+		"begun":                            {5, "CREATE INDEX t1_late ON app.t1 (id, note); " + invalid, ""},
+		"done":                             {5, "CREATE INDEX t1_late ON app.t1 (id, note)", ""},
+		"begun, no comment":                {5, "CREATE INDEX t1_late ON app.t1 (id, note); " + invalid + noWord, ""},
+		"begun, by a newer program":        {4, "CREATE INDEX t1_late ON app.t1 (id, note); " + invalid, ""},
+		"done, by a newer program":         {4, "CREATE INDEX t1_late ON app.t1 (id, note)", "Server process 4711 has claimed 0005_m5, a file of a newer program that runs without a transaction: repair with that program"},
+		"something else is different, too": {5, "CREATE INDEX t1_late ON app.t1 (id, note); " + invalid + byHand, "What 0005_m5 does may stay: it runs without a transaction, and server process 4711 has claimed it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			up(t, migrator(t, db, story...), db.MigratorConn)
+			newest := migrator(t, db, files...)
+			pgtest.Exec(t, db.SuperConn, append(strings.Split(c.damage, "; "), fmt.Sprintf(claim, newest.Bundle.Migrations()[4].Checksum), "UPDATE app.migrations SET name = 'x' WHERE version = 2")...)
+			m := remembering(t, migrator(t, db, files[:c.releases]...))
+			r, err := m.Repair(t.Context(), db.MigratorConn, true)
+			if c.says != "" {
+				if err == nil || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("got %v\nwant %q", err, c.says)
+				}
+				return
+			}
+			if err != nil || rowsOf(r) != "2" || r.Version != 4 {
+				t.Errorf("got %+v, %v; want row 2 of version 4", r, err)
+			}
+			if report := up(t, remembering(t, newest), db.MigratorConn); report.To != 5 {
+				t.Errorf("the next start: %+v", report)
+			}
+		})
+	}
+}
