@@ -3,6 +3,8 @@ package migrate
 import (
 	"context"
 	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Plan is what Up would do with a database, as far as it can be known before.
@@ -25,15 +27,14 @@ func (p Plan) Nothing() bool {
 // that role's rights. Without a Role.Name nothing is said about rights. Whether the
 // password would be set anew is not looked at.
 func (m *Migrator) Plan(ctx context.Context, connString string) (p Plan, err error) {
-	r, err := newRun(*m, connString)
-	if err != nil {
-		return p, err
-	}
-	conn, err := r.connect(ctx)
-	if err != nil {
-		return p, err
-	}
-	defer r.close(ctx, conn)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		p, err = r.plan(ctx, conn)
+		return err
+	})
+	return p, err
+}
+
+func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error) {
 	who := migrator
 	if r.Role.Name == "" {
 		who = service

@@ -96,25 +96,19 @@ func (e *OthersConnectedError) Error() string {
 // that is ahead and compatible leaves nothing to rehearse. What else was found is in
 // Rehearsal.Err.
 func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOptions) (report Rehearsal, err error) {
-	r, err := newRun(*m, connString)
-	if err != nil {
-		return report, err
-	}
-	if r.Role.Password == "" {
-		r.Role.Password = rand.Text() // of a role that nobody will ever see
-	}
-	r.teller.tell = m.Progress
-	conn, err := r.connect(ctx)
-	if err != nil {
-		return report, err
-	}
-	defer r.close(ctx, conn)
-	err = r.rehearse(ctx, conn, o, &report)
-	if err == nil {
-		r.phase(Done)
-	}
-	report.Elapsed = time.Since(r.started)
-	return report, r.unrehearsed(ctx, err, report)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		if r.Role.Password == "" {
+			r.Role.Password = rand.Text() // of a role that nobody will ever see
+		}
+		r.teller.tell = m.Progress
+		err := r.rehearse(ctx, conn, o, &report)
+		if err == nil {
+			r.phase(Done)
+		}
+		report.Elapsed = time.Since(r.started)
+		return r.unrehearsed(ctx, err, report)
+	})
+	return report, err
 }
 
 func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptions, report *Rehearsal) error {

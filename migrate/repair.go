@@ -46,25 +46,19 @@ type RowRepair struct {
 // the comment; rows that agree with the bundle keep what they tell, those that it writes
 // are marked as rebuilt.
 func (m *Migrator) Repair(ctx context.Context, connString string, write bool) (repair Repair, err error) {
-	run, err := newRun(*m, connString)
-	if err != nil {
-		return repair, err
-	}
-	conn, err := run.connect(ctx)
-	if err != nil {
-		return repair, err
-	}
-	defer run.close(ctx, conn)
-	for {
-		repair, err = run.repair(ctx, conn, write)
-		again, ok := errors.AsType[*retryError](err)
-		if !ok {
-			return repair, err
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		for {
+			repair, err = r.repair(ctx, conn, write)
+			again, ok := errors.AsType[*retryError](err)
+			if !ok {
+				return err
+			}
+			if err := r.retry(ctx, again); err != nil {
+				return err
+			}
 		}
-		if err := run.retry(ctx, again); err != nil {
-			return repair, err
-		}
-	}
+	})
+	return repair, err
 }
 
 func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, write bool) (Repair, error) {

@@ -22,8 +22,8 @@ import (
 // extensions; of rare kinds, such as operators, it tells only that they are there.
 // A schema that does not exist, or holds nothing, is the empty text.
 func (m *Migrator) Snapshot(ctx context.Context, connString string) (text string, err error) {
-	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		text, err = m.snapshot(ctx, conn)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		text, err = r.snapshot(ctx, conn)
 		return err
 	})
 	return text, err
@@ -38,36 +38,31 @@ func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, er
 // Snapshots brings a blank database to each version of the bundle, one file at a
 // time, and returns the text after each: what [Bundle.WithSnapshots] wants to read
 // from files. The service's role is left out of it.
-func (m *Migrator) Snapshots(ctx context.Context, connString string) ([]string, error) {
+func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []string, err error) {
 	alone := *m
 	alone.Role = Role{}
-	run, err := newRun(alone, connString)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := run.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer run.close(ctx, conn)
-	status, err := run.status(ctx, conn)
-	switch {
-	case err != nil:
-		return nil, err
-	case status.State != Blank:
-		return nil, fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which is brought to each version in turn. Name another one", m.Schema)
-	}
-	texts := make([]string, m.Bundle.Version())
-	for i := range texts {
-		run.Bundle = Bundle{migrations: m.Bundle.migrations[:i+1]}
-		if err := run.steps(ctx, conn); err != nil {
-			return nil, err
+	err = alone.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		status, err := r.status(ctx, conn)
+		switch {
+		case err != nil:
+			return err
+		case status.State != Blank:
+			return fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which is brought to each version in turn. Name another one", m.Schema)
 		}
-		if texts[i], err = run.snapshot(ctx, conn); err != nil {
-			return nil, err
+		for i := range m.Bundle.migrations {
+			r.Bundle = Bundle{migrations: m.Bundle.migrations[:i+1]}
+			if err := r.steps(ctx, conn); err != nil {
+				return err
+			}
+			text, err := r.snapshot(ctx, conn)
+			if err != nil {
+				return err
+			}
+			texts = append(texts, text)
 		}
-	}
-	return texts, nil
+		return nil
+	})
+	return texts, err
 }
 
 func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, error) {

@@ -13,8 +13,8 @@ import (
 // It changes nothing. Its error is about the asking; whether the schema is fit is
 // in Status.Err.
 func (m *Migrator) Status(ctx context.Context, connString string) (status Status, err error) {
-	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		status, err = m.status(ctx, conn)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		status, err = r.status(ctx, conn)
 		return err
 	})
 	return status, err
@@ -29,13 +29,13 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 // History is Status and the rows of the ledger, in the same round trip. There are
 // none where the ledger is missing or another tool's.
 func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
-	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		s, err := m.glance(ctx, conn, historian)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		s, err := r.glance(ctx, conn, historian)
 		if err != nil {
 			return err
 		}
 		rows = s.History
-		status, err = m.statusOf(ctx, conn, s)
+		status, err = r.statusOf(ctx, conn, s)
 		return err
 	})
 	return status, rows, err
@@ -74,8 +74,8 @@ func (v Verification) Err() error {
 // role that may not, the Verification holds what is known of its rights all the same:
 // the Audit, Status.Role and Status.TooMuch.
 func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		v, err = m.verify(ctx, conn)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		v, err = r.verify(ctx, conn)
 		return err
 	})
 	return v, err
@@ -89,8 +89,8 @@ func (m *Migrator) VerifyOver(ctx context.Context, conn *pgx.Conn) (Verification
 
 // Audit is Verify without the comparison of the schema: one round trip.
 func (m *Migrator) Audit(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(conn *pgconn.PgConn) error {
-		v, _, err = m.inspect(ctx, conn)
+	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		v, _, err = r.inspect(ctx, conn)
 		return err
 	})
 	return v, err
@@ -102,17 +102,18 @@ func (m *Migrator) AuditOver(ctx context.Context, conn *pgx.Conn) (Verification,
 	return v, err
 }
 
-func (m *Migrator) connected(ctx context.Context, connString string, ask func(*pgconn.PgConn) error) error {
-	run, err := newRun(*m, connString)
+// connected makes a run of the Migrator, for what is not Up, and gives it a connection.
+func (m *Migrator) connected(ctx context.Context, connString string, ask func(*run, *pgconn.PgConn) error) error {
+	r, err := newRun(*m, connString)
 	if err != nil {
 		return err
 	}
-	conn, err := run.connect(ctx)
+	conn, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer run.close(ctx, conn)
-	return ask(conn)
+	defer r.close(ctx, conn)
+	return ask(r, conn)
 }
 
 func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
