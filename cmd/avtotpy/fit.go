@@ -26,6 +26,7 @@ type fitness struct {
 	role     string                      // as which POSTGRES_CONNECTION_STR should connect; "" when that is not known
 	prepare  func(context.Context) error // what must succeed once before the first request is served
 	looked   func(migrate.Status)        // is told of each look
+	known    *migrate.Status             // of a look just before the first check; nil when there was none
 
 	mu       sync.Mutex
 	asked    time.Time
@@ -71,25 +72,9 @@ func (f *fitness) check(ctx context.Context) error {
 }
 
 func (f *fitness) ask(ctx context.Context) error {
-	conn, err := f.pool.Acquire(ctx)
+	status, err := f.look(ctx)
 	if err != nil {
-		f.complain("the web server's connection to the database fails", err)
-		switch {
-		case isRefusal(err):
-			return errRefused
-		case lacksRight(err):
-			return errLacks
-		}
-		return errNoAnswer
-	}
-	defer conn.Release()
-	status, err := f.migrator.StatusOver(ctx, conn.Conn())
-	if err != nil {
-		f.complain("the schema's state cannot be read", err)
-		if lacksRight(err) {
-			return errLacks
-		}
-		return errNoAnswer
+		return err
 	}
 	f.looked(status)
 	if err := status.Err(); err != nil {
@@ -113,6 +98,35 @@ func (f *fitness) ask(ctx context.Context) error {
 	}
 	f.prepared = true
 	return nil
+}
+
+// look gives its connection back before anything else needs one.
+func (f *fitness) look(ctx context.Context) (migrate.Status, error) {
+	if known := f.known; known != nil {
+		f.known = nil
+		return *known, nil
+	}
+	conn, err := f.pool.Acquire(ctx)
+	if err != nil {
+		f.complain("the web server's connection to the database fails", err)
+		switch {
+		case isRefusal(err):
+			return migrate.Status{}, errRefused
+		case lacksRight(err):
+			return migrate.Status{}, errLacks
+		}
+		return migrate.Status{}, errNoAnswer
+	}
+	defer conn.Release()
+	status, err := f.migrator.StatusOver(ctx, conn.Conn())
+	if err != nil {
+		f.complain("the schema's state cannot be read", err)
+		if lacksRight(err) {
+			return status, errLacks
+		}
+		return status, errNoAnswer
+	}
+	return status, nil
 }
 
 // warn is about the role of the connection. RUN has refused before what SKIP serves with.

@@ -71,5 +71,5 @@ func (p program) serveMigrated(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveStrictly(ctx, cfg, ring, migrator, seen)
+	return service{cfg, ring, migrator, seen}.strictly(ctx)
 }

@@ -59,11 +59,11 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	case cfg.Mode == config.RunAndExit:
 		return nil
 	case cfg.Mode == config.Skip:
-		return serve(ctx, cfg, ring, migrator, seen)
+		return service{cfg, ring, migrator, seen}.anyway(ctx)
 	case !local: // its passwords were never in the environment, and the server is our child
 		p.handOver(ctx, cfg, report, log)
 	}
-	return serveStrictly(ctx, cfg, ring, migrator, seen)
+	return service{cfg, ring, migrator, seen}.strictly(ctx)
 }
 
 // settings reads the environment for a mode, "" for the one that it names; what is

@@ -23,44 +23,68 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// serveStrictly is serve, unless the connection, its role or the schema are not
-// what they should be.
-func serveStrictly(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, seen *onlookers) error {
-	if err := proveWebConnection(ctx, cfg, migrator); err != nil {
-		return err
-	}
-	cfg.Mode = config.Run
-	return serve(ctx, cfg, ring, migrator, seen)
+// A service is the web server and what it is made of.
+type service struct {
+	cfg      config.Config
+	ring     *keyring.Ring
+	migrator *migrate.Migrator
+	seen     *onlookers
 }
 
-// serve runs the web server, as the unprivileged role, until ctx ends.
-func serve(ctx context.Context, cfg config.Config, ring *keyring.Ring, migrator *migrate.Migrator, seen *onlookers) error {
-	log := seen.log
-	pool, err := openPool(ctx, cfg)
+// strictly serves as the unprivileged role until ctx ends, unless the connection, its role
+// or the schema are not what they should be.
+func (s service) strictly(ctx context.Context) error {
+	pool, err := openPool(ctx, s.cfg)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+	proof, err := s.prove(ctx, pool)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, pool, &proof)
+}
+
+// anyway serves whatever there is: while the schema is not fit, requests get a 503.
+func (s service) anyway(ctx context.Context) error {
+	pool, err := openPool(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return s.serve(ctx, pool, nil)
+}
+
+// serve runs the web server until ctx ends. proof is what was just found over a connection
+// of the pool, nil when nobody looked.
+func (s service) serve(ctx context.Context, pool *pgxpool.Pool, proof *migrate.Verification) error {
+	cfg, ring, log := s.cfg, s.ring, s.seen.log
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
-	own := asItself(migrator)
-	fit := &fitness{migrator: own, pool: pool, log: log, role: cfg.WebRole, looked: seen.health.looked}
+	own := asItself(s.migrator)
+	fit := &fitness{migrator: own, pool: pool, log: log, role: cfg.WebRole, looked: s.seen.health.looked}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err
 		}
 		return announceSetup(ctx, st, address, ring.SetupToken(), log)
 	}
-	// SKIP serves whatever it finds; only a wrong key stops it, before anything could be sealed with it.
-	if err := fit.check(ctx); err != nil && (cfg.Mode == config.Run || is[*settingsError](err)) {
+	watch := &watch{migrator: own, pool: pool, health: s.seen.health, log: log}
+	if proof != nil {
+		fit.known = &proof.Status
+		watch.found(*proof.Audit)
+	}
+	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
+	if err := fit.check(ctx); err != nil && (proof != nil || is[*settingsError](err)) {
 		return err
 	}
-	seen.health.serving(fit.check)
+	s.seen.health.serving(fit.check)
 	watching, done := context.WithCancel(ctx)
 	defer done()
-	go (&watch{migrator: own, pool: pool, health: seen.health, log: log}).run(watching)
+	go watch.run(watching, proof != nil)
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
-	return listen(ctx, cfg.ListenAddr, address, server.Handler(), seen)
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), s.seen)
 }
 
 // masterKeys reads the keys that the settings hold.
@@ -81,11 +105,29 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	return err
 }
 
-// proveWebConnection makes sure that the unprivileged connection works, reaches the
-// schema that was just migrated, and is that of a role which holds exactly the declared
-// rights. The role is the one that the server names: poolers rename users.
-func proveWebConnection(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
-	found, err := asItself(migrator).Audit(ctx, cfg.WebConn.Reveal())
+// prove makes sure that the unprivileged connection works, reaches the schema that was
+// just migrated, and is that of a role which holds exactly the declared rights. The role is
+// the one that the server names: poolers rename users.
+func (s service) prove(ctx context.Context, pool *pgxpool.Pool) (migrate.Verification, error) {
+	found, err := auditOnce(ctx, asItself(s.migrator), pool, s.cfg.WebConn.Reveal())
+	return found, unproved(s.cfg, found, err)
+}
+
+// auditOnce looks over a connection that the pool keeps. Where none can be made soon, the
+// migrator's own way to connect is patient, and explains what is wrong.
+func auditOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification, error) {
+	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pool.Acquire(soon)
+	if err != nil {
+		return own.Audit(ctx, webConn)
+	}
+	defer conn.Release()
+	return own.AuditOver(ctx, conn.Conn())
+}
+
+// unproved is why the connection of which an audit found this, or failed, must not serve.
+func unproved(cfg config.Config, found migrate.Verification, err error) error {
 	role := found.Status.Role
 	if role == "" { // not let in
 		role = userOf(cfg.WebConn.Reveal())

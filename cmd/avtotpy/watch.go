@@ -31,13 +31,14 @@ const (
 	retryAudit = 10 * time.Second // while the schema is not current, or the database does not answer
 )
 
-// run audits at once and then now and then, until ctx ends.
-func (w *watch) run(ctx context.Context) {
+// run audits now and then, and at once unless that was just done, until ctx ends.
+func (w *watch) run(ctx context.Context, justDone bool) {
 	for {
 		next := auditEvery
-		if !w.audit(ctx) {
+		if !justDone && !w.audit(ctx) {
 			next = retryAudit
 		}
+		justDone = false
 		select {
 		case <-ctx.Done():
 			return
