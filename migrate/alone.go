@@ -139,6 +139,9 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 		if err := r.mend(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w", failure, err)
 		}
+		if failed, ok := errors.AsType[*MigrationError](failure); ok {
+			failed.Removed = m.alone().verb == "CREATE" || m.alone().verb == "REINDEX"
+		}
 	}
 	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s", quoteName(r.Schema, ledgerName), m.Version, c.is()))
 	if err != nil {

@@ -92,6 +92,9 @@ func TestAFailedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	if !ok || failed.Line != 2 || failed.Statement != 1 || !strings.Contains(err.Error(), "0002_m2.sql:2") || !strings.Contains(err.Error(), "23505") {
 		t.Fatalf("got %v, want a MigrationError that points to 0002_m2.sql:2", err)
 	}
+	if !strings.HasSuffix(err.Error(), "\nit ran without a transaction, and what it left unfinished was removed; the schema is at version 1. Mend the file and start again") {
+		t.Errorf("got %v\nwant that nothing was rolled back, and what it left was removed", err)
+	}
 	if got := ledger(t, db); got != "1" {
 		t.Errorf("the ledger holds %s, want 1", got)
 	}
@@ -115,6 +118,9 @@ func TestAnIndexThatExistsIsNotTakenForOurs(t *testing.T) {
 	_, err := migrator(t, db, table, indexAlone).Up(t.Context(), db.MigratorConn)
 	if err == nil || !strings.Contains(err.Error(), "42P07") || valid(t, db, "t1_a") != "valid" {
 		t.Errorf("got %v, and the index is %s; want that it exists and stays", err, valid(t, db, "t1_a"))
+	}
+	if !strings.Contains(err.Error(), "\nit ran without a transaction, so it was not rolled back; the schema is at version 1") {
+		t.Errorf("got %v, want that nothing was rolled back or removed", err)
 	}
 }
 

@@ -71,3 +71,13 @@ func TestCommentsAboutMigrationsAreNoDirectives(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectivesNeedNoSpace: what looks like a directive to a reader is one.
+func TestDirectivesNeedNoSpace(t *testing.T) {
+	for comment, want := range map[string]int{"--migrate:min-version 2": 2, "-- migrate:min-version 2": 2, "--\tmigrate:min-version  2 ": 2, "-- no word of it": 1} {
+		b, err := Load(bundleFS(map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": comment + "\nSELECT 1"}))
+		if err != nil || b.Migrations()[1].MinVersion != want {
+			t.Errorf("%q: got %+v, %v; want minimum version %d", comment, b.Migrations(), err, want)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (e *BusyError) Error() string {
 
 func (e *BusyError) Unwrap() error { return e.Err }
 
-// A MigrationError means that a file failed and was rolled back. The files
+// A MigrationError means that a file failed and, unless it is Alone, was rolled back. The files
 // before it stay applied, and the next Up goes on with it.
 type MigrationError struct {
 	File         string
@@ -88,6 +88,8 @@ type MigrationError struct {
 	What         string // set when the failure is not the server's own words
 	Next         string // what to do when the file is not to blame; "" when it has to be mended
 	Rehearsal    bool   // it was none of the database's own migrations that failed
+	Alone        bool   // it runs without a transaction, so that nothing could be rolled back
+	Removed      bool   // then: an index that it left unfinished is gone
 	Err          *pgconn.PgError
 }
 
@@ -118,9 +120,14 @@ func (e *MigrationError) Error() string {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
 		}
 	}
-	if e.Rehearsal {
+	switch {
+	case e.Rehearsal:
 		fmt.Fprintf(&b, "\nrehearsed only; the database is as it was, at version %d", e.Version)
-	} else {
+	case e.Removed:
+		fmt.Fprintf(&b, "\nit ran without a transaction, and what it left unfinished was removed; the schema is at version %d", e.Version)
+	case e.Alone:
+		fmt.Fprintf(&b, "\nit ran without a transaction, so it was not rolled back; the schema is at version %d", e.Version)
+	default:
 		fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
 	}
 	if e.Next != "" {

@@ -141,7 +141,7 @@ func compare(b Bundle, rows []LedgerRow) []Difference {
 		}
 		switch m := b.migrations[row.Version-1]; {
 		case row.Name != m.Name:
-			differs(row.Version, "the ledger calls it %s, the program %s", row.Name, m.Name)
+			differs(row.Version, "the ledger calls it %q, the program %q", row.Name, m.Name)
 		case row.Checksum != hex.EncodeToString(m.Checksum[:]):
 			differs(row.Version, "%s was changed after it was applied: sha256 %s… then, %x… now", m.File, row.Checksum[:min(12, len(row.Checksum))], m.Checksum[:6])
 		case row.MinVersion != m.MinVersion:

@@ -105,13 +105,26 @@ func TestCompareNamesEachDifference(t *testing.T) {
 	rows = append(rows[:2], rows[3:]...)
 	rows[3].Seconds = nil
 	found := compare(b, rows)
-	want := []string{"0001: the ledger calls it other", "0002: 0002_m2.sql was changed", "0003: is missing", "0004: the ledger says", "0005: was begun and never finished"}
+	want := []string{"0001: the ledger calls it \"other\"", "0002: 0002_m2.sql was changed", "0003: is missing", "0004: the ledger says", "0005: was begun and never finished"}
 	if len(found) != len(want) {
 		t.Fatalf("got %v, want %d differences", found, len(want))
 	}
 	for i, d := range found {
 		if !strings.HasPrefix(d.String(), want[i]) {
 			t.Errorf("got %q, want %q", d, want[i])
+		}
+	}
+}
+
+func TestACommentIsQuotedAsFarAsAnybodyNeeds(t *testing.T) {
+	witness := witness{4, strings.Repeat("a", 64)}.String()
+	for comment, want := range map[string]string{
+		witness + " and more":               `and is "` + witness + ` and more"`,
+		"ours":                              `and is "ours"`,
+		witness + strings.Repeat("é", 1000): "é…\"",
+	} {
+		if got := contradicts(comment, &ledgerSeen{Version: 4, Rows: 4}); !strings.HasSuffix(got, want) || len(got) > 400 {
+			t.Errorf("%.120s\n got %s\nwant that it ends in %s", comment, got, want)
 		}
 	}
 }

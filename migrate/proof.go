@@ -15,6 +15,7 @@ type UnrepairableError struct {
 	Version int     // that Drift is about: the one that the witnesses name, or the nearest
 	Drift   []Drift // how the schema differs from it
 	Next    string  // what to do, where that is neither to undo the drift nor to restore a backup
+	Newer   bool    // a newer program migrated, and only that one can tell
 }
 
 func (e *UnrepairableError) Error() string {
@@ -68,7 +69,7 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 		newest = w.version
 	}
 	if newest > b.Version() {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d", newest, b.Version()), Next: "Repair it with that program"}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d", newest, b.Version()), Next: "Repair it with that program", Newer: true}
 	}
 	believed := testified && w.history == b.fingerprint(w.version)
 	if testified && !believed && !whole {
@@ -91,7 +92,7 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 	case whole && (half == highest || slices.Contains(same, highest) && same[len(same)-1] == highest): // a higher one could have lost its last rows
 		return highest, "the ledger says so, and the schema is as the migrations up to there make it", nil
 	case len(same) == 0:
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift, Next: b.afterClaim(e)}
+		return 0, "", b.afterClaim(e, &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift})
 	}
 	same = slices.DeleteFunc(same, func(v int) bool { return v < highest })
 	switch len(same) {
@@ -105,7 +106,7 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 
 func (b Bundle) unlike(e evidence, version int, why string) error {
 	snapshot, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
-	return &UnrepairableError{Why: fmt.Sprintf(why, version), Version: version, Drift: CompareSnapshots(snapshot, e.live), Next: b.afterClaim(e)}
+	return b.afterClaim(e, &UnrepairableError{Why: fmt.Sprintf(why, version), Version: version, Drift: CompareSnapshots(snapshot, e.live)})
 }
 
 // claimed is the row of a file without a transaction that is under way, or whose
@@ -141,17 +142,19 @@ func (b Bundle) halfApplied(e evidence) int {
 	return version
 }
 
-// afterClaim is what to do about a schema that a claimed file may have changed; "" when
-// nothing is claimed.
-func (b Bundle) afterClaim(e evidence) string {
+// afterClaim says of a schema with differences what of them may be the work of a file that
+// is claimed.
+func (b Bundle) afterClaim(e evidence, differs *UnrepairableError) error {
 	row, ok := e.claimed()
 	switch {
 	case !ok:
-		return ""
 	case row.Version > b.Version():
-		return fmt.Sprintf("Server process %d has claimed %04d_%s, a file of a newer program that runs without a transaction: repair with that program", *row.ClaimedByPID, row.Version, row.Name)
+		differs.Newer = true
+		differs.Next = fmt.Sprintf("Server process %d has claimed %04d_%s, a file of a newer program that runs without a transaction: repair with that program", *row.ClaimedByPID, row.Version, row.Name)
+	default:
+		differs.Next = fmt.Sprintf("Undo these differences by hand and repair again, or restore a backup. What %04d_%s does may stay: it runs without a transaction, and server process %d has claimed it", row.Version, row.Name, *row.ClaimedByPID)
 	}
-	return fmt.Sprintf("Undo these differences by hand and repair again, or restore a backup. What %04d_%s does may stay: it runs without a transaction, and server process %d has claimed it", row.Version, row.Name, *row.ClaimedByPID)
+	return differs
 }
 
 func versions(list []int) string {
@@ -200,7 +203,7 @@ func (b Bundle) wrong(row storedRow) string {
 	m := b.migrations[row.Version-1]
 	switch {
 	case row.Name != m.Name:
-		return fmt.Sprintf("the ledger calls it %s, the program %s", row.Name, m.Name)
+		return fmt.Sprintf("the ledger calls it %q, the program %q", row.Name, m.Name)
 	case row.Checksum != fmt.Sprintf(`\x%x`, m.Checksum):
 		return "the ledger has another checksum of the file"
 	case row.MinVersion != m.MinVersion:

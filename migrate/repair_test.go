@@ -72,6 +72,7 @@ func TestRepairHealsEachKindOfDamage(t *testing.T) {
 		"the comment gone":                  {4, "SELECT 1" + noWord, "", "the ledger says so"},
 		"the comment gone, equal snapshots": {3, "SELECT 1" + noWord, "", "the ledger says so"},
 		"another comment":                   {4, "COMMENT ON SCHEMA app IS 'ours'", "", "the ledger says so"},
+		"a name emptied":                    {4, "UPDATE app.migrations SET name = '' WHERE version = 2", "2", isStated},
 		"a comment of another version":      {4, "COMMENT ON SCHEMA app IS 'migrated to version 2, history sha256:" + strings.Repeat("a", 64) + "'", "", "the ledger says so"},
 		"dropped, and no comment":           {4, dropped + noWord, "1,2,3,4", isOnly},
 		"emptied, and no comment":           {1, emptied + noWord, "1", isOnly},
@@ -229,6 +230,31 @@ func TestOnlyTheOwnerRepairs(t *testing.T) {
 	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
 		t.Errorf("got %v, want a PrivilegeError with SQL", err)
 	}
+}
+
+// TestALedgerOfSomebodyElseIsAdvisedAlike: the SQL for a DBA is the same, whoever of the
+// migrator's commands meets it, and it helps all of them.
+func TestALedgerOfSomebodyElseIsAdvisedAlike(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations OWNER TO postgres", "REVOKE ALL ON app.migrations FROM "+owner(t, db))
+	want := fmt.Sprint(migrate.TakeOver("app", db.Migrator()))
+	for name, ask := range map[string]func() error{
+		"a start": func() error { _, err := m.Up(t.Context(), db.MigratorConn); return err },
+		"status":  func() error { _, err := m.Status(t.Context(), db.MigratorConn); return err },
+		"plan":    func() error { _, err := m.Plan(t.Context(), db.MigratorConn); return err },
+		"verify":  func() error { _, err := m.Verify(t.Context(), db.MigratorConn); return err },
+		"repair":  func() error { _, err := m.Repair(t.Context(), db.MigratorConn, true); return err },
+	} {
+		lacks, ok := errors.AsType[*migrate.PrivilegeError](ask())
+		if !ok || fmt.Sprint(lacks.SQL) != want {
+			t.Errorf("%s: got %v\nwant a PrivilegeError with %s", name, lacks, want)
+		}
+	}
+	pgtest.Exec(t, db.SuperConn, migrate.TakeOver("app", db.Migrator())...)
+	up(t, m, db.MigratorConn)
 }
 
 func TestAChangeByHandIsToldBeforePendingFilesTouchIt(t *testing.T) {

@@ -268,7 +268,7 @@ func TestRefusedStatesChangeNothing(t *testing.T) {
 		says   string
 	}{
 		"a changed file":        {"", append([]string{"SELECT 'changed'"}, tables(3)[1:]...), new(*migrate.DivergedError), "0001: 0001_m1.sql was changed after it was applied"},
-		"a row changed":         {"UPDATE app.migrations SET name = 'x' WHERE version = 2", tables(3), new(*migrate.LedgerLostError), "0002: the ledger calls it x"},
+		"a row changed":         {"UPDATE app.migrations SET name = 'x' WHERE version = 2", tables(3), new(*migrate.LedgerLostError), "0002: the ledger calls it \"x\""},
 		"a row deleted":         {"ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; DELETE FROM app.migrations WHERE version = 2", tables(3), new(*migrate.LedgerLostError), "0002: is missing from the ledger"},
 		"the last row deleted":  {"DELETE FROM app.migrations WHERE version = 3", tables(3), new(*migrate.LedgerLostError), "says version 2, and the schema's comment version 3"},
 		"a row added":           {"INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, duration) SELECT 4, 3, 'm4', checksum, 1, '', '0' FROM app.migrations WHERE version = 3", tables(3), new(*migrate.LedgerLostError), "says version 4, and the schema's comment version 3"},

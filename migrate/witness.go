@@ -53,7 +53,7 @@ func contradicts(comment string, l *ledgerSeen) string {
 	case !ok && comment == "":
 		return "the schema's comment, which should say the same as the table of applied migrations, is missing"
 	case !ok:
-		return fmt.Sprintf("the schema's comment should say the same as the table of applied migrations, and is %.80q", comment)
+		return fmt.Sprintf("the schema's comment should say the same as the table of applied migrations, and is %q", beginning(comment))
 	case l == nil || l.Rows == 0 && w.version > 0:
 		return fmt.Sprintf("the table of applied migrations is missing or empty, and the schema's comment says version %d", w.version)
 	case l.Version != w.version:
@@ -62,4 +62,14 @@ func contradicts(comment string, l *ledgerSeen) string {
 		return "the rows of the table of applied migrations are not those of which the schema's comment keeps the checksum"
 	}
 	return ""
+}
+
+// beginning is what a message quotes of a comment: all of a witness, with room for what
+// somebody wrote behind it.
+func beginning(comment string) string {
+	const most = 160
+	if runes := []rune(comment); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return comment
 }

@@ -58,12 +58,12 @@ func exitCode(err error) int {
 		return exitBusy
 	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
 		return exitMigration
+	case newer(err), is[*migrate.AheadError](err):
+		return exitAhead
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy
-	case is[*migrate.AheadError](err):
-		return exitAhead
 	case is[*migrate.PrivilegeError](err), errors.Is(err, errLacks):
 		return exitPrivilege
 	}
@@ -91,6 +91,12 @@ func passes(err error) bool {
 	}
 	server, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03") // insufficient resources; lock not available
+}
+
+// newer reports whether a repair is for a newer program to make.
+func newer(err error) bool {
+	unrepairable, ok := errors.AsType[*migrate.UnrepairableError](err)
+	return ok && unrepairable.Newer
 }
 
 func is[T error](err error) bool {

@@ -54,6 +54,8 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.BackupError{Err: errors.New("no space left on device")}, 75},
 		{&migrate.BackupError{Err: &backup.SetupError{Err: errors.New("there is no pg_dump")}}, 78},
 		{&migrate.AheadError{}, 76},
+		{&migrate.UnrepairableError{}, 74},
+		{&migrate.UnrepairableError{Newer: true}, 76},
 		{&migrate.PrivilegeError{}, 77},
 		{&settingsError{errors.New("bad")}, 78},
 		{&migrate.ConnectError{Err: &pgconn.PgError{Code: "28P01"}}, 78},

@@ -131,6 +131,7 @@ avtotpy migrate repair --yes
 69  the database was not reachable in time
 74  it cannot be told which version the schema is at; the message says why
 75  a table lock kept it waiting too long
+76  a newer program migrated, which can tell
 77  the privileged role does not own the schema; the message holds the SQL
 78  a setting is wrong`,
 			bind: p.bindRepair,

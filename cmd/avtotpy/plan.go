@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -32,6 +33,9 @@ func (c *planCommand) look(ctx context.Context, l looker) error {
 	if pending := plan.Status.State == migrate.Blank || plan.Status.State == migrate.Behind; pending && !l.privileged {
 		plan.Refusal = nil // it is about the web server's role, which will not migrate
 	}
+	if plan.Refusal == nil && l.privileged {
+		plan.Refusal = c.unsettled()
+	}
 	write := c.writeText
 	if *c.json {
 		write = c.writeJSON
@@ -40,6 +44,15 @@ func (c *planCommand) look(ctx context.Context, l looker) error {
 		return err
 	}
 	return told(plan.Refusal)
+}
+
+// unsettled is why a start would refuse before it even connects: it needs more settings
+// than a look, such as the password of the role that it creates.
+func (c *planCommand) unsettled() error {
+	if _, _, err := config.LoadFor(config.RunAndExit, c.environ); err != nil {
+		return &settingsError{fmt.Errorf("the settings are not right:\n%w", err)}
+	}
+	return nil
 }
 
 // planDocument is the form for machines; docs/cli.md documents the names.
