@@ -77,6 +77,7 @@ const (
 	queryCanceled      = "57014"
 	lockNotAvailable   = "55P03"
 	transactionTimeout = "25P04"
+	notNullViolation   = "23502"
 	readOnly           = "25006" // read_only_sql_transaction
 )
 
@@ -175,6 +176,8 @@ func (r *run) place(m message, out outcome) error {
 		e.Statement = failed + 1
 	case out.err.Code == "22012": // the canary divided by zero
 		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
+	case out.err.Code == notNullViolation: // the canary's row
+		e.What = "the file deleted its own row from the ledger of applied migrations"
 	default:
 		e.What = "at its commit: " + out.err.Message
 	}

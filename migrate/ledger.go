@@ -92,7 +92,8 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 
 // file wraps a migration into its transaction. The ledger's row comes first: its
 // primary key lets exactly one of many migrators go on. The canary divides by
-// zero unless the transaction at the end is the one that wrote the row.
+// zero unless the transaction at the end is the one that wrote the row, and inserts
+// what no ledger takes when the row is gone.
 func (m *Migrator) file(mig *Migration, server serverSeen, commit string) message {
 	begin, statements := m.begin(server, commit)
 	table := quoteName(m.Schema, ledgerName)
@@ -102,7 +103,8 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		begin:     begin,
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
-		after: fmt.Sprintf("\n;UPDATE %s SET duration = (clock_timestamp() - applied_at) / (xmin = pg_current_xact_id()::xid)::int WHERE version = %d; %s; COMMIT",
+		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
+			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (file.version); %s; COMMIT",
 			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}

@@ -259,6 +259,25 @@ func TestAFileThatEndsItsTransactionIsNoticed(t *testing.T) {
 	}
 }
 
+// TestAFileThatDeletesItsRowIsRolledBack: it would be applied again and again.
+func TestAFileThatDeletesItsRowIsRolledBack(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{"DELETE FROM app.migrations", "DELETE FROM app.migrations WHERE version = 2", "TRUNCATE app.migrations", "UPDATE app.migrations SET version = 7, prev = 6 WHERE version = 2"} {
+		db := pgtest.Blank(t)
+		_, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); "+sql, "SELECT 1").Up(t.Context(), db.MigratorConn)
+		failed, ok := errors.AsType[*migrate.MigrationError](err)
+		if !ok || failed.File != "0002_m2.sql" {
+			t.Errorf("%s: got %v, want that 0002_m2.sql failed", sql, err)
+		}
+		if !strings.HasPrefix(sql, "UPDATE") && !strings.Contains(err.Error(), "the file deleted its own row from the ledger of applied migrations (23502)") {
+			t.Errorf("%s: got %v, want that the file deleted its own row", sql, err)
+		}
+		if report := up(t, migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int)"), db.MigratorConn); report.From != 1 || report.To != 2 {
+			t.Errorf("%s: the next start: %+v", sql, report)
+		}
+	}
+}
+
 func TestRefusedStatesChangeNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -75,7 +75,10 @@ func (r *review) reads(p phrase) []name {
 				continue // a subquery, a function, ROWS FROM, what WITH defines
 			}
 			tables = append(tables, n)
-			if n.schema == "" && !strings.HasPrefix(n.name, "pg_") {
+			switch {
+			case n.schema != "":
+				r.ledger(n)
+			case !strings.HasPrefix(n.name, "pg_"):
 				r.own(n)
 			}
 		}

@@ -85,8 +85,16 @@ func (r *review) creates(space, name string) { r.made.objects[object{space, name
 // forget notes that an object is gone; a later one of that name is another one.
 func (r *review) forget(space, name string) { delete(r.made.objects, object{space, name}) }
 
-// own says when a name is not one in the schema, or does not show it.
+// ledger says when a name is that of the migrator's own table.
+func (r *review) ledger(n name) {
+	if n.name == "migrations" && (n.schema == r.schema || n.schema == "" && !r.temporary[n.name]) {
+		r.breaks(ruleLedger, n.at, "the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it")
+	}
+}
+
+// own says when a name is not one in the schema, or does not show it, or is the ledger's.
 func (r *review) own(n name) {
+	r.ledger(n)
 	switch {
 	case n.name == "" || n.schema == r.schema || n.schema == "" && r.temporary[n.name]:
 	case n.schema == "":

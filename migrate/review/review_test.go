@@ -87,6 +87,17 @@ var mistakes = map[string][]mistake{
 		{"COMMENT ON SCHEMA app IS 'mine'", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, []string{"COMMENT ON VIEW app.names IS 'mine'"}},
 		{"ALTER SCHEMA app RENAME TO other; DROP SCHEMA app", []string{"1:1: …leave this out", "1:35: …leave this out"}, nil},
 	},
+	"ledger": {
+		{"DELETE FROM app.migrations WHERE version = 1", []string{"1:13: the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it"}, []string{"CREATE TEMPORARY TABLE migrations (id integer); DELETE FROM migrations"}},
+		{"UPDATE app.migrations SET name = 'x' WHERE version = 1; INSERT INTO app.migrations (version) VALUES (9)", []string{"1:8: …builds upon it", "1:69: …builds upon it"}, nil},
+		{"ALTER TABLE app.migrations ADD COLUMN note text", []string{"1:13: …builds upon it"}, nil},
+		{"-- migrate:min-version 1\n-- migrate:allow truncate because it says so\nDROP TABLE app.migrations; TRUNCATE app.users, app.migrations", []string{"3:12: …builds upon it", "3:48: …builds upon it"}, nil},
+		{"LOCK TABLE app.migrations; COMMENT ON TABLE app.migrations IS ''", []string{"1:12: …builds upon it", "1:45: …builds upon it"}, nil},
+		{"CREATE VIEW app.v AS SELECT version FROM app.migrations", []string{"1:42: …builds upon it"}, []string{"CREATE VIEW app.v AS SELECT name AS migrations FROM app.users"}},
+		{"CREATE TABLE app.t (version integer PRIMARY KEY REFERENCES app.migrations)", []string{"1:60: …builds upon it"}, nil},
+		{"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY migrations_name_idx ON app.migrations (name)", []string{"2:50: …builds upon it"}, nil},
+		{"CREATE TRIGGER t BEFORE DELETE ON app.migrations FOR EACH ROW EXECUTE FUNCTION app.touch()", []string{"1:35: …builds upon it"}, nil},
+	},
 	"if-exists": {
 		{
 			"CREATE TABLE IF NOT EXISTS app.t (id integer)",

@@ -8,6 +8,7 @@ type rule string
 const (
 	ruleQualified    rule = "qualified"
 	ruleSchema       rule = "schema"
+	ruleLedger       rule = "ledger"
 	ruleIfExists     rule = "if-exists"
 	ruleOrReplace    rule = "or-replace"
 	rulePrivileges   rule = "privileges"
@@ -28,7 +29,7 @@ const (
 // rules returns all of them, in the order of docs/writing-migrations.md.
 func rules() []rule {
 	return []rule{
-		ruleQualified, ruleSchema, ruleIfExists, ruleOrReplace, rulePrivileges, ruleColumnType, ruleFKIndex, ruleMinVersion,
+		ruleQualified, ruleSchema, ruleLedger, ruleIfExists, ruleOrReplace, rulePrivileges, ruleColumnType, ruleFKIndex, ruleMinVersion,
 		ruleConcurrently, ruleNotValid, ruleUsingIndex, ruleNotNull, ruleVolatile, ruleRewrite, ruleHeldLock, ruleWhole, ruleTruncate,
 	}
 }
