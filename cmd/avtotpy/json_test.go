@@ -20,7 +20,7 @@ func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []
 	t.Helper()
 	environ := []string{"POSTGRES_CONNECTION_STR=" + db.WebConn}
 	if privileged {
-		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole)
+		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD="+db.WebPassword)
 	}
 	path := filepath.Join(t.TempDir(), "stdout")
 	out, err := os.Create(path)
