@@ -79,11 +79,13 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migrati
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
 		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]), m.MinVersion, quoteText(r.Version), myself))
-	const check = "23514"
-	if code := sqlState(err); code == notNullViolation || code == check {
-		return c, refusedRow(m.File, a.err)
-	}
-	if err != nil {
+	const notNull, check = "23502", "23514"
+	switch code := sqlState(err); {
+	case code == notNull || code == check:
+		return c, r.refusedRow(m.File, a.err.Message)
+	case err == nil && len(a.values) == 0:
+		return c, r.refusedRow(m.File, swallowed)
+	case err != nil:
 		return c, err
 	}
 	return c, a.into(&c)

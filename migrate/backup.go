@@ -66,7 +66,7 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	case err == nil, sqlState(err) == lockNotAvailable:
 		err = &retryError{err: errRaceLost, soon: true}
 	case answers[0].err != nil:
-		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{answers[0].err, lead})
+		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{err: answers[0].err, completed: lead})
 	}
 	return r.settle(ctx, conn, r.report.To, err)
 }

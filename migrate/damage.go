@@ -18,72 +18,115 @@ import (
 //go:embed ledger.txt
 var ledgerTable string
 
-// damageOf tells how the ledger's table, of which a snapshot tells, differs from the one
-// that createLedger makes. Without its constraints it is no lock any more, and with row
-// security or a trigger no memory. What a DBA may do to any table, for replication or for
-// speed, is no damage, nor is a column more that refuses no row.
-func damageOf(snapshot string) []Drift {
-	return slices.DeleteFunc(CompareSnapshots(ledgerTable, snapshot), func(d Drift) bool {
-		column := d.Change == Has && strings.HasPrefix(d.Line, "column ") && !strings.Contains(ledgerTable, "  "+subject(d.Line)+" ")
-		return column && !strings.Contains(d.Line, " not null") || slices.ContainsFunc([]string{"with (", "replica identity ", "index ", "referenced by "}, func(start string) bool {
-			return strings.HasPrefix(d.Line, start)
-		})
-	})
+// A table is how the ledger's table differs from the one that createLedger makes.
+type table struct {
+	damage []Drift // without constraints it is no lock any more, with row security or a trigger no memory
+	beside []Drift // what a DBA may do to any table, and a column more that refuses no row
+	label  []Drift // the comment by which it is told from another tool's
+}
+
+// tableOf reads a snapshot of the ledger's table.
+func tableOf(snapshot string) (t table) {
+	for _, d := range CompareSnapshots(ledgerTable, snapshot) {
+		switch {
+		case strings.HasPrefix(d.Line, "comment '"):
+			t.label = append(t.label, d)
+		case d.harmless():
+			t.beside = append(t.beside, d)
+		default:
+			t.damage = append(t.damage, d)
+		}
+	}
+	return t
+}
+
+// harmless reports whether a difference of the ledger's table leaves it what it is.
+func (d Drift) harmless() bool {
+	column := strings.HasPrefix(d.Line, "column ") && !strings.Contains(ledgerTable, "  "+subject(d.Line)+" ") && !strings.Contains(d.Line, " not null")
+	return d.Change == Has && (column || slices.ContainsFunc([]string{"with (", "replica identity ", "index ", "referenced by ", "comment on ", "statistics ", "published by "}, func(start string) bool {
+		return strings.HasPrefix(d.Line, start)
+	}))
+}
+
+// gone are the differences that go with the table when it is made anew: what is there of
+// it, and not restored.
+func (t table) gone() (gone []Drift) {
+	for _, d := range t.beside {
+		if !strings.HasPrefix(d.Line, "referenced by ") { // that one stops it
+			gone = append(gone, d)
+		}
+	}
+	return gone
 }
 
 // A comparison is how the database differs from what the program makes.
 type comparison struct {
 	compared bool    // the schema, with the snapshot of its version
-	drift    []Drift // of the schema
+	drift    []Drift // of the schema, and of the ledger's comment
 	damage   []Drift // of the ledger's table
+	unread   error   // why the schema could not be compared: a table is locked, for instance
 }
 
-// compareLive compares the schema with the snapshot of the version that it is at, and
-// the ledger's table with its own, in one flight. It cannot compare the schema while a file
-// without a transaction is half applied, and neither of them when a newer program knows
-// better.
+// compareLive compares the ledger's table with the one that createLedger makes, and the
+// schema with the snapshot of the version that it is at, in one flight. It cannot compare
+// the schema where the rows do not tell its version, and neither of them when a newer
+// program knows better.
 func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (c comparison, err error) {
-	if status.State != Current && status.State != Behind {
+	known := status.State == Current || status.State == Behind
+	if !known && (status.State != LedgerLost && status.State != Diverged || s.Ledger == nil || status.Foreign) {
 		return c, nil
 	}
 	snapshot, ok := m.Bundle.Snapshot(status.Version)
-	if c.compared = ok && s.Ledger.Claimed == 0; !c.compared {
-		c.damage, err = m.damage(ctx, conn)
-		return c, err
+	questions := []question{catalogue.Ledger}
+	if c.compared = known && ok; c.compared {
+		questions = append(questions, catalogue.Question)
 	}
-	live, damage, err := m.snapshots(ctx, conn)
-	return comparison{err == nil, CompareSnapshots(snapshot, live), damage}, err
+	told, err := m.describe(ctx, conn, questions...)
+	if err == nil {
+		err = told[0].err
+	}
+	if err != nil {
+		return comparison{}, err
+	}
+	t := tableOf(told[0].text)
+	c.damage, c.drift = t.damage, t.label
+	if !c.compared {
+		return c, nil
+	}
+	c.unread = told[1].err
+	if c.compared = c.unread == nil; c.compared {
+		c.drift = append(c.drift, m.Bundle.beyondClaim(status.Claimed, snapshot, told[1].text)...)
+	}
+	return c, nil
 }
 
 // damage asks how the ledger's table differs from the one that createLedger makes.
 func (m *Migrator) damage(ctx context.Context, conn *pgconn.PgConn) ([]Drift, error) {
-	texts, err := m.describe(ctx, conn, catalogue.Ledger)
-	if err != nil {
-		return nil, err
-	}
-	return damageOf(texts[0]), nil
+	text, err := m.tell(ctx, conn, catalogue.Ledger)
+	return tableOf(text).damage, err
 }
 
-// damaged is the status of a ledger whose rows are right and whose table is not.
+// damaged is the status of a ledger whose table is not right, whatever its rows are.
 func (s Status) damaged(damage []Drift) Status {
-	if len(damage) > 0 {
-		s.State, s.Pending, s.Lost, s.Damage = LedgerLost, nil, "the table of applied migrations is not as it was made", damage
+	if len(damage) == 0 {
+		return s
 	}
+	if s.State != LedgerLost {
+		s.Lost = "the table of applied migrations is not as it was made"
+	}
+	s.State, s.Pending, s.Damage = LedgerLost, nil, damage
 	return s
 }
 
-// refuseDamage is the error of a database with pending files whose ledger's table is
-// damaged. It is asked where nothing else is compared.
-func (r *run) refuseDamage(ctx context.Context, conn *pgconn.PgConn, status Status) error {
+// askDamage is the status of a database with pending files, with the damage of the
+// ledger's table. It is asked where nothing else is compared.
+func (m *Migrator) askDamage(ctx context.Context, conn *pgconn.PgConn, status Status) (Status, error) {
 	if status.State != Behind {
-		return nil
+		return status, nil
 	}
-	damage, err := r.damage(ctx, conn)
+	damage, err := m.damage(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("look at the ledger's table: %w", err)
+		return status, fmt.Errorf("look at the ledger's table: %w", err)
 	}
-	if len(damage) == 0 {
-		return nil
-	}
-	return status.damaged(damage).Err()
+	return status.damaged(damage), nil
 }

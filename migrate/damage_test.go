@@ -49,7 +49,8 @@ func TestADamagedTableIsSeenAndMadeAnew(t *testing.T) {
 		table + "ALTER applied_at DROP DEFAULT":                                                  "has   column applied_at timestamp with time zone not null",
 		table + "ALTER version TYPE bigint":                                                      "has   column version bigint not null",
 		table + "SET UNLOGGED":                                                                   "has   unlogged",
-		table + "ENABLE ROW LEVEL SECURITY":                                                      "has   row security enabled",
+		table + "ENABLE ROW LEVEL SECURITY; " + table + "FORCE ROW LEVEL SECURITY; CREATE POLICY newer ON app.migrations USING (version > 1)": "",
+		table + "ENABLE ROW LEVEL SECURITY": "has   row security enabled",
 		"CREATE TRIGGER g BEFORE UPDATE ON app.migrations FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()": "has   trigger g",
 		"CREATE RULE forget AS ON DELETE TO app.migrations DO INSTEAD NOTHING":                                                "has   rule forget",
 		"CREATE TABLE public.heir () INHERITS (app.migrations)":                                                               "has   inherited by public.heir",
@@ -63,14 +64,18 @@ func TestADamagedTableIsSeenAndMadeAnew(t *testing.T) {
 			if says != "" {
 				seesDamage(t, m, db, says)
 			}
+			twice := ""
+			if strings.HasSuffix(damage, "INSERT INTO app.migrations TABLE app.migrations") {
+				twice = "1,2"
+			}
 			before := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(DISTINCT version || applied_at::text, ',') FROM app.migrations")
 			if strings.Contains(damage, "INHERITS") { // what depends on it is not dropped
-				_, err := m.Repair(t.Context(), db.MigratorConn, true)
+				_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 				if err == nil || !strings.Contains(err.Error(), "table public.heir depends on") {
 					t.Fatalf("repair: %v, want that it names what depends on the table", err)
 				}
 				pgtest.Exec(t, db.SuperConn, "DROP TABLE public.heir")
-			} else if r := repaired(t, m, db, true); !r.Table || len(r.Rows) > 0 || r.Comment != "" || !strings.Contains(fmt.Sprint(r.Damage), strings.TrimPrefix(says, "")) {
+			} else if r := repaired(t, m, db, true); !r.Table || rowsOf(r) != twice || r.Comment != "" || !strings.Contains(fmt.Sprint(r.Damage), strings.TrimPrefix(says, "")) {
 				t.Errorf("got %+v, want only the table, because of %q", r, says)
 			}
 			if after := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(version || applied_at::text, ',') FROM app.migrations WHERE NOT rebuilt"); after != before {
@@ -179,7 +184,7 @@ func TestRepairTakesAClaimIntoAccount(t *testing.T) {
 			newest := migrator(t, db, files...)
 			pgtest.Exec(t, db.SuperConn, append(strings.Split(c.damage, "; "), fmt.Sprintf(claim, newest.Bundle.Migrations()[4].Checksum), "UPDATE app.migrations SET name = 'x' WHERE version = 2")...)
 			m := remembering(t, migrator(t, db, files[:c.releases]...))
-			r, err := m.Repair(t.Context(), db.MigratorConn, true)
+			r, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v\nwant %q", err, c.says)
@@ -193,5 +198,145 @@ func TestRepairTakesAClaimIntoAccount(t *testing.T) {
 				t.Errorf("the next start: %+v", report)
 			}
 		})
+	}
+}
+
+// TestADamagedTableIsNotWrittenToBesideALock: what keeps the schema from being compared
+// does not keep a start from looking at the ledger's table.
+func TestADamagedTableIsNotWrittenToBesideALock(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	m.RepairCommand = "app repair"
+	up(t, migrator(t, db, story[:2]...), db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_key")
+	held := db.Connect(t, db.SuperConn)
+	execute(t, held, "BEGIN; LOCK TABLE app.t1")
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	if lost, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || len(lost.Damage) == 0 || !strings.Contains(err.Error(), `"app repair" shows what can be rebuilt`) {
+		t.Errorf("got %v\nwant that the ledger's table is damaged, and the command against it", err)
+	}
+	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM app.migrations"); n != 2 {
+		t.Errorf("%d rows, want the 2 that were there", n)
+	}
+}
+
+// TestARowThatIsSwallowedIsNotBelieved: a trigger can make the ledger forget between the
+// look and the row, here by a file of the same start.
+func TestARowThatIsSwallowedIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	const forget = "CREATE FUNCTION app.forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER f BEFORE INSERT ON app.migrations FOR EACH ROW EXECUTE FUNCTION app.forget()"
+	for name, c := range map[string]struct{ last, says string }{
+		"in a transaction": {"CREATE TABLE app.t3 (id int)", "0003_m3.sql: a trigger or a rule swallows it"},
+		"without one":      {"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY late ON app.t1 (id)", "has   trigger f"}, // before which a start looks once more
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			report, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", forget, c.last).Up(t.Context(), db.MigratorConn)
+			if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), c.says) || report.To != 2 {
+				t.Errorf("got %+v, %v; want that the ledger does not take the third row", report, err)
+			}
+			if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regclass('app.t3') IS NOT NULL OR to_regclass('app.late') IS NOT NULL") {
+				t.Error("the third file was applied")
+			}
+		})
+	}
+}
+
+// TestWhatGoesWithADamagedTableIsTold: only its rows and rights are made anew, and nobody
+// gets a right by it.
+func TestWhatGoesWithADamagedTableIsTold(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_key", "ALTER TABLE app.migrations ADD COLUMN note text", "CREATE INDEX by_time ON app.migrations (applied_at)",
+		"ALTER TABLE app.migrations REPLICA IDENTITY FULL", "COMMENT ON COLUMN app.migrations.name IS 'x'", "CREATE STATISTICS app.both ON version, prev FROM app.migrations", "CREATE PUBLICATION gone FOR TABLE app.migrations",
+		"ALTER DEFAULT PRIVILEGES FOR ROLE "+owner(t, db)+" GRANT ALL ON TABLES TO PUBLIC")
+	r := repaired(t, m, db, true)
+	got := fmt.Sprint(r.Gone)
+	for _, want := range []string{"column note text", "index by_time btree (applied_at)", "replica identity full", "comment on name 'x'", `statistics "both"`, "published by gone"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s goes with the table, and is not told: %s", want, got)
+		}
+	}
+	if len(r.Gone) != 6 || r.Label {
+		t.Errorf("got %+v, want the six, and no comment of its own", r)
+	}
+	if pgtest.Value[bool](t, db.SuperConn, "SELECT EXISTS (SELECT FROM pg_class, aclexplode(relacl) WHERE oid = 'app.migrations'::regclass AND grantee = 0)") {
+		t.Error("everybody has a right on the ledger now")
+	}
+	if again := repaired(t, m, db, false); again.Needed() {
+		t.Errorf("once more: %+v, want that nothing is needed", again)
+	}
+}
+
+// TestALedgerThatCannotBeReadIsDamaged: columns of another type are no other tool's table,
+// and no error of ours.
+func TestALedgerThatCannotBeReadIsDamaged(t *testing.T) {
+	t.Parallel()
+	for column, drops := range map[string]string{"duration": "", "applied_at": "ALTER TABLE app.migrations ALTER applied_at DROP DEFAULT", "rebuilt": "ALTER TABLE app.migrations ALTER rebuilt DROP DEFAULT", "claimed_by_start": ""} {
+		t.Run(column, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			m := remembering(t, migrator(t, db, story...))
+			up(t, m, db.MigratorConn)
+			if drops != "" {
+				pgtest.Exec(t, db.SuperConn, drops)
+			}
+			pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations ALTER "+column+" TYPE text")
+			status, _, err := m.History(t.Context(), db.WebConn)
+			if err != nil || status.State != migrate.LedgerLost || !strings.Contains(status.Err().Error(), "column "+column+" text") {
+				t.Errorf("status: %+v, %v; want that the ledger is lost", status, err)
+			}
+			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
+				t.Errorf("verify: %+v, %v; want that the ledger is lost", v, err)
+			}
+			if r := repaired(t, m, db, true); !r.Table || rowsOf(r) != "1,2,3,4" {
+				t.Errorf("got %+v, want the table and its rows", r)
+			}
+			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+				t.Errorf("verify: %v, %v", err, v.Err())
+			}
+		})
+	}
+}
+
+// TestTheLedgersOwnCommentIsPartOfIt: without it a table that lost a column, too, would be
+// another tool's.
+func TestTheLedgersOwnCommentIsPartOfIt(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "COMMENT ON TABLE app.migrations IS NULL")
+	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || len(v.Drift) != 1 || !strings.Contains(v.Err().Error(), "table migrations: lacks comment") {
+		t.Errorf("verify: %+v, %v; want that the table lacks its comment", v, err)
+	}
+	if r := repaired(t, m, db, true); !r.Label || r.Table || len(r.Rows) > 0 {
+		t.Errorf("got %+v, want the comment", r)
+	}
+	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+		t.Errorf("verify: %v, %v", err, v.Err())
+	}
+}
+
+// TestAViewInTheLedgersPlaceIsNotTouched: it may be somebody's compatibility layer.
+func TestAViewInTheLedgersPlaceIsNotTouched(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"VIEW", "MATERIALIZED VIEW"} {
+		db := pgtest.Blank(t)
+		m := remembering(t, migrator(t, db, story...))
+		up(t, m, db.MigratorConn)
+		pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations SET SCHEMA public", "CREATE "+kind+" app.migrations AS TABLE public.migrations", "GRANT SELECT ON app.migrations TO "+db.WebRole,
+			"ALTER "+kind+" app.migrations OWNER TO "+owner(t, db))
+		if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
+			t.Errorf("%s: verify: %+v, %v; want that the ledger is lost", kind, v.Status, err)
+		}
+		_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
+		if _, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !strings.Contains(err.Error(), strings.ToLower(kind)+" stands where its table belongs") {
+			t.Errorf("%s: got %v, want that it is not touched", kind, err)
+		}
 	}
 }

@@ -45,15 +45,11 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 
 // LedgerTable is what the ledger's table is like, in the words of a snapshot.
 func (m *Migrator) LedgerTable(ctx context.Context, conn *pgx.Conn) (string, error) {
-	texts, err := m.describe(ctx, conn.PgConn(), catalogue.Ledger)
-	if err != nil {
-		return "", err
-	}
-	return texts[0], nil
+	return m.tell(ctx, conn.PgConn(), catalogue.Ledger)
 }
 
 // DamageOf is how a ledger's table differs from what it should be.
-func DamageOf(table string) []Drift { return damageOf(table) }
+func DamageOf(table string) []Drift { return tableOf(table).damage }
 
 // TakeOver is the SQL that makes a role the owner of a schema.
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }

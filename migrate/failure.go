@@ -29,14 +29,36 @@ func (r *run) failure(m message, out outcome) error {
 		}
 	}
 	if claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1; claims && r.blameless(m, out.err) == "" {
-		return refusedRow(m.what, out.err)
+		return r.refusedRow(m.what, out.err.Message)
+	}
+	if m.canary(out) == rowGone && out.claim == "INSERT 0 0" {
+		return r.refusedRow(m.what, swallowed)
 	}
 	return r.place(m, out)
 }
 
 // refusedRow is the error of a ledger that somebody changed so that it takes no more rows.
-func refusedRow(file string, err *pgconn.PgError) error {
-	return &LedgerLostError{Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. Somebody has changed that table; undo it", file, err.Message)}
+func (r *run) refusedRow(file, why string) error {
+	return &LedgerLostError{Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. Somebody has changed that table; undo it", file, why), Command: r.RepairCommand}
+}
+
+const swallowed = "a trigger or a rule swallows it"
+
+// What the canary says; see Migrator.file.
+const (
+	endedItself = "22012" // division_by_zero
+	rowGone     = "2201F" // invalid_argument_for_power_function, of a root, too
+)
+
+// canary is what the canary behind a file said, and "" when the error is another one's.
+func (m message) canary(out outcome) string {
+	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.script.Statements) {
+		return ""
+	}
+	if code := out.err.Code; code == endedItself || code == rowGone {
+		return code
+	}
+	return ""
 }
 
 // refusesRole reports whether the server does not let the role be created: some
@@ -77,7 +99,6 @@ const (
 	queryCanceled      = "57014"
 	lockNotAvailable   = "55P03"
 	transactionTimeout = "25P04"
-	notNullViolation   = "23502"
 	readOnly           = "25006" // read_only_sql_transaction
 )
 
@@ -174,9 +195,9 @@ func (r *run) place(m message, out outcome) error {
 	case failed < len(statements):
 		e.Line, _ = sqltext.Place(m.sql, statements[failed].Start)
 		e.Statement = failed + 1
-	case out.err.Code == "22012": // the canary divided by zero
+	case m.canary(out) == endedItself:
 		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
-	case out.err.Code == notNullViolation: // the canary's row
+	case m.canary(out) == rowGone:
 		e.What = "the file deleted its own row from the ledger of applied migrations"
 	default:
 		e.What = "at its commit: " + out.err.Message

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -57,12 +58,18 @@ type IndexBuild struct {
 	LockersTotal int64  `json:"lockers_total"`
 }
 
-// String names the phase and whatever the server counts in it.
+// String names the phase and whatever the server counts in it. Where it waits it still
+// tells what it counted before.
 func (i IndexBuild) String() string {
-	for _, counted := range []struct {
+	type count struct {
 		done, total int64
 		what        string
-	}{{i.BlocksDone, i.BlocksTotal, "blocks"}, {i.TuplesDone, i.TuplesTotal, "rows"}, {i.LockersDone, i.LockersTotal, "sessions"}} {
+	}
+	counts := []count{{i.BlocksDone, i.BlocksTotal, "blocks"}, {i.TuplesDone, i.TuplesTotal, "rows"}}
+	if strings.HasPrefix(i.Phase, "waiting for ") {
+		counts = []count{{i.LockersDone, i.LockersTotal, "sessions"}}
+	}
+	for _, counted := range counts {
 		if counted.total > 0 {
 			return fmt.Sprintf("%s, %d of %d %s", i.Phase, counted.done, counted.total, counted.what)
 		}

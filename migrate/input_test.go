@@ -119,7 +119,7 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 			if _, rows, err := m.History(t.Context(), db.MigratorConn); err != nil || len(rows) > 0 {
 				t.Errorf("history: got %v, %v, want no rows", rows, err)
 			}
-			if repair, err := m.Repair(t.Context(), db.MigratorConn, true); err != nil || !repair.Written || !repair.Table || repair.Version != 2 {
+			if repair, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err != nil || !repair.Written || !repair.Table || repair.Version != 2 {
 				t.Errorf("repair: %+v, %v", repair, err)
 			}
 			if report := up(t, m, db.MigratorConn); report.From != 2 || report.To != 3 {

@@ -38,7 +38,12 @@ func createLedger(schema string) string {
 	rebuilt          boolean     NOT NULL DEFAULT false,
 	CONSTRAINT migrations_prev_check CHECK (prev IS NOT DISTINCT FROM nullif(version - 1, 0))
 );
-COMMENT ON TABLE ` + table + ` IS ` + quoteText(ledgerComment)
+` + labelLedger(table)
+}
+
+// labelLedger writes the comment by which a ledger is known whatever became of it.
+func labelLedger(table string) string {
+	return "COMMENT ON TABLE " + table + " IS " + quoteText(ledgerComment)
 }
 
 // A message is one transaction on its way to the server, as one simple-protocol
@@ -92,8 +97,9 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 
 // file wraps a migration into its transaction. The ledger's row comes first: its
 // primary key lets exactly one of many migrators go on. The canary divides by
-// zero unless the transaction at the end is the one that wrote the row, and inserts
-// what no ledger takes when the row is gone.
+// zero unless the transaction at the end is the one that wrote the row, and takes a
+// negative root when there is none: neither can be answered by a trigger, and only
+// the server can tell what they are, so that it does not try them when it plans.
 func (m *Migrator) file(mig *Migration, server serverSeen, commit string) message {
 	begin, statements := m.begin(server, commit)
 	table := quoteName(m.Schema, ledgerName)
@@ -104,7 +110,7 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
-			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (file.version); %s; COMMIT",
+			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; COMMIT",
 			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
@@ -136,7 +142,7 @@ func ledgerRows(schema string) string {
 		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
 		'applied_at', CASE WHEN applied_at BETWEEN '0001-01-01' AND '9999-12-31' THEN applied_at ELSE '0001-01-01' END, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
 		'app_version', app_version, 'claimed', claimed_by_pid IS NOT NULL, 'rebuilt', rebuilt) ORDER BY version), '[]')
-	FROM ` + quoteName(schema, ledgerName)
+	FROM (SELECT ` + ledgerColumns + ` FROM ` + quoteName(schema, ledgerName) + ` UNION ALL SELECT ` + ledgerNulls + ` WHERE false) l`
 }
 
 // ledgerHead condenses the ledger into one short row, however long it is: its

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,6 +37,7 @@ type seen struct {
 	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
 
 	History []LedgerRow `json:"-"` // nil unless it was asked for
+	Table   table       `json:"-"` // the same
 }
 
 type serverSeen struct {
@@ -92,7 +94,7 @@ const (
 	migrator  audience = iota // the privileged role; asks what the service's role holds
 	service                   // the service's role, which asks whether the schema is fit
 	auditor                   // any role; asks what the service's role holds
-	historian                 // any role; asks for the ledger's rows
+	historian                 // any role; asks for the ledger's rows, and what its table is like
 )
 
 // look gathers what is seen in one flight and takes no lock beyond reading.
@@ -109,7 +111,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights:
 		questions = append(questions, catalogue.Qualified+m.askHeld(role))
 	case who == historian:
-		questions = append(questions, ledgerRows(m.Schema))
+		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
 	}
 	for i := range questions {
 		questions[i] = m.patiently() + questions[i]
@@ -142,9 +144,23 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights:
 		s.Held, err = readHeld(answers[2])
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
-		err = answers[2].into(&s.History)
+		err = m.readHistory(answers[2], answers[3], &s)
 	}
 	return s, err
+}
+
+// readHistory reads what only a historian asks. Rows that cannot be read are those of a
+// damaged table.
+func (m *Migrator) readHistory(rows, told answer, s *seen) error {
+	err := rows.into(&s.History)
+	if otherTable(sqlState(err)) {
+		s.Ledger, err = &ledgerSeen{Foreign: true, Damaged: true}, nil
+	}
+	if err == nil && told.err != nil {
+		err = told.err
+	}
+	s.Table = tableOf(catalogue.Tell(told.values, m.Schema))
+	return err
 }
 
 // glance is look for those who do not ask again: a ledger that somebody has locked is
@@ -195,6 +211,9 @@ func readHeld(a answer) (*heldSeen, error) {
 func (m *Migrator) mayNotRead(s seen, who audience) error {
 	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
 	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
+	if s.Schema.Mine {
+		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, and the table %s belongs to another role", s.Me.Name, m.Schema, quoteName(m.Schema, ledgerName))
+	}
 	if who == migrator || m.Role.Name != "" { // the service itself names no role
 		err.SQL = takeOver(m.Schema, s.Me.Name)
 		return err
@@ -206,15 +225,22 @@ func (m *Migrator) mayNotRead(s seen, who audience) error {
 func readLedger(a answer) (*ledgerSeen, error) {
 	var l ledgerSeen
 	err := a.into(&l)
-	switch sqlState(err) {
-	case "": // no error of the server's
+	switch code := sqlState(err); {
+	case code == "": // no error of the server's
 		return &l, err
-	case "42P01", "3F000": // undefined_table, invalid_schema_name
+	case code == "42P01" || code == "3F000": // undefined_table, invalid_schema_name
 		return nil, nil
-	case "42703", "42883", "42804", "42809": // another tool's table or view of that name: undefined column, function, type mismatch, wrong object type
+	case otherTable(code):
 		return &ledgerSeen{Foreign: true}, nil
 	}
 	return nil, err
+}
+
+// otherTable reports whether the server's error to a question about the ledger means that
+// another table or view bears its name, or that its columns are not what they were: an
+// undefined column or function, a type mismatch, a wrong kind of object.
+func otherTable(code string) bool {
+	return slices.Contains([]string{"42703", "42883", "42804", "42809"}, code)
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would

@@ -126,13 +126,14 @@ func (p *pipeline) stop() {
 // An outcome is how the server answered one message.
 type outcome struct {
 	err       *pgconn.PgError
-	completed int // statements that succeeded before err
+	completed int    // statements that succeeded before err
+	claim     string // what the server said of the statement that puts the row into the ledger
 }
 
 // read waits for the whole answer to one message. It does not end with the
 // caller's context: interrupt ends a file by asking the server, so that the
 // outcome is known.
-func (p *pipeline) read(ctx context.Context) (outcome, error) {
+func (p *pipeline) read(ctx context.Context, m message) (outcome, error) {
 	ctx = context.WithoutCancel(ctx)
 	var o outcome
 	for {
@@ -141,10 +142,12 @@ func (p *pipeline) read(ctx context.Context) (outcome, error) {
 			return o, &lostError{err}
 		}
 		switch msg := msg.(type) {
-		case *pgproto3.CommandComplete, *pgproto3.EmptyQueryResponse:
-			if o.err == nil {
-				o.completed++
+		case *pgproto3.CommandComplete:
+			if o.completed++; o.completed == m.lead {
+				o.claim = string(msg.CommandTag)
 			}
+		case *pgproto3.EmptyQueryResponse:
+			o.completed++
 		case *pgproto3.ErrorResponse:
 			if o.err == nil {
 				o.err = pgconn.ErrorResponseToPgError(msg)
@@ -200,7 +203,7 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 		if failed < 0 {
 			r.awaiting(messages[i])
 		}
-		out, err := p.read(ctx)
+		out, err := p.read(ctx, messages[i])
 		if err != nil {
 			p.stop()
 			for range p.sent { // until the writer has noticed, too

@@ -43,6 +43,7 @@ type Status struct {
 	Target      int          // the bundle's last version
 	MinVersion  int          // the oldest bundle that the schema admits
 	Pending     []Migration  // what would be applied
+	Claimed     int          // the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is none
 	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
 	Lost        string       // why the state is LedgerLost
@@ -75,7 +76,7 @@ func plan(b Bundle, s seen) Status {
 		}
 		return status
 	}
-	status.Version, status.MinVersion = ledger.Version, ledger.MinVersion
+	status.Version, status.MinVersion, status.Claimed = ledger.Version, ledger.MinVersion, ledger.Claimed
 	switch {
 	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.fingerprint(ledger.Version),
 		ledger.Claimed != 0 && ledger.Claimed != ledger.Version+1:

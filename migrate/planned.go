@@ -47,10 +47,13 @@ func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error)
 	if err != nil {
 		return p, err
 	}
-	if r.foresee(&p, s); p.Refusal == nil {
-		p.Refusal = r.refuseDamage(ctx, conn, p.Status)
+	if r.foresee(&p, s); p.Refusal != nil {
+		return p, nil
 	}
-	return p, nil
+	if p.Status, err = r.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
+		p.Refusal = p.Status.Err()
+	}
+	return p, err
 }
 
 // foresee follows the steps of a run.

@@ -16,6 +16,10 @@ type UnrepairableError struct {
 	Drift   []Drift // how the schema differs from it
 	Next    string  // what to do, where that is neither to undo the drift nor to restore a backup
 	Newer   bool    // a newer program migrated, and only that one can tell
+
+	// Candidates are the versions that it can be at. RepairOptions.Version decides between
+	// them.
+	Candidates []int
 }
 
 func (e *UnrepairableError) Error() string {
@@ -25,6 +29,8 @@ func (e *UnrepairableError) Error() string {
 	b.WriteString("\nNothing was changed. ")
 	if e.Next != "" {
 		b.WriteString(e.Next)
+	} else if len(e.Candidates) > 0 {
+		b.WriteString("Restore the ledger from a backup, or say which version it is, if you know")
 	} else if len(e.Drift) > 0 {
 		b.WriteString("Undo these differences by hand and repair again, or restore a backup")
 	} else {
@@ -34,24 +40,33 @@ func (e *UnrepairableError) Error() string {
 }
 
 // repair decides what is wrong with a ledger. It is a pure function.
-func (b Bundle) repair(e evidence) (Repair, error) {
+func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 	if blank(e.Schema) {
-		return Repair{}, &UnrepairableError{Why: "there is no schema yet, so that there is nothing to repair", Next: "A start creates it"}
+		return r, &UnmigratedError{Target: b.Version()}
 	}
 	if e.Ledger != nil && e.Ledger.Foreign && !e.Ledger.Damaged {
-		return Repair{}, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched", Next: "Rename it, or choose another schema"}
+		return r, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched", Next: "Rename it, or choose another schema"}
+	}
+	for _, d := range e.table.damage {
+		if d.Change == Stranger {
+			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledgerName) + " stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
+		}
+	}
+	r.Table = e.rows == nil || len(e.table.damage) > 0
+	if e.Ledger != nil {
+		r.Damage, r.Label = e.table.damage, len(e.table.label) > 0
+	}
+	if r.Table {
+		r.Gone = e.table.gone()
 	}
 	if !b.hasSnapshots() {
-		return Repair{}, errors.New("this program has no snapshots of its schema, without which a ledger cannot be rebuilt")
+		return r, errors.New("this program has no snapshots of its schema, without which a ledger cannot be rebuilt")
 	}
-	version, proof, err := b.prove(e)
-	if err != nil {
-		return Repair{}, err
+	if r.Version, r.Proof, err = b.prove(e, stated); err != nil {
+		return r, err
 	}
-	r := Repair{Version: version, Proof: proof, Table: e.rows == nil || len(e.damage) > 0, Rows: b.wrongRows(e.rows, version)}
-	if e.Ledger != nil {
-		r.Damage = e.damage
-	}
+	version := r.Version
+	r.Rows = b.wrongRows(e.rows, version)
 	if comment := (witness{version, b.fingerprint(version)}).String(); comment != e.comment() {
 		r.Comment = comment
 	}
@@ -61,8 +76,12 @@ func (b Bundle) repair(e evidence) (Repair, error) {
 // prove tells which version the schema is at, and by what. The comment comes first: it
 // is written with each migration and is lost by other accidents than the ledger is.
 // Then what is left of the ledger; the schema itself has to agree in any case.
-func (b Bundle) prove(e evidence) (version int, proof string, err error) {
+func (b Bundle) prove(e evidence, stated int) (version int, proof string, err error) {
 	w, testified := parseWitness(e.comment())
+	if row := b.newest(e.rows); row.Version > 0 && w.version <= b.Version() {
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version, row.Name, b.Version()), Newer: true,
+			Next: "Repair it with that program. If none has ever applied that file, delete the row by hand and repair again"}
+	}
 	highest, whole := b.vouchedFor(e.rows)
 	newest := highest
 	if testified { // a newer program would have written this, too
@@ -75,6 +94,12 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 	if testified && !believed && !whole {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment tells of version %d of another history, with files that differ from this program's; "+
 			"repair it with the program that migrated it. If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version)}
+	}
+	if stated > 0 && believed && stated != w.version {
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema's comment says version %d", stated, w.version)}
+	}
+	if stated > 0 && whole && stated != highest {
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the ledger has the right rows up to version %d", stated, highest)}
 	}
 	same, nearest, drift := b.versionsLike(e.live)
 	half := b.halfApplied(e)
@@ -95,13 +120,33 @@ func (b Bundle) prove(e evidence) (version int, proof string, err error) {
 		return 0, "", b.afterClaim(e, &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift})
 	}
 	same = slices.DeleteFunc(same, func(v int) bool { return v < highest })
-	switch len(same) {
-	case 0:
+	last := len(same) > 0 && same[len(same)-1] == b.Version() && highest < b.Version()
+	switch {
+	case len(same) == 0:
 		return 0, "", b.unlike(e, highest, "the ledger has a row of version %d, and the schema is not as the migrations up to there make it")
-	case 1:
+	case slices.Contains(same, stated):
+		return stated, "that is what you say, and the schema is as the migrations up to there make it", nil
+	case stated > 0:
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema is as the migrations up to %s make it", stated, versions(same))}
+	case last && len(same) == 1: // one above it would be told by nothing
+		return 0, "", &UnrepairableError{Candidates: same, Why: fmt.Sprintf("the schema is as the migrations up to version %d make it, which is the last one of this program, and neither the schema's comment nor the ledger "+
+			"tells whether a newer program has applied files that change only rows", same[0])}
+	case len(same) == 1:
 		return same[0], "of all versions only this one makes the schema what it is", nil
 	}
-	return 0, "", &UnrepairableError{Why: fmt.Sprintf("versions %s make the same schema (files between them change only rows), and neither the schema's comment nor the ledger tells which of them it is", versions(same))}
+	return 0, "", &UnrepairableError{Candidates: same, Why: fmt.Sprintf("versions %s make the same schema (files between them change only rows), and neither the schema's comment nor the ledger tells which of them it is", versions(same))}
+}
+
+// newest is the row of a newer program's file, if there is one: a finished one above the
+// bundle that is not one of the bundle's own under another number.
+func (b Bundle) newest(rows []storedRow) (newest storedRow) {
+	for _, row := range rows {
+		own := slices.ContainsFunc(b.migrations, func(m Migration) bool { return row.Checksum == fmt.Sprintf(`\x%x`, m.Checksum) })
+		if row.Version > b.Version() && row.Duration != nil && !own {
+			newest = row
+		}
+	}
+	return newest
 }
 
 func (b Bundle) unlike(e evidence, version int, why string) error {
@@ -120,26 +165,33 @@ func (e evidence) claimed() (row storedRow, ok bool) {
 }
 
 // halfApplied is the version below a file that is claimed, when the schema differs from
-// it only by what that file may have done already; 0 when it does not. An invalid index
-// is what a statement leaves that was interrupted, or has not finished.
+// it only by what that file may have done already; 0 when it does not.
 func (b Bundle) halfApplied(e evidence) int {
 	row, ok := e.claimed()
 	version := row.Version - 1
 	snapshot, known := b.Snapshot(version)
-	if !ok || !known {
+	if !ok || !known || len(b.beyondClaim(row.Version, snapshot, e.live)) > 0 {
 		return 0
 	}
-	var done []Drift
-	if next, ok := b.Snapshot(row.Version); ok {
-		done = CompareSnapshots(snapshot, next)
-	}
-	for _, d := range CompareSnapshots(snapshot, e.live) {
-		invalid := d.Change == Has && strings.Contains(d.Line, "index ") && strings.HasSuffix(d.Line, " invalid")
-		if !invalid && !slices.Contains(done, d) {
-			return 0
-		}
-	}
 	return version
+}
+
+// beyondClaim lists how a schema differs from what it should be, but for what the file
+// without a transaction that is claimed may have done already; claimed is 0 when none is.
+// An invalid index is what a statement leaves that was interrupted, or has not finished.
+func (b Bundle) beyondClaim(claimed int, want, live string) []Drift {
+	drift := CompareSnapshots(want, live)
+	if claimed == 0 {
+		return drift
+	}
+	var done []Drift
+	if next, ok := b.Snapshot(claimed); ok {
+		done = CompareSnapshots(want, next)
+	}
+	return slices.DeleteFunc(drift, func(d Drift) bool {
+		invalid := d.Change == Has && strings.Contains(d.Line, "index ") && strings.HasSuffix(d.Line, " invalid")
+		return invalid || slices.Contains(done, d)
+	})
 }
 
 // afterClaim says of a schema with differences what of them may be the work of a file that
@@ -214,14 +266,21 @@ func (b Bundle) wrong(row storedRow) string {
 	return ""
 }
 
+// twice is what only a table without its primary key can hold. The row that lies there
+// first stays.
+const twice = "is in the ledger twice; the row that was written first stays"
+
 // wrongRows lists what has to be done to make the ledger that of a version. The claim
 // on the next file stays: it is being applied.
 func (b Bundle) wrongRows(rows []storedRow, version int) []RowRepair {
 	var repairs []RowRepair
 	found := map[int]storedRow{}
 	for _, row := range rows {
-		if there, twice := found[row.Version]; !twice || b.wrong(there) != "" { // of two, which only a damaged table can hold, the right one
+		there, again := found[row.Version]
+		if !again || b.wrong(there) != "" { // of two, which only a damaged table can hold, the right one
 			found[row.Version] = row
+		} else if b.wrong(row) == "" && row.Version <= version {
+			repairs = append(repairs, RowRepair{row.Version, row.Name, twice, true})
 		}
 		if row.Version < 1 || row.Version > version && (row.Version != version+1 || !row.claimed()) {
 			repairs = append(repairs, RowRepair{row.Version, row.Name, "is in the ledger, and was never applied", true})
@@ -237,6 +296,6 @@ func (b Bundle) wrongRows(rows []storedRow, version int) []RowRepair {
 			repairs = append(repairs, RowRepair{m.Version, m.Name, what, false})
 		}
 	}
-	slices.SortFunc(repairs, func(x, y RowRepair) int { return x.Version - y.Version })
+	slices.SortStableFunc(repairs, func(x, y RowRepair) int { return x.Version - y.Version })
 	return repairs
 }

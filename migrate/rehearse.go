@@ -130,8 +130,12 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	default:
 		return report.Status.Err()
 	}
-	if err := r.refuseDamage(ctx, conn, report.Status); err != nil {
+	report.Status, err = r.askDamage(ctx, conn, report.Status)
+	if err != nil {
 		return err
+	}
+	if report.Status.State == LedgerLost {
+		return report.Status.Err()
 	}
 	if s.Server.Standby {
 		return &StandbyError{}
@@ -167,7 +171,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, report *Rehears
 	if err != nil {
 		return err
 	}
-	report.Drift = CompareSnapshots(made, live)
+	report.Drift = r.Bundle.beyondClaim(report.Status.Claimed, made, live)
 	r.Log = r.Log.With("rehearsal", c.name)
 	sub.Log, sub.Bundle, sub.Role, sub.report, sub.me = r.Log, r.Bundle, r.Role, Report{From: r.report.From, To: r.report.To}, r.me
 	sub.teller.tell = r.Progress

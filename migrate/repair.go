@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,12 +22,14 @@ type Repair struct {
 	Rows    []RowRepair // rows of the ledger that are not as they should be, by version
 	Table   bool        // the ledger itself is missing or damaged, and made anew; who had rights on it keeps them
 	Damage  []Drift     // how the table that is there is not as it was made
+	Gone    []Drift     // what others made of that table, and what goes with it: an index, for instance
+	Label   bool        // the ledger's own comment has to be written
 	Comment string      // the schema's comment, the second witness, when it has to be written
 	Written bool
 }
 
 // Needed reports whether anything is to be written.
-func (r Repair) Needed() bool { return r.Table || len(r.Rows) > 0 || r.Comment != "" }
+func (r Repair) Needed() bool { return r.Table || len(r.Rows) > 0 || r.Label || r.Comment != "" }
 
 // A RowRepair is what is done to one row of the ledger.
 type RowRepair struct {
@@ -36,19 +39,32 @@ type RowRepair struct {
 	Removed bool
 }
 
+// RepairOptions say what Repair may do.
+type RepairOptions struct {
+	// Write writes what is only told otherwise.
+	Write bool
+
+	// Version is the one that the schema is at, as whoever asks knows; 0 when nobody knows.
+	// It decides between versions whose snapshots are equal when no witness is left. It is
+	// believed no further: the schema and what is left of the witnesses have to agree.
+	Version int
+}
+
 // Repair rebuilds a ledger that cannot be relied on, when it can be proved which
 // version the schema is at: the live schema has to equal the snapshot of that version,
 // and neither the schema's comment nor what is left of the ledger may say otherwise. The
 // comment decides between versions whose snapshots are equal. It never guesses: an
-// *UnrepairableError says why it cannot tell.
+// *UnrepairableError says why it cannot tell. A blank database needs none, and is an
+// *UnmigratedError.
 //
-// Without write it only tells what it would write. It touches nothing but the ledger and
-// the comment; rows that agree with the bundle keep what they tell, those that it writes
-// are marked as rebuilt.
-func (m *Migrator) Repair(ctx context.Context, connString string, write bool) (repair Repair, err error) {
+// It only tells what it would write, unless the options say to write it. It touches
+// nothing but the ledger and the comment; rows that agree with the bundle keep what they
+// tell, those that it writes are marked as rebuilt. With an error the Repair holds what
+// is known of the ledger's table all the same.
+func (m *Migrator) Repair(ctx context.Context, connString string, o RepairOptions) (repair Repair, err error) {
 	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
 		for {
-			repair, err = r.repair(ctx, conn, write)
+			repair, err = r.repair(ctx, conn, o)
 			again, ok := errors.AsType[*retryError](err)
 			if !ok {
 				return err
@@ -61,13 +77,13 @@ func (m *Migrator) Repair(ctx context.Context, connString string, write bool) (r
 	return repair, err
 }
 
-func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, write bool) (Repair, error) {
+func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, o RepairOptions) (Repair, error) {
 	e, err := r.examine(ctx, conn)
 	if err != nil {
 		return Repair{}, err
 	}
-	repair, err := r.Bundle.repair(e)
-	if err != nil || !write || !repair.Needed() {
+	repair, err := r.Bundle.repair(e, o.Version)
+	if err != nil || !o.Write || !repair.Needed() {
 		return repair, err
 	}
 	if e.Server.Standby || !e.Schema.Mine {
@@ -83,7 +99,7 @@ type evidence struct {
 	seen
 	rows   []storedRow // of the ledger, nil when it does not exist
 	live   string      // the snapshot of the schema as it is
-	damage []Drift     // how the ledger's table is not as it was made
+	table  table       // how the ledger's table is not as it was made
 	grants []string    // on the ledger, to others than its owner and the service's role
 }
 
@@ -109,23 +125,49 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 	if e.seen, err = r.glance(ctx, conn, migrator); err != nil {
 		return e, err
 	}
-	if e.Ledger != nil && !e.Ledger.Foreign {
-		answers, err := flight(ctx, conn, "SELECT coalesce(json_agg(to_json(m) ORDER BY version), '[]') FROM "+quoteName(r.Schema, ledgerName)+" m")
-		if err != nil {
-			return e, err
-		}
-		if err := answers[0].into(&e.rows); err != nil {
-			return e, err
-		}
-	}
-	if e.live, e.damage, err = r.snapshots(ctx, conn); err != nil {
+	told, err := r.describe(ctx, conn, catalogue.Question, catalogue.Ledger)
+	if err != nil {
 		return e, err
+	}
+	if err := cmp.Or(told[0].err, told[1].err); err != nil {
+		return e, err
+	}
+	e.live, e.table = told[0].text, tableOf(told[1].text)
+	if e.Ledger != nil && !e.Ledger.Foreign {
+		if err := r.readRows(ctx, conn, &e); err != nil {
+			return e, err
+		}
 	}
 	answers, err := flight(ctx, conn, catalogue.Qualified+r.askGrants())
 	if err != nil {
 		return e, err
 	}
 	return e, answers[0].into(&e.grants)
+}
+
+// readRows reads all of the ledger, in the order in which it lies there. It takes a policy
+// out of the way that hides rows from the table's owner, and puts it back. Columns of
+// another type make the ledger a damaged one, whose rows are lost.
+func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) error {
+	table := quoteName(r.Schema, ledgerName)
+	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledgerColumns + " FROM " + table +
+		" UNION ALL SELECT NULL, " + ledgerNulls + " WHERE false) m"
+	if hidden := slices.ContainsFunc(e.table.damage, func(d Drift) bool { return d.Line == "row security forced" }); hidden {
+		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
+	}
+	before, after := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; ", max(r.LockTimeout.Milliseconds(), 1)), "ROLLBACK"
+	if conn.TxStatus() != 'I' {
+		before, after = "SAVEPOINT rows; ", "ROLLBACK TO rows; RELEASE rows"
+	}
+	answers, err := flight(ctx, conn, before+ask, after)
+	if err != nil {
+		return err
+	}
+	err = answers[0].into(&e.rows)
+	if otherTable(sqlState(err)) {
+		e.Ledger, e.rows, err = &ledgerSeen{Foreign: true, Damaged: true}, nil, nil
+	}
+	return err
 }
 
 // askGrants asks for the statements that grant anew what others were granted on the
@@ -143,7 +185,7 @@ func (r *run) askGrants() string {
 func (e evidence) equal(other evidence) bool {
 	mine, _ := json.Marshal(e.rows) // plain values
 	theirs, _ := json.Marshal(other.rows)
-	return e.live == other.live && slices.Equal(e.damage, other.damage) && slices.Equal(e.grants, other.grants) &&
+	return e.live == other.live && slices.Equal(e.table.damage, other.table.damage) && slices.Equal(e.table.beside, other.table.beside) && slices.Equal(e.grants, other.grants) &&
 		e.comment() == other.comment() && (string(mine) == string(theirs) || len(e.rows)+len(other.rows) == 0)
 }
 
@@ -161,12 +203,14 @@ func (s seen) comment() string {
 // more behind a lock: a migrator may have been at work since.
 func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repair Repair) error {
 	table := quoteName(r.Schema, ledgerName)
-	first := createLedger(r.Schema)
-	switch {
+	first := r.newLedger()
+	switch { // nobody queues, for all who ask the ledger whether the schema is fit would queue behind
+	case e.rows != nil && !repair.Table:
+		first = "LOCK TABLE " + table + " IN SHARE ROW EXCLUSIVE MODE NOWAIT"
 	case e.rows != nil:
-		first = "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE"
+		first = "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE NOWAIT"
 	case e.Ledger != nil: // damaged: to read it would end the transaction
-		first = "DROP TABLE " + table + "; " + first
+		first = "LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE NOWAIT; DROP TABLE " + table + "; " + first
 	}
 	begin, lead := r.begin(e.Server, flushed(e.seen))
 	step := func(sql string) error {
@@ -189,7 +233,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		return err
 	}
 	if e.rows == nil { // what was there is gone by now
-		again.damage, again.grants = e.damage, e.grants
+		again.table, again.grants = e.table, e.grants
 	}
 	if !e.equal(again) {
 		return r.settle(ctx, conn, r.report.To, &retryError{err: errRaceLost, soon: true})
@@ -208,12 +252,15 @@ func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
 	table := quoteName(r.Schema, ledgerName)
 	if repair.Table {
 		if e.rows != nil {
-			sql = append(sql, "DROP TABLE "+table, createLedger(r.Schema))
+			sql = append(sql, "DROP TABLE "+table, r.newLedger())
 		}
 		sql = append(sql, e.grants...)
 		if r.Role.Name != "" && e.Role != nil { // without it the service could not see that all is well
 			sql = append(sql, "GRANT SELECT ON "+table+" TO "+quoteName(r.Role.Name))
 		}
+	}
+	if repair.Label && !repair.Table {
+		sql = append(sql, labelLedger(table))
 	}
 	rows, removed := r.rightRows(e, repair)
 	if len(rows) > 0 {
@@ -234,10 +281,13 @@ func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
 func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []string) {
 	wrong := map[int]bool{}
 	for _, row := range repair.Rows {
-		wrong[row.Version] = true
-		if row.Removed {
+		switch {
+		case row.What == twice: // the first one stays
+		case row.Removed:
+			wrong[row.Version] = true
 			removed = append(removed, strconv.Itoa(row.Version))
-		} else {
+		default:
+			wrong[row.Version] = true
 			rows = append(rows, r.rebuiltRow(r.Bundle.migrations[row.Version-1]))
 		}
 	}
@@ -254,8 +304,20 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 	return rows, removed
 }
 
-// ledgerColumns are those of createLedger, in its order.
-const ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt"
+// newLedger creates the ledger for nobody but its owner, whatever default privileges say.
+func (r *run) newLedger() string {
+	return createLedger(r.Schema) + "; DO " + dollarQuote(strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table", quoteText(quoteName(r.Schema, ledgerName))).Replace(
+		`DECLARE s text; BEGIN
+			FOR s IN SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $table, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
+				FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) WHERE nspname = $schema AND relname = $ledger AND grantee <> relowner
+			LOOP EXECUTE s; END LOOP; END`))
+}
+
+// ledgerColumns are those of createLedger, in its order, and ledgerNulls their types.
+const (
+	ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt"
+	ledgerNulls   = "NULL::int, NULL::int, NULL::text, NULL::bytea, NULL::int, NULL::timestamptz, NULL::interval, NULL::text, NULL::text, NULL::int, NULL::timestamptz, NULL::boolean"
+)
 
 // putRows writes a document of rows, each over the one of its version. It is one
 // statement, for each row refers to the one before it.

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -75,6 +78,7 @@ func TestRepairHealsEachKindOfDamage(t *testing.T) {
 		"a name emptied":                    {4, "UPDATE app.migrations SET name = '' WHERE version = 2", "2", isStated},
 		"a comment of another version":      {4, "COMMENT ON SCHEMA app IS 'migrated to version 2, history sha256:" + strings.Repeat("a", 64) + "'", "", "the ledger says so"},
 		"dropped, and no comment":           {4, dropped + noWord, "1,2,3,4", isOnly},
+		"statistics of the ledger":          {4, "CREATE STATISTICS app.both ON version, prev FROM app.migrations; UPDATE app.migrations SET name = 'x' WHERE version = 2", "2", isStated},
 		"emptied, and no comment":           {1, emptied + noWord, "1", isOnly},
 		"rows left, and no comment":         {3, dropRow + "1" + noWord, "1", isOnly},
 		"two witnesses short":               {4, "DELETE FROM app.migrations WHERE version = 4" + noWord, "4", isOnly},
@@ -128,7 +132,7 @@ func lostOrDiverged(err error) bool {
 
 func repaired(t *testing.T, m *migrate.Migrator, db *pgtest.DB, write bool) migrate.Repair {
 	t.Helper()
-	repair, err := m.Repair(t.Context(), db.MigratorConn, write)
+	repair, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: write})
 	if err != nil {
 		t.Fatalf("repair: %v", err)
 	}
@@ -180,7 +184,7 @@ func TestRepairNeverGuesses(t *testing.T) {
 			}
 			pgtest.Exec(t, db.SuperConn, strings.Split(sql, "; ")...)
 			before := fingerprint(t, db)
-			_, err := m.Repair(t.Context(), db.MigratorConn, true)
+			_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 			refusal, ok := errors.AsType[*migrate.UnrepairableError](err)
 			if !ok || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "Nothing was changed") || !strings.Contains(fmt.Sprint(refusal.Drift), c.drift) {
 				t.Errorf("got %v\nwant %q and %q", err, c.says, c.drift)
@@ -192,6 +196,110 @@ func TestRepairNeverGuesses(t *testing.T) {
 				t.Errorf("a start: got %v, want that it refuses", err)
 			}
 		})
+	}
+}
+
+// TestNoWitnessLeavesTheLastVersionOpen: a newer program may have applied a file that
+// changes only rows, of which this one knows nothing. Who knows better can say so, and is
+// believed only as far as the schema agrees.
+func TestNoWitnessLeavesTheLastVersionOpen(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		at, stated int
+		says       string
+	}{
+		"the last one":           {4, 0, "tells whether a newer program has applied files that change only rows"},
+		"the last one, stated":   {4, 4, ""},
+		"another one, stated":    {4, 3, "you say version 3, and the schema is as the migrations up to 4 make it"},
+		"equal ones":             {3, 0, "versions 2, 3 make the same schema"},
+		"equal ones, stated":     {3, 2, ""},
+		"equal ones, a lie":      {3, 4, "you say version 4, and the schema is as the migrations up to 2, 3 make it"},
+		"out of range, as a lie": {3, 9, "you say version 9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			up(t, migrator(t, db, story[:c.at]...), db.MigratorConn)
+			pgtest.Exec(t, db.SuperConn, strings.Split(dropped+noWord, "; ")...)
+			m := remembering(t, migrator(t, db, story...))
+			r, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true, Version: c.stated})
+			if c.says == "" {
+				if err != nil || r.Version != c.stated || !r.Written {
+					t.Errorf("got %+v, %v; want version %d", r, err, c.stated)
+				}
+				return
+			}
+			if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !strings.Contains(err.Error(), c.says) || (c.stated == 0) != (len(refusal.Candidates) > 0) {
+				t.Errorf("got %v\nwant %q", err, c.says)
+			}
+		})
+	}
+}
+
+// TestAStatementContradictsNoWitness: what the comment says counts more.
+func TestAStatementContradictsNoWitness(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	up(t, migrator(t, db, story[:3]...), db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, emptied)
+	_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true, Version: 2})
+	if _, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !strings.Contains(err.Error(), "you say version 2, and the schema's comment says version 3") {
+		t.Errorf("got %v, want that the comment says 3", err)
+	}
+}
+
+// TestARowOfANewerProgramIsNotRemoved: the comment of an older version does not prove that
+// its file was never applied.
+func TestARowOfANewerProgramIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	before := pgtest.Value[string](t, older(t, story[:2]).SuperConn, "SELECT obj_description('app'::regnamespace)")
+	up(t, migrator(t, db, story[:3]...), db.MigratorConn) // the third changes only rows
+	for _, comment := range []string{"'" + before + "'", "NULL", "'ours'"} {
+		pgtest.Exec(t, db.SuperConn, "COMMENT ON SCHEMA app IS "+comment)
+		_, err := remembering(t, migrator(t, db, story[:2]...)).Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
+		if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !refusal.Newer || !strings.Contains(err.Error(), "it has the row 0003_m3 of a newer program") {
+			t.Errorf("with the comment %s: got %v, want that only a newer program can tell", comment, err)
+		}
+	}
+	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM app.migrations"); n != 3 {
+		t.Errorf("%d rows are left, want 3", n)
+	}
+}
+
+// TestRepairDoesNotMakeReadersWait: who asks the ledger whether the schema is fit would
+// queue behind a lock that cannot be had.
+func TestRepairDoesNotMakeReadersWait(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, story...))
+	m.Wait = 3 * time.Second
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_key")
+	reader := db.Connect(t, db.SuperConn)
+	execute(t, reader, "BEGIN; SELECT count(*) FROM app.migrations")
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
+		done <- err
+	}()
+	for waiting := true; waiting; {
+		select {
+		case err := <-done:
+			if _, ok := errors.AsType[*migrate.BusyError](err); !ok {
+				t.Errorf("got %v, want that it gave up", err)
+			}
+			waiting = false
+		case <-time.After(20 * time.Millisecond):
+			if pgtest.Value[bool](t, db.SuperConn, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'app.migrations'::regclass AND NOT granted)") {
+				t.Fatal("it queues for its lock")
+			}
+		}
+	}
+	execute(t, reader, "COMMIT")
+	if !repaired(t, m, db, true).Written {
+		t.Error("it was not written")
 	}
 }
 
@@ -207,7 +315,7 @@ func TestAWholeLedgerNeedsNoRepair(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := remembering(t, migrator(t, db, story...))
-	if _, err := m.Repair(t.Context(), db.MigratorConn, true); err == nil || !strings.Contains(err.Error(), "there is no schema yet") {
+	if _, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err == nil || !strings.Contains(err.Error(), "has no schema yet") {
 		t.Errorf("a blank database: %v", err)
 	}
 	up(t, m, db.MigratorConn)
@@ -226,7 +334,7 @@ func TestOnlyTheOwnerRepairs(t *testing.T) {
 	m := remembering(t, migrator(t, db, story...))
 	up(t, m, db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, "TRUNCATE app.migrations", "ALTER SCHEMA app OWNER TO postgres", "GRANT USAGE ON SCHEMA app TO "+owner(t, db))
-	_, err := m.Repair(t.Context(), db.MigratorConn, true)
+	_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
 		t.Errorf("got %v, want a PrivilegeError with SQL", err)
 	}
@@ -246,7 +354,10 @@ func TestALedgerOfSomebodyElseIsAdvisedAlike(t *testing.T) {
 		"status":  func() error { _, err := m.Status(t.Context(), db.MigratorConn); return err },
 		"plan":    func() error { _, err := m.Plan(t.Context(), db.MigratorConn); return err },
 		"verify":  func() error { _, err := m.Verify(t.Context(), db.MigratorConn); return err },
-		"repair":  func() error { _, err := m.Repair(t.Context(), db.MigratorConn, true); return err },
+		"repair": func() error {
+			_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
+			return err
+		},
 	} {
 		lacks, ok := errors.AsType[*migrate.PrivilegeError](ask())
 		if !ok || fmt.Sprint(lacks.SQL) != want {
@@ -273,5 +384,13 @@ func TestAChangeByHandIsToldBeforePendingFilesTouchIt(t *testing.T) {
 	report := up(t, m, db.MigratorConn)
 	if len(report.Drift) != 2 || report.To != 4 {
 		t.Errorf("report %+v, want two differences, and all files applied", report)
+	}
+}
+
+// execute runs SQL on a connection that stays.
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
 	}
 }

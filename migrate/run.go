@@ -100,6 +100,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			return err
 		}
 		status := plan(r.Bundle, s)
+		status.repair = r.RepairCommand
 		r.me = s.Me.Name
 		r.note(status)
 		done := false
@@ -187,18 +188,23 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 		return nil
 	}
 	c, err := r.compareLive(ctx, conn, s, status)
-	r.compared, r.report.Drift = true, c.drift
-	if sqlState(err) != "" { // a locked table, for instance; the files will meet it, and tell
-		r.Log.Warn("the schema could not be compared with what its migrations make", "error", err)
-		return nil
+	if err != nil {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && disturbed(pg) {
+			err = &retryError{err: err}
+		}
+		return err
 	}
 	if len(c.damage) > 0 {
 		return status.damaged(c.damage).Err()
 	}
-	if len(c.drift) > 0 {
+	r.compared, r.report.Drift = true, c.drift
+	switch {
+	case c.unread != nil: // a locked table, for instance; the files will meet it, and tell
+		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
+	case len(c.drift) > 0:
 		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
 	}
-	return err
+	return nil
 }
 
 // messages lays out a migration: the bootstrap when the database is blank, the

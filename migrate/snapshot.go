@@ -66,25 +66,29 @@ func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []st
 }
 
 func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, error) {
-	texts, err := m.describe(ctx, conn, catalogue.Question)
+	return m.tell(ctx, conn, catalogue.Question)
+}
+
+// tell asks one question about the schema.
+func (m *Migrator) tell(ctx context.Context, conn *pgconn.PgConn, ask question) (string, error) {
+	told, err := m.describe(ctx, conn, ask)
 	if err != nil {
 		return "", err
 	}
-	return texts[0], nil
+	return told[0].text, told[0].err
 }
 
-// snapshots is the snapshot and, from the same flight, how the ledger's own table
-// differs from the one that createLedger makes.
-func (m *Migrator) snapshots(ctx context.Context, conn *pgconn.PgConn) (schema string, ledger []Drift, err error) {
-	texts, err := m.describe(ctx, conn, catalogue.Question, catalogue.Ledger)
-	if err != nil {
-		return "", nil, err
-	}
-	return texts[0], damageOf(texts[1]), nil
+// A question is SQL about a schema; its arguments are SQL literals.
+type question func(schema, ledger string) string
+
+// A told is the answer to a question, or the server's error.
+type told struct {
+	text string
+	err  error
 }
 
 // describe asks each question about the schema, all in one flight.
-func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions ...func(schema, ledger string) string) (texts []string, err error) {
+func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions ...question) (all []told, err error) {
 	if m.Schema == "" {
 		return nil, errors.New("migrate: the Migrator has no Schema")
 	}
@@ -104,12 +108,13 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 		return nil, err
 	}
 	for _, a := range answers {
+		t := told{text: catalogue.Tell(a.values, m.Schema)}
 		if a.err != nil {
-			return nil, fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.err)
+			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.err)}
 		}
-		texts = append(texts, catalogue.Tell(a.values, m.Schema))
+		all = append(all, t)
 	}
-	return texts, nil
+	return all, nil
 }
 
 // lookTimeout is how long a look at the schema may queue for a lock on a table.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -26,8 +27,9 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 	return m.status(ctx, conn.PgConn())
 }
 
-// History is Status and the rows of the ledger, in the same round trip. There are
-// none where the ledger is missing or another tool's.
+// History is Status with the rows of the ledger and a look at its table, of whose damage
+// the rows say nothing, in the same round trip. There are no rows where the ledger is
+// missing or another tool's.
 func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
 	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
 		s, err := r.glance(ctx, conn, historian)
@@ -36,6 +38,9 @@ func (m *Migrator) History(ctx context.Context, connString string) (status Statu
 		}
 		rows = s.History
 		status, err = r.statusOf(ctx, conn, s)
+		if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged { // otherwise the rows tell, or a newer program knows better
+			status = status.damaged(s.Table.damage)
+		}
 		return err
 	})
 	return status, rows, err
@@ -131,7 +136,7 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verificatio
 	}
 	c, err := m.compareLive(ctx, conn, s, v.Status)
 	v.Compared, v.Drift, v.Status = c.compared, c.drift, v.Status.damaged(c.damage)
-	return v, err
+	return v, cmp.Or(err, c.unread)
 }
 
 func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn) (v Verification, s seen, err error) {

@@ -40,6 +40,7 @@ type fitness struct {
 var (
 	errNoAnswer = errors.New("the database does not answer; try again in a moment")
 	errLacks    = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
+	errLocked   = errors.New("another session has locked the table of applied migrations; try again in a moment")
 	errRefused  = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
 )
 
@@ -47,6 +48,7 @@ const (
 	fitFor    = 5 * time.Second // how long a good answer holds
 	unfitFor  = time.Second     // and a bad one
 	askAtMost = 3 * time.Second
+	lookWaits = 500 * time.Millisecond // for a lock that somebody holds on the ledger, while all requests wait for the answer
 )
 
 // check returns nil when requests can be served, and otherwise why not, in words
@@ -64,9 +66,12 @@ func (f *fitness) check(ctx context.Context) error {
 	// The answer is for all, not only for the request that happens to ask.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askAtMost)
 	defer cancel()
-	before := f.answer
+	before, first := f.answer, f.asked.IsZero()
 	f.answer = f.ask(ctx)
 	f.asked = time.Now()
+	if errors.Is(f.answer, errLocked) && !first { // which says nothing about the schema
+		f.answer = before
+	}
 	f.logChange(before)
 	return f.answer
 }
@@ -121,8 +126,11 @@ func (f *fitness) look(ctx context.Context) (migrate.Status, error) {
 	status, err := f.migrator.StatusOver(ctx, conn.Conn())
 	if err != nil {
 		f.complain("the schema's state cannot be read", err)
-		if lacksRight(err) {
+		switch {
+		case lacksRight(err):
 			return status, errLacks
+		case is[*migrate.BusyError](err):
+			return status, errLocked
 		}
 		return status, errNoAnswer
 	}

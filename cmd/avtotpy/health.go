@@ -50,19 +50,35 @@ func (h *health) serving(fit func(context.Context) error) {
 	h.busyWith(serving, h.now.Since)
 }
 
-// looked is told of each look at the schema while the program serves.
-func (h *health) looked(s migrate.Status) { h.schema(s.Version, s.Target) }
+// looked is told of each look at the schema while the program serves. A ledger that cannot
+// be relied on tells no version.
+func (h *health) looked(s migrate.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now.State, h.now.Version, h.now.Target = s.State.String(), &s.Version, &s.Target
+	if s.State == migrate.LedgerLost || s.State == migrate.Diverged {
+		h.now.Version = nil
+		h.lost()
+		return
+	}
+	h.schema(s.Version, s.Target)
+}
 
 // readiness asks, and brings the metrics up to date with the answer.
 func (h *health) readiness(ctx context.Context) readiness {
 	h.mu.Lock()
-	now, fit := h.now, h.fit
+	fit := h.fit
 	h.mu.Unlock()
+	var unfit error
 	if fit != nil {
-		if err := fit(ctx); err != nil {
-			now.Reason = err.Error()
-		}
-		now.Ready = now.Reason == ""
+		unfit = fit(ctx) // which may look
+	}
+	h.mu.Lock()
+	now := h.now
+	h.mu.Unlock()
+	now.Ready = fit != nil && unfit == nil
+	if unfit != nil {
+		now.Reason = unfit.Error()
 	}
 	h.ready.Set(map[bool]float64{true: 1}[now.Ready])
 	return now

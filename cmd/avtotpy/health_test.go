@@ -114,3 +114,31 @@ func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
 		}
 	}
 }
+
+// TestALostLedgerTellsNoVersion: 0 would be that of a blank database, and all files would
+// be pending.
+func TestALostLedgerTellsNoVersion(t *testing.T) {
+	t.Parallel()
+	h := newHealth()
+	h.serving(func(context.Context) error { return nil })
+	versions := func() (names []string) {
+		families, err := h.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if name := f.GetName(); name == "avtotpy_schema_version" || name == "avtotpy_migrations_pending" {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	h.looked(migrate.Status{State: migrate.Current, Version: 11, Target: 11})
+	if _, body := ask(t, h, "application/json"); len(versions()) != 2 || !strings.Contains(body, `"state": "current"`) || !strings.Contains(body, `"schema_version": 11`) {
+		t.Errorf("got %v and %s, want version 11", versions(), body)
+	}
+	h.looked(migrate.Status{State: migrate.LedgerLost, Target: 11})
+	if _, body := ask(t, h, "application/json"); len(versions()) != 0 || !strings.Contains(body, `"state": "ledger lost"`) || strings.Contains(body, "schema_version") {
+		t.Errorf("got %v and %s, want no version", versions(), body)
+	}
+}

@@ -18,7 +18,7 @@ import (
 // returns its exit code and output.
 func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []byte) {
 	t.Helper()
-	environ := []string{"POSTGRES_CONNECTION_STR=" + db.WebConn}
+	environ := []string{"POSTGRES_CONNECTION_STR=" + db.WebConn, "POSTGRES_MIGRATOR_CONNECT_WAIT=1s"}
 	if privileged {
 		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD="+db.WebPassword)
 	}
@@ -138,6 +138,34 @@ func TestPlanInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	}
 }
 
+// TestJSONIsPrintedInAnyCase: a script that parses it need not look at the exit code
+// first.
+func TestJSONIsPrintedInAnyCase(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	pgtest.Exec(t, db.SuperConn, "REVOKE SELECT ON avtotpy.migrations FROM "+db.WebRole)
+	nowhere := *db
+	nowhere.MigratorConn, nowhere.WebConn = "host=127.0.0.1 port=1 user=x", "host=127.0.0.1 port=1 user=x"
+	for _, name := range []string{"status", "plan", "verify", "repair", "rehearse"} {
+		for what, c := range map[string]struct {
+			db         *pgtest.DB
+			privileged bool
+			code       int
+		}{"nobody answers": {&nowhere, true, exitUnreachable}, "no right to read": {db, false, exitPrivilege}} {
+			want := c.code
+			if !c.privileged && (name == "repair" || name == "rehearse") { // which need another connection
+				want = exitSettings
+			}
+			var got struct{ Schema, Error string }
+			code, document := call(t, c.db, c.privileged, "migrate", name, "--json")
+			read(t, document, &got)
+			if code != want || got.Schema != "avtotpy" || got.Error == "" {
+				t.Errorf("%s, %s: exited with %d, want %d and an error:\n%s", name, what, code, want, document)
+			}
+		}
+	}
+}
+
 // TestJSONIsDocumented holds docs/cli.md to the names that are printed.
 func TestJSONIsDocumented(t *testing.T) {
 	t.Parallel()
@@ -148,10 +176,10 @@ func TestJSONIsDocumented(t *testing.T) {
 	at := time.Now()
 	second := 1.0
 	for _, document := range []any{
-		statusDocument{Error: "x", History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
+		statusDocument{Error: "x", Claimed: 1, History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
 		rehearsalDocument{Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}}, Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}}},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
-		repairDocument{Error: "x", Proof: "x", Comment: "x", Rows: []repairRow{{}}},
+		repairDocument{Error: "x", Proof: "x", Comment: "x", Damage: []migrate.Drift{{}}, Gone: []migrate.Drift{{}}, Rows: []repairRow{{}}},
 	} {
 		encoded, err := json.Marshal(document)
 		if err != nil {

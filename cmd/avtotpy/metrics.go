@@ -55,9 +55,9 @@ func newMetrics() *metrics {
 		ready:      gauge("avtotpy_ready", "1 when people can be served, as /readyz says, otherwise 0.").WithLabelValues(),
 		phase:      gauge("avtotpy_phase", "1 for what the program is busy with, 0 for all else: starting, connecting, looking, waiting, backing up, applying, reconciling, done, serving.", "phase"),
 		phaseSince: gauge("avtotpy_phase_since_timestamp_seconds", "When that began, in Unix time; while applying, when the file that runs was first tried."),
-		version:    gauge("avtotpy_schema_version", "The version of the schema, when it was last looked at. Absent before the first look."),
+		version:    gauge("avtotpy_schema_version", "The version of the schema, when it was last looked at. Absent before the first look, and while the ledger is diverged or lost."),
 		target:     gauge("avtotpy_schema_target_version", "The version that this program was built for."),
-		pending:    gauge("avtotpy_migrations_pending", "How many files are still to be applied; 0 also when the schema is ahead of the program."),
+		pending:    gauge("avtotpy_migrations_pending", "How many files are still to be applied; 0 also when the schema is ahead of the program. Absent while nobody knows."),
 		duration:   gauge("avtotpy_migration_duration_seconds", "How long the migration of this start took in all, waiting included. Absent in mode SKIP and until it is over."),
 		waited:     gauge("avtotpy_migration_waited_seconds", "How much of that it waited, for locks, other migrators and lost connections."),
 		findings:   gauge("avtotpy_role_findings", "What the last audit found of the web server's role, by severity: excess (held and not declared), missing (declared and not held), warn. Absent before the first audit.", "severity"),
@@ -81,6 +81,12 @@ func (m *metrics) schema(version, target int) {
 	m.version.WithLabelValues().Set(float64(version))
 	m.target.WithLabelValues().Set(float64(target))
 	m.pending.WithLabelValues().Set(float64(max(target-version, 0)))
+}
+
+// lost forgets the version, which nobody knows any more.
+func (m *metrics) lost() {
+	m.version.Reset()
+	m.pending.Reset()
 }
 
 func (m *metrics) migrated(report migrated) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
@@ -19,7 +20,7 @@ func (p program) migrateCommands() []command {
 			name: "migrate", summary: "migrate and exit, as in mode RUN_AND_EXIT",
 			about: `Brings the database to the version that this program was built for and exits:
 for an init container or a job. The commands below tell what it would do or has
-done, and change nothing.`,
+done, and change nothing; "repair --yes" alone writes.`,
 			examples: `avtotpy migrate
     migrate and exit
 avtotpy migrate plan && avtotpy migrate
@@ -106,14 +107,8 @@ avtotpy migrate verify --json | jq '.findings[].sql'
 77  the role has rights too many or too few
 78  a setting is wrong`,
 			bind: func(flags *flag.FlagSet) action {
-				write := writeVerification
 				asJSON := jsonFlag(flags)
-				return func(ctx context.Context, _ []string) error {
-					if *asJSON {
-						write = writeJSON
-					}
-					return p.verify(ctx, write)
-				}
+				return func(ctx context.Context, _ []string) error { return p.verify(ctx, *asJSON) }
 			},
 		},
 		{
@@ -122,15 +117,21 @@ avtotpy migrate verify --json | jq '.findings[].sql'
 version the schema is at: the schema has to be exactly what the migrations up to
 that version make, and neither the comment nor what is left of the ledger may
 say otherwise. It never guesses, and touches nothing else. Without --yes it only
-prints what it would write.`,
+prints what it would write.
+
+Files that change only rows leave several versions with the same schema. When
+comment and ledger are both gone, nothing tells them apart: --at says which one
+it is, if you know, and is believed only as far as the schema agrees.`,
 			examples: `avtotpy migrate repair
     what is wrong, and what would be written?
 avtotpy migrate repair --yes
-    write it`,
+    write it
+avtotpy migrate repair --at=11 --yes
+    both witnesses are gone, and the last start was that of version 11`,
 			exits: ` 0  nothing is wrong, or it is repaired, or without --yes can be
 69  the database was not reachable in time
 74  it cannot be told which version the schema is at; the message says why
-75  a table lock kept it waiting too long
+75  a table lock kept it waiting too long, or the schema is blank
 76  a newer program migrated, which can tell
 77  the privileged role does not own the schema; the message holds the SQL
 78  a setting is wrong`,
@@ -179,9 +180,26 @@ type looker struct {
 	web        string // the web server's, when conn is not
 }
 
-// looking prepares a look at the database. The web server's own connection can say as
+// looking makes a look at the database. Whoever reads JSON gets an object in any case,
+// with the error alone when there is nothing else to say.
+func (p program) looking(ctx context.Context, asJSON bool, look func(context.Context, looker) error) error {
+	err := p.look(ctx, look)
+	if err == nil || !asJSON || is[*toldError](err) {
+		return err
+	}
+	failed := struct {
+		Schema string `json:"schema"`
+		Error  string `json:"error"`
+	}{schema.Name, err.Error()}
+	if err := encode(p.stdout, failed); err != nil {
+		return err
+	}
+	return told(err)
+}
+
+// look prepares a look at the database. The web server's own connection can say as
 // much about its own role; the privileged one is preferred.
-func (p program) looking(ctx context.Context, look func(context.Context, looker) error) error {
+func (p program) look(ctx context.Context, look func(context.Context, looker) error) error {
 	cfg, log, err := p.settings(config.Look)
 	if err != nil {
 		return err

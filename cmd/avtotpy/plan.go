@@ -21,11 +21,11 @@ type planCommand struct {
 func (p program) bindPlan(flags *flag.FlagSet) action {
 	c := &planCommand{program: p, json: jsonFlag(flags)}
 	c.sql = flags.Bool("sql", false, "with the SQL of each pending file")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, c.look) }
+	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.show) }
 }
 
-// look prints what a start would do, and does nothing of it.
-func (c *planCommand) look(ctx context.Context, l looker) error {
+// show prints what a start would do, and does nothing of it.
+func (c *planCommand) show(ctx context.Context, l looker) error {
 	plan, err := l.Plan(ctx, l.conn)
 	if err != nil {
 		return err

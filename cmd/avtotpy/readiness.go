@@ -14,6 +14,7 @@ type readiness struct {
 	Phase    string              `json:"phase"` // of phases
 	Since    time.Time           `json:"since"`
 	Reason   string              `json:"reason,omitempty"` // why it serves and is not ready
+	State    string              `json:"state,omitempty"`  // of the schema, while it serves
 	File     string              `json:"file,omitempty"`
 	Number   int                 `json:"number,omitempty"` // of the file, among
 	Of       int                 `json:"of,omitempty"`     // that are applied in this start

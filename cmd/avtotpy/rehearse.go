@@ -23,7 +23,7 @@ func (p program) bindRehearse(flags *flag.FlagSet) action {
 	c := &rehearseCommand{program: p, json: jsonFlag(flags)}
 	c.withData = flags.Bool("with-data", false, "on this database itself, rolled back: for a restored copy")
 	c.yes = flags.Bool("yes", false, "with data although other clients are connected")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, c.rehearse) }
+	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.rehearse) }
 }
 
 // rehearse prints what the pending files do where it does no harm.

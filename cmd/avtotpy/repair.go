@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
@@ -16,19 +17,28 @@ import (
 type repairCommand struct {
 	program
 	json, yes *bool
+	at        *int
 }
 
 func (p program) bindRepair(flags *flag.FlagSet) action {
 	c := &repairCommand{program: p, json: jsonFlag(flags)}
 	c.yes = flags.Bool("yes", false, "write what it otherwise only prints")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, c.repair) }
+	c.at = flags.Int("at", 0, "the `VERSION` that the schema is at, where nothing else tells")
+	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.repair) }
 }
 
 func (c *repairCommand) repair(ctx context.Context, l looker) error {
 	if !l.privileged {
 		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR: is not set, and the web server's role can neither see nor write all that a repair needs")}
 	}
-	repair, err := l.Repair(ctx, l.conn, *c.yes)
+	repair, err := l.Repair(ctx, l.conn, migrate.RepairOptions{Write: *c.yes, Version: *c.at})
+	if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); ok && len(refusal.Candidates) > 0 {
+		version := "VERSION"
+		if len(refusal.Candidates) == 1 {
+			version = strconv.Itoa(refusal.Candidates[0])
+		}
+		err = fmt.Errorf("%w: %q", err, "avtotpy migrate repair --at="+version)
+	}
 	if *c.json && (err == nil || is[*migrate.UnrepairableError](err)) {
 		if err := c.writeJSON(repair, err); err != nil {
 			return err
@@ -51,7 +61,9 @@ type repairDocument struct {
 	Table   bool   `json:"table"`
 
 	Damage  []migrate.Drift `json:"damage,omitempty"`
+	Gone    []migrate.Drift `json:"gone,omitempty"`
 	Rows    []repairRow     `json:"rows"`
+	Label   bool            `json:"label"`
 	Comment string          `json:"comment,omitempty"`
 	Error   string          `json:"error,omitempty"`
 }
@@ -66,7 +78,7 @@ type repairRow struct {
 func (c *repairCommand) writeJSON(r migrate.Repair, why error) error {
 	document := repairDocument{
 		Schema: schema.Name, Version: r.Version, Proof: r.Proof, Needed: r.Needed(), Written: r.Written,
-		Table: r.Table, Damage: r.Damage, Rows: []repairRow{}, Comment: r.Comment, Error: text(why),
+		Table: r.Table, Damage: r.Damage, Gone: r.Gone, Rows: []repairRow{}, Label: r.Label && !r.Table, Comment: r.Comment, Error: text(why),
 	}
 	for _, row := range r.Rows {
 		document.Rows = append(document.Rows, repairRow(row))
@@ -83,6 +95,9 @@ func (c *repairCommand) writeText(r migrate.Repair) error {
 		b.WriteString("\n" + first + "\n")
 		for _, d := range r.Damage { // of the table, which comes first
 			fmt.Fprintf(&b, "         %s\n", printable(strings.TrimPrefix(d.String(), "table migrations: ")))
+		}
+		for _, d := range r.Gone {
+			fmt.Fprintf(&b, "         what goes with it: %s\n", printable(d.Line))
 		}
 		b.WriteString(rest)
 	}
@@ -105,7 +120,7 @@ func repairLines(r migrate.Repair) [][]string {
 	case r.Table && len(r.Damage) == 0:
 		lines = append(lines, []string{"create", table, "it is missing"})
 	case r.Table:
-		lines = append(lines, []string{"replace", table, "it is damaged; its rows and others' rights on it are kept"})
+		lines = append(lines, []string{"replace", table, "it is damaged; rows that are right and others' rights are kept"})
 	}
 	for _, row := range r.Rows {
 		verb := "write"
@@ -113,6 +128,9 @@ func repairLines(r migrate.Repair) [][]string {
 			verb = "remove"
 		}
 		lines = append(lines, []string{verb, fmt.Sprintf("%04d %s", row.Version, row.Name), row.What})
+	}
+	if r.Label && !r.Table {
+		lines = append(lines, []string{"write", "the ledger's own comment", "it is missing or says something else"})
 	}
 	if r.Comment != "" {
 		lines = append(lines, []string{"write", "the schema's comment", "it is missing or says something else"})

@@ -63,7 +63,9 @@ func (s service) serve(ctx context.Context, pool *pgxpool.Pool, proof *migrate.V
 	address := publicURL(cfg)
 	st := store.New(pool, ring)
 	own := asItself(s.migrator)
-	fit := &fitness{migrator: own, pool: pool, log: log, role: cfg.WebRole, looked: s.seen.health.looked}
+	hasty := *own
+	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
+	fit := &fitness{migrator: &hasty, pool: pool, log: log, role: cfg.WebRole, looked: s.seen.health.looked}
 	fit.prepare = func(ctx context.Context) error {
 		if err := checkKeys(ctx, st); err != nil {
 			return err

@@ -26,11 +26,11 @@ func (p program) bindStatus(flags *flag.FlagSet) action {
 	c := &statusCommand{program: p, json: jsonFlag(flags)}
 	c.all = flags.Bool("all", false, "the whole history, not only its last 20 rows")
 	flags.Var(&c.wait, "wait", "ask until current, for `DURATION` or POSTGRES_MIGRATOR_WAIT")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, c.look) }
+	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.show) }
 }
 
-// look prints how the database stands to this program, and changes nothing.
-func (c *statusCommand) look(ctx context.Context, l looker) error {
+// show prints how the database stands to this program, and changes nothing.
+func (c *statusCommand) show(ctx context.Context, l looker) error {
 	if c.wait.asked {
 		l.Wait = cmp.Or(c.wait.limit, l.Wait)
 		if _, err := l.Await(ctx, l.conn); err != nil {
@@ -62,6 +62,7 @@ type statusDocument struct {
 	Version     int                 `json:"version"`
 	Target      int                 `json:"target"`
 	MinVersion  int                 `json:"min_version"`
+	Claimed     int                 `json:"claimed,omitempty"`
 	Role        string              `json:"role"`
 	Pending     []pendingFile       `json:"pending"`
 	Differences []difference        `json:"differences"`
@@ -77,7 +78,7 @@ type difference struct {
 
 func (c *statusCommand) writeJSON(status migrate.Status, rows []migrate.LedgerRow, earlier int) error {
 	document := statusDocument{
-		Schema: schema.Name, State: status.State, Version: status.Version, Target: status.Target, MinVersion: status.MinVersion, Role: status.Role,
+		Schema: schema.Name, State: status.State, Version: status.Version, Target: status.Target, MinVersion: status.MinVersion, Claimed: status.Claimed, Role: status.Role,
 		Pending: pendingFiles(status.Pending, false), Differences: []difference{}, History: append([]migrate.LedgerRow{}, rows...),
 		Earlier: earlier, Error: text(status.Err()),
 	}
@@ -109,6 +110,9 @@ func (c *statusCommand) writeText(status migrate.Status, rows []migrate.LedgerRo
 // writeState begins what status and plan say.
 func writeState(b *strings.Builder, status migrate.Status, paint func(colour, string) string) {
 	fmt.Fprintf(b, "schema %s  %s, version %d of %d\n", schema.Name, paint(stateColour(status.State), status.State.String()), status.Version, status.Target)
+	if status.Claimed != 0 {
+		b.WriteString(fold(fmt.Sprintf("A migrator works on %04d, which runs without a transaction, or has died over it. The next start goes on with it when that one is gone.", status.Claimed)))
+	}
 }
 
 // writeAdvice says what is pending or wrong, and what to do about it.

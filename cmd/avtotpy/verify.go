@@ -10,14 +10,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
 // verify prints whether the schema and the role's rights are what this program
 // expects, and changes nothing.
-func (p program) verify(ctx context.Context, write func(*os.File, migrate.Verification) error) error {
-	return p.looking(ctx, func(ctx context.Context, l looker) error {
+func (p program) verify(ctx context.Context, asJSON bool) error {
+	write := writeVerification
+	if asJSON {
+		write = writeJSON
+	}
+	return p.looking(ctx, asJSON, func(ctx context.Context, l looker) error {
 		found, err := l.Verify(ctx, l.conn)
 		if err != nil {
 			return err
@@ -63,11 +66,15 @@ func (e *toldError) Unwrap() error { return e.err }
 func writeVerification(out *os.File, v migrate.Verification) error {
 	paint := painter(out, os.Environ())
 	var b strings.Builder
-	fmt.Fprintf(&b, "schema %s  %s, version %d of %d\n", schema.Name, v.Status.State, v.Status.Version, v.Status.Target)
+	writeState(&b, v.Status, paint)
 	if err := v.Status.Err(); err != nil {
 		b.WriteString("\n" + fold(sentence(err)))
 	}
-	if v.Compared && len(v.Drift) == 0 {
+	switch {
+	case !v.Compared || len(v.Drift) > 0:
+	case v.Status.Claimed != 0:
+		b.WriteString("The schema is as its migrations make it, but for what that file may have done already.\n")
+	default:
 		b.WriteString("The schema is as its migrations make it.\n")
 	}
 	for _, d := range v.Drift {
@@ -108,6 +115,7 @@ type verification struct {
 	State    migrate.State     `json:"state"`
 	Version  int               `json:"version"`
 	Target   int               `json:"target"`
+	Claimed  int               `json:"claimed,omitempty"`  // the version of a file without a transaction that a migrator works on, or worked on
 	Compared bool              `json:"compared"`           // whether the schema was compared with the snapshot of its version
 	Drift    []migrate.Drift   `json:"drift,omitempty"`    // how it differs
 	Damage   []migrate.Drift   `json:"damage,omitempty"`   // how the ledger's table is not as it was made
@@ -117,7 +125,7 @@ type verification struct {
 }
 
 func writeJSON(out *os.File, v migrate.Verification) error {
-	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage}
+	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Claimed: v.Status.Claimed, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage}
 	if v.Audit != nil {
 		document.Role, document.Findings = v.Audit.Role, v.Audit.Findings
 	}

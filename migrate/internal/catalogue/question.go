@@ -30,7 +30,7 @@ func Question(schema, ledger string) string {
 
 // Ledger is Question about the ledger, and nothing else.
 func Ledger(schema, ledger string) string {
-	return about(schema, ledger, "=", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts)
+	return about(schema, ledger, "=", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, ledgerFacts)
 }
 
 // about asks the parts about the relations whose name compares to the ledger's.
@@ -119,6 +119,13 @@ const relatedFacts = `SELECT object, 5, 0, concat_ws(' ', 'policy', quote_ident(
 		|| CASE ev_enabled WHEN 'O' THEN '' WHEN 'D' THEN ' disabled' WHEN 'A' THEN ' enabled always' ELSE ' enabled on replicas' END
 	FROM relation r JOIN pg_rewrite w ON ev_class = r.oid WHERE rulename <> '_RETURN'`
 
+// ledgerFacts are what goes with a table that is made anew, and the comment by which one
+// that lacks a column is told from another tool's.
+const ledgerFacts = `SELECT object, 10, 0, 'comment ' || quote_literal(obj_description(oid, 'pg_class')) FROM relation
+	UNION ALL SELECT object, 10, 1, 'comment on ' || quote_ident(attname) || ' ' || quote_literal(col_description(r.oid, attnum)) FROM relation r JOIN pg_attribute ON attrelid = r.oid AND attnum > 0
+	UNION ALL SELECT object, 10, 2, 'statistics ' || quote_ident(stxname) FROM relation r JOIN pg_statistic_ext ON stxrelid = r.oid
+	UNION ALL SELECT object, 10, 3, 'published by ' || quote_ident(pubname) FROM relation r JOIN pg_publication_rel ON prrelid = r.oid JOIN pg_publication p ON p.oid = prpubid`
+
 const viewFacts = `SELECT object, 9, 2, pg_get_viewdef(oid, true) FROM relation WHERE relkind IN ('v', 'm')`
 
 const sequenceFacts = `SELECT object, 2, 0, format('%s start %s increment %s minimum %s maximum %s cache %s%s', format_type(seqtypid, NULL), seqstart, seqincrement, seqmin, seqmax, seqcache, CASE WHEN seqcycle THEN ' cycle' END)
@@ -168,12 +175,15 @@ const typeFacts = `SELECT object, 0, 0, '' FROM kind
 
 // What has no part of its own is found by its dependency on the schema and told by
 // its name alone, so that nothing is overlooked, not even what a later version invents.
+// notOfLedger leaves statistics of the ledger out.
+const notOfLedger = `stxrelid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relname = $ledger)`
+
 // Default privileges are no object; nor does a publication become one of the schema by
 // publishing it. Arrays and multiranges come with their types.
-const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space)
+const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
 	UNION ALL SELECT 'statistics ' || quote_ident(stxname), 1, 0, substr(pg_get_statisticsobjdef(oid), length(format('CREATE STATISTICS %I.%I ', $schema, stxname)) + 1)
 			|| coalesce(' statistics ' || nullif(stxstattarget, -1), '')
-		FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space)
+		FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
 	UNION ALL SELECT 'collation ' || quote_ident(collname), 1, 0, concat_ws(' ', CASE collprovider WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' WHEN 'b' THEN 'builtin' ELSE 'default' END,
 			CASE WHEN NOT collisdeterministic THEN 'not deterministic' END,
 			coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), collcollate, nullif(collctype, collcollate), 'rules ' || quote_literal(to_jsonb(c) ->> 'collicurules'))
