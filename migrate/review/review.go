@@ -46,6 +46,7 @@ type review struct {
 	file      *migrate.Migration
 	temporary map[string]bool // tables that the file makes for itself
 	locked    string          // the first released table that an ALTER TABLE above has locked
+	touched   map[int]bool    // where it names the ledger
 }
 
 // A finding is one place that breaks a rule.
@@ -57,7 +58,7 @@ type finding struct {
 }
 
 func (r *review) read(m *migrate.Migration) {
-	r.file, r.temporary, r.locked = m, map[string]bool{}, ""
+	r.file, r.temporary, r.locked, r.touched = m, map[string]bool{}, "", map[int]bool{}
 	for _, tokens := range sqltext.Tokens(m.SQL) {
 		r.statement(tokens)
 	}
@@ -85,10 +86,32 @@ func (r *review) creates(space, name string) { r.made.objects[object{space, name
 // forget notes that an object is gone; a later one of that name is another one.
 func (r *review) forget(space, name string) { delete(r.made.objects, object{space, name}) }
 
-// ledger says when a name is that of the migrator's own table.
+// ledger says when a name is that of the migrator's own table, once for each place.
 func (r *review) ledger(n name) {
-	if n.name == "migrations" && (n.schema == r.schema || n.schema == "" && !r.temporary[n.name]) {
+	if r.touched[n.at] || n.schema != r.schema && (n.schema != "" || r.temporary[n.name]) {
+		return
+	}
+	switch n.name {
+	case "migrations", "migrations_pkey", "migrations_prev_key":
+		r.touched[n.at] = true
 		r.breaks(ruleLedger, n.at, "the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it")
+	}
+}
+
+// ledgers says where the ledger's name stands in full: as a type, behind INHERITS,
+// OWNED BY, COPY and in whatever else the rules do not read.
+func (r *review) ledgers(p phrase) {
+	for i := range p {
+		if i > 0 && p[i-1].Word == "." {
+			continue // not a name's first part
+		}
+		rest := p[i:]
+		parts, at := rest.path()
+		for k := 1; k < len(parts); k++ {
+			if parts[k-1] == r.schema {
+				r.ledger(name{parts[k-1], parts[k], at})
+			}
+		}
 	}
 }
 

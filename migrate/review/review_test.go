@@ -97,6 +97,11 @@ var mistakes = map[string][]mistake{
 		{"CREATE TABLE app.t (version integer PRIMARY KEY REFERENCES app.migrations)", []string{"1:60: …builds upon it"}, nil},
 		{"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY migrations_name_idx ON app.migrations (name)", []string{"2:50: …builds upon it"}, nil},
 		{"CREATE TRIGGER t BEFORE DELETE ON app.migrations FOR EACH ROW EXECUTE FUNCTION app.touch()", []string{"1:35: …builds upon it"}, nil},
+		{"CREATE TABLE app.t () INHERITS (app.migrations); COPY app.migrations FROM '/tmp/rows'", []string{"1:33: …builds upon it", "1:55: …builds upon it"}, nil},
+		{"CREATE FUNCTION app.f(app.migrations) RETURNS SETOF app.migrations LANGUAGE sql AS ''", []string{"1:23: …builds upon it", "1:53: …builds upon it"}, nil},
+		{"CREATE SEQUENCE app.s OWNED BY app.migrations.version; CREATE STATISTICS app.x ON name, checksum FROM app.migrations", []string{"1:32: …builds upon it", "1:103: …builds upon it"}, nil},
+		{"ALTER INDEX app.migrations_pkey RENAME TO other; DROP INDEX app.migrations_prev_key", []string{"1:13: …builds upon it", "1:61: …builds upon it"}, nil},
+		{"UPDATE app.users u SET name = '' FROM (app.users JOIN d.app.\"migrations\" ON true) WHERE u.id = 1; TABLE app.migrations", []string{"1:55: …builds upon it", "1:105: …builds upon it"}, []string{"SELECT u.name AS migrations FROM app.users u WHERE u.name = 'app.migrations'"}},
 	},
 	"if-exists": {
 		{

@@ -3,6 +3,7 @@ package review
 // statement judges a statement, and notes what it changes.
 func (r *review) statement(p phrase) {
 	r.ifExists(p)
+	r.ledgers(p)
 	whole := p
 	switch p.next() {
 	case "CREATE":
