@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,12 @@ func valid(tb testing.TB, db *pgtest.DB, index string) string {
 	tb.Helper()
 	return pgtest.Value[string](tb, db.SuperConn, fmt.Sprintf(`SELECT coalesce((SELECT CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
 		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relname = '%s'), 'none')`, index))
+}
+
+// claimOf2 is what a migrator wrote that died while it applied the second file.
+func claimOf2(m *migrate.Migrator) string {
+	return fmt.Sprintf(`INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
+		SELECT 2, 1, 'm2', decode('%x', 'hex'), 1, '1.0', 1, '2020-01-01'`, m.Bundle.Migrations()[1].Checksum)
 }
 
 func TestAFileWithoutATransactionIsAppliedBetweenOthers(t *testing.T) {
@@ -129,8 +136,6 @@ func TestAnIndexThatExistsIsNotTakenForOurs(t *testing.T) {
 // the row.
 func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 	t.Parallel()
-	const claim = `INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
-		SELECT 2, 1, 'm2', decode('%x', 'hex'), 1, '1.0', 1, '2020-01-01'`
 	for name, c := range map[string]struct {
 		file string
 		left string
@@ -150,7 +155,7 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 			if strings.Contains(c.left, "app.t1_a'") {
 				pgtest.Exec(t, db.MigratorConn, "CREATE UNIQUE INDEX t1_a ON app.t1 (a)")
 			}
-			pgtest.Exec(t, db.MigratorConn, fmt.Sprintf(claim, m.Bundle.Migrations()[1].Checksum))
+			pgtest.Exec(t, db.MigratorConn, claimOf2(m))
 			if c.left != "" {
 				pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 			}
@@ -182,6 +187,57 @@ func TestAClaimOnAnotherFileIsRefused(t *testing.T) {
 	_, err := migrator(t, db, table, indexAlone).Up(t.Context(), db.MigratorConn)
 	if _, ok := errors.AsType[*migrate.DivergedError](err); !ok {
 		t.Errorf("got %v, want a DivergedError", err)
+	}
+}
+
+// TestAClaimIsToldAndItsWorkIsNoDrift: while a file without a transaction is under way,
+// what it has done already is neither drift nor damage, and what others did is.
+func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		left string
+		want []string // the drift
+	}{
+		"nothing done":        {"SELECT 1", nil},
+		"an invalid index":    {"CREATE UNIQUE INDEX t1_a ON app.t1 (a); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass", nil},
+		"the index is whole":  {"CREATE UNIQUE INDEX t1_a ON app.t1 (a)", nil},
+		"a column by hand":    {"CREATE UNIQUE INDEX t1_a ON app.t1 (a); ALTER TABLE app.t1 ADD b int", []string{"table t1: has   column b integer"}},
+		"another valid index": {"CREATE INDEX t1_b ON app.t1 (a)", []string{"table t1: has   index t1_b btree (a)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rehearsing(t)
+			m := remembering(t, migrator(t, db, table, indexAlone, "SELECT 1"))
+			up(t, migrator(t, db, table), db.MigratorConn)
+			pgtest.Exec(t, db.MigratorConn, claimOf2(m))
+			pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
+
+			status, rows, err := m.History(t.Context(), db.WebConn)
+			if err != nil || status.State != migrate.Behind || status.Claimed != 2 || len(rows) != 2 || !rows[1].Claimed {
+				t.Errorf("History: %+v, %+v, %v, want that 2 is claimed", status, rows, err)
+			}
+			v, err := m.Verify(t.Context(), db.MigratorConn)
+			if err != nil || v.Status.Claimed != 2 || len(v.Status.Damage) != 0 || !v.Compared {
+				t.Errorf("Verify: %+v, %v, want that 2 is claimed, and no damage", v, err)
+			}
+			p, err := m.Plan(t.Context(), db.MigratorConn)
+			if err != nil || p.Refusal != nil || p.Status.Claimed != 2 || len(p.Status.Pending) != 2 {
+				t.Errorf("Plan: %+v, %v, want both files, the first of them claimed", p, err)
+			}
+			r := rehearse(t, m, db, migrate.RehearseOptions{})
+			if r.Status.Claimed != 2 || len(r.Files) != 2 {
+				t.Errorf("Rehearse: %+v, want both files, the first of them claimed", r)
+			}
+			for of, drift := range map[string][]migrate.Drift{"Verify": v.Drift, "Rehearse": r.Drift} {
+				var got []string
+				for _, d := range drift {
+					got = append(got, d.String())
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("%s: drift %q, want %q", of, got, c.want)
+				}
+			}
+		})
 	}
 }
 
