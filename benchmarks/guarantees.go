@@ -54,8 +54,8 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 		questions []string
 	}{
 		{"the whole look", questions},
-		{"without the checksums", []string{facts, without(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`, `,\s*string_agg\(.*newer()`), rights}},
-		{"without the schema's comment", []string{facts, without(ledger, `,\s*'comment', coalesce\(\(SELECT description[^;]*?, ''\)(\)\s*FROM)`), rights}},
+		{"without the checksums", []string{facts, without(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`, `,\s*coalesce\(string_agg\(.*newer()`), rights}},
+		{"without the schema's comment", []string{facts, without(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), rights}},
 		{"without looking for claims", []string{facts, without(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`, `.*AS unfinished,\n()`, `.*AS claimed,\n()`), rights}},
 		{"without the privileges", []string{facts, ledger}},
 		{"only the last version", []string{"SELECT max(version) FROM " + schemaName + ".migrations"}},

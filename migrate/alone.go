@@ -166,7 +166,7 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	if server.Version >= 17_00_00 {
 		settings += "; SET transaction_timeout = 0"
 	}
-	if server.ChecksClients {
+	if server.checksClients() {
 		settings += "; SET client_connection_check_interval = " + orphanTimeout
 	}
 	return r.order(ctx, conn, settings)

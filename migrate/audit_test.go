@@ -1,10 +1,13 @@
 package migrate_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -420,5 +423,63 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", "ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
 	if a := audited(t, m, db); len(serious(a)) > 0 {
 		t.Errorf("after %s found %v; more than is declared does no harm", finding.SQL, serious(a))
+	}
+}
+
+// TestAStartAndAnAuditSeeTheSameRights: they ask in two ways, of which the one that each
+// start takes is quicker and does not tell what is odd, only that something is.
+func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int, \"a column\" int); CREATE VIEW app.v1 AS SELECT 1 AS one; CREATE SEQUENCE app.s1; CREATE TABLE app.t2 (id int); ALTER TABLE app.t2 ENABLE ROW LEVEL SECURITY;\n"+
+		"CREATE FUNCTION app.f1(text, int[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE app.p1() LANGUAGE sql AS 'SELECT 1'")
+	up(t, m, db.MigratorConn)
+	name := db.WebRole + ` "quoted"=r/x`
+	role := pgx.Identifier{name}.Sanitize()
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+role)
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		conn, err := pgx.Connect(ctx, db.SuperConn)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close(ctx)
+		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, c := range []struct {
+		sql string
+		odd bool // from here on
+	}{
+		{"SELECT 1", false},
+		{"GRANT CONNECT, TEMPORARY ON DATABASE " + db.Name + " TO " + role, false},
+		{"GRANT USAGE ON SCHEMA app TO " + role, false},
+		{"GRANT SELECT, INSERT (id), UPDATE (\"a column\") ON app.t1 TO " + role, false},
+		{"GRANT SELECT (one) ON app.v1 TO " + role + " WITH GRANT OPTION", false},
+		{"GRANT ALL ON SEQUENCE app.s1 TO " + role + "; GRANT ALL ON app.t2 TO " + role, false},
+		{"GRANT EXECUTE ON FUNCTION app.f1 TO " + role + "; GRANT EXECUTE ON PROCEDURE app.p1 TO " + role, false},
+		{"GRANT INSERT, DELETE ON app.migrations TO " + role, false},
+		{"GRANT SELECT (one) ON app.v1 TO " + db.WebRole + "; SET ROLE " + role + "; GRANT SELECT (one) ON app.v1 TO " + db.Migrator() + "; RESET ROLE", false},
+		{"GRANT SELECT ON app.migrations TO PUBLIC", false},
+		{"GRANT UPDATE (name) ON app.migrations TO PUBLIC", true},
+		{"REVOKE UPDATE (name) ON app.migrations FROM PUBLIC; GRANT CREATE ON SCHEMA app TO PUBLIC", true},
+		{"REVOKE CREATE ON SCHEMA app FROM PUBLIC", false},
+		{"CREATE TYPE app.colour AS ENUM ('red'); GRANT USAGE ON TYPE app.colour TO " + role, true},
+		{"DROP TYPE app.colour", false},
+		{"CREATE TABLE public.other (); GRANT SELECT ON public.other TO " + role, true},
+	} {
+		pgtest.Exec(t, db.SuperConn, c.sql)
+		brief, whole, odd, err := m.HeldBothWays(t.Context(), db.Connect(t, db.MigratorConn).PgConn(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if odd != c.odd {
+			t.Errorf("%s: odd %t, want %t", c.sql, odd, c.odd)
+		}
+		if !odd && !slices.Equal(brief, whole) {
+			t.Errorf("%s:\n a start sees %s\nan audit sees %s", c.sql, strings.Join(brief, "\n"), strings.Join(whole, "\n"))
+		}
 	}
 }

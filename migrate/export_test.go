@@ -2,9 +2,12 @@ package migrate
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
@@ -56,3 +59,25 @@ func TakeOver(schema, role string) []string { return takeOver(schema, role) }
 
 // InDatabase is the comment before a statement for another database.
 func InDatabase(database, here string) string { return inDatabase(database, here) }
+
+// HeldBothWays lists what a role holds as each start asks, and as an audit does.
+func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string, odd bool, err error) {
+	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(quoteText(role)), catalogue.Qualified+m.askHeld(quoteText(role)))
+	if err != nil {
+		return nil, nil, false, err
+	}
+	var rights rightsSeen
+	if err := answers[0].into(&rights); err != nil {
+		return nil, nil, false, err
+	}
+	held, odd := rights.held(role)
+	all, err := readHeld(answers[1])
+	list := func(grants []heldGrant) (lines []string) {
+		for _, g := range grants {
+			lines = append(lines, fmt.Sprintf("%+v", g))
+		}
+		slices.Sort(lines)
+		return lines
+	}
+	return list(held.Grants), list(all.Grants), odd, err
+}

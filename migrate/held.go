@@ -2,8 +2,8 @@ package migrate
 
 import "strings"
 
-// A heldSeen is what the catalogue says a role holds, beyond its attributes. Of a
-// start with nothing odd about the role only the Grants are known.
+// A heldSeen is what the catalogue says a role holds, beyond its attributes. When a
+// start finds nothing odd about the role, only the Grants are known.
 type heldSeen struct {
 	Grants    []heldGrant `json:"grants"`
 	Owned     []owned     `json:"owned"`
@@ -70,76 +70,6 @@ type elsewhere struct {
 type setting struct {
 	Database string `json:"database"` // empty for all
 	Value    string `json:"value"`    // name=value
-}
-
-// A rightsSeen is what the role holds on the database, the schema and the objects
-// in it. Objects of a kind with the same rights are together.
-type rightsSeen struct {
-	Rights []struct {
-		Kind    string      `json:"kind"`
-		Objects []string    `json:"objects"`
-		Columns []string    `json:"columns"` // of the objects, one for each
-		Verbs   []heldGrant `json:"verbs"`
-	} `json:"rights"`
-	Secured secured `json:"secured"`
-	Odd     bool    `json:"odd"` // it holds or owns something else, too, or everybody holds what no role must
-}
-
-func (r rightsSeen) grants() []heldGrant {
-	n := len(r.Secured)
-	for _, right := range r.Rights {
-		n += len(right.Objects) * len(right.Verbs)
-	}
-	grants := make([]heldGrant, 0, n)
-	for _, right := range r.Rights {
-		for i, object := range right.Objects {
-			for _, g := range right.Verbs {
-				g.Ours, g.Kind, g.Object, g.Column = true, right.Kind, object, right.Columns[i]
-				grants = append(grants, g)
-			}
-		}
-	}
-	return append(grants, r.Secured.grants()...)
-}
-
-// askRights is what every start asks; role is an expression. Like askHeld it starts
-// from pg_shdepend. Access control lists that are equal are taken apart once: on 200
-// tables it takes a tenth of the time of askHeld, which is asked only when there is
-// something odd.
-func (m *Migrator) askRights(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
-	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
-	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
-	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
-	relation AS MATERIALIZED (SELECT oid, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname::text, relowner, relacl, relrowsecurity
-		FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
-	routine AS MATERIALIZED (SELECT oid, proname || '(' || oidvectortypes(proargtypes) || ')' AS name, proowner, proacl
-		FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM pg_shdepend
-			WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role) AND classid = 'pg_proc'::regclass AND deptype = 'a' AND dbid = (SELECT oid FROM here)))),
-	alike AS (
-		SELECT kind, relowner AS owner, relacl AS acl, json_agg(relname) AS objects, json_agg(''::text) AS columns FROM relation WHERE relacl IS NOT NULL GROUP BY kind, relowner, relacl
-		UNION ALL SELECT 'TABLE', relowner, attacl, json_agg(relname), json_agg(attname)
-			FROM relation r JOIN pg_attribute ON attrelid = r.oid WHERE attacl IS NOT NULL AND NOT attisdropped GROUP BY relowner, attacl
-		UNION ALL SELECT 'FUNCTION', proowner, proacl, json_agg(name), json_agg(''::text) FROM routine GROUP BY proowner, proacl
-		UNION ALL SELECT 'SCHEMA', nspowner, nspacl, json_build_array(nspname), '[""]' FROM space
-		UNION ALL SELECT 'DATABASE', datdba, datacl, '[""]', '[""]' FROM here)
-	SELECT json_build_object(
-		'rights', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'objects', objects, 'columns', columns, 'verbs', verbs)), '[]') FROM alike, LATERAL (
-			SELECT coalesce(json_agg(json_build_object('verb', privilege_type, 'grantable', is_grantable, 'grantor', CASE WHEN grantor = owner THEN '' ELSE pg_get_userbyid(grantor) END)), '[]') AS verbs
-			FROM aclexplode(acl) WHERE grantee = (SELECT oid FROM role)) v),
-		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM relation WHERE relrowsecurity),
-		'odd', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM role)
-			AND (deptype = 'o' OR deptype = 'a' AND CASE
-				WHEN dbid = 0 THEN classid <> 'pg_database'::regclass
-				WHEN dbid <> (SELECT oid FROM here) THEN false
-				WHEN classid = 'pg_class'::regclass THEN objid NOT IN (SELECT oid FROM relation)
-				WHEN classid = 'pg_proc'::regclass THEN objid NOT IN (SELECT oid FROM routine)
-				WHEN classid = 'pg_namespace'::regclass THEN objid <> coalesce((SELECT oid FROM space), 0)
-				ELSE true END))
-			OR EXISTS (SELECT FROM here, aclexplode(datacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
-			OR EXISTS (SELECT FROM space, aclexplode(nspacl) WHERE grantee = 0 AND privilege_type = 'CREATE')
-			OR EXISTS (SELECT FROM relation r, LATERAL (SELECT relacl AS acl UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = r.oid AND attacl IS NOT NULL) a, aclexplode(acl)
-				WHERE relname = $ledger AND grantee = 0 AND privilege_type <> 'SELECT'))`)
 }
 
 // classes names what default privileges are about.

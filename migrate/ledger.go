@@ -88,7 +88,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 	if server.Version >= 17_00_00 {
 		settings = append(settings, "transaction_timeout = 0")
 	}
-	if server.ChecksClients {
+	if server.checksClients() {
 		settings = append(settings, "client_connection_check_interval = "+orphanTimeout)
 	}
 	return opening + "SET LOCAL " +
@@ -147,22 +147,22 @@ func ledgerRows(schema string) string {
 
 // ledgerHead condenses the ledger into one short row, however long it is: its
 // last version, the oldest bundle that it admits, and two fingerprints: of the part
-// that the bundle should know by heart, and of the whole, which the second witness
-// knows and which is read in the same snapshot. A file that a server process claimed
-// and has not finished is not applied yet. Every column is named, so that a table that
-// lacks one is noticed before it is written to.
+// that the bundle should know by heart, and of the whole, where that is more: it is what
+// the second witness knows, which is read in the same snapshot. A file that a server process
+// claimed and has not finished is not applied yet. Every column is named, so that a table
+// that lacks one is noticed before it is written to.
 func ledgerHead(schema string, bundleVersion int) string {
 	return fmt.Sprintf(`SELECT json_build_object(
 		'version', version, 'min_version', min_version, 'rows', rows, 'unfinished', unfinished, 'claimed', claimed,
 		'fingerprint', encode(sha256(convert_to(known, 'UTF8')), 'hex'),
-		'whole', encode(sha256(convert_to(known || newer, 'UTF8')), 'hex'),
-		'comment', coalesce((SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %[3]s), ''))
+		'whole', CASE WHEN newer <> '' THEN encode(sha256(convert_to(known || newer, 'UTF8')), 'hex') END,
+		'comment', (SELECT description FROM pg_description WHERE objoid = (SELECT oid FROM pg_namespace WHERE nspname = %[3]s) AND classoid = 'pg_catalog.pg_namespace'::regclass AND objsubid = 0))
 	FROM (SELECT
-		coalesce(max(version) FILTER (WHERE NOT open), 0) AS version,
-		coalesce(max(min_version), 0) AS min_version,
+		max(version) FILTER (WHERE NOT open) AS version,
+		max(min_version) AS min_version,
 		count(*) FILTER (WHERE NOT open) AS rows,
-		coalesce(min(version) FILTER (WHERE duration IS NULL AND NOT open), 0) AS unfinished,
-		coalesce(max(version) FILTER (WHERE open), 0) AS claimed,
+		min(version) FILTER (WHERE duration IS NULL AND NOT open) AS unfinished,
+		max(version) FILTER (WHERE open) AS claimed,
 		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version <= %[1]d), '') AS known,
 		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d), '') AS newer
 		FROM (SELECT version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt FROM %[2]s) l,

@@ -27,9 +27,7 @@ type seen struct {
 		CreatesDB   bool   `json:"creates_db"`
 		Replicates  bool   `json:"replicates"`
 		BypassesRLS bool   `json:"bypasses_rls"`
-		Member      bool   `json:"member"` // of any role
-		Owns        bool   `json:"owns"`   // anything, in any database
-		WritesOurs  bool   `json:"writes_ledger"`
+		powers
 	} `json:"me"`
 	Schema *schemaSeen `json:"schema"` // nil when it does not exist
 	Role   *roleSeen   `json:"role"`   // nil when it does not exist
@@ -40,22 +38,35 @@ type seen struct {
 	Table   table       `json:"-"` // the same
 }
 
+// The powers are what a service's role must not have beside its attributes.
+type powers struct {
+	Member     bool `json:"member"` // of any role
+	Owns       bool `json:"owns"`   // anything, in any database
+	WritesOurs bool `json:"writes_ledger"`
+}
+
 type serverSeen struct {
-	Version           int    `json:"version"` // such as 150018
+	Version           int    `json:"version,string"` // such as 150018
+	Build             string `json:"build"`          // what version() says, with the system that it was built for
 	Standby           bool   `json:"standby"`
 	SynchronousCommit string `json:"synchronous_commit"`
-	PID               int    `json:"pid"`           // of the process that answered
-	ChecksClients     bool   `json:"checks_client"` // whether it can notice in the middle of a statement that its client is gone
+	PID               int    `json:"pid"` // of the process that answered
 }
+
+// checksClients reports whether it can notice in the middle of a statement that its client
+// is gone.
+func (s serverSeen) checksClients() bool { return strings.Contains(s.Build, "linux") }
 
 type schemaSeen struct {
 	Owner   string `json:"owner"`
 	Mine    bool   `json:"mine"`    // whether we have the rights of its owner
 	Creates bool   `json:"creates"` // whether we may create objects in it
-	Objects int    `json:"objects"` // what it holds beside the ledger
 	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
-	Ours    bool   `json:"ours"`    // whether that one bears the ledger's comment
-	Comment string `json:"comment"` // the second witness, unless the ledger has brought it along
+	Comment string `json:"comment"` // the second witness
+
+	// These are asked only when the ledger does not tell a history.
+	Objects int  `json:"objects"` // what it holds beside the ledger
+	Ours    bool `json:"ours"`    // whether the relation with the ledger's name bears the ledger's comment
 }
 
 type roleSeen struct {
@@ -81,7 +92,7 @@ type ledgerSeen struct {
 	Unfinished  int    `json:"unfinished"`  // the first version that was begun and never finished, 0 when there is none
 	Claimed     int    `json:"claimed"`     // the version of a file without a transaction that is under way, or was when its migrator died
 	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
-	Whole       string `json:"whole"`       // of all rows
+	Whole       string `json:"whole"`       // of all rows, the newer ones, too
 	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
 	Foreign     bool   `json:"-"`           // a table of this name which cannot be read as a ledger
 	Damaged     bool   `json:"-"`           // and yet is ours, or was
@@ -93,30 +104,29 @@ type audience int
 const (
 	migrator  audience = iota // the privileged role; asks what the service's role holds
 	service                   // the service's role, which asks whether the schema is fit
-	auditor                   // any role; asks what the service's role holds
+	prover                    // the service's role; asks what it holds itself
+	auditor                   // any role; asks for all that the service's role holds
 	historian                 // any role; asks for the ledger's rows, and what its table is like
 )
 
-// look gathers what is seen in one flight and takes no lock beyond reading.
+// look gathers what is seen in one flight and takes no lock beyond reading. Only where the
+// ledger does not tell a history it asks, in a second one, what the schema holds.
 func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	var s seen
-	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && who != service && who != historian
-	if who == auditor && m.Role.Name == "" {
+	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && (who == migrator || who == auditor)
+	if who == prover || who == auditor && m.Role.Name == "" {
 		role, rights = "current_user", true // the service asks about itself
 	}
-	questions := []string{m.askFacts(role), ledgerHead(m.Schema, m.Bundle.Version())}
+	questions := []string{m.askFacts(role, who), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
-	case rights && who == migrator:
-		questions = append(questions, catalogue.Qualified+m.askRights(role))
-	case rights:
+	case rights && who == auditor:
 		questions = append(questions, catalogue.Qualified+m.askHeld(role))
+	case rights:
+		questions = append(questions, catalogue.Qualified+m.askRights(role))
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
 	}
-	for i := range questions {
-		questions[i] = m.patiently() + questions[i]
-	}
-	answers, err := flight(ctx, conn, questions...)
+	answers, err := m.askPatiently(ctx, conn, questions...)
 	if err != nil {
 		return s, err
 	}
@@ -124,6 +134,11 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, err
 	}
 	s.Ledger, err = readLedger(answers[1])
+	if s.Schema != nil && err == nil && !s.Ledger.tells() {
+		if err = m.lookInside(ctx, conn, &s); err == nil && s.Ledger.tells() {
+			return m.look(ctx, conn, who) // somebody has just migrated
+		}
+	}
 	unreadable := sqlState(err) == insufficientPrivilege && s.Schema != nil
 	if unreadable {
 		err = m.mayNotRead(s, who)
@@ -135,18 +150,37 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, cmp.Or(errHeld, err)
 	case err != nil:
 		return s, err
-	case s.Ledger != nil && s.Ledger.Foreign:
-		s.Ledger.Damaged = s.Schema != nil && s.Schema.Ours
+	case s.Schema != nil && s.Ledger.tells():
+		s.Schema.Ledger, s.Schema.Comment = true, s.Ledger.Comment
 	}
 	switch {
-	case rights && who == migrator:
-		s.Held, err = m.readRights(ctx, conn, answers[2], role)
-	case rights:
+	case rights && who == auditor:
 		s.Held, err = readHeld(answers[2])
+	case rights:
+		err = m.readRights(ctx, conn, answers[2], role, &s)
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = m.readHistory(answers[2], answers[3], &s)
 	}
 	return s, err
+}
+
+// tells reports whether the ledger holds a history.
+func (l *ledgerSeen) tells() bool { return l != nil && !l.Foreign && l.Rows > 0 }
+
+// lookInside asks what a schema holds whose ledger is missing, empty or another tool's, and
+// then for the ledger again: whoever has migrated meanwhile made both in one transaction.
+func (m *Migrator) lookInside(ctx context.Context, conn *pgconn.PgConn, s *seen) error {
+	answers, err := m.askPatiently(ctx, conn, m.askInside(), ledgerHead(m.Schema, m.Bundle.Version()))
+	if err != nil {
+		return err
+	}
+	if err := answers[0].into(s.Schema); err != nil {
+		return err
+	}
+	if s.Ledger, err = readLedger(answers[1]); err == nil && s.Ledger != nil && s.Ledger.Foreign {
+		s.Ledger.Damaged = s.Schema.Ours
+	}
+	return err
 }
 
 // readHistory reads what only a historian asks. Rows that cannot be read are those of a
@@ -173,6 +207,14 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 	return s, err
 }
 
+// askPatiently asks as one does who may meet a lock on the ledger.
+func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
+	for i := range questions {
+		questions[i] = m.patiently() + questions[i]
+	}
+	return flight(ctx, conn, questions...)
+}
+
 // untimed goes before a question, in one message and so in one transaction with it: a
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
@@ -186,17 +228,26 @@ func (m *Migrator) patiently() string {
 	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(m.LockTimeout.Milliseconds(), 1))
 }
 
-// readRights asks for the rest when the role holds something odd.
-func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string) (*heldSeen, error) {
+// readRights asks for the rest when the role holds something odd. role is an expression.
+func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string, s *seen) error {
 	var rights rightsSeen
-	if err := a.into(&rights); err != nil || !rights.Odd {
-		return &heldSeen{Grants: rights.grants()}, err
+	if err := a.into(&rights); err != nil {
+		return err
+	}
+	name := ""
+	if s.Role != nil {
+		name = s.Role.Name
+	}
+	held, odd := rights.held(name)
+	if s.Held = held; !odd {
+		return nil
 	}
 	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+m.askHeld(role))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return readHeld(answers[0])
+	s.Held, err = readHeld(answers[0])
+	return err
 }
 
 func readHeld(a answer) (*heldSeen, error) {
@@ -227,6 +278,7 @@ func readLedger(a answer) (*ledgerSeen, error) {
 	err := a.into(&l)
 	switch code := sqlState(err); {
 	case code == "": // no error of the server's
+		l.Whole = cmp.Or(l.Whole, l.Fingerprint)
 		return &l, err
 	case code == "42P01" || code == "3F000": // undefined_table, invalid_schema_name
 		return nil, nil
@@ -244,40 +296,54 @@ func otherTable(code string) bool {
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
-// fail where the web role lacks USAGE on the schema.
-func (m *Migrator) askFacts(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment), "$owns", owns).Replace(`
+// fail where the web role lacks USAGE on the schema. It is asked by a server process that
+// has just begun, to which each function and catalogue is new and costs more than its rows.
+func (m *Migrator) askFacts(role string, who audience) string {
+	powers := askPowers
+	if who == migrator || who == prover {
+		powers = ""
+	}
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
-			'version', current_setting('server_version_num')::int, 'checks_client', version() LIKE '%linux%',
+			'version', current_setting('server_version_num'), 'build', version(),
 			'standby', pg_is_in_recovery(),
 			'synchronous_commit', current_setting('synchronous_commit'),
 			'pid', pg_backend_pid()),
 		'database', current_database(),
 		'me', (SELECT json_build_object('name', rolname, 'superuser', rolsuper, 'creates_role', rolcreaterole,
-				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
-				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
-				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND $owns),
-				'writes_ledger', coalesce((SELECT has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') FROM pg_class c
-					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')), false),
+				'creates_db', rolcreatedb, 'replicates', rolreplication, 'bypasses_rls', rolbypassrls,` + powers + `
 				'may_create', has_database_privilege(current_database(), 'CREATE'),
 				'may_grant_connect', has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION'))
 			FROM pg_roles r WHERE rolname = current_user),
 		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
-				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'),
-				'comment', coalesce(obj_description(n.oid, 'pg_namespace'), ''),
-				'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
-				'ours', EXISTS (SELECT FROM pg_class c WHERE relnamespace = n.oid AND relname = $ledger AND relkind = 'r' AND obj_description(c.oid, 'pg_class') = $comment),
-				'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
-					+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
-					+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
+				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'))
 			FROM pg_namespace n WHERE n.nspname = $schema),
 		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
-				'member_of', (SELECT coalesce(json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))), '[]') FROM pg_auth_members WHERE member = r.oid),
+				'member_of', (SELECT json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))) FROM pg_auth_members WHERE member = r.oid),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
-				'comment', coalesce(shobj_description(r.oid, 'pg_authid'), ''))
+				'comment', (SELECT description FROM pg_shdescription WHERE objoid = r.oid AND classoid = 'pg_catalog.pg_authid'::regclass))
 			FROM pg_roles r WHERE rolname = $role))`)
+}
+
+const askPowers = `
+				'member', EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid),
+				'owns', EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid AND $owns),
+				'writes_ledger', (SELECT has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') FROM pg_class c
+					JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = $schema AND relname = $ledger AND relkind IN ('r', 'p')),`
+
+// askInside asks what a schema holds whose ledger does not tell it.
+func (m *Migrator) askInside() string {
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment)).Replace(`
+	SELECT (SELECT json_build_object(
+		'comment', obj_description(n.oid, 'pg_namespace'),
+		'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
+		'ours', EXISTS (SELECT FROM pg_class c WHERE relnamespace = n.oid AND relname = $ledger AND relkind = 'r' AND obj_description(c.oid, 'pg_class') = $comment),
+		'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
+			+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
+			+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
+		FROM pg_namespace n WHERE n.nspname = $schema)`)
 }
 
 const insufficientPrivilege = "42501"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -86,6 +87,16 @@ func (r *run) fitAhead(s seen) error {
 		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer program's next start does what it may"
 	}
 	return err
+}
+
+// grantsFollow reports whether the rights that are missing on a schema that is ahead may
+// still come: the newer program grants them in the transaction behind its last file.
+func (r *run) grantsFollow(s seen) bool {
+	if r.lacked.IsZero() {
+		r.lacked = time.Now()
+	}
+	const soon = 3 * time.Second
+	return time.Since(r.lacked) < soon && r.mayHaveRole(s) == nil && r.auditAlways(s).Count(Excess) == 0
 }
 
 // unmended says of what differs that somebody else has to mend it: it lies outside

@@ -16,11 +16,12 @@ type run struct {
 	Migrator
 	config     *pgconn.Config
 	report     Report
-	me         string // as whom it is connected
-	compared   bool   // the schema with its snapshot
-	looked     bool   // the report knows what the database was like
-	backedUp   bool   // Backup was called and succeeded
-	rightsSent bool   // the role's rights were made equal once; a difference that is left cannot be mended by us
+	me         string    // as whom it is connected
+	compared   bool      // the schema with its snapshot
+	looked     bool      // the report knows what the database was like
+	backedUp   bool      // Backup was called and succeeded
+	rightsSent bool      // the role's rights were made equal once; a difference that is left cannot be mended by us
+	lacked     time.Time // when the role first lacked rights on a schema that is ahead
 	pause      pause
 	teller     teller
 	started    time.Time
@@ -110,8 +111,11 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		case Current:
 			done, err = r.reconcile(ctx, conn, s)
 		case AheadCompatible:
-			if err = r.fitAhead(s); err == nil {
+			switch err = r.fitAhead(s); {
+			case err == nil:
 				done, err = r.rotate(ctx, conn, s)
+			case r.grantsFollow(s):
+				err = &retryError{err: err, soon: true}
 			}
 		case AheadIncompatible, Diverged, LedgerLost:
 			if status, err = r.statusOf(ctx, conn, s); err == nil {

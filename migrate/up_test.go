@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -344,6 +345,43 @@ func TestAnOlderBundleKnowsWhetherItCanServe(t *testing.T) {
 	}
 	if after := fingerprint(t, db); after != before {
 		t.Error("an older program changed a database that is ahead of it")
+	}
+}
+
+// TestAnOlderBundleWaitsForWhatANewerOneGrants: a newer program commits its last file, and
+// grants in the next transaction; between the two an older one may look.
+func TestAnOlderBundleWaitsForWhatANewerOneGrants(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(2)...), db.MigratorConn)
+	take, give := "REVOKE USAGE ON SCHEMA app FROM "+db.WebRole, "GRANT USAGE ON SCHEMA app TO "+db.WebRole
+	pgtest.Exec(t, db.MigratorConn, take)
+	m := migrator(t, db, tables(1)...)
+	waiting := make(chan struct{}, 1)
+	l := onlooker{on: func(p migrate.Progress) {
+		if p.Phase == migrate.Waiting {
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+		}
+	}}
+	m.Progress = l.hear
+	var granting sync.WaitGroup
+	granting.Go(func() {
+		<-waiting
+		pgtest.Exec(t, db.MigratorConn, give)
+	})
+	report := up(t, m, db.MigratorConn)
+	granting.Wait()
+	if report.State != migrate.AheadCompatible || report.Waited == 0 {
+		t.Errorf("report %+v, want that it waited", report)
+	}
+	pgtest.Exec(t, db.MigratorConn, take)
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !slices.Equal(lacks.SQL, []string{`GRANT USAGE ON SCHEMA "app" TO "` + db.WebRole + `"`}) || !strings.Contains(err.Error(), "changes no rights") {
+		t.Errorf("nobody grants: got %v, want a PrivilegeError with the GRANT", err)
 	}
 }
 

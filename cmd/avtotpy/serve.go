@@ -73,9 +73,11 @@ func (s service) serve(ctx context.Context, pool *pgxpool.Pool, proof *migrate.V
 		return announceSetup(ctx, st, address, ring.SetupToken(), log)
 	}
 	watch := &watch{migrator: own, pool: pool, health: s.seen.health, log: log}
+	firstAudit := time.Duration(0)
 	if proof != nil {
 		fit.known = &proof.Status
 		watch.found(*proof.Audit)
+		firstAudit = afterProof
 	}
 	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
 	if err := fit.check(ctx); err != nil && (proof != nil || is[*settingsError](err)) {
@@ -84,7 +86,7 @@ func (s service) serve(ctx context.Context, pool *pgxpool.Pool, proof *migrate.V
 	s.seen.health.serving(fit.check)
 	watching, done := context.WithCancel(ctx)
 	defer done()
-	go watch.run(watching, proof != nil)
+	go watch.run(watching, firstAudit)
 	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), s.seen)
 }
@@ -111,13 +113,13 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 // just migrated, and is that of a role which holds exactly the declared rights. The role is
 // the one that the server names: poolers rename users.
 func (s service) prove(ctx context.Context, pool *pgxpool.Pool) (migrate.Verification, error) {
-	found, err := auditOnce(ctx, asItself(s.migrator), pool, s.cfg.WebConn.Reveal())
+	found, err := proveOnce(ctx, asItself(s.migrator), pool, s.cfg.WebConn.Reveal())
 	return found, unproved(s.cfg, found, err)
 }
 
-// auditOnce looks over a connection that the pool keeps. Where none can be made soon, the
+// proveOnce looks over a connection that the pool keeps. Where none can be made soon, the
 // migrator's own way to connect is patient, and explains what is wrong.
-func auditOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification, error) {
+func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification, error) {
 	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	conn, err := pool.Acquire(soon)
@@ -125,7 +127,7 @@ func auditOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, w
 		return own.Audit(ctx, webConn)
 	}
 	defer conn.Release()
-	return own.AuditOver(ctx, conn.Conn())
+	return own.ProveOver(ctx, conn.Conn())
 }
 
 // unproved is why the connection of which an audit found this, or failed, must not serve.

@@ -29,20 +29,19 @@ type watch struct {
 const (
 	auditEvery = 5 * time.Minute
 	retryAudit = 10 * time.Second // while the schema is not current, or the database does not answer
+	afterProof = 3 * time.Second  // which has found nothing wrong, and has not looked for warnings; requests come first
 )
 
-// run audits now and then, and at once unless that was just done, until ctx ends.
-func (w *watch) run(ctx context.Context, justDone bool) {
+// run audits after a while and then now and then, until ctx ends.
+func (w *watch) run(ctx context.Context, next time.Duration) {
 	for {
-		next := auditEvery
-		if !justDone && !w.audit(ctx) {
-			next = retryAudit
-		}
-		justDone = false
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(next):
+		}
+		if next = auditEvery; !w.audit(ctx) {
+			next = retryAudit
 		}
 	}
 }

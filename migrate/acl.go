@@ -1,0 +1,139 @@
+package migrate
+
+import (
+	"slices"
+	"strings"
+)
+
+// A rightsSeen is the access control lists in which a role may stand: those of the
+// database, of the schema and of what is in it.
+type rightsSeen struct {
+	Lists   []listSeen `json:"lists"`
+	Entries int        `json:"entries"` // how many lists the server has noted for the role, and what it owns
+}
+
+// A listSeen is an access control list, and the objects that have it.
+type listSeen struct {
+	Kind    string      `json:"kind"`
+	Owner   string      `json:"owner"`
+	ACL     acl         `json:"acl"`
+	Objects [][2]string `json:"objects"` // each with a column, or none
+	Secured bool        `json:"secured"` // they have row level security
+}
+
+// askRights is what every start asks; role is an expression. Like askHeld it starts
+// from pg_shdepend, and then it takes the lists as they are, each once for all that have
+// the same: to take them apart here costs less than there, in a server process that has
+// just begun and has to look up each function of a question.
+func (m *Migrator) askRights(role string) string {
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
+	WITH here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
+	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
+	entry AS MATERIALIZED (SELECT classid, objid, objsubid FROM pg_shdepend
+		WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = $role)
+			AND (deptype = 'o' OR deptype = 'a' AND (dbid = (SELECT oid FROM here) OR dbid = 0 AND (classid <> 'pg_database'::regclass OR objid = (SELECT oid FROM here)))))
+	SELECT json_build_object(
+		'entries', (SELECT count(*) FROM entry),
+		'lists', (SELECT json_agg(json_build_object('kind', kind, 'owner', pg_get_userbyid(owner), 'acl', acl, 'secured', secured, 'objects', objects)) FROM (
+			SELECT kind, owner, acl, secured, json_agg(json_build_array(object, col)) AS objects FROM (
+				SELECT 'DATABASE' AS kind, datdba AS owner, datacl AS acl, false AS secured, '' AS object, '' AS col FROM here
+				UNION ALL SELECT 'SCHEMA', nspowner, nspacl, false, nspname, '' FROM space
+				UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relowner, relacl, relrowsecurity, relname, ''
+					FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+				UNION ALL SELECT 'TABLE', relowner, attacl, false, relname, attname
+					FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attacl IS NOT NULL WHERE relnamespace = (SELECT oid FROM space)
+						AND (relname = $ledger OR c.oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_class'::regclass AND objsubid <> 0)))
+				UNION ALL SELECT 'FUNCTION', proowner, proacl, false, proname || '(' || oidvectortypes(proargtypes) || ')', ''
+					FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_proc'::regclass))) o
+			WHERE acl IS NOT NULL OR secured GROUP BY kind, owner, acl, secured) l))`)
+}
+
+// held is what a role holds. odd reports whether it holds or owns something else, too, or
+// everybody holds what no role must: then only askHeld tells all.
+func (r rightsSeen) held(role string) (held *heldSeen, odd bool) {
+	held = new(heldSeen)
+	noted := 0
+	for _, l := range r.Lists {
+		grants, named := l.ACL.of(role, l.Owner)
+		everybodys, _ := l.ACL.of("", l.Owner)
+		for _, o := range l.Objects {
+			is := func(g heldGrant) heldGrant {
+				g.Ours, g.Kind, g.Object, g.Column = true, l.Kind, o[0], o[1]
+				return g
+			}
+			for _, g := range grants {
+				held.Grants = append(held.Grants, is(g))
+			}
+			odd = odd || slices.ContainsFunc(everybodys, func(g heldGrant) bool { return is(g).neverMeant() })
+			if l.Secured {
+				held.Grants = append(held.Grants, secured{o[0]}.grants()...)
+			}
+		}
+		if named {
+			noted += len(l.Objects)
+		}
+	}
+	return held, odd || noted != r.Entries
+}
+
+// An acl is an access control list, each item as the server writes it: the grantee, who has
+// no name when it is everybody, a letter for each right, with * behind it when it may be
+// handed on, and the grantor.
+//
+//	"the web"=ar*w/owner
+type acl []string
+
+// of lists the rights of one role, and tells whether the list names it at all: it may
+// have granted something.
+func (l acl) of(role, owner string) (grants []heldGrant, named bool) {
+	for _, item := range l {
+		grantee, rest := cutName(item)
+		letters, grantor, _ := strings.Cut(strings.TrimPrefix(rest, "="), "/")
+		grantor, _ = cutName(grantor)
+		named = named || grantee == role || grantor == role
+		if grantee != role {
+			continue
+		}
+		if grantor == owner {
+			grantor = ""
+		}
+		for i, letter := range letters {
+			if letter != '*' {
+				grants = append(grants, heldGrant{grant: grant{Verb: verbOf(letter)}, Grantable: strings.HasPrefix(letters[i+1:], "*"), Grantor: grantor})
+			}
+		}
+	}
+	return grants, named
+}
+
+// cutName reads a role's name from the front of an item.
+func cutName(s string) (name, rest string) {
+	if !strings.HasPrefix(s, `"`) {
+		end := strings.IndexAny(s+"=", "=/")
+		return s[:end], s[end:]
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] != '"' {
+			continue
+		}
+		if strings.HasPrefix(s[i+1:], `"`) {
+			i++ // a quote in the name is doubled
+			continue
+		}
+		return strings.ReplaceAll(s[1:i], `""`, `"`), s[i+1:]
+	}
+	return s, ""
+}
+
+// verbOf is the right that a letter stands for. One that a later PostgreSQL brings has no
+// name here, and so is a right that nobody declares.
+func verbOf(letter rune) string {
+	verbs := map[rune]string{
+		'r': "SELECT", 'a': "INSERT", 'w': "UPDATE", 'd': "DELETE", 'D': "TRUNCATE", 'x': "REFERENCES", 't': "TRIGGER", 'm': "MAINTAIN",
+		'U': "USAGE", 'C': "CREATE", 'T': "TEMPORARY", 'c': "CONNECT", 'X': "EXECUTE", 's': "SET", 'A': "ALTER SYSTEM",
+	}
+	if verb, known := verbs[letter]; known {
+		return verb
+	}
+	return string(letter)
+}
