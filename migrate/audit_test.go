@@ -444,7 +444,7 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer conn.Close(ctx)
+		defer func() { _ = conn.Close(ctx) }()
 		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
 			t.Error(err)
 		}

@@ -43,15 +43,13 @@ func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error)
 	if err != nil {
 		return p, err
 	}
-	p.Status, err = r.statusOf(ctx, conn, s)
-	if err != nil {
+	if p.Status, err = r.statusOf(ctx, conn, s); err != nil {
 		return p, err
 	}
-	if r.foresee(&p, s); p.Refusal != nil {
-		return p, nil
-	}
-	if p.Status, err = r.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
-		p.Refusal = p.Status.Err()
+	if r.foresee(&p, s); p.Refusal == nil {
+		if p.Status, err = r.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
+			p.Refusal = p.Status.Err()
+		}
 	}
 	return p, err
 }

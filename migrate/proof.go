@@ -79,8 +79,10 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 func (b Bundle) prove(e evidence, stated int) (version int, proof string, err error) {
 	w, testified := parseWitness(e.comment())
 	if row := b.newest(e.rows); row.Version > 0 && w.version <= b.Version() {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version, row.Name, b.Version()), Newer: true,
-			Next: "Repair it with that program. If none has ever applied that file, delete the row by hand and repair again"}
+		return 0, "", &UnrepairableError{
+			Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version, row.Name, b.Version()), Newer: true,
+			Next: "Repair it with that program. If none has ever applied that file, delete the row by hand and repair again",
+		}
 	}
 	highest, whole := b.vouchedFor(e.rows)
 	newest := highest
