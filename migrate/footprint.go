@@ -143,9 +143,7 @@ func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err
 					LEFT JOIN pg_catalog.pg_index ON indexrelid = c.oid LEFT JOIN pg_catalog.pg_class t ON t.oid = indrelid
 				WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\_t%'
 					AND coalesce(indrelid, c.oid) NOT IN (SELECT oid FROM ledger)),
-			'locks', (SELECT coalesce(json_agg(json_build_object('oid', relation::bigint, 'mode', mode)), '[]')
-				FROM pg_catalog.pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted
-					AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())))`))
+			'locks', (`+locksOf("pg_backend_pid()")+`))`))
 	if err != nil {
 		return s, err
 	}
@@ -153,4 +151,10 @@ func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err
 		return s, fmt.Errorf("look at what a file did: %w", err)
 	}
 	return s, nil
+}
+
+// locksOf asks for the locks on relations that a server process holds or waits for.
+func locksOf(pid string) string {
+	return `SELECT coalesce(json_agg(json_build_object('oid', relation::bigint, 'mode', mode)), '[]') FROM pg_catalog.pg_locks
+		WHERE pid = ` + pid + ` AND locktype = 'relation' AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())`
 }

@@ -41,7 +41,7 @@ type Rehearsed struct {
 	Version int
 	Name    string
 	File    string
-	Alone   bool          // without a transaction, at whose end its locks could be seen
+	Alone   bool          // without a transaction: of its locks are known those that it asks for first
 	Left    string        // why it was left out; empty when it was not
 	Elapsed time.Duration // of its statements, without the commit
 	Footprint

@@ -53,9 +53,9 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if err != nil {
 		return file, err
 	}
-	began := time.Now()
+	began, locks := time.Now(), []lockSeen(nil)
 	if m.Alone {
-		err = st.alone(ctx, m)
+		began, locks, err = st.alone(ctx, m)
 	} else {
 		err = st.send(ctx, st.file(m, st.seen.Server, "off"))
 	}
@@ -67,6 +67,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if err != nil {
 		return file, err
 	}
+	after.Locks = append(after.Locks, locks...)
 	file.Footprint = footprint(before, after)
 	if m.Alone { // it has counted itself
 		return file, nil
@@ -78,13 +79,30 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	return file, st.order(ctx, st.conn, "COMMIT")
 }
 
-// alone applies a file without a transaction for real.
-func (st *stage) alone(ctx context.Context, m *Migration) error {
+// alone applies a file without a transaction for real, and tells its locks and when
+// nothing was in its way any more. Without a second connection it does without the locks.
+func (st *stage) alone(ctx context.Context, m *Migration) (began time.Time, locks []lockSeen, err error) {
 	s, err := st.look(ctx, st.conn, service)
 	if err != nil {
-		return err
+		return began, nil, err
 	}
-	return st.applyAlone(ctx, st.conn, s, m)
+	l, err := st.standInTheWay(ctx)
+	if err != nil {
+		st.Log.Warn("no second connection to see the locks of a file without a transaction", "file", m.File, "error", err)
+		return time.Now(), nil, st.applyAlone(ctx, st.conn, s, m)
+	}
+	began = time.Now()
+	watching, over := context.WithCancel(ctx)
+	applied := make(chan error, 1)
+	go func() {
+		applied <- st.applyAlone(ctx, st.conn, s, m)
+		over()
+	}()
+	if locks = l.see(watching, st.conn.PID()); len(locks) > 0 {
+		began = time.Now()
+	}
+	l.letGo(ctx)
+	return began, locks, <-applied
 }
 
 // send sends a transaction without its COMMIT and, inside another, without its BEGIN. The

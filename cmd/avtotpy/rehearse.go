@@ -169,6 +169,8 @@ func writeFootprint(b *strings.Builder, f migrate.Rehearsed, paint func(colour, 
 	switch {
 	case f.Left != "":
 		fmt.Fprintf(b, "         %s\n", f.Left)
+	case f.Alone && len(f.Locks) > 0:
+		b.WriteString("         runs without a transaction; what it locks later could not be seen\n")
 	case f.Alone:
 		b.WriteString("         runs without a transaction, so its locks were gone before they could be seen\n")
 	}
