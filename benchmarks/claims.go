@@ -39,7 +39,7 @@ func (b *bench) claims(ctx context.Context) error {
 	}
 	const (
 		comment  = `; COMMENT ON SCHEMA "?app"? IS '[^']*'(; COMMIT)$`
-		duration = `UPDATE "app"\."migrations" SET duration = [^;]*;()`
+		duration = `MERGE INTO "app"\."migrations" [^;]*;()`
 		row      = `INSERT INTO "app"\."migrations" [^;]*;()`
 		settings = ` SET LOCAL (?:statement_timeout|idle_in_transaction_session_timeout|lock_timeout|transaction_timeout|TimeZone) = [^;]*;()`
 	)

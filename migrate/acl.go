@@ -48,14 +48,18 @@ func (m *Migrator) askRights(role string) string {
 			WHERE acl IS NOT NULL OR secured GROUP BY kind, owner, acl, secured) l))`)
 }
 
-// held is what a role holds. odd reports whether it holds or owns something else, too, or
-// everybody holds what no role must: then only askHeld tells all.
-func (r rightsSeen) held(role string) (held *heldSeen, odd bool) {
+// held is what a role holds; nil is one that does not exist. odd reports whether it holds or
+// owns something else, too, or everybody holds what no role must: then only askHeld tells all.
+func (r rightsSeen) held(role *roleSeen) (held *heldSeen, odd bool) {
 	held = new(heldSeen)
 	noted := 0
 	for _, l := range r.Lists {
-		grants, named := l.ACL.of(role, l.Owner)
 		everybodys, _ := l.ACL.of("", l.Owner)
+		var grants []heldGrant
+		named := false
+		if role != nil {
+			grants, named = l.ACL.of(role.Name, l.Owner)
+		}
 		for _, o := range l.Objects {
 			is := func(g heldGrant) heldGrant {
 				g.Ours, g.Kind, g.Object, g.Column = true, l.Kind, o[0], o[1]

@@ -70,7 +70,7 @@ func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role s
 	if err := answers[0].into(&rights); err != nil {
 		return nil, nil, false, err
 	}
-	held, odd := rights.held(role)
+	held, odd := rights.held(&roleSeen{Name: role})
 	all, err := readHeld(answers[1])
 	list := func(grants []heldGrant) (lines []string) {
 		for _, g := range grants {

@@ -234,11 +234,7 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer
 	if err := a.into(&rights); err != nil {
 		return err
 	}
-	name := ""
-	if s.Role != nil {
-		name = s.Role.Name
-	}
-	held, odd := rights.held(name)
+	held, odd := rights.held(s.Role)
 	if s.Held = held; !odd {
 		return nil
 	}
