@@ -41,7 +41,7 @@ func (m *Migrator) askRights(role string) string {
 				UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relowner, relacl, relrowsecurity, relname, ''
 					FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 				UNION ALL SELECT 'TABLE', relowner, attacl, false, relname, attname
-					FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attacl IS NOT NULL WHERE relnamespace = (SELECT oid FROM space)
+					FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attacl IS NOT NULL AND NOT attisdropped WHERE relnamespace = (SELECT oid FROM space)
 						AND (relname = $ledger OR c.oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_class'::regclass AND objsubid <> 0)))
 				UNION ALL SELECT 'FUNCTION', proowner, proacl, false, proname || '(' || oidvectortypes(proargtypes) || ')', ''
 					FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_proc'::regclass))) o
@@ -73,7 +73,7 @@ func (r rightsSeen) held(role *roleSeen) (held *heldSeen, odd bool) {
 				held.Grants = append(held.Grants, secured{o[0]}.grants()...)
 			}
 		}
-		if named {
+		if named && l.Owner != role.Name { // of an owner the server notes that it is one, and not that it stands in the list, too
 			noted += len(l.Objects)
 		}
 	}

@@ -458,6 +458,7 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 		{"GRANT USAGE ON SCHEMA app TO " + role, false},
 		{"GRANT SELECT, INSERT (id), UPDATE (\"a column\") ON app.t1 TO " + role, false},
 		{"GRANT SELECT (one) ON app.v1 TO " + role + " WITH GRANT OPTION", false},
+		{"ALTER TABLE app.t1 ADD gone int, ADD stays int; GRANT INSERT (gone, stays) ON app.t1 TO " + role + "; ALTER TABLE app.t1 DROP gone", false},
 		{"GRANT ALL ON SEQUENCE app.s1 TO " + role + "; GRANT ALL ON app.t2 TO " + role, false},
 		{"GRANT EXECUTE ON FUNCTION app.f1 TO " + role + "; GRANT EXECUTE ON PROCEDURE app.p1 TO " + role, false},
 		{"GRANT INSERT, DELETE ON app.migrations TO " + role, false},
@@ -468,6 +469,9 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 		{"REVOKE CREATE ON SCHEMA app FROM PUBLIC", false},
 		{"CREATE TYPE app.colour AS ENUM ('red'); GRANT USAGE ON TYPE app.colour TO " + role, true},
 		{"DROP TYPE app.colour", false},
+		{"CREATE TABLE app.own (); ALTER TABLE app.own OWNER TO " + role, true},
+		{"GRANT SELECT ON app.own TO " + role, true}, // now its list names the owner
+		{"DROP TABLE app.own", false},
 		{"CREATE TABLE public.other (); GRANT SELECT ON public.other TO " + role, true},
 	} {
 		pgtest.Exec(t, db.SuperConn, c.sql)
