@@ -332,14 +332,14 @@ const askPowers = `
 // askInside asks what a schema holds whose ledger does not tell it.
 func (m *Migrator) askInside() string {
 	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment)).Replace(`
-	SELECT (SELECT json_build_object(
+	SELECT coalesce((SELECT json_build_object(
 		'comment', obj_description(n.oid, 'pg_namespace'),
 		'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
 		'ours', EXISTS (SELECT FROM pg_class c WHERE relnamespace = n.oid AND relname = $ledger AND relkind = 'r' AND obj_description(c.oid, 'pg_class') = $comment),
 		'objects', (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind NOT IN ('i', 'I', 't') AND c.relname <> $ledger)
 			+ (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
 			+ (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid AND typtype IN ('d', 'e', 'r')))
-		FROM pg_namespace n WHERE n.nspname = $schema)`)
+		FROM pg_namespace n WHERE n.nspname = $schema), 'null')`) // it may be gone by now
 }
 
 const insufficientPrivilege = "42501"
