@@ -125,9 +125,7 @@ func TestAFullDiskOfTheLogIsSurvived(t *testing.T) {
 		t.Errorf("at version %d got %v, want a ConnectError or a BusyError", report.To, err)
 	}
 	small.resize(t, "400m")
-	if server.Ended() {
-		server.Start(t)
-	}
+	server.Revive(t)
 	m.ConnectWait, m.Wait = time.Minute, time.Minute
 	if report := up(t, m, server.MigratorConn); report.To != 3 {
 		t.Errorf("with room: %+v", report)

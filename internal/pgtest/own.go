@@ -9,7 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/localpg"
 )
@@ -58,7 +59,7 @@ func (o *Own) Start(tb testing.TB) {
 // Stop stops the server in order.
 func (o *Own) Stop(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if err := o.server.Stop(ctx); err != nil {
 		tb.Error(err)
@@ -83,14 +84,22 @@ func (o *Own) Kill(tb testing.TB) {
 	<-o.server.Done()
 }
 
-// Ended reports whether the server has ended by itself.
-func (o *Own) Ended() bool {
-	select {
-	case <-o.server.Done():
-		return true
-	default:
-		return false
-	}
+// Revive waits until a server that is crashing, or has crashed, answers again, and starts
+// it when it has ended.
+func (o *Own) Revive(tb testing.TB) {
+	tb.Helper()
+	Eventually(tb, "the server answers after its crash", func() error {
+		select {
+		case <-o.server.Done():
+			o.Start(tb)
+		default:
+		}
+		conn, err := pgx.Connect(tb.Context(), o.SuperConn)
+		if err == nil {
+			err = conn.Close(tb.Context())
+		}
+		return err
+	})
 }
 
 func (o *Own) cluster() string { return filepath.Join(o.options.DataDir, "postgres") }

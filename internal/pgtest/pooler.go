@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -62,38 +61,32 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[s
 	if os.Geteuid() == 0 { // it refuses root, as the server does
 		arguments = append([]string{"-u", "postgres"}, arguments...)
 	}
-	var output strings.Builder
+	output := new(Output)
 	command := exec.CommandContext(context.Background(), program, arguments...) //nolint:gosec // a program of the system
-	command.Stdout, command.Stderr = &output, &output
+	command.Stdout, command.Stderr = output, output
 	if err := command.Start(); err != nil {
 		tb.Fatal(err)
 	}
+	exited := make(chan struct{})
+	go func() { _ = command.Wait(); close(exited) }() // it is killed
 	tb.Cleanup(func() {
 		_ = command.Process.Kill()
-		_ = command.Wait() // it was killed
+		<-exited
 		if tb.Failed() {
 			tb.Logf("pgbouncer: %s", output.String())
 		}
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	Eventually(tb, "pgbouncer listens", func() error {
+		select {
+		case <-exited:
+			tb.Fatalf("pgbouncer has ended: %s", output.String())
+		default:
+		}
 		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", address)
 		if err == nil {
-			_ = conn.Close()
-			return pooled
+			err = conn.Close()
 		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("pgbouncer does not listen: %v", err)
-		}
-	}
-}
-
-// FreeAddress is a local address that nobody listens on.
-func FreeAddress(tb testing.TB) string {
-	tb.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+		return err
+	})
+	return pooled
 }

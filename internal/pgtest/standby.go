@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -22,7 +21,7 @@ type Standby struct {
 
 	cluster string
 	command *exec.Cmd
-	output  *strings.Builder
+	output  *Output
 }
 
 // Standby starts a server on a copy of this one, which it follows. Settings are name=value.
@@ -42,7 +41,7 @@ func (o *Own) Standby(tb testing.TB, settings ...string) *Standby {
 	if err := os.Chown(folder, uid, gid); err != nil {
 		tb.Fatal(err)
 	}
-	s := &Standby{Host: folder, cluster: filepath.Join(folder, "c"), output: new(strings.Builder)}
+	s := &Standby{Host: folder, cluster: filepath.Join(folder, "c"), output: new(Output)}
 	o.copyTo(tb, s.cluster, uid, gid)
 	arguments := []string{"-D", s.cluster}
 	for _, setting := range append([]string{"listen_addresses=", "port=5432", "unix_socket_directories=" + folder, "max_connections=50", "shared_buffers=16MB", "lc_messages=C"}, settings...) {
@@ -145,9 +144,14 @@ func copyFolder(from, to string) error {
 // Conn is a connection string of the other server's, to this one.
 func (s *Standby) Conn(conn string) string { return conn + " host=" + s.Host + " port=5432" }
 
-// Promote makes it a primary, sooner or later.
+// Promote makes it a primary, sooner or later. Before the standby has replayed the end of
+// the backup that it was made from, it cannot be one: it would end with an error.
 func (s *Standby) Promote(tb testing.TB) {
 	tb.Helper()
+	Eventually(tb, "the standby has replayed its backup", func() error {
+		log := s.output.String()
+		return Unless(strings.Contains(log, "consistent recovery state reached"), "its log: %s", log)
+	})
 	if err := os.WriteFile(filepath.Join(s.cluster, "promote"), nil, 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -161,18 +165,18 @@ func (s *Standby) Await(tb testing.TB, primary *Own) {
 	tb.Helper()
 	ctx := tb.Context()
 	position := Value[string](tb, primary.SuperConn, "SELECT pg_current_wal_flush_lsn()::text")
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		var there bool
+	Eventually(tb, "the standby follows", func() error {
 		conn, err := pgx.Connect(ctx, s.Conn(primary.SuperConn))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		var at string
+		var there bool
+		err = conn.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= $1::pg_lsn", position).Scan(&at, &there)
 		if err == nil {
-			err = conn.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn", position).Scan(&there)
-			_ = conn.Close(ctx)
+			err = Unless(there, "it is at %s, and not yet at %s", at, position)
 		}
-		if there {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("the standby does not follow: %v", err)
-		}
-	}
+		return err
+	})
 }
