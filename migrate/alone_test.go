@@ -286,18 +286,6 @@ func longRead(t *testing.T, db *pgtest.DB) (release func()) {
 	}
 }
 
-func awaitWaiter(t *testing.T, db *pgtest.DB, event string) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '"+event+"'") > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nobody waits for ", event)
-		}
-	}
-}
-
 // TestAServerProcessThatDiesInTheMiddleIsReplaced terminates the server process while
 // its statement waits: the migrator connects again and takes over its own claim.
 func TestAServerProcessThatDiesInTheMiddleIsReplaced(t *testing.T) {
@@ -331,12 +319,9 @@ func TestAnInterruptedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	go func() { _, err := m.Up(ctx, db.MigratorConn); done <- err }()
 	awaitWaiter(t, db, "virtualxid")
 	cancel()
-	awaitDrop := func() bool { // the invalid index is dropped concurrently, which waits for the reader, too
-		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DROP INDEX%' AND wait_event_type = 'Lock'") > 0
-	}
-	for !awaitDrop() {
-		time.Sleep(10 * time.Millisecond)
-	}
+	// The invalid index is dropped concurrently, which waits for the reader, too.
+	pgtest.EventuallyValue(t, db.SuperConn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE 'DROP INDEX%' AND wait_event_type = 'Lock')`, true)
 	release()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was interrupted", err)

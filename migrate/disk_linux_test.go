@@ -126,7 +126,7 @@ func TestAFullDiskOfTheLogIsSurvived(t *testing.T) {
 	}
 	small.resize(t, "400m")
 	server.Revive(t)
-	m.ConnectWait, m.Wait = time.Minute, time.Minute
+	m.ConnectWait, m.Wait = pgtest.Patience, pgtest.Patience
 	if report := up(t, m, server.MigratorConn); report.To != 3 {
 		t.Errorf("with room: %+v", report)
 	}

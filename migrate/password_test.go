@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,9 +46,8 @@ func TestNoStatementHoldsThePassword(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
-	for pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	pgtest.EventuallyValue(t, db.SuperConn,
+		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')", true)
 	if _, err := holder.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
 	}

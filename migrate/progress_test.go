@@ -117,9 +117,10 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			if left := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'test-migrator/1.0'"); left > 2 {
 				t.Errorf("%d connections of the migrator, want its own and that of the heartbeat", left)
 			}
-			for seen(&l) < 20 { // until it has said more than once that it still waits
-				time.Sleep(10 * time.Millisecond)
-			}
+			pgtest.Eventually(t, "it says more than once that it still waits", func() error {
+				n := seen(&l)
+				return pgtest.Unless(n >= 20, "it has said something %d times", n)
+			})
 			letGo()
 			running.Wait()
 			if p.File != "0002_m2.sql" || p.WaitsFor != "Lock relation of app.t1" || p.Holder.Application != "the report" || p.Holder.State != "idle in transaction" || p.Holder.Since.IsZero() {
@@ -155,12 +156,16 @@ func TestAnErrorAfterALockNamesWhoHeldIt(t *testing.T) {
 	defer letGo()
 	var log bytes.Buffer
 	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
-	m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, time.Second, time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
-	_, err := m.Up(t.Context(), db.MigratorConn)
-	var busy *migrate.BusyError
-	if !errors.As(err, &busy) || !strings.HasPrefix(busy.Holder, "the report (pid ") || !strings.Contains(err.Error(), "0002_m2.sql") {
-		t.Errorf("got %v, want a BusyError that names the file and the report", err)
-	}
+	pgtest.WithMoreTime(t, time.Second, func(limit time.Duration) error { // for the heartbeat to see who it is
+		log.Reset()
+		m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, limit, time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+		_, err := m.Up(t.Context(), db.MigratorConn)
+		busy, ok := errors.AsType[*migrate.BusyError](err)
+		if !ok || !strings.Contains(err.Error(), "0002_m2.sql") {
+			t.Errorf("got %v, want a BusyError that names the file", err)
+		}
+		return pgtest.Unless(ok && strings.HasPrefix(busy.Holder, "the report (pid "), "got %v, want that it names the report", err)
+	})
 	if want := `msg="a migration was rolled back because another session was in its way; trying again" file=0002_m2.sql`; strings.Count(log.String(), want) != 1 {
 		t.Errorf("the log does not say once %q:\n%s", want, log.String())
 	}
@@ -170,28 +175,36 @@ func TestAHeartbeatThatCannotAskFailsNothing(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+owner(t, db)+" CONNECTION LIMIT 1")
-	var log bytes.Buffer
-	m := migrator(t, db, "CREATE TABLE app.t1 (id int); SELECT pg_sleep(0.3)")
+	var log pgtest.Output
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int); "+atGate)
 	m.Heartbeat, m.Log = 20*time.Millisecond, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	up(t, m, db.MigratorConn)
-	for _, want := range []string{"too many connections for role", `msg="still applying" file=0001_m1.sql`} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("the log lacks %q:\n%s", want, log.String())
+	open := gate(t, db)
+	var running sync.WaitGroup
+	running.Go(func() {
+		if _, err := m.Up(t.Context(), db.MigratorConn); err != nil {
+			t.Error(err)
 		}
+	})
+	for _, want := range []string{"too many connections for role", `msg="still applying" file=0001_m1.sql`} {
+		pgtest.Eventually(t, "the log says "+want, func() error { return pgtest.Unless(strings.Contains(log.String(), want), "%s", log.String()) })
 	}
+	open()
+	running.Wait()
 }
 
 func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
+	open := gate(t, db)
 	m := migrator(t, db, `CREATE TABLE app.t1 (id int);
-		INSERT INTO app.t1 SELECT generate_series(1, 40);
-		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN $1; END';
+		INSERT INTO app.t1 VALUES (1);
+		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN $1; END';
 		CREATE INDEX ON app.t1 (app.slowly(id))`)
 	var index *migrate.IndexBuild
 	m.Heartbeat, m.Progress = 20*time.Millisecond, func(p migrate.Progress) {
 		if p.Index != nil {
 			index = p.Index
+			open()
 		}
 	}
 	up(t, m, db.MigratorConn)

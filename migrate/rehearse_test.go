@@ -36,19 +36,8 @@ func rehearse(tb testing.TB, m *migrate.Migrator, db *pgtest.DB, o migrate.Rehea
 // ends a little later than its client.
 func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
 	tb.Helper()
-	conn := db.Connect(tb, db.SuperConn+" dbname=postgres")
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		var n int
-		if err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND usesysid IS NOT NULL", db.Name).Scan(&n); err != nil {
-			tb.Fatal(err)
-		}
-		if n == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("%d clients are connected, want %d", n, want)
-		}
-	}
+	pgtest.EventuallyValue(tb, db.SuperConn+" dbname=postgres",
+		"SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+db.Name+"' AND usesysid IS NOT NULL", want)
 }
 
 // traces is all that a rehearsal could leave behind of a migrator and its database.
@@ -461,10 +450,10 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
 	t.Parallel()
 	db := rehearsing(t)
-	for _, setting := range []string{"statement_timeout = '20ms'", "lock_timeout = '1ms'", "default_transaction_read_only = on", "default_transaction_isolation = serializable"} {
+	for _, setting := range []string{"statement_timeout = '1s'", "lock_timeout = '1ms'", "default_transaction_read_only = on", "default_transaction_isolation = serializable"} {
 		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET "+setting)
 	}
-	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(0.1)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
+	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(1.5)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
 	r := rehearse(t, m, db, migrate.RehearseOptions{})
 	if r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
 		t.Errorf("%v: %+v", r.Err(), r)

@@ -71,12 +71,13 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 	standby.Await(t, primary)
 	primary.Kill(t)
 	last := migrator(t, primary.DB, tables(5)...)
-	last.ConnectWait = 200 * time.Millisecond
-	_, err = last.Up(t.Context(), hosts)
-	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "none is a primary") {
-		t.Errorf("without a primary: got %v, want a ConnectError that says so", err)
-	}
-	last.ConnectWait = time.Minute
+	pgtest.WithMoreTime(t, 200*time.Millisecond, func(limit time.Duration) error {
+		last.ConnectWait = limit
+		_, err := last.Up(t.Context(), hosts)
+		_, ok := errors.AsType[*migrate.ConnectError](err)
+		return pgtest.Unless(ok && strings.Contains(err.Error(), "none is a primary"), "without a primary: got %v, want a ConnectError that says so", err)
+	})
+	last.ConnectWait = pgtest.Patience
 	done, waits := make(chan error), atomic.Bool{}
 	last.Progress = func(p migrate.Progress) {
 		if p.WaitsFor != "" && !waits.Swap(true) {
@@ -104,7 +105,7 @@ func TestAServerThatComesUpLateIsWaitedFor(t *testing.T) {
 		standby := primary.Standby(t, "hot_standby=off")
 		said, promoted := make(chan string, 1), false
 		m := *m
-		m.ConnectWait = time.Minute
+		m.ConnectWait = pgtest.Patience
 		m.Progress = func(p migrate.Progress) {
 			if strings.Contains(p.WaitsFor, "not accepting connections") && !promoted { // before that it cannot be promoted yet
 				promoted = true
@@ -123,7 +124,7 @@ func TestAServerThatComesUpLateIsWaitedFor(t *testing.T) {
 		primary.Stop(t)
 		started := make(chan struct{})
 		m := *m
-		m.ConnectWait = time.Minute
+		m.ConnectWait = pgtest.Patience
 		m.Progress = func(p migrate.Progress) {
 			if p.WaitsFor != "" {
 				select {
@@ -149,10 +150,11 @@ func TestACrashOfTheServerIsSurvived(t *testing.T) {
 	t.Parallel()
 	server := pgtest.OwnServer(t)
 	up(t, migrator(t, server.DB, tables(1)...), server.MigratorConn)
-	slow := append(tables(2), "CREATE TABLE app.slow (id int); INSERT INTO app.slow SELECT 1 FROM pg_sleep(0.4)")
+	slow := append(tables(2), "CREATE TABLE app.slow (id int); INSERT INTO app.slow SELECT 1; "+atGate)
 	m := migrator(t, server.DB, slow...)
 
 	m.ConnectWait = 100 * time.Millisecond
+	gate(t, server.DB) // until the crash
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), server.MigratorConn); done <- err }()
 	whenRunning(t, server.DB, func() { server.Kill(t) })
@@ -165,7 +167,8 @@ func TestACrashOfTheServerIsSurvived(t *testing.T) {
 		t.Errorf("after the crash the ledger holds %s", got)
 	}
 
-	m.ConnectWait = time.Minute
+	m.ConnectWait = pgtest.Patience
+	gate(t, server.DB)
 	go func() { _, err := m.Up(context.Background(), server.MigratorConn); done <- err }()
 	whenRunning(t, server.DB, func() { server.Kill(t); server.Start(t) })
 	if err := <-done; err != nil {

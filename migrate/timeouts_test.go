@@ -43,16 +43,16 @@ func TestADBAsTimeoutsForTheRoleCutNothing(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
-	setForTheRole(t, db, "statement_timeout = '200ms'", "lock_timeout = '200ms'", "idle_in_transaction_session_timeout = '200ms'", "idle_session_timeout = '200ms'",
+	setForTheRole(t, db, "statement_timeout = '1s'", "lock_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "idle_session_timeout = '1s'",
 		"default_transaction_read_only = on", "default_transaction_isolation = 'serializable'")
 	if serverVersion(t, db) >= 17_00_00 {
-		setForTheRole(t, db, "transaction_timeout = '200ms'")
+		setForTheRole(t, db, "transaction_timeout = '1s'")
 	}
 	reader := read(t, db)
-	m := migrator(t, db, table, "INSERT INTO app.t1 SELECT -1, -1 FROM pg_sleep(0.5)", indexAlone, "INSERT INTO app.t1 VALUES (-2, -2)")
+	m := migrator(t, db, table, "INSERT INTO app.t1 SELECT -1, -1 FROM pg_sleep(1.5)", indexAlone, "INSERT INTO app.t1 VALUES (-2, -2)")
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
-	waitedLong := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid' AND query_start < clock_timestamp() - interval '500 ms'"
+	waitedLong := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid' AND query_start < clock_timestamp() - interval '1500 ms'"
 	for pgtest.Value[int](t, db.SuperConn, waitedLong) == 0 {
 		select {
 		case err := <-done:
@@ -78,8 +78,8 @@ func TestADBAsTimeoutsForTheRoleCutNothing(t *testing.T) {
 func TestATimeoutThatAPoolerBringsNamesTheWayOut(t *testing.T) {
 	t.Parallel()
 	for setting, since := range map[string]int{
-		"statement_timeout = '300ms'":        0,
-		"transaction_timeout = '300ms'":      17_00_00,
+		"statement_timeout = '1s'":           0,
+		"transaction_timeout = '1s'":         17_00_00,
 		"default_transaction_read_only = on": 0,
 	} {
 		name, _, _ := strings.Cut(setting, " ")

@@ -27,7 +27,7 @@ func FreeAddress(tb testing.TB) string {
 	const first, count = 20_000, 12_000
 	var last error
 	for range count {
-		port := first + rand.IntN(count) //nolint:gosec // not for a secret
+		port := first + rand.IntN(count)                                                                  //nolint:gosec // not for a secret
 		lock, err := os.OpenFile(filepath.Join(folder, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a folder of the tests' own
 		if err != nil {
 			tb.Fatal(err)
