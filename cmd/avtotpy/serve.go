@@ -199,6 +199,7 @@ func openPool(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
 		// Prepared statements with names do not survive a pooler in transaction mode.
 		pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	store.Pin(pool)
 	return pgxpool.NewWithConfig(ctx, pool)
 }
 

@@ -108,7 +108,7 @@ func (f *fields) open(column string, sealed []byte) []byte {
 // Accounts returns all accounts that a user sees, by issuer and name.
 func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error) {
 	var accounts []Account
-	err := s.read(ctx, user, func(rows pgx.Rows) (err error) {
+	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
 		accounts, err = pgx.CollectRows(rows, s.opener().scan)
 		return err
 	}, selectAccounts+`true`, user)
@@ -129,7 +129,7 @@ func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error)
 // Account returns one account; ErrNotFound also for other people's.
 func (s *Store) Account(ctx context.Context, user, id uuid.UUID) (Account, error) {
 	var account Account
-	err := s.read(ctx, user, func(rows pgx.Rows) (err error) {
+	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
 		account, err = pgx.CollectExactlyOneRow(rows, s.opener().scan)
 		return err
 	}, selectAccount, user, id)

@@ -66,12 +66,14 @@ func (s *Store) CheckMasterKeys(ctx context.Context) error {
 // addMasterKey may meet a replica that does the same, perhaps with another key.
 func (s *Store) addMasterKey(ctx context.Context, id string) error {
 	check := s.ring.CheckValue(id)
-	_, err := s.pool.Exec(ctx, `INSERT INTO avtotpy.master_keys (id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, check)
+	const insert = `INSERT INTO avtotpy.master_keys (id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	err := s.single(ctx, uuid.Nil, nil, insert, id, check)
 	if err != nil {
 		return err
 	}
 	var stored []byte
-	if err := s.pool.QueryRow(ctx, `SELECT check_value FROM avtotpy.master_keys WHERE id = $1`, id).Scan(&stored); err != nil {
+	const read = `SELECT check_value FROM avtotpy.master_keys WHERE id = $1`
+	if err := s.single(ctx, uuid.Nil, scan(&stored), read, id); err != nil {
 		return err
 	}
 	if !hmac.Equal(stored, check) {

@@ -80,13 +80,16 @@ func scanSession(row pgx.CollectableRow) (Session, error) {
 // Session returns the session of a token, and keeps it alive; ErrNotFound when it
 // has ended.
 func (s *Store) Session(ctx context.Context, token string) (Session, error) {
-	rows, _ := s.pool.Query(ctx, selectSession+`s.token_hash = $1`, hashToken(token), SessionIdle) // CollectExactlyOneRow returns the error
-	session, err := pgx.CollectExactlyOneRow(rows, scanSession)
+	var session Session
+	err := s.single(ctx, uuid.Nil, func(rows pgx.Rows) (err error) {
+		session, err = pgx.CollectExactlyOneRow(rows, scanSession)
+		return err
+	}, selectSession+`s.token_hash = $1`, hashToken(token), SessionIdle)
 	if err != nil {
 		return Session{}, notFound(err)
 	}
 	// Once a minute is enough: a page asks for codes all the time.
-	_, err = s.pool.Exec(ctx, `
+	err = s.single(ctx, session.User.ID, nil, `
 		UPDATE avtotpy.sessions SET last_seen_at = now()
 		WHERE id = $1 AND last_seen_at < now() - interval '1 minute'`, session.ID)
 	return session, err
@@ -94,8 +97,12 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 
 // Sessions returns where a user is logged in, the latest first.
 func (s *Store) Sessions(ctx context.Context, user uuid.UUID) ([]Session, error) {
-	rows, _ := s.pool.Query(ctx, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, user, SessionIdle) // CollectRows returns the error
-	return pgx.CollectRows(rows, scanSession)
+	var sessions []Session
+	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
+		sessions, err = pgx.CollectRows(rows, scanSession)
+		return err
+	}, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, user, SessionIdle)
+	return sessions, err
 }
 
 // EndSession logs a user out of one place.

@@ -9,7 +9,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"time"
@@ -74,27 +73,3 @@ func notFound(err error) error {
 
 // seconds returns an interval that PostgreSQL computed.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// inTx does all or nothing, for a user: row level security shows it nothing of
-// others' vaults, and no vault at all for the zero UUID.
-func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: "BEGIN; " + actAs(user)}, do)
-}
-
-// actAs goes with BEGIN, which saves a round trip but takes no arguments. Nothing
-// has to be escaped: a UUID prints only hex digits and dashes.
-func actAs(user uuid.UUID) string { return "SET LOCAL avtotpy.user_id = '" + user.String() + "'" }
-
-// asOperator does all or nothing, on the keys of all vaults.
-func (s *Store) asOperator(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL avtotpy.operator = 'on'"}, do)
-}
-
-// read is inTx for a single query, in one round trip: a batch without BEGIN is one
-// transaction, and the setting ends with it.
-func (s *Store) read(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string, args ...any) error {
-	var batch pgx.Batch
-	batch.Queue(`SELECT set_config('avtotpy.user_id', $1, true)`, user.String())
-	batch.Queue(sql, args...).Query(collect)
-	return s.pool.SendBatch(ctx, &batch).Close()
-}

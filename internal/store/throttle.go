@@ -18,7 +18,7 @@ import (
 // seconds, never more than a minute. An hour without failures clears the count.
 func (s *Store) AttemptLogin(ctx context.Context, name string) (wait time.Duration, err error) {
 	var left float64
-	err = s.pool.QueryRow(ctx, `
+	err = s.single(ctx, uuid.Nil, scan(&left), `
 		WITH counted AS (
 			INSERT INTO avtotpy.login_throttle AS t (name_mac, failures, wait_until)
 			VALUES ($1, 1, now())
@@ -34,7 +34,7 @@ func (s *Store) AttemptLogin(ctx context.Context, name string) (wait time.Durati
 		)
 		SELECT greatest(extract(epoch FROM wait_until - now()), 0.001)::float8
 		FROM avtotpy.login_throttle
-		WHERE name_mac = $1 AND NOT EXISTS (SELECT FROM counted)`, s.nameMAC(name)).Scan(&left)
+		WHERE name_mac = $1 AND NOT EXISTS (SELECT FROM counted)`, s.nameMAC(name))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}

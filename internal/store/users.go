@@ -21,7 +21,7 @@ type User struct {
 // HasUsers reports whether the set-up is done.
 func (s *Store) HasUsers(ctx context.Context) (bool, error) {
 	var has bool
-	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM avtotpy.users)`).Scan(&has)
+	err := s.single(ctx, uuid.Nil, scan(&has), `SELECT EXISTS (SELECT FROM avtotpy.users)`)
 	return has, err
 }
 
@@ -30,7 +30,7 @@ func (s *Store) HasUsers(ctx context.Context) (bool, error) {
 func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, from Origin) (User, error) {
 	user := User{ID: newID(), Name: strings.TrimSpace(name)}
 	// Two empty tables look the same to both of two transactions, unless these are serializable.
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL SERIALIZABLE; " + actAs(user.ID)}, func(tx pgx.Tx) error {
+	err := s.inOrder(ctx, user.ID, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO avtotpy.users (id, name, password_hash)
 			SELECT $1, $2, $3
@@ -60,17 +60,16 @@ func lostRace(err error) bool {
 // UserByName returns a user and the hash of their password. Upper and lower case
 // of the name do not matter.
 func (s *Store) UserByName(ctx context.Context, name string) (user User, passwordHash string, err error) {
-	err = s.pool.QueryRow(ctx, `
+	err = s.single(ctx, uuid.Nil, scan(&user.ID, &user.Name, &user.CreatedAt, &passwordHash), `
 		SELECT id, name, created_at, password_hash
 		FROM avtotpy.users
-		WHERE lower(name) = lower($1)`, strings.TrimSpace(name)).Scan(&user.ID, &user.Name, &user.CreatedAt, &passwordHash)
+		WHERE lower(name) = lower($1)`, strings.TrimSpace(name))
 	return user, passwordHash, notFound(err)
 }
 
 // Rehash replaces the hash of a password by a costlier one of the same password.
 func (s *Store) Rehash(ctx context.Context, user uuid.UUID, passwordHash string) error {
-	_, err := s.pool.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, user, passwordHash)
-	return err
+	return s.single(ctx, user, nil, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, user, passwordHash)
 }
 
 // ChangePassword sets a new password and ends all sessions of the user but the one

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A setting is one of PostgreSQL's, with the value that the queries of a Store count on.
+type setting struct{ name, value string }
+
+// pinned are the settings of each transaction. A server, a database, a role, a connection
+// string or what another client of a pooler left behind may have others. They go with each
+// transaction because a pooler in transaction mode may run the next one over another
+// connection, and would hand what SET leaves behind to other clients.
+//
+// TestEachSettingIsDecided in package migrate holds all of PostgreSQL's, with the reasons.
+func pinned() []setting {
+	return []setting{
+		// While a query waits, its connection is missing in the pool, and the request that waits for it holds up others.
+		{"lock_timeout", "2s"},
+		{"statement_timeout", "10s"},
+		// A server that lost its network does not keep its locks.
+		{"idle_in_transaction_session_timeout", "10s"},
+		// What a query without privileges on other people's rows does: it does not see them. Off, it fails.
+		{"row_security", "on"},
+		// No function or operator of somebody else's stands in front of PostgreSQL's.
+		{"search_path", "pg_catalog, pg_temp"},
+		// How values are written where the connection string chose a mode that sends texts.
+		{"IntervalStyle", "postgres"},
+		{"bytea_output", "hex"},
+		{"extra_float_digits", "1"},
+	}
+}
+
+// Pin sets what must be right before the first query arrives, because the server reads
+// queries by it, and what every pooler keeps for each of its clients. PgBouncer refuses
+// other start-up parameters than these. They override those of the connection string.
+func Pin(config *pgxpool.Config) {
+	for _, s := range atStart() {
+		for name := range config.ConnConfig.RuntimeParams {
+			if strings.EqualFold(name, s.name) {
+				delete(config.ConnConfig.RuntimeParams, name)
+			}
+		}
+		config.ConnConfig.RuntimeParams[s.name] = s.value
+	}
+}
+
+func atStart() []setting {
+	return []setting{
+		{"client_encoding", "UTF8"},
+		{"standard_conforming_strings", "on"},
+		{"DateStyle", "ISO, YMD"},
+		{"TimeZone", "UTC"},
+	}
+}
+
+// Transactions may be told to be serializable or deferrable by default, too. That they are
+// read-only by default is left: it is how a DBA or a platform stops writes.
+const (
+	begin             = "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE"
+	beginSerializable = "BEGIN ISOLATION LEVEL SERIALIZABLE NOT DEFERRABLE"
+)
+
+// pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
+// transaction is; value is an SQL expression.
+func pin(who, value string) string {
+	var sql strings.Builder
+	sql.WriteString("SELECT")
+	for _, s := range pinned() {
+		sql.WriteString(" pg_catalog.set_config('" + s.name + "', '" + s.value + "', true),")
+	}
+	return sql.String() + " pg_catalog.set_config('" + who + "', " + value + ", true)"
+}
+
+// What row level security asks for.
+const (
+	actingUser     = "avtotpy.user_id"
+	actingOperator = "avtotpy.operator"
+)
+
+// literal needs no escaping: a UUID prints only hex digits and dashes.
+func literal(id uuid.UUID) string { return "'" + id.String() + "'" }
+
+// inTx does all or nothing, for a user: row level security shows it nothing of
+// others' vaults, and no vault at all for the zero UUID.
+func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
+	return s.transact(ctx, begin, pin(actingUser, literal(user)), do)
+}
+
+// inOrder is inTx as if there were no other transactions at the same time.
+func (s *Store) inOrder(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
+	return s.transact(ctx, beginSerializable, pin(actingUser, literal(user)), do)
+}
+
+// asOperator does all or nothing, on the keys of all vaults.
+func (s *Store) asOperator(ctx context.Context, do func(pgx.Tx) error) error {
+	return s.transact(ctx, begin, pin(actingOperator, "'on'"), do)
+}
+
+// transact begins in one round trip, with a message that takes no arguments.
+func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin + "; " + pin}, do)
+}
+
+// single is inTx for one query, in one round trip. collect is nil for a query that returns
+// no rows.
+func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string, args ...any) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var batch pgx.Batch
+	batch.Queue(begin)
+	batch.Queue(pin(actingUser, "$1"), user.String())
+	query := batch.Queue(sql, args...)
+	if collect != nil {
+		query.Query(collect)
+	}
+	batch.Queue("COMMIT")
+	err = conn.SendBatch(ctx, &batch).Close()
+	if conn.Conn().PgConn().TxStatus() != 'I' { // an error made the server skip the COMMIT
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = conn.Exec(limited, "ROLLBACK") // the pool closes a connection that stays in its transaction
+	}
+	return err
+}
+
+// scan collects one row, for single.
+func scan(into ...any) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
+			return struct{}{}, row.Scan(into...)
+		})
+		return err
+	}
+}
