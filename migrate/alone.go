@@ -167,7 +167,7 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 		settings += "; SET transaction_timeout = 0"
 	}
 	if server.checksClients() {
-		settings += "; SET client_connection_check_interval = " + orphanTimeout
+		settings += "; SET " + strings.Join(orphanSettings(), "; SET ")
 	}
 	return r.order(ctx, conn, settings)
 }

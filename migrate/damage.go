@@ -70,7 +70,8 @@ type comparison struct {
 // compareLive compares the ledger's table with the one that createLedger makes, and the
 // schema with the snapshot of the version that it is at, in one flight. It cannot compare
 // the schema where the rows do not tell its version, and neither of them when a newer
-// program knows better.
+// program knows better. A *retryError means that the ledger is not as it was when s was read:
+// another migrator is at work, and the schema may already be at its version.
 func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (c comparison, err error) {
 	known := status.State == Current || status.State == Behind
 	if !known && (status.State != LedgerLost && status.State != Diverged || s.Ledger == nil || status.Foreign) {
@@ -81,7 +82,7 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	if c.compared = known && ok; c.compared {
 		questions = append(questions, catalogue.Question)
 	}
-	told, err := m.describe(ctx, conn, questions...)
+	told, err := m.describeAt(ctx, conn, s, questions...)
 	if err == nil {
 		err = told[0].err
 	}

@@ -70,6 +70,22 @@ const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 // then it keeps all others out. Not every system can tell it.
 const orphanTimeout = "2000" // ms
 
+// idleTimeout is how soon the server ends a transaction of ours in which nothing happens. It
+// keeps all others out, and its program has vanished or is frozen: one that is alive sends its
+// statements together, and a sign of life every 20 seconds while it makes a backup.
+const idleTimeout = "90000" // ms
+
+// orphanSettings let the server notice that a program is gone: one whose connection is closed,
+// within seconds, and one whose machine has vanished without a word, within a minute. They do
+// nothing on a socket in the file system.
+func orphanSettings() []string {
+	return []string{
+		"client_connection_check_interval = " + orphanTimeout,
+		"tcp_keepalives_idle = 20", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 4", // seconds
+		"tcp_user_timeout = 60000", // ms
+	}
+}
+
 // begin opens each transaction. The isolation level and READ WRITE override a
 // DBA's defaults. Everything else goes by SET LOCAL, because a plain SET would
 // leak to the other clients of a pooler: no timeout of a DBA's cuts a migration,
@@ -79,7 +95,7 @@ const orphanTimeout = "2000" // ms
 func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
 	settings := []string{
 		"statement_timeout = 0",
-		"idle_in_transaction_session_timeout = 0",
+		"idle_in_transaction_session_timeout = " + idleTimeout,
 		fmt.Sprintf("lock_timeout = %d", max(m.LockTimeout.Milliseconds(), 1)),
 		"search_path = " + quoteName(m.Schema),
 		"TimeZone = 'UTC'",
@@ -89,7 +105,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 		settings = append(settings, "transaction_timeout = 0")
 	}
 	if server.checksClients() {
-		settings = append(settings, "client_connection_check_interval = "+orphanTimeout)
+		settings = append(settings, orphanSettings()...)
 	}
 	return opening + "SET LOCAL " +
 		strings.Join(settings, "; SET LOCAL ") + ";", 1 + len(settings)

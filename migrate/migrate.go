@@ -17,7 +17,7 @@ type Migrator struct {
 	Program string // names the migrator in pg_stat_activity and the role's comment; "migrate" when empty
 	Version string // the program's version, kept in the ledger's rows
 
-	ConnectWait time.Duration // how long to try to connect; 30 s when zero
+	ConnectWait time.Duration // how long to try to connect; 60 s when zero
 	LockTimeout time.Duration // how long a statement may queue for a lock before it is tried again; 5 s when zero
 	Wait        time.Duration // how long a start may wait in all, for locks and other migrators; 10 min when zero
 	Grace       time.Duration // how long a running file may go on after ctx is cancelled; 5 s when zero

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 // RehearseOptions say where files are rehearsed. The zero value is a scratch database,
@@ -113,7 +115,12 @@ func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOp
 
 func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptions, report *Rehearsal) error {
 	r.phase(Looking)
-	s, err := r.glance(ctx, conn, migrator)
+	var s seen
+	var live told
+	err := untilStill(func() (err error) {
+		s, live, err = r.glanceInside(ctx, conn)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -146,11 +153,27 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	if o.WithData {
 		return r.rehearseWithData(ctx, conn, s, o.Yes, report)
 	}
-	return r.withScratch(ctx, conn, s, func(c scratch) error { return r.rehearseOn(ctx, c, s, report) })
+	return r.withScratch(ctx, conn, s, func(c scratch) error { return r.rehearseOn(ctx, c, s, live, report) })
 }
 
-// rehearseOn brings a scratch database to where the schema is, and goes on from there.
-func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, report *Rehearsal) error {
+// glanceInside is glance with the schema's snapshot at the version that was seen.
+func (r *run) glanceInside(ctx context.Context, conn *pgconn.PgConn) (s seen, live told, err error) {
+	if s, err = r.glance(ctx, conn, migrator); err != nil {
+		return s, live, err
+	}
+	all, err := r.describeAt(ctx, conn, s, catalogue.Question)
+	if err != nil {
+		return s, live, err
+	}
+	return s, all[0], nil
+}
+
+// rehearseOn brings a scratch database to where the schema, which is like live, is, and goes
+// on from there.
+func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, report *Rehearsal) error {
+	if live.err != nil {
+		return live.err
+	}
 	sub := r.inScratch()
 	conn, err := c.enter(ctx, sub)
 	if err != nil {
@@ -167,11 +190,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, report *Rehears
 	if err != nil {
 		return err
 	}
-	live, err := r.snapshot(ctx, c.conn)
-	if err != nil {
-		return err
-	}
-	report.Drift = r.Bundle.beyondClaim(report.Status.Claimed, made, live)
+	report.Drift = r.Bundle.beyondClaim(report.Status.Claimed, made, live.text)
 	r.Log = r.Log.With("rehearsal", c.name)
 	sub.Log, sub.Bundle, sub.Role, sub.report, sub.me = r.Log, r.Bundle, r.Role, Report{From: r.report.From, To: r.report.To}, r.me
 	sub.teller.tell = r.Progress

@@ -125,7 +125,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 	if e.seen, err = r.glance(ctx, conn, migrator); err != nil {
 		return e, err
 	}
-	told, err := r.describe(ctx, conn, catalogue.Question, catalogue.Ledger)
+	told, err := r.describeAt(ctx, conn, e.seen, catalogue.Question, catalogue.Ledger)
 	if err != nil {
 		return e, err
 	}

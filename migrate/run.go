@@ -40,7 +40,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	if m.Program == "" {
 		m.Program = "migrate"
 	}
-	m.ConnectWait = orElse(m.ConnectWait, 30*time.Second)
+	m.ConnectWait = orElse(m.ConnectWait, time.Minute)
 	m.LockTimeout = orElse(m.LockTimeout, 5*time.Second)
 	m.Wait = orElse(m.Wait, 10*time.Minute)
 	m.Grace = orElse(m.Grace, 5*time.Second)

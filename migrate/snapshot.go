@@ -89,8 +89,38 @@ type told struct {
 
 // describe asks each question about the schema, all in one flight.
 func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions ...question) (all []told, err error) {
+	all, _, err = m.describeAnd(ctx, conn, questions)
+	return all, err
+}
+
+// describeAt is describe for a schema whose ledger was read before. It reads that again, after
+// the schema: a ledger that has not moved between two looks had nothing applied in between.
+func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) ([]told, error) {
+	all, heads, err := m.describeAnd(ctx, conn, questions, m.patiently()+ledgerHead(m.Schema, m.Bundle.Version()))
+	if err != nil {
+		return nil, err
+	}
+	now, err := readLedger(heads[0])
+	switch {
+	case sqlState(err) == insufficientPrivilege, s.Ledger == nil && now == nil:
+		return all, nil
+	case err != nil:
+		return nil, err
+	case s.Ledger == nil || now == nil || !s.Ledger.sameAs(*now):
+		return nil, &retryError{err: errRaceLost, soon: true}
+	}
+	return all, nil
+}
+
+// sameAs reports whether nothing was applied or begun between two looks at the ledger.
+func (l ledgerSeen) sameAs(now ledgerSeen) bool {
+	return l.Foreign == now.Foreign && l.Version == now.Version && l.Rows == now.Rows && l.Claimed == now.Claimed && l.Whole == now.Whole
+}
+
+// describeAnd asks each question about the schema and then the others, all in one flight.
+func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questions []question, others ...string) (all []told, rest []answer, err error) {
 	if m.Schema == "" {
-		return nil, errors.New("migrate: the Migrator has no Schema")
+		return nil, nil, errors.New("migrate: the Migrator has no Schema")
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
@@ -103,18 +133,18 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 		}
 		messages = append(messages, message)
 	}
-	answers, err := flight(ctx, conn, messages...)
+	answers, err := flight(ctx, conn, append(messages, others...)...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, a := range answers {
+	for _, a := range answers[:len(questions)] {
 		t := told{text: catalogue.Tell(a.values, m.Schema)}
 		if a.err != nil {
 			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.err)}
 		}
 		all = append(all, t)
 	}
-	return all, nil
+	return all, answers[len(questions):], nil
 }
 
 // lookTimeout is how long a look at the schema may queue for a lock on a table.

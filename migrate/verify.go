@@ -141,7 +141,30 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 	return m.statusOf(ctx, conn, s)
 }
 
-func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
+func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (v Verification, err error) {
+	err = untilStill(func() error {
+		v, err = m.verifyOnce(ctx, conn)
+		return err
+	})
+	return v, err
+}
+
+// untilStill looks again while another migrator is at work, whose files would be taken for
+// somebody's changes. Each look takes longer than such a file, and files come to an end.
+func untilStill(look func() error) (err error) {
+	const looks = 1000
+	for range looks {
+		err = look()
+		again, ok := errors.AsType[*retryError](err)
+		if !ok {
+			return err
+		}
+		err = again.err
+	}
+	return &BusyError{Err: err}
+}
+
+func (m *Migrator) verifyOnce(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
 	v, s, err := m.inspect(ctx, conn, auditor)
 	if err != nil {
 		return v, err

@@ -217,7 +217,7 @@ func TestValues(t *testing.T) {
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
-	if c.Mode != Run || c.LockTimeout != 2*time.Second || c.Wait != time.Hour || c.ConnectWait != 30*time.Second || c.ListenAddr != "127.0.0.1:8080" ||
+	if c.Mode != Run || c.LockTimeout != 2*time.Second || c.Wait != time.Hour || c.ConnectWait != time.Minute || c.ListenAddr != "127.0.0.1:8080" ||
 		c.PublicURL.String() != "https://otp.example.com" || c.LogLevel != slog.LevelDebug || c.LogFormat != LogJSON || c.DataDir != "/srv/otp" || !c.Embedded() {
 		t.Errorf("got %+v", c)
 	}

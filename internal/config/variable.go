@@ -135,9 +135,9 @@ func variables() []variable {
 			example: "/var/backups/avtotpy",
 		},
 		{
-			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "30s", example: "2m",
+			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "1m", example: "2m",
 			set:     setDuration(func(c *Config) *time.Duration { return &c.ConnectWait }),
-			meaning: "How long to go on trying to connect to a database that does not answer yet.",
+			meaning: "How long to retry connecting to a database that does not answer yet. The default is twice the time after which Patroni, as it is delivered, promotes another server.",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_LOCK_TIMEOUT", group: waiting, preset: "5s", example: "2s",
@@ -147,7 +147,7 @@ func variables() []variable {
 		{
 			name: "POSTGRES_MIGRATOR_WAIT", group: waiting, preset: "10m", example: "1h",
 			set:     setDuration(func(c *Config) *time.Duration { return &c.Wait }),
-			meaning: "How long to wait for other migrators and for locks in all, before giving up.",
+			meaning: "How long to wait in all for other migrators, for locks and for a database that stopped answering, before giving up.",
 		},
 		{
 			name: listenAddr, group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
