@@ -103,13 +103,9 @@ func (r *run) finish(m *Migration, c claim) string {
 // disk, and returns the first row.
 func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
-	answers, err := flight(ctx, conn, begin+" "+sql+"; COMMIT")
-	if err != nil {
-		return answer{}, err
-	}
-	a := answers[0]
-	if a.err == nil {
-		return a, nil
+	a, err := exec(ctx, conn, begin+" "+sql+"; COMMIT")
+	if err != nil || a.err == nil {
+		return a, err
 	}
 	const divisionByZero = "22012"
 	failure := error(&retryError{err: errRaceLost, soon: true})
@@ -174,9 +170,9 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 
 // order runs a statement whose answer is only whether it succeeded.
 func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error {
-	answers, err := flight(ctx, conn, sql)
-	if err == nil && answers[0].err != nil {
-		err = answers[0].err
+	a, err := exec(ctx, conn, sql)
+	if err == nil && a.err != nil {
+		err = a.err
 	}
 	return err
 }

@@ -54,19 +54,19 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, version int) error {
 	begin, lead := r.begin(s.Server, flushed(s))
 	table := quoteName(r.Schema, ledgerName)
-	answers, err := flight(ctx, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
+	locked, err := exec(ctx, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
 	if err != nil {
 		return err
 	}
 	var head int
-	err = answers[0].into(&head)
+	err = locked.into(&head)
 	switch {
 	case err == nil && head == version:
 		return nil
 	case err == nil, sqlState(err) == lockNotAvailable:
 		err = &retryError{err: errRaceLost, soon: true}
-	case answers[0].err != nil:
-		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{err: answers[0].err, completed: lead})
+	case locked.err != nil:
+		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{err: locked.err, completed: lead})
 	}
 	return r.settle(ctx, conn, r.report.To, err)
 }
@@ -89,7 +89,7 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 		case <-sign.C:
 		}
 		limited, release := context.WithTimeout(context.WithoutCancel(ctx), quiet)
-		_, err := flight(limited, conn, "SELECT 1")
+		err := r.order(limited, conn, "SELECT 1")
 		release()
 		if err != nil {
 			cancel()

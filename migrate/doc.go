@@ -23,7 +23,9 @@
 //   - A start with nothing to do writes nothing, takes no lock and costs one round
 //     trip after connecting. It works on a hot standby, too.
 //   - Files are sent ahead of their answers, so a slow network costs a round trip
-//     for each 64 files, not several for each file.
+//     for each 64 files, not several for each file. Through a pooler each file waits
+//     for the answer to the one before it, because some poolers pass the answers of a
+//     client that vanished on to the next one.
 //   - The service's role can do what is declared and nothing else. Its rights are
 //     made so and read back from the catalogue at each Up; what Up may not mend is
 //     an error with the SQL for a DBA. [Migrator.Verify] proves the same at any time.

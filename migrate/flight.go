@@ -3,8 +3,13 @@ package migrate
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -28,35 +33,126 @@ func (a answer) into(target any) error {
 	return json.Unmarshal(a.values[0], target)
 }
 
-// flight sends several simple queries before it reads the first answer, so that
-// all of them together cost one round trip. They are separate messages, so that
-// one which fails (a ledger that does not exist) leaves the others alone. The
-// error is the connection's; the server's own are in the answers.
-func flight(ctx context.Context, conn *pgconn.PgConn, queries ...string) ([]answer, error) {
-	for _, q := range queries {
-		conn.Frontend().SendQuery(&pgproto3.Query{String: q})
+// answerLimit is how long all answers of a flight may take together. A server that is
+// there answers within a second, after at most mostPatience of waiting for a lock; one that
+// is not, or a pooler that is paused, may stay silent for ever.
+const answerLimit = 30 * time.Second
+
+var (
+	errSilent     = fmt.Errorf("no answer for %s", answerLimit)
+	errNotOurs    = errors.New("an answer to another question arrived, as a pooler passes it on when its client is gone")
+	errUnfinished = errors.New("the transaction of the questions did not end")
+)
+
+// flight asks several questions, which only read, before it hears the first answer, so
+// that all of them together cost one round trip. They are messages of one read-only
+// transaction, each from the same savepoint, so that one which fails (a ledger that does
+// not exist) leaves the others alone, and SET LOCAL in a question is for that question.
+// Inside a transaction that is open they leave it as it was.
+//
+// One transaction, because of poolers: PgBouncer before 1.21 gives the server connection
+// of a client that vanishes between two transactions to the next client, which then hears
+// the answers that are still to come. In a transaction it closes it. Each answer begins
+// with a mark of this flight and its number; another one is somebody else's, and means
+// that the connection is of no use any more.
+//
+// The error is the connection's; the server's own are in the answers.
+func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errSilent)
+	defer cancel()
+	began := conn.TxStatus()
+	mark := rand.Text()
+	messages := flightMessages(mark, began == 'I', questions)
+	for _, message := range messages {
+		conn.Frontend().SendQuery(&pgproto3.Query{String: message})
 	}
 	if err := conn.Frontend().Flush(); err != nil {
 		abandon(ctx, conn)
 		return nil, &lostError{err}
 	}
-	answers := make([]answer, len(queries))
-	for i := 0; i < len(queries); {
-		msg, err := conn.ReceiveMessage(ctx)
+	answers := make([]answer, 0, len(messages))
+	for i := range messages {
+		a, err := receive(ctx, conn)
+		if err == nil {
+			err = a.unmark(mark + strconv.Itoa(i))
+		}
 		if err != nil {
 			abandon(ctx, conn)
 			return nil, lost(ctx, err)
 		}
+		answers = append(answers, a)
+	}
+	if conn.TxStatus() != began {
+		abandon(ctx, conn)
+		return nil, &lostError{errUnfinished}
+	}
+	return answers[:len(questions)], nil
+}
+
+// flightMessages puts marks and a transaction around questions. A single question outside
+// of a transaction is one message and so a transaction already.
+func flightMessages(mark string, outside bool, questions []string) []string {
+	marked := func(i int) string { return "SELECT '" + mark + strconv.Itoa(i) + "'; " }
+	if outside && len(questions) == 1 {
+		return []string{marked(0) + questions[0]}
+	}
+	first, last := "SAVEPOINT question; ", "RELEASE question"
+	if outside {
+		first, last = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "+first, "COMMIT"
+	}
+	const again = "ROLLBACK TO question; "
+	messages := []string{first + marked(0) + questions[0]}
+	for i, question := range questions[1:] {
+		messages = append(messages, again+marked(i+1)+question)
+	}
+	return append(messages, again+marked(len(questions))+last)
+}
+
+// unmark takes the mark away with which an answer begins.
+func (a *answer) unmark(mark string) error {
+	if len(a.values) == 0 || string(a.values[0]) != mark {
+		if a.err != nil { // at what comes before the mark
+			return a.err
+		}
+		return errNotOurs
+	}
+	a.values = slices.Delete(a.values, 0, 1)
+	return nil
+}
+
+// exec sends one message, which may write, and waits for its answer for as long as ctx lets
+// it. Nothing is sent ahead: each message may be a transaction of its own.
+func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) {
+	conn.Frontend().SendQuery(&pgproto3.Query{String: sql})
+	err := conn.Frontend().Flush()
+	if err != nil {
+		abandon(ctx, conn)
+		return answer{}, &lostError{err}
+	}
+	a, err := receive(ctx, conn)
+	if err != nil {
+		abandon(ctx, conn)
+		return answer{}, lost(ctx, err)
+	}
+	return a, nil
+}
+
+// receive reads the answer to one message.
+func receive(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
+	for {
+		msg, err := conn.ReceiveMessage(ctx)
+		if err != nil {
+			return a, err
+		}
 		switch msg := msg.(type) {
 		case *pgproto3.DataRow:
-			answers[i].values = append(answers[i].values, append([]byte(nil), msg.Values[0]...))
+			a.values = append(a.values, slices.Clone(msg.Values[0]))
 		case *pgproto3.ErrorResponse:
-			answers[i].err = pgconn.ErrorResponseToPgError(msg)
+			a.err = pgconn.ErrorResponseToPgError(msg)
 		case *pgproto3.ReadyForQuery:
-			i++
+			return a, nil
 		}
 	}
-	return answers, nil
 }
 
 // abandon closes a connection on which answers are still to come: whoever used it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -52,6 +53,10 @@ type serverSeen struct {
 	SynchronousCommit string `json:"synchronous_commit"`
 	PID               int    `json:"pid"` // of the process that answered
 }
+
+// pooled reports whether a pooler is in between: it makes up the process id that it gives to
+// its clients.
+func pooled(conn *pgconn.PgConn, server serverSeen) bool { return int(conn.PID()) != server.PID }
 
 // checksClients reports whether it can notice in the middle of a statement that its client
 // is gone.
@@ -219,13 +224,17 @@ func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questi
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; "
 
+// mostPatience is how long a question waits for a lock at most; the answers of a flight have
+// to come within answerLimit.
+const mostPatience = 10 * time.Second
+
 // patiently is untimed for questions to the ledger: they do not hang where somebody has
 // locked that.
 func (m *Migrator) patiently() string {
 	if m.LockTimeout <= 0 {
 		return untimed
 	}
-	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(m.LockTimeout.Milliseconds(), 1))
+	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(min(m.LockTimeout, mostPatience).Milliseconds(), 1))
 }
 
 // readRights asks for the rest when the role holds something odd. role is an expression.

@@ -20,13 +20,23 @@ const (
 	windowBytes    = 1 << 20
 )
 
+// window is how many messages go ahead. Through a pooler none does: PgBouncer before 1.21
+// gives the answers that a client did not live to hear to the next client of that server.
+func (r *run) window() int {
+	if r.pooled {
+		return 1
+	}
+	return windowMessages
+}
+
 // A pipeline writes messages ahead of their answers. It is safe because each
 // message begins its own transaction: when one fails, its aborted transaction (or,
 // when it failed before BEGIN, the missing ledger row before theirs) makes all
 // later ones fail, until the reader has drained them.
 type pipeline struct {
-	conn *pgconn.PgConn
-	sent chan int // the messages that are under way, by index; closed behind the last one
+	conn   *pgconn.PgConn
+	window int      // how many messages may be under way
+	sent   chan int // the messages that are under way, by index; closed behind the last one
 
 	mu       sync.Mutex
 	room     sync.Cond
@@ -35,8 +45,8 @@ type pipeline struct {
 	stopped  bool
 }
 
-func startPipeline(conn *pgconn.PgConn, messages []message) *pipeline {
-	p := &pipeline{conn: conn, sent: make(chan int, len(messages))}
+func startPipeline(conn *pgconn.PgConn, window int, messages []message) *pipeline {
+	p := &pipeline{conn: conn, window: window, sent: make(chan int, len(messages))}
 	p.room.L = &p.mu
 	go p.write(messages)
 	return p
@@ -90,7 +100,7 @@ func (p *pipeline) full(size int) bool {
 
 // noRoom lets one message through however large it is.
 func (p *pipeline) noRoom(size int) bool {
-	return p.messages > 0 && (p.messages >= windowMessages || p.bytes+size > windowBytes)
+	return p.messages > 0 && (p.messages >= p.window || p.bytes+size > windowBytes)
 }
 
 // take waits for room and reports false when nothing more is to be sent.
@@ -181,7 +191,7 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 // that failed, -1 when none did; err is the connection's.
 func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
 	defer r.watch(ctx, conn)()
-	p := startPipeline(conn, messages)
+	p := startPipeline(conn, r.window(), messages)
 	finished, joined := make(chan struct{}, 1), make(chan struct{})
 	done := make(chan struct{})
 	go func() {
@@ -302,10 +312,10 @@ func (r *run) settle(ctx context.Context, conn *pgconn.PgConn, before int, failu
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	answers, err := flight(ctx, conn, steps...)
-	for _, a := range answers {
-		if err == nil && a.err != nil {
-			err = a.err
+	var err error
+	for _, step := range steps {
+		if err == nil {
+			err = r.order(ctx, conn, step)
 		}
 	}
 	if _, again := errors.AsType[*retryError](failure); err != nil && !again {

@@ -116,7 +116,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		return true, nil
 	}
 	switch {
-	case int(conn.PID()) != s.Server.PID: // a pooler makes up the id that it gives to its clients
+	case pooled(conn, s.Server):
 		r.Log.Warn("the configured password of the service's role does not log in through this pooler, which checks passwords on its own account; it is not changed. "+
 			"If it is a new one, migrate over a direct connection to the server; otherwise give it to the pooler", "role", r.Role.Name)
 		return true, nil

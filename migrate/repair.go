@@ -159,11 +159,14 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 	if conn.TxStatus() != 'I' {
 		before, after = "SAVEPOINT rows; ", "ROLLBACK TO rows; RELEASE rows"
 	}
-	answers, err := flight(ctx, conn, before+ask, after)
+	rows, err := exec(ctx, conn, before+ask)
 	if err != nil {
 		return err
 	}
-	err = answers[0].into(&e.rows)
+	if err := r.order(ctx, conn, after); err != nil {
+		return err
+	}
+	err = rows.into(&e.rows)
 	if otherTable(sqlState(err)) {
 		e.Ledger, e.rows, err = &ledgerSeen{Foreign: true, Damaged: true}, nil, nil
 	}
@@ -214,14 +217,14 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	}
 	begin, lead := r.begin(e.Server, flushed(e.seen))
 	step := func(sql string) error {
-		answers, err := flight(ctx, conn, sql)
-		if err != nil || answers[0].err == nil {
+		a, err := exec(ctx, conn, sql)
+		if err != nil || a.err == nil {
 			return err
 		}
-		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: answers[0].err, completed: lead})
+		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: a.err, completed: lead})
 		const dependentObjects = "2BP01"
-		if answers[0].err.Code == dependentObjects {
-			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + answers[0].err.Detail, Next: "Drop that and repair again"}
+		if a.err.Code == dependentObjects {
+			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + a.err.Detail, Next: "Drop that and repair again"}
 		}
 		return r.settle(ctx, conn, r.report.To, failure)
 	}

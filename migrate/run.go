@@ -17,6 +17,7 @@ type run struct {
 	config     *pgconn.Config
 	report     Report
 	me         string    // as whom it is connected
+	pooled     bool      // a pooler is in between
 	compared   bool      // the schema with its snapshot
 	looked     bool      // the report knows what the database was like
 	backedUp   bool      // Backup was called and succeeded
@@ -102,7 +103,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		}
 		status := plan(r.Bundle, s)
 		status.repair = r.RepairCommand
-		r.me = s.Me.Name
+		r.me, r.pooled = s.Me.Name, pooled(conn, s.Server)
 		r.note(status)
 		done := false
 		switch status.State {

@@ -127,11 +127,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 	settings := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
 	for _, question := range questions {
-		message := settings + question(quoteText(m.Schema), quoteText(ledgerName))
-		if conn.TxStatus() != 'I' { // whoever is in a transaction keeps its settings
-			message = "SAVEPOINT snapshot; " + message + "; ROLLBACK TO snapshot; RELEASE snapshot"
-		}
-		messages = append(messages, message)
+		messages = append(messages, settings+question(quoteText(m.Schema), quoteText(ledgerName)))
 	}
 	answers, err := flight(ctx, conn, append(messages, others...)...)
 	if err != nil {

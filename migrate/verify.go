@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -130,7 +131,11 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(*r
 		return err
 	}
 	defer r.close(ctx, conn)
-	return ask(r, conn)
+	err = ask(r, conn)
+	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() == nil {
+		return r.connectError(lost.err, time.Since(r.started))
+	}
+	return err
 }
 
 func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
