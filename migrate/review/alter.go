@@ -1,6 +1,9 @@
 package review
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // alter judges what follows ALTER.
 func (r *review) alter(at int, p phrase) {
@@ -13,7 +16,7 @@ func (r *review) alter(at int, p phrase) {
 		}
 		return
 	case "SCHEMA":
-		r.breaks(ruleSchema, at, schemaMade)
+		r.otherSchema(at, p)
 	case "ROLE", "USER", "GROUP", "DATABASE":
 		r.breaks(rulePrivileges, at, "a %s is the server's, not the schema's; leave it to the DBA", lower(kind))
 	case "DEFAULT PRIVILEGES":
@@ -70,7 +73,7 @@ func (r *review) alterTable(p phrase) {
 		r.move(p, n)
 		return
 	}
-	for _, action := range p.list() {
+	for _, action := range dropsFirst(p.list()) {
 		at := action.at()
 		switch {
 		case action.accept("ADD"):
@@ -93,6 +96,19 @@ func (r *review) alterTable(p phrase) {
 			r.locked = n.String()
 		}
 	}
+}
+
+// dropsFirst puts what an ALTER TABLE takes away before the rest, as the server does: a
+// check that goes in the same statement proves nothing for SET NOT NULL any more.
+func dropsFirst(actions []phrase) []phrase {
+	drops := func(p phrase) int {
+		if p.is("DROP") || p.is("ALTER") && p.find("DROP", "NOT", "NULL") != nil {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(actions, func(p, q phrase) int { return drops(p) - drops(q) })
+	return actions
 }
 
 // renameIn judges RENAME TO, RENAME COLUMN and RENAME CONSTRAINT.
@@ -185,7 +201,8 @@ func (r *review) alterColumn(at int, n name, p phrase, old bool) {
 		t.kinds[c.name] = to.text()
 	case p.is("SET", "NOT", "NULL"):
 		if old && !t.proven(c.name) {
-			r.breaks(ruleNotNull, at, "SET NOT NULL reads all of %s while nobody can use it; before it, ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file", n, c.name)
+			r.breaks(ruleNotNull, at, "SET NOT NULL reads all of %s while nobody can use it; before it, "+
+				"ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, c.name)
 		}
 	}
 }

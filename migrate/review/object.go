@@ -46,7 +46,7 @@ func (r *review) create(at int, p phrase) {
 	p.accept("IF", "NOT", "EXISTS")
 	switch kind {
 	case "SCHEMA":
-		r.breaks(ruleSchema, at, schemaMade)
+		r.otherSchema(at, p)
 	case "ROLE", "USER", "GROUP":
 		r.breaks(rulePrivileges, at, "roles are the server's, not the schema's; the migrator makes the program's own, others are the DBA's")
 	case "TABLE":
@@ -162,7 +162,7 @@ func (r *review) drop(at int, p phrase) {
 	p.accept("IF", "EXISTS")
 	switch kind {
 	case "SCHEMA":
-		r.breaks(ruleSchema, at, schemaMade)
+		r.otherSchema(at, p)
 	case "ROLE", "USER", "GROUP", "OWNED":
 		r.breaks(rulePrivileges, at, "roles are the server's, not the schema's; leave them to the DBA")
 	case "TRIGGER", "POLICY", "RULE":

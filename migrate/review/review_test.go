@@ -83,7 +83,16 @@ var mistakes = map[string][]mistake{
 		{"CREATE TEMPORARY TABLE t AS SELECT * FROM users", []string{"1:43: …write app.users"}, []string{"CREATE TEMPORARY TABLE t AS SELECT * FROM app.users; INSERT INTO t SELECT * FROM t; DROP TABLE t"}},
 	},
 	"schema": {
-		{"CREATE SCHEMA other", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, nil},
+		{
+			"CREATE SCHEMA other; CREATE SCHEMA another",
+			[]string{
+				"1:1: schema other is not the one that is migrated, and a backup, a repair or a snapshot of app leaves it out; keep everything in app, or let the DBA make the other one",
+				"1:22: schema another …",
+			},
+			nil,
+		},
+		{"CREATE SCHEMA app", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, nil},
+		{"COMMENT ON SCHEMA public IS 'x'; DROP SCHEMA other", []string{"1:1: schema public …", "1:34: schema other …"}, nil},
 		{"COMMENT ON SCHEMA app IS 'mine'", []string{"1:1: the schema and its comment are the migrator's; leave this out"}, []string{"COMMENT ON VIEW app.names IS 'mine'"}},
 		{"ALTER SCHEMA app RENAME TO other; DROP SCHEMA app", []string{"1:1: …leave this out", "1:35: …leave this out"}, nil},
 	},
@@ -256,16 +265,22 @@ var mistakes = map[string][]mistake{
 	"not-null": {
 		{
 			"ALTER TABLE app.users ALTER COLUMN name DROP NOT NULL, ALTER name SET NOT NULL",
-			[]string{"1:56: SET NOT NULL reads all of app.users while nobody can use it; before it, ADD CONSTRAINT … CHECK (name IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file"},
+			[]string{"1:56: SET NOT NULL reads all of app.users while nobody can use it; before it, ADD CONSTRAINT … CHECK (name IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it"},
 			[]string{
 				"ALTER TABLE app.users ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID",
-				"ALTER TABLE app.users VALIDATE CONSTRAINT named; ALTER TABLE app.users ALTER COLUMN name SET NOT NULL, DROP CONSTRAINT named",
+				"ALTER TABLE app.users VALIDATE CONSTRAINT named; ALTER TABLE app.users ALTER COLUMN name SET NOT NULL; ALTER TABLE app.users DROP CONSTRAINT named",
 			},
 		},
 		{
 			"ALTER TABLE app.teams ADD CONSTRAINT named CHECK ((name IS NOT NULL)) NOT VALID; ALTER TABLE app.teams ALTER name SET NOT NULL",
 			[]string{"1:104: SET NOT NULL reads …"},
 			[]string{"CREATE TABLE app.t (id integer); ALTER TABLE app.t ALTER id SET NOT NULL"},
+		},
+		{ // the server drops first, and reads the table
+			"-- migrate:allow not-valid because of the test\nALTER TABLE app.users ADD CONSTRAINT named CHECK (name IS NOT NULL);\n" +
+				"ALTER TABLE app.users ALTER name SET NOT NULL, DROP CONSTRAINT named",
+			[]string{"3:23: SET NOT NULL reads …"},
+			nil,
 		},
 		{
 			"ALTER TABLE app.users ADD COLUMN x integer NOT NULL",

@@ -54,6 +54,19 @@ func (r *review) ifExists(p phrase) {
 	}
 }
 
+// otherSchema judges what is done to a schema: the one that is migrated is the
+// migrator's, and another one is nobody's that the migrator knows.
+func (r *review) otherSchema(at int, p phrase) {
+	p.accept("IF", "NOT", "EXISTS")
+	p.accept("IF", "EXISTS")
+	if n, ok := p.name(); ok && n.name != r.schema && n.name != "authorization" {
+		r.breaks(ruleSchema, at, "schema %s is not the one that is migrated, and a backup, a repair or a snapshot of %s leaves it out; "+
+			"keep everything in %s, or let the DBA make the other one", n, r.schema, r.schema)
+		return
+	}
+	r.breaks(ruleSchema, at, schemaMade)
+}
+
 const (
 	declare    = "what a role may do is declared, in the program's list of privileges, and every start makes it so; write it there"
 	schemaMade = "the schema and its comment are the migrator's; leave this out"
@@ -124,7 +137,7 @@ func (r *review) comment(at int, p phrase) {
 	p.accept("ON")
 	switch kind := p.kind(); kind {
 	case "SCHEMA":
-		r.breaks(ruleSchema, at, schemaMade)
+		r.otherSchema(at, p)
 	case "ROLE", "DATABASE":
 		r.breaks(rulePrivileges, at, "a %s is not part of the schema; leave it to the DBA", lower(kind))
 	case "COLUMN":
