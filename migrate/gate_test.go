@@ -10,9 +10,13 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
-// atGate is a statement that waits while a gate is shut: a file that is in its middle as
-// long as a test wants, and no longer.
-const atGate = "SELECT pg_advisory_xact_lock_shared(1)"
+// atGate is a statement that goes on while a gate is shut: a file that is in its middle as
+// long as a test wants, and no longer. It does not queue for the lock, for which
+// lock_timeout would strike.
+const (
+	shut   = "EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND objid = 1 AND datname = current_database())"
+	atGate = "DO $$ BEGIN WHILE " + shut + " LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+)
 
 // gate shuts the gate of a database until open is called.
 func gate(t *testing.T, db *pgtest.DB) (open func()) {
@@ -30,7 +34,7 @@ func gate(t *testing.T, db *pgtest.DB) (open func()) {
 	return open
 }
 
-// whenRunning calls f once a file sleeps in the database or waits at the gate.
+// whenRunning calls f once a file sleeps in the database, as it does at a gate.
 func whenRunning(t *testing.T, db *pgtest.DB, f func()) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -42,7 +46,7 @@ func whenRunning(t *testing.T, db *pgtest.DB, f func()) {
 	defer func() { _ = super.Close(ctx) }()
 	err = pgtest.Poll("a file is in its middle", func() error {
 		results, err := super.Exec(ctx, `SELECT 1 FROM pg_stat_activity
-			WHERE datname = current_database() AND (wait_event = 'PgSleep' OR wait_event = 'advisory')`).ReadAll()
+			WHERE datname = current_database() AND wait_event = 'PgSleep'`).ReadAll()
 		if err == nil {
 			err = pgtest.Unless(len(results[0].Rows) > 0, "none sleeps")
 		}

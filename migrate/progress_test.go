@@ -198,7 +198,8 @@ func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
 	open := gate(t, db)
 	m := migrator(t, db, `CREATE TABLE app.t1 (id int);
 		INSERT INTO app.t1 VALUES (1);
-		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN $1; END';
+		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $f$
+			BEGIN WHILE `+shut+` LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN $1; END $f$;
 		CREATE INDEX ON app.t1 (app.slowly(id))`)
 	var index *migrate.IndexBuild
 	m.Heartbeat, m.Progress = 20*time.Millisecond, func(p migrate.Progress) {

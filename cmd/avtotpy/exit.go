@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -19,18 +20,17 @@ import (
 // The exit codes, as docs/exit-codes.md lists them; the numbers are those of
 // sysexits.h where it has one that fits.
 const (
-	exitOK           = 0
-	exitUsage        = 64 // wrong command line
-	exitMigration    = 65 // a migration failed and was rolled back
-	exitUnreachable  = 69 // the database was not reachable in time, or a health check failed
-	exitBug          = 70 // anything that is our bug
-	exitLedger       = 74 // the ledger is diverged or lost, or the schema was changed by hand
-	exitBusy         = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change, or the server has no room
-	exitAhead        = 76 // the schema is ahead and incompatible
-	exitPrivilege    = 77 // the privileged role lacks a right
-	exitSettings     = 78 // bad configuration
-	exitSignalled    = 128
-	forcedExitSignal = 2 // how many signals end the program at once
+	exitOK          = 0
+	exitUsage       = 64 // wrong command line
+	exitMigration   = 65 // a migration failed and was rolled back
+	exitUnreachable = 69 // the database was not reachable in time, or a health check failed
+	exitBug         = 70 // anything that is our bug
+	exitLedger      = 74 // the ledger is diverged or lost, or the schema was changed by hand
+	exitBusy        = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change, or the server has no room
+	exitAhead       = 76 // the schema is ahead and incompatible
+	exitPrivilege   = 77 // the privileged role lacks a right
+	exitSettings    = 78 // bad configuration
+	exitSignalled   = 128
 )
 
 // exitCode returns the code for an error of a command.
@@ -113,16 +113,14 @@ func (e *signalError) Error() string { return "stopped by " + e.signal.String() 
 // ends the program at once.
 func untilSignalled() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, forcedExitSignal)
+	const most = 2 // that can wait while one is handled
+	signals := make(chan os.Signal, most)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
-		for n := 1; ; n++ {
-			s, ok := <-signals
-			if !ok {
-				return
-			}
+		var first firstSignal
+		for s := range signals {
 			number, _ := s.(syscall.Signal) // Notify was asked for nothing else
-			if n == forcedExitSignal {
+			if first.isSecond(number, time.Now()) {
 				fmt.Fprintln(os.Stderr, "avtotpy: stopped at once by a second signal")
 				os.Exit(exitSignalled + int(number))
 			}
@@ -130,4 +128,22 @@ func untilSignalled() (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { signal.Stop(signals); close(signals); cancel(nil) }
+}
+
+// A firstSignal is what a program was asked to stop by.
+type firstSignal struct {
+	signal syscall.Signal
+	at     time.Time
+}
+
+// isSecond reports whether a signal asks for more than the first one did. One request may
+// send the same signal twice: timeout(1) signals its child and then its group, and a
+// terminal signals a program whose parent passes the signal on.
+func (f *firstSignal) isSecond(s syscall.Signal, at time.Time) bool {
+	if f.at.IsZero() {
+		f.signal, f.at = s, at
+		return false
+	}
+	const oneRequest = time.Second
+	return s != f.signal || at.Sub(f.at) >= oneRequest
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
@@ -18,13 +17,13 @@ import (
 
 // inNamespace starts the program in RUN as process 1 of a namespace, as in a
 // container: the kernel gives that one only signals that it has asked for.
-func inNamespace(t *testing.T, db *pgtest.DB, address string) (*exec.Cmd, *output) {
+func inNamespace(t *testing.T, db *pgtest.DB, address string) (*exec.Cmd, *pgtest.Output) {
 	t.Helper()
 	own, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := new(output)
+	said := new(pgtest.Output)
 	cmd := exec.CommandContext(context.Background(), own)
 	cmd.Args[0] = "avtotpy" // what TestMain goes by
 	cmd.Env = []string{
@@ -66,21 +65,18 @@ func TestTheHandOverWorksAsProcessOne(t *testing.T) {
 	}
 }
 
-func awaitReady(t *testing.T, address string, said *output) {
+func awaitReady(t *testing.T, address string, said *pgtest.Output) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	pgtest.Eventually(t, "it serves", func() error {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			continue
+			return fmt.Errorf("%w:\n%s", err, said)
 		}
 		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return
-		}
-	}
-	t.Fatalf("it does not serve:\n%s", said)
+		return pgtest.Unless(response.StatusCode == http.StatusOK, "/readyz answers %s:\n%s", response.Status, said)
+	})
 }

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
 // A probe asks a program again and again, as a load balancer and its users would, and
@@ -15,7 +18,7 @@ import (
 type probe struct {
 	stop    chan struct{}
 	joined  sync.WaitGroup
-	answers int
+	answers atomic.Int64
 	faults  []string
 }
 
@@ -41,7 +44,7 @@ func cmdProbe(ts *testscript.TestScript, _ bool, _ []string) {
 
 func (p *probe) ask(ts *testscript.TestScript, url string, want int) {
 	status, body := fetch(ts, url)
-	p.answers++
+	p.answers.Add(1)
 	if status != want {
 		p.faults = append(p.faults, fmt.Sprintf("%s answered %d %s", url, status, body))
 	}
@@ -55,14 +58,22 @@ func (p *probe) end() {
 	}
 }
 
-// cmdProbed ends a probe, which has to have had at least so many answers: probed 20
-func cmdProbed(ts *testscript.TestScript, _ bool, args []string) {
+// cmdProbing waits until so many more answers have come: probing 20
+func cmdProbing(ts *testscript.TestScript, _ bool, args []string) {
+	p := storyOf(ts).probe
+	more, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	want := p.answers.Load() + more
+	ts.Check(pgtest.Poll("the program answers the probe", func() error {
+		return pgtest.Unless(p.answers.Load() >= want, "%d answers, want %d", p.answers.Load(), want)
+	}))
+}
+
+// cmdProbed ends a probe.
+func cmdProbed(ts *testscript.TestScript, _ bool, _ []string) {
 	p := storyOf(ts).probe
 	p.end()
 	if len(p.faults) > 0 {
-		ts.Fatalf("%d of %d answers were wrong, the first: %s", len(p.faults), p.answers, p.faults[0])
-	}
-	if least, _ := strconv.Atoi(args[0]); p.answers < least {
-		ts.Fatalf("there were only %d answers, want %s", p.answers, args[0])
+		ts.Fatalf("%d of %d answers were wrong, the first: %s", len(p.faults), p.answers.Load(), p.faults[0])
 	}
 }

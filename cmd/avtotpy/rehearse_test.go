@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,11 +31,10 @@ func cmdKilled(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(cmd.Start())
 	const asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname LIKE 'avtotpy\\_rehearsal\\_%' AND usename = "
-	for deadline := time.Now().Add(30 * time.Second); query(ts, s.db, asleep+"'"+s.db.Migrator()+"'") != "1"; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			ts.Fatalf("it never came to sleep")
-		}
-	}
+	ts.Check(pgtest.Poll("it sleeps", func() error {
+		n := query(ts, s.db, asleep+"'"+s.db.Migrator()+"'")
+		return pgtest.Unless(n == "1", "%s sessions sleep, want 1", n)
+	}))
 	ts.Check(cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
 }

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -86,8 +85,8 @@ func TestScript(t *testing.T) {
 		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probed": cmdProbed, "signalled": cmdSignalled,
-			"mayrehearse": cmdMayRehearse, "killed": cmdKilled,
+			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probing": cmdProbing, "probed": cmdProbed, "signalled": cmdSignalled,
+			"patiently": cmdPatiently, "mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -116,7 +115,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("AVTOTPY_MASTER_KEY", keyring.Generate("k1"))
 	env.Setenv("AVTOTPY_LISTEN_ADDR", pgtest.FreeAddress(tb))
 	env.Setenv("AVTOTPY_LOG_FORMAT", "text")
-	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", "20s")
+	env.Setenv("POSTGRES_MIGRATOR_CONNECT_WAIT", pgtest.Patience.String())
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("HEALTH", pgtest.FreeAddress(tb))
 	env.Setenv("SECOND", pgtest.FreeAddress(tb)) // for AVTOTPY_LISTEN_ADDR of another program beside
@@ -267,29 +266,12 @@ func match(ts *testscript.TestScript, text string, patterns []string) {
 // A running is the program in the background.
 type running struct {
 	cmd    *exec.Cmd
-	output *output
+	output *pgtest.Output
 	exited chan struct{}
 }
 
-type output struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.Builder.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.Builder.String()
-}
-
 func startProgram(ts *testscript.TestScript) *running {
-	p := &running{output: new(output), exited: make(chan struct{})}
+	p := &running{output: new(pgtest.Output), exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
@@ -308,7 +290,7 @@ func (p *running) wait(ts *testscript.TestScript) int {
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(time.Minute):
+	case <-time.After(pgtest.Patience):
 		ts.Fatalf("the program goes on:\n%s", p.output.String())
 		return 0
 	}
@@ -316,20 +298,24 @@ func (p *running) wait(ts *testscript.TestScript) int {
 
 // await polls /readyz until it answers with the status, and returns the answer.
 func (p *running) await(ts *testscript.TestScript, want int) string {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		status, body := fetch(ts, "/readyz")
+	var body string
+	err := pgtest.Poll("/readyz", func() error {
+		var status int
+		status, body = fetch(ts, "/readyz")
 		if status == want {
-			return body
+			return nil
 		}
 		select {
 		case <-p.exited:
 			ts.Fatalf("the program exited with %d:\n%s", p.cmd.ProcessState.ExitCode(), p.output.String())
 		default:
 		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("/readyz answers %d %s, want %d:\n%s", status, body, want, p.output.String())
-		}
+		return fmt.Errorf("it answers %d %s, want %d", status, body, want)
+	})
+	if err != nil {
+		ts.Fatalf("%v:\n%s", err, p.output.String())
 	}
+	return body
 }
 
 // fetch gets a page of the program; the status is 0 when nobody listens.
@@ -402,23 +388,34 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// cmdPatiently runs a command that gives up after a time limit, and demands an exit code and
+// a text that needs some time to find out. The limit grows until it is enough:
+//
+//	patiently 75 REGEXP avtotpy migrate status --wait=LIMIT
+func cmdPatiently(ts *testscript.TestScript, _ bool, args []string) {
+	pgtest.WithMoreTime(storyOf(ts).tb, 300*time.Millisecond, func(limit time.Duration) error {
+		command := slices.Clone(args[2:])
+		for i := range command {
+			command[i] = strings.ReplaceAll(command[i], "LIMIT", limit.String())
+		}
+		cmdExits(ts, false, append(args[:1:1], command...))
+		said := ts.ReadFile("stderr")
+		return pgtest.Unless(regexp.MustCompile(args[1]).MatchString(said), "no match for %q in %s", args[1], said)
+	})
+}
+
 // cmdGet demands a status of a path, or of host:port/path, waiting for it, and for a
 // text in the answer if one is given: get /readyz 200. The status 0
 // means that the port is closed.
 func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	var status int
 	var body string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	ts.Check(pgtest.Poll(args[0], func() error {
+		var status int
 		status, body = fetch(ts, args[0])
-		if (status == want || want == 0) && (len(args) == 2 || strings.Contains(body, args[2])) {
-			break
-		}
-	}
-	if status != want {
-		ts.Fatalf("%s answers %d, want %d: %s", args[0], status, want, body)
-	}
+		return pgtest.Unless(status == want && (len(args) == 2 || strings.Contains(body, args[2])), "it answers %d, want %d: %s", status, want, body)
+	}))
 	_, err = io.WriteString(ts.Stdout(), body)
 	ts.Check(err)
 }
@@ -428,15 +425,10 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 func cmdSQL(ts *testscript.TestScript, _ bool, args []string) {
 	s := storyOf(ts)
 	var got string
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	ts.Check(pgtest.Poll(args[0], func() error {
 		got = query(ts, s.db, args[0])
-		if len(args) == 1 || got == args[1] {
-			break
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s\ngot  %s\nwant %s", args[0], got, args[1])
-		}
-	}
+		return pgtest.Unless(len(args) == 1 || got == args[len(args)-1], "got %s, want %s", got, args[len(args)-1])
+	}))
 	_, err := fmt.Fprintln(ts.Stdout(), got)
 	ts.Check(err)
 }

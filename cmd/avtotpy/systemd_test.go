@@ -119,7 +119,7 @@ func hear(t *testing.T, listener *net.UnixConn, until string) string {
 	var all strings.Builder
 	buffer := make([]byte, 4096)
 	for !strings.Contains(all.String(), until) {
-		if err := listener.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := listener.SetReadDeadline(time.Now().Add(pgtest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := listener.Read(buffer)

@@ -130,11 +130,7 @@ func TestACancelledBackupLeavesNothing(t *testing.T) {
 	waiting := func() int {
 		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump' OR application_name = 'avtotpy-backup/test' AND datname = current_database() AND wait_event_type = 'Lock'")
 	}
-	for deadline := time.Now().Add(time.Minute); waiting() == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("pg_dump does not wait for the table")
-		}
-	}
+	pgtest.Eventually(t, "pg_dump waits for the table", func() error { return pgtest.Unless(waiting() > 0, "nobody waits") })
 	cancel(stopped)
 	if err := <-result; !errors.Is(err, stopped) {
 		t.Errorf("got %v, want what ended the context", err)

@@ -43,7 +43,7 @@ func TestAnOldPostmasterPIDOfAnotherProgramIsNoObstacle(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.Done()
-	other := s.account.command(t.Context(), "sleep", "60") // PostgreSQL does not mind programs of other users
+	other := s.account.command(t.Context(), "sleep", "600") // PostgreSQL does not mind programs of other users
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}

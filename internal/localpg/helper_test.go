@@ -80,7 +80,7 @@ func start(t *testing.T, o Options) *Server {
 
 func stop(t *testing.T, s *Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Errorf("stop: %v", err)
@@ -189,17 +189,20 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// patience is how long an event is waited for; pgtest, which has the like, is made of this package.
+const patience = 2 * time.Minute
+
 // awaitEnd waits until the server has ended; nobody may have collected its process yet.
 func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		if program, _ := commandLine(t.Context(), pid); program != "postgres" {
 			return
 		}
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
-			t.Fatalf("PostgreSQL, process %d, is still there 20 s after its parent was killed", pid)
+			t.Fatalf("PostgreSQL, process %d, is still there %s after its parent was killed", pid, patience)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
