@@ -81,3 +81,6 @@ func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role s
 	}
 	return list(held.Grants), list(all.Grants), odd, err
 }
+
+// Unforeseen is unforeseen.
+func Unforeseen(step string, err error) error { return unforeseen(func() string { return step }, err) }

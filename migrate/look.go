@@ -37,6 +37,8 @@ type seen struct {
 
 	History []LedgerRow `json:"-"` // nil unless it was asked for
 	Table   table       `json:"-"` // the same
+
+	Renamed *RenamedError `json:"-"` // where the schema is missing or empty: one that looks like it
 }
 
 // The powers are what a service's role must not have beside its attributes.
@@ -57,6 +59,12 @@ type serverSeen struct {
 // pooled reports whether a pooler is in between: it makes up the process id that it gives to
 // its clients.
 func pooled(conn *pgconn.PgConn, server serverSeen) bool { return int(conn.PID()) != server.PID }
+
+// release is the version as people write it, such as 15.18.
+func (s serverSeen) release() string {
+	const major = 10_000
+	return fmt.Sprintf("%d.%d", s.Version/major, s.Version%major)
+}
 
 // checksClients reports whether it can notice in the middle of a statement that its client
 // is gone.
@@ -143,6 +151,13 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		if err = m.lookInside(ctx, conn, &s); err == nil && s.Ledger.tells() {
 			return m.look(ctx, conn, who) // somebody has just migrated
 		}
+	}
+	if err == nil && blank(s.Schema) {
+		asked := role
+		if m.Role.Name == "" {
+			asked = "current_user" // the service asks about itself
+		}
+		err = m.lookForRenamed(ctx, conn, asked, &s)
 	}
 	unreadable := sqlState(err) == insufficientPrivilege && s.Schema != nil
 	if unreadable {

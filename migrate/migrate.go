@@ -75,7 +75,7 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 		return Report{}, err
 	}
 	run.teller.tell = m.Progress
-	err = run.untilDone(ctx)
+	err = unforeseen(run.doing, run.untilDone(ctx))
 	if err == nil {
 		run.phase(Done)
 	}

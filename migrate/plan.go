@@ -49,8 +49,9 @@ type Status struct {
 	Lost        string       // why the state is LedgerLost
 	Damage      []Drift      // with LedgerLost: how the ledger's table is not as it was made, where that was asked
 	repair      string       // the command against that
-	Role        string       // as which role it was asked
-	TooMuch     []string     // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
+	renamed     *RenamedError
+	Role        string   // as which role it was asked
+	TooMuch     []string // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 }
 
 // A Difference is one place where ledger and bundle contradict each other.
@@ -65,7 +66,7 @@ func (d Difference) String() string { return fmt.Sprintf("%04d: %s", d.Version, 
 func plan(b Bundle, s seen) Status {
 	status := Status{State: Blank, Target: b.Version()}
 	if blank(s.Schema) {
-		status.Pending = b.after(0)
+		status.Pending, status.renamed = b.after(0), s.Renamed
 		return status
 	}
 	ledger := s.Ledger
@@ -153,11 +154,14 @@ func compare(b Bundle, rows []LedgerRow) []Difference {
 }
 
 // Err returns nil when a service with this bundle can work with the schema, and
-// otherwise the error of the state: an *UnmigratedError, *AheadError,
+// otherwise the error of the state: an *UnmigratedError, *RenamedError, *AheadError,
 // *DivergedError or *LedgerLostError.
 func (s Status) Err() error {
 	switch s.State {
 	case Blank, Behind:
+		if s.renamed != nil {
+			return s.renamed
+		}
 		return &UnmigratedError{Version: s.Version, Target: s.Target}
 	case AheadIncompatible:
 		return &AheadError{Version: s.Version, Target: s.Target, MinVersion: s.MinVersion}

@@ -41,6 +41,9 @@ func (e *UnrepairableError) Error() string {
 
 // repair decides what is wrong with a ledger. It is a pure function.
 func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
+	if e.Renamed != nil {
+		return r, e.Renamed
+	}
 	if blank(e.Schema) {
 		return r, &UnmigratedError{Target: b.Version()}
 	}

@@ -104,7 +104,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		status := plan(r.Bundle, s)
 		status.repair = r.RepairCommand
 		r.me, r.pooled = s.Me.Name, pooled(conn, s.Server)
-		r.note(status)
+		r.note(status, s.Server)
 		done := false
 		switch status.State {
 		case Blank, Behind:
@@ -138,11 +138,11 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 }
 
 // note keeps the report true to what was seen last.
-func (r *run) note(status Status) {
+func (r *run) note(status Status, server serverSeen) {
 	if !r.looked {
 		r.looked = true
 		r.report.State, r.report.From = status.State, status.Version
-		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending))
+		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending), "postgresql", server.release())
 		if status.State == AheadCompatible {
 			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
 		}
@@ -252,6 +252,8 @@ func flushed(s seen) string {
 // mayMigrate refuses, before anything is changed, what could only fail half-way.
 func (r *run) mayMigrate(s seen) error {
 	switch {
+	case s.Renamed != nil:
+		return s.Renamed
 	case s.Server.Standby:
 		return &StandbyError{}
 	case s.Schema == nil && !s.Me.MayCreate:

@@ -131,7 +131,7 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(*r
 		return err
 	}
 	defer r.close(ctx, conn)
-	err = ask(r, conn)
+	err = unforeseen(func() string { return "asking the database" }, ask(r, conn))
 	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() == nil {
 		return r.connectError(lost.err, time.Since(r.started))
 	}

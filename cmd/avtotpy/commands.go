@@ -116,8 +116,9 @@ id:base64 a line, the first one active.`,
 		},
 		{
 			name: "key generate", summary: "print a new master key",
-			about: `Prints a new master key, named after the day, and stores it nowhere. Keep a copy
-apart from the database: without it the data cannot be read.`,
+			about: `Prints a new master key and stores it nowhere. Its id, before the colon, is the
+day and some letters. Keep a copy apart from the database: without it the data
+cannot be read.`,
 			examples: `export AVTOTPY_MASTER_KEY="$(avtotpy key generate)"
     a key for the first start`,
 			exits: ` 0  always`,
@@ -177,6 +178,9 @@ restart them. Then rotate. Then the old key can be removed.`,
 // explain writes the error that ended the program: as lines for a person, as one
 // record for a machine.
 func (p program) explain(err error) {
+	if exitCode(err) == exitBug {
+		err = &bugError{err}
+	}
 	format := config.LogAuto
 	for _, v := range p.environ { // the settings may be what is wrong, so they are not asked
 		if value, ok := strings.CutPrefix(v, "AVTOTPY_LOG_FORMAT="); ok {

@@ -60,7 +60,7 @@ func exitCode(err error) int {
 		return exitMigration
 	case newer(err), is[*migrate.AheadError](err):
 		return exitAhead
-	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.RenamedError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy
@@ -103,6 +103,19 @@ func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
 }
+
+// A bugError is one that nobody has foreseen.
+type bugError struct{ err error }
+
+func (e *bugError) Error() string {
+	safe := ""
+	if !is[*migrate.UnforeseenError](e.err) { // which says that itself
+		safe = ". Starting again is safe: what was applied stays, and nothing is half-done"
+	}
+	return e.err.Error() + safe + ". If it happens again, please report it with this message and the lines of the log before it: https://github.com/avtotpy/avtotpy/issues"
+}
+
+func (e *bugError) Unwrap() error { return e.err }
 
 // A signalError is the cause of a context that a signal ended.
 type signalError struct{ signal syscall.Signal }

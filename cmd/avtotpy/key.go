@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
@@ -11,8 +13,15 @@ import (
 )
 
 func (p program) generateKey() error {
-	_, err := fmt.Fprintln(p.stdout, keyring.Generate("k"+time.Now().UTC().Format("20060102")))
+	_, err := fmt.Fprintln(p.stdout, keyring.Generate(keyID(time.Now())))
 	return err
+}
+
+// keyID names a key after the day, with letters that make it differ from the other keys of
+// that day: a database knows its keys by their ids.
+func keyID(now time.Time) string {
+	const letters = 6 // of 32 each
+	return "k" + now.UTC().Format("20060102") + "-" + strings.ToLower(rand.Text()[:letters])
 }
 
 // checkKeys proves that the master keys are those of the database.

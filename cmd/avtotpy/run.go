@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
@@ -29,6 +31,7 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	}
 	defer seen.leave()
 	log = seen.log
+	logStart(log, cfg.Mode)
 	local := cfg.Embedded()
 	ctx, stop, err := p.withLocal(ctx, &cfg, log)
 	if err != nil {
@@ -135,6 +138,11 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 		Backup:      backupBefore(cfg, log),
 		Log:         log,
 	}, nil
+}
+
+// logStart names the program that a log is of, in its first line.
+func logStart(log *slog.Logger, mode config.Mode) {
+	log.Info("starting AVTotpy", "version", version(), "mode", mode, "go", strings.TrimPrefix(runtime.Version(), "go"), "system", runtime.GOOS+"/"+runtime.GOARCH)
 }
 
 // logReport ends each migration with one line that a machine can read.

@@ -106,7 +106,10 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	if is[*store.KeyError](err) {
 		return &settingsError{fmt.Errorf("AVTOTPY_MASTER_KEY: %w", err)}
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("check the master keys against the database: %w", err)
+	}
+	return nil
 }
 
 // prove makes sure that the unprivileged connection works, reaches the schema that was

@@ -117,12 +117,16 @@ func writeState(b *strings.Builder, status migrate.Status, paint func(colour, st
 
 // writeAdvice says what is pending or wrong, and what to do about it.
 func writeAdvice(b *strings.Builder, status migrate.Status) {
-	switch status.State {
+	switch renamed := is[*migrate.RenamedError](status.Err()); status.State {
 	case migrate.Current:
 		b.WriteString("\nNothing is pending.\n")
 	case migrate.AheadCompatible:
 		b.WriteString("\n" + fold(fmt.Sprintf("A newer program migrated this database. This one can still work with it: the schema admits all that reach version %d.", status.MinVersion)))
 	case migrate.Blank, migrate.Behind:
+		if renamed {
+			b.WriteString("\n" + fold(sentence(status.Err())))
+			return
+		}
 		b.WriteString("\nPending:\n" + fileList(pendingFiles(status.Pending, false)) +
 			"\nA start in mode RUN or RUN_AND_EXIT applies them, and so does \"avtotpy migrate\".\n\"avtotpy migrate plan\" says more about them.\n")
 	default:

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -41,11 +43,23 @@ type SetupError struct{ Err error }
 func (e *SetupError) Error() string { return e.Err.Error() }
 func (e *SetupError) Unwrap() error { return e.Err }
 
+// closed adds to the error of a folder that cannot be written to what may close it.
+func closed(err error) error {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w. The file system is read-only, or the service manager makes it so: systemd does where ProtectSystem is strict, "+
+			"except in folders that the unit names. Choose a folder that it may write to, such as /var/lib/avtotpy/backups with the unit of AVTotpy", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w. Give the folder to the user that the program runs as (user id %d), or choose another one", err, os.Geteuid())
+	}
+	return err
+}
+
 // Make writes a backup. When it fails, or ctx ends, no file stays behind.
 func Make(ctx context.Context, o Options) (Backup, error) {
 	file, err := create(o.Dir)
 	if err != nil {
-		return Backup{}, &SetupError{o.noRoom(fmt.Errorf("write to the folder of backups: %w", err))}
+		return Backup{}, &SetupError{closed(o.noRoom(fmt.Errorf("write to the folder of backups: %w", err)))}
 	}
 	defer file.discard()
 	s, err := open(ctx, o)

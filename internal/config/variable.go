@@ -132,7 +132,7 @@ func variables() []variable {
 			otherwise: "off; embedded: backups in AVTOTPY_DATA_DIR",
 			meaning: "The folder into which the schema is dumped before migrations change it, or off. When that fails, nothing is migrated. " +
 				"It takes pg_dump of the server's version or newer. No backup is ever deleted; docs/backup.md tells how to restore one.",
-			example: "/var/backups/avtotpy",
+			example: "/var/lib/avtotpy/backups",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "1m", example: "2m",

@@ -51,7 +51,8 @@ func Parse(text string) (*Ring, error) {
 		}
 		key, err := parseKey(line)
 		if err == nil && ring.find(key.id) != nil {
-			err = fmt.Errorf("the id %q is there twice", key.id)
+			err = fmt.Errorf("the id %q is there twice: each key needs an id of its own. Change that of the key that has sealed nothing yet; "+
+				"the id, before the colon, is free to choose", key.id)
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("line %d: %w", number, err))

@@ -1,0 +1,55 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A RenamedError means that the schema is missing, and another one looks like it: somebody
+// has renamed it, or restored it under another name. Nothing was changed.
+type RenamedError struct {
+	Schema  string // that is missing
+	Found   string // that looks like it
+	Version int    // of what was found
+}
+
+func (e *RenamedError) Error() string {
+	return fmt.Sprintf("the schema %q is missing or empty, and the schema %q looks like it: it holds these migrations up to version %d, "+
+		"and the service's role has its rights there. Nothing was changed. If it was renamed, its owner can run: ALTER SCHEMA %[5]s RENAME TO %[4]s; "+
+		"(an empty %[4]s has to be dropped first). To begin with an empty schema instead, use another database",
+		e.Schema, e.Found, e.Version, quoteName(e.Schema), quoteName(e.Found))
+}
+
+// lookForRenamed asks, where the schema is missing or empty, for one that holds the history
+// of this bundle and a ledger that the service's role may read. A service that keeps several
+// such schemas on purpose gives each a role of its own, or there would be rights in the
+// others to take away.
+func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role string, s *seen) error {
+	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$role", role,
+		"$witness", quoteText(witnessVersion+"%")).Replace(`
+		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
+		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
+		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $witness
+		  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+		  AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $role AND NOT rolsuper AND has_table_privilege(r.oid, c.oid, 'SELECT'))`))
+	if err != nil {
+		return err
+	}
+	var found []string
+	_ = answers[0].into(&found) // a hint that cannot be had; what is wrong with the rights, others say better
+	for _, candidate := range found {
+		heads, err := m.askPatiently(ctx, conn, ledgerHead(candidate, m.Bundle.Version()))
+		if err != nil {
+			return err
+		}
+		l, err := readLedger(heads[0])
+		if err == nil && l.tells() && l.Fingerprint == m.Bundle.fingerprint(min(l.Version, m.Bundle.Version())) {
+			s.Renamed = &RenamedError{Schema: m.Schema, Found: candidate, Version: l.Version}
+			return nil
+		}
+	}
+	return nil
+}
