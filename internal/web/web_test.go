@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -312,7 +313,8 @@ func TestOverTLSTheCookieBelongsToThisHostOnly(t *testing.T) {
 
 func TestGuessingIsSlowedDown(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	now := time.Now() // stands still, so that no attempt of an address comes back while passwords are checked
+	s := newSite(t, func(s *web.Server) { s.Now = func() time.Time { return now } })
 	s.alice()
 	v := s.visitor()
 	guess := func() answer {
@@ -323,8 +325,13 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 			t.Fatal(a.Status)
 		}
 	}
+	const wait = "SELECT extract(epoch FROM wait_until - failed_at)::int FROM avtotpy.login_throttle"
+	if got := pgtest.Value[int](t, s.db.SuperConn, wait); got != 1 {
+		t.Errorf("after five guesses the next one has to wait %d s, want 1", got)
+	}
+	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() + interval '1 day'")
 	a := guess()
-	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") != "1" {
+	if after, err := strconv.Atoi(a.Header.Get("Retry-After")); a.StatusCode != http.StatusTooManyRequests || err != nil || after < 3600 {
 		t.Errorf("the sixth guess: %s, Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 	}
 	pgtest.Exec(t, s.db.SuperConn, "DELETE FROM avtotpy.login_throttle")
