@@ -3,77 +3,158 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"github.com/avtotpy/avtotpy/internal/database"
+	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// A fitness tells whether the schema is fit for this program, as the web server's
-// own role sees it. It remembers the answer for a moment, so that it may be asked
+// A fitness tells whether requests can be served: the database answers and takes changes,
+// the schema is fit for this program, as the web server's own role sees it, and the master
+// keys open what is there. It remembers the answer for a moment, so that it may be asked
 // for each request; a schema that another process migrates becomes fit without a
 // restart.
 type fitness struct {
 	migrator *migrate.Migrator
-	pool     *pgxpool.Pool
+	db       *database.DB
 	log      *slog.Logger
 	role     string                      // as which POSTGRES_CONNECTION_STR should connect; "" when that is not known
+	keys     func(context.Context) error // nil while the master keys fit the database
 	prepare  func(context.Context) error // what must succeed once before the first request is served
 	looked   func(migrate.Status)        // is told of each look
+	clock    func(ahead float64)         // likewise: by how many seconds the database's clock is ahead
 	known    *migrate.Status             // of a look just before the first check; nil when there was none
 
-	mu       sync.Mutex
-	asked    time.Time
-	answer   error
-	prepared bool
-	warned   bool
-	said     string // the last complaint
+	mu      sync.Mutex
+	looking chan struct{} // closed when the look that runs is over; nil when none does
+	asked   time.Time     // when the last one was
+	outages int           // that had begun before it
+	answer  error
+	fitAt   time.Time // when the answer was last nil
+	warning string    // about the clocks
+
+	// The rest belongs to the look.
+	prepared, warned bool
+	said             string // the last complaint
+	wasFit           bool   // at least once
 }
 
 // These keep what a driver says of hosts and users off the pages; the log has it.
 var (
 	errNoAnswer = errors.New("the database does not answer; try again in a moment")
+	errReadOnly = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
+	errSlow     = errors.New("the database is too slow at the moment; try again in a moment")
 	errLacks    = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
 	errLocked   = errors.New("another session has locked the table of applied migrations; try again in a moment")
 	errRefused  = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
+	errKeys     = errors.New("the data is sealed with a master key that this server does not have; give it the one to which the keys were rotated, and restart it")
 )
 
 const (
-	fitFor    = 5 * time.Second // how long a good answer holds
-	unfitFor  = time.Second     // and a bad one
+	fitFor    = 5 * time.Second  // how long a good answer holds
+	unfitFor  = time.Second      // and a bad one
+	staleFor  = 30 * time.Second // how long a good answer holds while looks are slow and other queries succeed
 	askAtMost = 3 * time.Second
-	lookWaits = 500 * time.Millisecond // for a lock that somebody holds on the ledger, while all requests wait for the answer
+	lookWaits = 500 * time.Millisecond // for a lock that somebody holds on the ledger, while requests wait for the answer
+	clocksMay = 5 * time.Second        // differ
 )
+
+// request is check for a request of the web server, which is counted when it cannot be served.
+func (f *fitness) request(ctx context.Context) error {
+	err := f.check(ctx)
+	if err != nil {
+		f.db.Refused()
+	}
+	return err
+}
+
+// ready is check for probes. Requests that get no connection soon fail one by one; a
+// probe keeps more of them away.
+func (f *fitness) ready(ctx context.Context) (warning string, err error) {
+	if err := f.check(ctx); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.warning, f.db.Starved()
+}
+
+// failed is told of each request that failed. Some errors say that the answer is no longer
+// true.
+func (f *fitness) failed(err error) {
+	kind := database.KindOf(err)
+	if kind == database.Away || kind == database.ReadOnly {
+		f.db.Refused()
+	}
+	if kind == database.Refused || is[*keyring.MissingKeyError](err) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.asked, f.fitAt = time.Time{}, time.Time{}
+	}
+}
 
 // check returns nil when requests can be served, and otherwise why not, in words
 // that a visitor may read.
 func (f *fitness) check(ctx context.Context) error {
+	if err := f.db.Reachable(ctx); err != nil {
+		return inPublic(err)
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	holds := fitFor
 	if f.answer != nil {
 		holds = unfitFor
 	}
-	if !f.asked.IsZero() && time.Since(f.asked) < holds {
+	sameServer := f.outages == f.db.Outages()
+	if sameServer && !f.asked.IsZero() && time.Since(f.asked) < holds {
+		defer f.mu.Unlock()
 		return f.answer
 	}
-	// The answer is for all, not only for the request that happens to ask.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askAtMost)
-	defer cancel()
-	before, first := f.answer, f.asked.IsZero()
-	f.answer = f.ask(ctx)
-	f.asked = time.Now()
-	if errors.Is(f.answer, errLocked) && !first { // which says nothing about the schema
-		f.answer = before
+	if f.looking == nil {
+		f.looking = make(chan struct{})
+		go f.lookAgain(context.WithoutCancel(ctx), f.looking) // the answer is for all, not only for the request that happens to ask
 	}
-	f.logChange(before)
+	looking, old := f.looking, sameServer && f.answer == nil && time.Since(f.fitAt) < staleFor
+	f.mu.Unlock()
+	if old { // nobody waits for a look that will most likely say the same
+		return nil
+	}
+	select {
+	case <-looking:
+	case <-ctx.Done():
+		return errSlow
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.answer
+}
+
+// lookAgain brings the answer up to date.
+func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, askAtMost)
+	defer cancel()
+	began, outages := time.Now(), f.db.Outages()
+	answer := f.ask(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, first := f.answer, f.asked.IsZero()
+	stillFit := !f.fitAt.IsZero() && time.Since(f.fitAt) < staleFor
+	switch {
+	case errors.Is(answer, errLocked) && !first: // which says nothing about the schema
+		answer = before
+	case errors.Is(answer, errSlow) && stillFit && f.db.AnsweredSince(began): // others were served
+		answer = nil
+	case answer == nil:
+		f.fitAt = time.Now()
+	}
+	f.answer, f.asked, f.outages = answer, time.Now(), outages
+	f.logChange(before)
+	f.looking = nil
+	close(done)
 }
 
 func (f *fitness) ask(ctx context.Context) error {
@@ -85,56 +166,123 @@ func (f *fitness) ask(ctx context.Context) error {
 	if err := status.Err(); err != nil {
 		return err
 	}
-	if f.prepared {
-		return nil
+	if err := f.checkKeys(ctx); err != nil || f.prepared {
+		return err
 	}
 	if !f.warned {
 		f.warn(status)
 	}
-	switch err := f.prepare(ctx); {
-	case is[*settingsError](err):
-		return err
-	case err != nil:
-		f.complain("the database fails", err)
-		if lacksRight(err) {
-			return errLacks
-		}
-		return errNoAnswer
+	if err := f.prepare(ctx); err != nil {
+		return f.inPublic("the database fails", err)
 	}
 	f.prepared = true
 	return nil
 }
 
+// checkKeys is about keys that were rotated while this server has only the old one. At a
+// start it finds a wrong setting, and the error is the caller's.
+func (f *fitness) checkKeys(ctx context.Context) error {
+	err := f.keys(ctx)
+	switch {
+	case err == nil, !f.prepared && is[*settingsError](err):
+		return err
+	case is[*settingsError](err):
+		f.complain("the master keys do not fit the database any more", err)
+		return errKeys
+	}
+	return f.inPublic("the database fails", err)
+}
+
 // look gives its connection back before anything else needs one.
-func (f *fitness) look(ctx context.Context) (migrate.Status, error) {
+func (f *fitness) look(ctx context.Context) (status migrate.Status, err error) {
+	conn, err := f.db.Pool().Acquire(ctx)
+	if err != nil {
+		return status, f.inPublic("the web server's connection to the database fails", err)
+	}
+	defer conn.Release()
+	facts, err := database.FactsOf(ctx, conn.Conn())
+	if err == nil {
+		f.compareClocks(facts)
+		err = facts.Err()
+	}
+	if is[*database.ReadOnlyError](err) {
+		f.db.Suspect(err)
+	}
+	if err != nil {
+		return status, f.inPublic("the database cannot serve", err)
+	}
 	if known := f.known; known != nil {
 		f.known = nil
 		return *known, nil
 	}
-	conn, err := f.pool.Acquire(ctx)
-	if err != nil {
-		f.complain("the web server's connection to the database fails", err)
-		switch {
-		case isRefusal(err):
-			return migrate.Status{}, errRefused
-		case lacksRight(err):
-			return migrate.Status{}, errLacks
-		}
-		return migrate.Status{}, errNoAnswer
+	status, err = f.migrator.StatusOver(ctx, conn.Conn())
+	if is[*migrate.BusyError](err) {
+		return status, errLocked
 	}
-	defer conn.Release()
-	status, err := f.migrator.StatusOver(ctx, conn.Conn())
 	if err != nil {
-		f.complain("the schema's state cannot be read", err)
-		switch {
-		case lacksRight(err):
-			return status, errLacks
-		case is[*migrate.BusyError](err):
-			return status, errLocked
-		}
-		return status, errNoAnswer
+		return status, f.inPublic("the schema's state cannot be read", err)
 	}
 	return status, nil
+}
+
+// inPublic logs why a look failed, and returns what a visitor may read of it. Of a
+// database that is away its DB has a line of its own.
+func (f *fitness) inPublic(what string, err error) error {
+	public := inPublic(err)
+	if !isPassing(public) {
+		f.complain(what, err)
+	}
+	return public
+}
+
+// isPassing reports that a database moves, restarts or is overloaded, which ends by itself.
+func isPassing(err error) bool {
+	return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errSlow)
+}
+
+// inPublic is what a visitor may read of an error of the database.
+func inPublic(err error) error {
+	switch database.KindOf(err) {
+	case database.Refused:
+		return errRefused
+	case database.Unprivileged:
+		return errLacks
+	case database.ReadOnly:
+		return errReadOnly
+	case database.Busy, database.Cancelled:
+		return errSlow
+	default:
+	}
+	if is[*migrate.PrivilegeError](err) {
+		return errLacks
+	}
+	return errNoAnswer
+}
+
+// compareClocks warns when the clocks differ by more than they may. The codes come from
+// ours, and ends of sessions from the database's.
+func (f *fitness) compareClocks(facts database.Facts) {
+	f.clock(facts.Ahead.Seconds())
+	off, which := facts.Ahead, "ahead of"
+	if off < 0 {
+		off, which = -off, "behind"
+	}
+	warning := ""
+	if off-facts.Within > clocksMay {
+		warning = fmt.Sprintf("the database's clock is %s %s this server's; one of them is wrong, and codes come from this server's",
+			off.Round(time.Second), which)
+	}
+	f.mu.Lock()
+	before := f.warning
+	f.warning = warning
+	f.mu.Unlock()
+	switch {
+	case warning != "" && before == "":
+		f.log.Warn("the clocks of the database and of this server differ: codes are wrong if it is this server's; see to NTP on both",
+			"database_ahead", facts.Ahead.Round(100*time.Millisecond))
+	case warning == "" && before != "":
+		f.log.Info("the clocks of the database and of this server agree again")
+	}
 }
 
 // warn is about the role of the connection. RUN has refused before what SKIP serves with.
@@ -163,27 +311,23 @@ func (f *fitness) complain(what string, err error) {
 	}
 }
 
-// isRefusal reports that the server is there and knows no such user, password or
-// database.
-func isRefusal(err error) bool {
-	const noSuchUser, wrongPassword, noSuchDatabase = "28000", "28P01", "3D000"
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && slices.Contains([]string{noSuchUser, wrongPassword, noSuchDatabase}, refusal.Code)
-}
-
 // lacksRight reports that the server refused something for want of a right.
 func lacksRight(err error) bool {
-	const insufficientPrivilege = "42501"
-	refusal, ok := errors.AsType[*pgconn.PgError](err)
-	return is[*migrate.PrivilegeError](err) || ok && refusal.Code == insufficientPrivilege
+	return is[*migrate.PrivilegeError](err) || database.KindOf(err) == database.Unprivileged
 }
 
+// logChange says what changed, unless the DB has said it already.
 func (f *fitness) logChange(before error) {
+	away := func(err error) bool {
+		return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly)
+	}
 	switch {
-	case f.answer == nil && before != nil:
-		f.said = ""
+	case f.answer == nil && before != nil && (!away(before) || f.said != "" || !f.wasFit):
 		f.log.Info("ready: the schema is fit now")
-	case f.answer != nil && (before == nil || before.Error() != f.answer.Error()):
+	case f.answer != nil && !away(f.answer) && (before == nil || before.Error() != f.answer.Error()):
 		f.log.Error("NOT READY: requests are answered with 503 until this is mended", "reason", f.answer)
+	}
+	if f.answer == nil {
+		f.said, f.wasFit = "", true
 	}
 }

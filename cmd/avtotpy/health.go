@@ -22,7 +22,7 @@ type health struct {
 
 	mu  sync.Mutex
 	now readiness
-	fit func(context.Context) error // nil until it serves
+	fit func(context.Context) (warning string, err error) // nil until it serves
 }
 
 func newHealth() *health {
@@ -42,11 +42,12 @@ func (h *health) migrating(p migrate.Progress) {
 	h.now = migrationReadiness(p)
 }
 
-// serving makes fit the judge of readiness.
-func (h *health) serving(fit func(context.Context) error) {
+// serving makes fit the judge of readiness. The state of the schema may be known already.
+func (h *health) serving(fit func(context.Context) (warning string, err error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fit, h.now = fit, readiness{Phase: serving, Since: time.Now()}
+	h.fit = fit
+	h.now = readiness{Phase: serving, Since: time.Now(), State: h.now.State, Version: h.now.Version, Target: h.now.Target}
 	h.busyWith(serving, h.now.Since)
 }
 
@@ -70,13 +71,14 @@ func (h *health) readiness(ctx context.Context) readiness {
 	fit := h.fit
 	h.mu.Unlock()
 	var unfit error
+	warning := ""
 	if fit != nil {
-		unfit = fit(ctx) // which may look
+		warning, unfit = fit(ctx) // which may look
 	}
 	h.mu.Lock()
 	now := h.now
 	h.mu.Unlock()
-	now.Ready = fit != nil && unfit == nil
+	now.Ready, now.Warning = fit != nil && unfit == nil, warning
 	if unfit != nil {
 		now.Reason = unfit.Error()
 	}

@@ -29,6 +29,7 @@ func TestTheMetricsAreDocumented(t *testing.T) {
 	h.schema(1, 2)
 	h.migrated(migrated{})
 	h.audited(migrate.Audit{})
+	h.clock(0)
 	families, err := h.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -91,9 +92,14 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 	var unfit error
-	h.serving(func(context.Context) error { return unfit })
+	warning := ""
+	h.serving(func(context.Context) (string, error) { return warning, unfit })
 	if status, body := ask(t, h, ""); status != http.StatusOK || body != "ready\n" {
 		t.Errorf("serving and fit: %d %s", status, body)
+	}
+	warning = "the clocks differ"
+	if status, body := ask(t, h, ""); status != http.StatusOK || body != "ready\nwarning: the clocks differ\n" {
+		t.Errorf("serving with a warning: %d %s", status, body)
 	}
 	unfit = errors.New("the database does not answer")
 	if status, body := ask(t, h, "application/json"); status != http.StatusServiceUnavailable || !strings.Contains(body, `"reason": "the database does not answer"`) {
@@ -120,7 +126,7 @@ func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
 func TestALostLedgerTellsNoVersion(t *testing.T) {
 	t.Parallel()
 	h := newHealth()
-	h.serving(func(context.Context) error { return nil })
+	h.serving(func(context.Context) (string, error) { return "", nil })
 	versions := func() (names []string) {
 		families, err := h.registry.Gather()
 		if err != nil {

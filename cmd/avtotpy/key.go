@@ -76,10 +76,10 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	if err := status.Err(); err != nil {
 		return err
 	}
-	pool, err := openPool(ctx, cfg)
+	db, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	return use(store.New(pool, ring), ring)
+	defer db.Close()
+	return use(store.New(db.Pool(), ring), ring)
 }

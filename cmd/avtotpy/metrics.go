@@ -39,6 +39,7 @@ type metrics struct {
 	applied    prometheus.Counter
 	findings   *prometheus.GaugeVec
 	auditedAt  prometheus.Gauge
+	clockAhead *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -62,6 +63,7 @@ func newMetrics() *metrics {
 		waited:     gauge("avtotpy_migration_waited_seconds", "How much of that it waited, for locks, other migrators and lost connections."),
 		findings:   gauge("avtotpy_role_findings", "What the last audit found of the web server's role, by severity: excess (held and not declared), missing (declared and not held), warn. Absent before the first audit.", "severity"),
 		auditedAt:  gauge("avtotpy_role_audit_timestamp_seconds", "When the web server's role was audited last, in Unix time; 0 before the first audit.").WithLabelValues(),
+		clockAhead: gauge("avtotpy_database_clock_ahead_seconds", "By how much the database's clock is ahead of this server's, negative when it is behind. Absent before the first look."),
 		applied:    prometheus.NewCounter(prometheus.CounterOpts{Name: "avtotpy_migrations_applied_total", Help: "How many files this start has applied."}),
 	}
 	registry.MustRegister(m.applied)
@@ -94,6 +96,8 @@ func (m *metrics) migrated(report migrated) {
 	m.duration.WithLabelValues().Set(report.Seconds)
 	m.waited.WithLabelValues().Set(report.Waited)
 }
+
+func (m *metrics) clock(ahead float64) { m.clockAhead.WithLabelValues().Set(ahead) }
 
 func (m *metrics) audited(a migrate.Audit) {
 	for severity, label := range map[migrate.Severity]string{migrate.Excess: "excess", migrate.Missing: "missing", migrate.Warn: "warn"} {

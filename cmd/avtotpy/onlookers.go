@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -58,8 +59,18 @@ func (o *onlookers) progress(now migrate.Progress) {
 	o.bar.show(now)
 }
 
-// serving says that the main port is open.
-func (o *onlookers) serving(address string) { o.systemd.ready("serving " + address) }
+// serving says that the main port is open, and who judges from now on whether it is ready.
+func (o *onlookers) serving(address string, ready func(context.Context) (string, error)) {
+	o.health.serving(ready)
+	o.systemd.ready("serving " + address)
+}
+
+// stopping says that the main port is closed, while the last requests are answered.
+func (o *onlookers) stopping() {
+	o.health.serving(func(context.Context) (string, error) { return "", errStopping })
+}
+
+var errStopping = errors.New("the server is stopping")
 
 // inOneLine is a progress for people.
 func inOneLine(p migrate.Progress, now time.Time) string {

@@ -13,8 +13,9 @@ type readiness struct {
 	Ready    bool                `json:"ready"`
 	Phase    string              `json:"phase"` // of phases
 	Since    time.Time           `json:"since"`
-	Reason   string              `json:"reason,omitempty"` // why it serves and is not ready
-	State    string              `json:"state,omitempty"`  // of the schema, while it serves
+	Reason   string              `json:"reason,omitempty"`  // why it serves and is not ready
+	Warning  string              `json:"warning,omitempty"` // what is not right and keeps nobody away
+	State    string              `json:"state,omitempty"`   // of the schema, while it serves
 	File     string              `json:"file,omitempty"`
 	Number   int                 `json:"number,omitempty"` // of the file, among
 	Of       int                 `json:"of,omitempty"`     // that are applied in this start
@@ -39,6 +40,8 @@ func migrationReadiness(p migrate.Progress) readiness {
 // String has a line for each fact.
 func (r readiness) String() string {
 	switch {
+	case r.Ready && r.Warning != "":
+		return "ready\nwarning: " + r.Warning + "\n"
 	case r.Ready:
 		return "ready\n"
 	case r.Phase == serving:

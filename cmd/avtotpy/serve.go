@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/internal/web"
@@ -34,61 +35,61 @@ type service struct {
 // strictly serves as the unprivileged role until ctx ends, unless the connection, its role
 // or the schema are not what they should be.
 func (s service) strictly(ctx context.Context) error {
-	pool, err := openPool(ctx, s.cfg)
+	db, err := openDatabase(ctx, s.cfg, s.seen.log)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	proof, err := s.prove(ctx, pool)
+	defer db.Close()
+	proof, err := s.prove(ctx, db.Pool())
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, pool, &proof)
+	return s.serve(ctx, db, &proof)
 }
 
 // anyway serves whatever there is: while the schema is not fit, requests get a 503.
 func (s service) anyway(ctx context.Context) error {
-	pool, err := openPool(ctx, s.cfg)
+	db, err := openDatabase(ctx, s.cfg, s.seen.log)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	return s.serve(ctx, pool, nil)
+	defer db.Close()
+	return s.serve(ctx, db, nil)
 }
 
 // serve runs the web server until ctx ends. proof is what was just found over a connection
 // of the pool, nil when nobody looked.
-func (s service) serve(ctx context.Context, pool *pgxpool.Pool, proof *migrate.Verification) error {
+func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Verification) error {
 	cfg, ring, log := s.cfg, s.ring, s.seen.log
 	address := publicURL(cfg)
-	st := store.New(pool, ring)
+	st := store.New(db.Pool(), ring)
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
-	fit := &fitness{migrator: &hasty, pool: pool, log: log, role: cfg.WebRole, looked: s.seen.health.looked}
-	fit.prepare = func(ctx context.Context) error {
-		if err := checkKeys(ctx, st); err != nil {
-			return err
-		}
-		return announceSetup(ctx, st, address, ring.SetupToken(), log)
-	}
-	watch := &watch{migrator: own, pool: pool, health: s.seen.health, log: log}
+	fit := &fitness{migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked, clock: s.seen.health.clock}
+	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
+	fit.prepare = func(ctx context.Context) error { return announceSetup(ctx, st, address, ring.SetupToken(), log) }
+	watch := &watch{migrator: own, pool: db.Pool(), health: s.seen.health, log: log}
 	firstAudit := time.Duration(0)
 	if proof != nil {
 		fit.known = &proof.Status
 		watch.found(*proof.Audit)
 		firstAudit = afterProof
 	}
+	working, done := context.WithCancel(ctx)
+	defer done()
+	db.Watch(working)
 	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
-	if err := fit.check(ctx); err != nil && (proof != nil || is[*settingsError](err)) {
+	// With one, only a database that has moved since then is waited for.
+	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
 		return err
 	}
-	s.seen.health.serving(fit.check)
-	watching, done := context.WithCancel(ctx)
-	defer done()
-	go watch.run(watching, firstAudit)
-	server := &web.Server{Store: st, Fit: fit.check, SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version()}
-	return listen(ctx, cfg.ListenAddr, address, server.Handler(), s.seen)
+	go watch.run(working, firstAudit)
+	server := &web.Server{
+		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed,
+		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version(),
+	}
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)
 }
 
 // masterKeys reads the keys that the settings hold.
@@ -190,9 +191,9 @@ func inBrackets(name string) string {
 	return fmt.Sprintf(" (%q)", name)
 }
 
-// openPool prepares the web server's connections; the first is made when it is
+// openDatabase prepares the web server's connections; the first is made when it is
 // needed, so that SKIP serves at once.
-func openPool(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
+func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*database.DB, error) {
 	pool, err := pgxpool.ParseConfig(cfg.WebConn.Reveal())
 	if err != nil {
 		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")}
@@ -203,7 +204,7 @@ func openPool(ctx context.Context, cfg config.Config) (*pgxpool.Pool, error) {
 		pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	store.Pin(pool)
-	return pgxpool.NewWithConfig(ctx, pool)
+	return database.Open(ctx, pool, log)
 }
 
 // publicURL is where people open the page.
@@ -230,7 +231,9 @@ func announceSetup(ctx context.Context, st *store.Store, address, token string, 
 
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
-func listen(ctx context.Context, addr, address string, handler http.Handler, seen *onlookers) error {
+func listen(ctx context.Context, addr, address string, handler http.Handler, ready func(context.Context) (string, error),
+	seen *onlookers,
+) error {
 	log := seen.log
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -246,7 +249,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, see
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())
-	seen.serving(address)
+	seen.serving(address, ready)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -259,6 +262,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, see
 		return context.Cause(ctx)
 	}
 	log.Info("stopping", "why", context.Cause(ctx))
+	seen.stopping()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/internal/database"
 )
 
 // A setting is one of PostgreSQL's, with the value that the queries of a Store count on.
@@ -105,7 +107,20 @@ func (s *Store) asOperator(ctx context.Context, do func(pgx.Tx) error) error {
 
 // transact begins in one round trip, with a message that takes no arguments.
 func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin + "; " + pin}, do)
+	committing := false
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin + "; " + pin}, func(tx pgx.Tx) error {
+		err := do(tx)
+		committing = err == nil
+		return err
+	})
+	switch {
+	case committing && err == nil:
+		note(ctx, SomeCommitted)
+	case committing && database.OutcomeUnknown(err):
+		note(ctx, OutcomeUnknown)
+		return &UnknownOutcomeError{err}
+	}
+	return err
 }
 
 // single is inTx for one query, in one round trip. collect is nil for a query that returns

@@ -16,6 +16,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/avtotpy/avtotpy/internal/database"
+	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -47,9 +49,11 @@ func tooMany(wait time.Duration) error {
 	return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: wait}
 }
 
+// soon is when to ask a server again that cannot serve.
+const soon = 5 * time.Second
+
 // unfit means that the schema does not fit this program, or the database is away.
 func unfit(why error) error {
-	const soon = 5 * time.Second
 	return &failure{status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".", retryAfter: soon}
 }
 
@@ -83,15 +87,50 @@ func (s *site) explain(ctx context.Context, err error) (*failure, []*huma.ErrorD
 			return to, nil
 		}
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &failure{status: http.StatusServiceUnavailable, text: "This took too long. Try again in a moment.", retryAfter: time.Second}, nil
+	s.Failed(err)
+	if f := noFault(err); f != nil {
+		f.text += " " + changes(ctx)
+		return f, nil
 	}
 	reference := rand.Text()[:8]
 	s.Log.ErrorContext(ctx, "a request failed", "error", err, "reference", reference)
 	return &failure{
 		status: http.StatusInternalServerError,
-		text:   "Something went wrong here; nothing was changed. The server's log says more, under " + reference + ".",
+		text:   "Something went wrong here. " + changes(ctx) + " The server's log says more, under " + reference + ".",
 	}, nil
+}
+
+// noFault returns what to say when neither the visitor nor this program is at fault, but the database or its keys:
+// the same request may succeed in a moment. It is nil otherwise.
+func noFault(err error) *failure {
+	f := &failure{status: http.StatusServiceUnavailable, retryAfter: soon}
+	if _, ok := errors.AsType[*keyring.MissingKeyError](err); ok {
+		f.text = "AVTotpy is not ready: a master key is missing on this server."
+		return f
+	}
+	switch database.KindOf(err) {
+	case database.Away, database.Refused:
+		f.text = "AVTotpy does not reach its database at the moment. Try again shortly."
+	case database.ReadOnly:
+		f.text = "The database takes no changes at the moment. Try again shortly."
+	case database.Busy, database.Cancelled:
+		f.text, f.retryAfter = "This took too long. Try again in a moment.", time.Second
+	default:
+		return nil
+	}
+	return f
+}
+
+// changes says what became of what a request wanted to change.
+func changes(ctx context.Context) string {
+	switch store.OutcomeOf(ctx) {
+	case store.OutcomeUnknown:
+		return "Whether your change was saved is not known, because the connection was lost at that moment: look before you try again."
+	case store.SomeCommitted:
+		return "A part of your change was saved: look before you try again."
+	default:
+		return "Nothing was changed."
+	}
 }
 
 // fieldProblems lists what is wrong with fields, also of several errors joined.

@@ -44,6 +44,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
 		defer cancel()
+		ctx = store.WithOutcome(ctx)
 		v := visitor{from: origin(r), token: s.sessionToken(r)}
 		r = r.WithContext(context.WithValue(ctx, visitorKey{}, v))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1) // the API reports what is above maxBody

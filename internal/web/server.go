@@ -24,10 +24,13 @@ import (
 
 // A Server is what the handler needs from outside.
 type Server struct {
-	Store      *store.Store
-	Fit        func(context.Context) error // nil while requests can be served, otherwise why not; asked for each request
-	SetupToken string                      // proves who may create the first user
-	PublicURL  *url.URL                    // where people open the page; nil: http, by address or as localhost
+	Store *store.Store
+	Fit   func(context.Context) error // nil while requests can be served, otherwise why not; asked for each request
+	// Ready is Fit for probes, which keep requests away. Without it they get Fit.
+	Ready      func(context.Context) (warning string, err error)
+	Failed     func(error) // is told why a request was not served after all, unless it was the visitor's fault
+	SetupToken string      // proves who may create the first user
+	PublicURL  *url.URL    // where people open the page; nil: http, by address or as localhost
 	Log        *slog.Logger
 	Now        func() time.Time
 	Version    string
@@ -37,13 +40,25 @@ type Server struct {
 func (s *Server) Handler() http.Handler {
 	assets := newAssets()
 	h := &site{
-		Server:    *s,
+		Server:    s.complete(),
 		assets:    assets,
 		templates: parseTemplates(),
 		passwords: newPasswords(),
 		attempts:  newLimiter(),
 	}
 	return h.routes()
+}
+
+// complete fills in what may be left out.
+func (s *Server) complete() Server {
+	full := *s
+	if full.Ready == nil {
+		full.Ready = func(ctx context.Context) (string, error) { return "", full.Fit(ctx) }
+	}
+	if full.Failed == nil {
+		full.Failed = func(error) {}
+	}
+	return full
 }
 
 // A site is a server at work.
@@ -96,11 +111,16 @@ func (s *site) routes() http.Handler {
 // readyz tells a load balancer whether to send people here, and an operator why
 // not.
 func (s *site) readyz(w http.ResponseWriter, r *http.Request) {
-	if err := s.Fit(r.Context()); err != nil {
+	warning, err := s.Ready(r.Context())
+	switch {
+	case err != nil:
+		w.Header().Set("Retry-After", retryAfter(soon))
 		answer(w, http.StatusServiceUnavailable, err.Error())
-		return
+	case warning != "":
+		answer(w, http.StatusOK, "ready\nwarning: "+warning)
+	default:
+		answer(w, http.StatusOK, "ready")
 	}
-	answer(w, http.StatusOK, "ready")
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

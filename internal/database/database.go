@@ -1,0 +1,136 @@
+// Package database is the web server's connection to PostgreSQL.
+//
+// It promises that connections go to the primary, first to the host that was it last; that nobody waits for one
+// longer than AcquireWait; that a server which refuses, vanishes or becomes silent is noticed by the first query that
+// it fails, and from then on costs no request a wait; that it, or the host which takes its place, is found again
+// within about a second; that the log has one line when this begins and one when it ends; and that one function,
+// KindOf, decides what an error means.
+package database
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// AcquireWait limits how long a query waits for a connection of the pool.
+	AcquireWait = 2 * time.Second
+	// ConnectTimeout limits how long one host is given to accept a connection, unless the connection string says
+	// otherwise.
+	ConnectTimeout = 2 * time.Second
+)
+
+// A DB is a pool of connections and what is known of the server. It only reports until Watch is called.
+type DB struct {
+	pool  *pgxpool.Pool
+	hosts *hosts
+	log   *slog.Logger
+
+	mu         sync.Mutex
+	watching   bool
+	ctx        context.Context //nolint:containedctx // that of Watch: the search for the server outlives each request
+	suspicion  *suspicion      // nil while there is none
+	outage     *outage         // nil while the server answers
+	outages    int             // that have begun so far
+	examined   time.Time       // when the last suspicion turned out to be none
+	answered   time.Time       // when the server answered a query last
+	working    map[any]time.Time
+	waiting    map[any]time.Time // for a connection
+	acquired   time.Time         // when somebody got a connection last
+	gaveUp     time.Time         // when somebody got none in time last
+	complaints map[string]time.Time
+}
+
+// Open prepares a pool. Its first connection is made when it is needed. config must be fresh from pgxpool.ParseConfig.
+func Open(ctx context.Context, config *pgxpool.Config, log *slog.Logger) (*DB, error) {
+	db := &DB{
+		log: log, working: map[any]time.Time{}, waiting: map[any]time.Time{}, complaints: map[string]time.Time{},
+		ctx: context.WithoutCancel(ctx),
+	}
+	conn := config.ConnConfig
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = ConnectTimeout
+	}
+	following := true
+	if attributes, named := targetAttributes(conn.ConnString()); !named {
+		conn.ValidateConnect = validatePrimary
+	} else {
+		following = attributes == "primary" || attributes == "read-write"
+	}
+	db.hosts = newHosts(conn, following)
+	conn.Tracer = &tracer{db}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		db.hosts.order(c)
+		return nil
+	}
+	config.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		db.hosts.reached(c.PgConn().Conn().RemoteAddr())
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	db.pool = pool
+	return db, err
+}
+
+// Pool is for queries. Its errors need not be reported: the DB sees them.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// Close closes the pool.
+func (db *DB) Close() { db.pool.Close() }
+
+// targetAttributes returns the attributes that the connection string or the environment demands of a server.
+func targetAttributes(conn string) (attributes string, named bool) {
+	found := regexp.MustCompile(`target_session_attrs\s*=\s*'?([a-z-]*)`).FindStringSubmatch(conn)
+	if found != nil {
+		return found[1], true
+	}
+	attributes = os.Getenv("PGTARGETSESSIONATTRS")
+	return attributes, attributes != ""
+}
+
+// validatePrimary refuses standbys, and not a primary that a setting makes read-only: that one is found, and named, by
+// FactsOf.
+func validatePrimary(ctx context.Context, conn *pgconn.PgConn) error {
+	err := pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, conn)
+	if err == pgconn.ErrStandbyConnection { //nolint:errorlint // it returns the very value
+		return &ReadOnlyError{Standby: true}
+	}
+	return err
+}
+
+// Facts are what a server says of itself.
+type Facts struct {
+	Standby  bool
+	ReadOnly bool          // for each transaction that does not say otherwise; a standby always is
+	Ahead    time.Duration // how far its clock is ahead of ours, or behind when negative
+	Within   time.Duration // how far off Ahead may be: half of the round trip
+}
+
+// Err is a *ReadOnlyError when nothing can be changed on the server.
+func (f Facts) Err() error {
+	if f.Standby || f.ReadOnly {
+		return &ReadOnlyError{Standby: f.Standby}
+	}
+	return nil
+}
+
+// FactsOf asks the server of a connection, in one round trip.
+func FactsOf(ctx context.Context, conn *pgx.Conn) (Facts, error) {
+	var f Facts
+	var clock time.Time
+	asked := time.Now()
+	err := conn.QueryRow(ctx, `
+		SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', clock_timestamp()`,
+		pgx.QueryExecModeExec).Scan(&f.Standby, &f.ReadOnly, &clock)
+	f.Within = time.Since(asked) / 2
+	f.Ahead = clock.Sub(asked.Add(f.Within))
+	return f, err
+}

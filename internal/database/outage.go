@@ -1,0 +1,310 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	silentFor  = 2 * time.Second        // a query without an answer, while no other has one, is looked into
+	unsureFor  = 250 * time.Millisecond // a request waits to hear whether the database is away
+	lookEvery  = 500 * time.Millisecond // at each host, while it is, at the most
+	answerIn   = 2 * time.Second        // a host that is looked at
+	examineGap = 200 * time.Millisecond // between two suspicions; what fails at once fails together
+	starvedFor = time.Second            // a wait for a connection means that there are too few
+	sayAgain   = time.Minute            // the same complaint
+)
+
+// A cause is why a server is suspected.
+type cause int
+
+const (
+	lost cause = iota // a connection failed, or refused a change
+	slow              // an answer is missing
+)
+
+// A suspicion lasts until the server was looked at.
+type suspicion struct {
+	cause   cause
+	since   time.Time
+	settled chan struct{} // closed then
+}
+
+// An outage lasts from a look that failed to one that succeeds.
+type outage struct {
+	since   time.Time
+	why     error
+	refused int // requests
+}
+
+// An AwayError means that the database is known to be away, and nothing was asked of it.
+type AwayError struct{ Why error }
+
+func (e *AwayError) Error() string { return "the database is away: " + e.Why.Error() }
+
+// Unwrap returns what the last look at it found.
+func (e *AwayError) Unwrap() error { return e.Why }
+
+// Watch begins to look into failures, until ctx ends. Only then Reachable knows anything.
+func (db *DB) Watch(ctx context.Context) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.watching, db.ctx = true, ctx
+	go db.watchSilence(ctx)
+}
+
+// Reachable returns an *AwayError while the database is away. It waits at most a moment, and never for the database.
+func (db *DB) Reachable(ctx context.Context) error {
+	db.mu.Lock()
+	s := db.suspicion
+	db.mu.Unlock()
+	if s != nil && s.cause == lost {
+		select {
+		case <-s.settled:
+		case <-ctx.Done():
+		case <-time.After(unsureFor):
+			return &AwayError{errors.New("its connections have failed, and it does not answer at once")}
+		}
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.outage != nil {
+		return &AwayError{db.outage.why}
+	}
+	return nil
+}
+
+// Refused counts a request that was not served because of the database, for the log's line at the end.
+func (db *DB) Refused() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.outage != nil {
+		db.outage.refused++
+	}
+}
+
+// Outages counts those that have begun. What was known of the server before is out of date when it differs.
+func (db *DB) Outages() int {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.outages
+}
+
+// AnsweredSince reports whether the server has answered anybody since then.
+func (db *DB) AnsweredSince(then time.Time) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.answered.After(then)
+}
+
+// A StarvedError means that all connections of the pool are in use, and have been for too long.
+type StarvedError struct{ Connections int }
+
+func (e *StarvedError) Error() string {
+	return fmt.Sprintf("all %d connections to the database are in use, and requests wait for one", e.Connections)
+}
+
+// Starved returns a *StarvedError while requests wait for a connection in vain.
+func (db *DB) Starved() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	starved := db.gaveUp.After(db.acquired) && time.Since(db.gaveUp) < AcquireWait
+	for _, began := range db.waiting {
+		starved = starved || time.Since(began) > starvedFor
+	}
+	if !starved {
+		return nil
+	}
+	return &StarvedError{int(db.pool.Config().MaxConns)}
+}
+
+// complain logs that the database has no time or no room, once in a while. db.mu is held.
+func (db *DB) complain(refusal *pgconn.PgError) {
+	if refusal == nil || time.Since(db.complaints[refusal.Code]) < sayAgain {
+		return
+	}
+	db.complaints[refusal.Code] = time.Now()
+	db.log.Warn("the database could not serve a query in time, or has run out of something; this is said once a minute",
+		"error", refusal)
+}
+
+// Suspect makes the database be looked at because of an error that no query had.
+func (db *DB) Suspect(why error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.suspect(why, lost)
+}
+
+// suspect begins to look at the server, unless somebody does. db.mu is held.
+func (db *DB) suspect(why error, c cause) {
+	if !db.watching || db.ctx.Err() != nil || db.outage != nil || time.Since(db.examined) < examineGap {
+		return
+	}
+	if db.suspicion != nil {
+		if c == lost {
+			db.suspicion.cause = lost
+		}
+		return
+	}
+	db.suspicion = &suspicion{c, time.Now(), make(chan struct{})}
+	go db.examine(db.ctx, db.suspicion, why)
+}
+
+// watchSilence suspects a server that leaves a query without an answer while nobody else has one either.
+func (db *DB) watchSilence(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(silentFor / 4):
+		}
+		db.mu.Lock()
+		for _, began := range db.working {
+			if time.Since(began) > silentFor && time.Since(db.answered) > silentFor {
+				db.suspect(errors.New("it does not answer"), slow)
+				break
+			}
+		}
+		db.mu.Unlock()
+	}
+}
+
+// examine finds out whether a suspicion is right. It is not as long as anybody gets answers: the server may be slow, or
+// have no room for one connection more.
+func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
+	err := db.lookOnce(ctx)
+	db.mu.Lock()
+	kind := KindOf(err)
+	served := KindOf(why) != ReadOnly && db.answered.After(s.since) // a standby answers questions, too
+	fine := err == nil || kind == Refused || kind == Unprivileged || served
+	db.suspicion = nil
+	if fine {
+		db.examined, db.answered = time.Now(), time.Now()
+	} else {
+		db.outage = &outage{since: s.since, why: err}
+		db.outages++
+	}
+	wasLost := s.cause == lost
+	db.mu.Unlock()
+	close(s.settled)
+	switch {
+	case ctx.Err() != nil:
+	case fine && wasLost:
+		db.log.Debug("connections to the database were lost, and it answers", "error", why)
+		db.pool.Reset()
+	case !fine:
+		db.log.Error("the database is away: requests are answered with 503 until it is back", "error", err)
+		db.hosts.cut()
+		db.pool.Reset()
+		db.search(ctx)
+	}
+}
+
+// search looks for the server until it, or another host in its place, answers.
+func (db *DB) search(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	found := make(chan struct{})
+	for _, ways := range db.hosts.all() {
+		go func() {
+			for pause := lookEvery / 8; ; pause = min(2*pause, lookEvery) {
+				if kind, err := db.look(ctx, ways); err == nil || kind == Refused || kind == Unprivileged {
+					select {
+					case found <- struct{}{}:
+					case <-ctx.Done():
+					}
+					return
+				}
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // many servers that wait for one shall not ask together
+				}
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-found:
+	}
+	db.hosts.cut() // what was connected meanwhile
+	db.pool.Reset()
+	db.mu.Lock()
+	o := db.outage
+	db.outage, db.examined, db.answered = nil, time.Now(), time.Now()
+	db.mu.Unlock()
+	db.log.Info("the database is back", "away", time.Since(o.since).Round(time.Millisecond), "refused_requests", o.refused)
+}
+
+// lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough.
+func (db *DB) lookOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	all := db.hosts.all()
+	results := make(chan error, len(all)+1)
+	for _, ways := range all {
+		go func() {
+			_, err := db.look(ctx, ways)
+			results <- err
+		}()
+	}
+	go func() { results <- db.lookInside(ctx) }()
+	var problems []error
+	for range len(all) + 1 {
+		err := <-results
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errNoneIdle) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+var errNoneIdle = errors.New("no connection is idle")
+
+// lookInside asks over a connection of the pool that nobody uses.
+func (db *DB) lookInside(ctx context.Context) error {
+	idle := db.pool.AcquireAllIdle(ctx)
+	if len(idle) == 0 {
+		return errNoneIdle
+	}
+	for _, conn := range idle[1:] {
+		conn.Release()
+	}
+	defer idle[0].Release()
+	facts, err := FactsOf(ctx, idle[0].Conn())
+	if err != nil {
+		return err
+	}
+	return facts.Err()
+}
+
+// look connects to one host, and reports whether it can be worked with.
+func (db *DB) look(ctx context.Context, ways []*pgconn.FallbackConfig) (Kind, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerIn)
+	defer cancel()
+	config := db.hosts.config.Copy()
+	use(config, ways)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return KindOf(err), err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	facts, err := FactsOf(ctx, conn)
+	if err == nil {
+		err = facts.Err()
+	}
+	if err == nil {
+		db.hosts.reached(conn.PgConn().Conn().RemoteAddr())
+	}
+	return KindOf(err), err
+}
