@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // applyAlone applies the next pending file, one without a transaction. Its claim is a
@@ -124,6 +122,9 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == transactionTimeout {
 		return r.place(statement, outcome{err: ended}) // with its session; the next start takes over
 	}
+	if err == nil && failed < 0 && m.alone().ifNotExists {
+		failed, out.err, err = r.passedOver(ctx, conn, m)
+	}
 	if err != nil || failed < 0 {
 		return err
 	}
@@ -132,7 +133,6 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
-	const duplicateTable = "42P07" // of an index, too: then it is not ours to remove
 	if out.err.Code != duplicateTable {
 		if err := r.mend(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w", failure, err)
@@ -148,6 +148,25 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 	return failure
 }
 
+// duplicateTable is the error of an index, too: then it is not ours to remove.
+const duplicateTable = "42P07"
+
+// passedOver finds what IF NOT EXISTS took for the index without being it: one that is
+// invalid, which serves no query, or another relation of that name. failed is 0 then.
+func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (failed int, why *pgconn.PgError, err error) {
+	switch _, valid, err := r.askIndex(ctx, conn, m.alone()); {
+	case err != nil:
+		return -1, nil, err
+	case valid:
+		return -1, nil, nil
+	}
+	return 0, &pgconn.PgError{
+		Code:    duplicateTable,
+		Message: fmt.Sprintf("IF NOT EXISTS passed over %s, which is invalid, or is no index of this table", quoteName(m.alone().schema, m.alone().name)),
+		Hint:    "Drop it, or give the index another name.",
+	}, nil
+}
+
 // untimeSession keeps a DBA's timeouts and defaults from the statement, which has no
 // transaction for SET LOCAL. lock_timeout is 0, too: it would also cut the wait of CREATE
 // INDEX CONCURRENTLY for old snapshots, and leave an invalid index. A session of a pooler
@@ -158,7 +177,7 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 		return nil
 	}
 	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'; " +
-		"SET search_path = " + quoteName(r.Schema)
+		"SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
 	if server.Version >= 17_00_00 {
 		settings += "; SET transaction_timeout = 0"
 	}
@@ -175,54 +194,4 @@ func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error 
 		err = a.err
 	}
 	return err
-}
-
-// forbiddenAlone returns what is wrong with the statement of a file without a
-// transaction; "" when it is one that can be begun again after a crash.
-func forbiddenAlone(s sqltext.Statement) string {
-	switch alone := kindAlone(s.Words); {
-	case alone.verb == "":
-		return "only CREATE INDEX CONCURRENTLY, DROP INDEX CONCURRENTLY, REINDEX INDEX or TABLE CONCURRENTLY and VACUUM go without a transaction; leave the directive out"
-	case alone.verb != "VACUUM" && alone.name == "":
-		return alone.verb + " in a file without a transaction needs the index's or table's name, without quotes: what is left of it after a crash is found by that name"
-	}
-	return ""
-}
-
-// An aloneKind is what is known of a statement that cannot run in a transaction.
-type aloneKind struct {
-	verb string // CREATE, DROP, REINDEX or VACUUM; empty when it is none of them
-	name string // of the index, or of what is indexed again; without the schema
-}
-
-func kindAlone(words []string) aloneKind {
-	w := words
-	if len(w) > 0 && w[0] == "VACUUM" {
-		return aloneKind{verb: "VACUUM"}
-	}
-	if len(w) > 2 && w[0] == "CREATE" && w[1] == "UNIQUE" {
-		w = w[1:]
-	}
-	const before = 3 // CREATE INDEX CONCURRENTLY
-	if len(w) < before || w[2] != "CONCURRENTLY" || w[1] != "INDEX" && (w[0] != "REINDEX" || w[1] != "TABLE") {
-		return aloneKind{}
-	}
-	verb := words[0]
-	if verb != "CREATE" && verb != "DROP" && verb != "REINDEX" {
-		return aloneKind{}
-	}
-	name := w[before:]
-	if len(name) > 1 && name[0] == "IF" { // IF NOT EXISTS, IF EXISTS
-		name = name[1:]
-		for len(name) > 0 && (name[0] == "NOT" || name[0] == "EXISTS") {
-			name = name[1:]
-		}
-	}
-	switch {
-	case len(name) > 2 && name[1] == ".":
-		return aloneKind{verb, strings.ToLower(name[2])}
-	case len(name) > 0 && name[0] != "ON":
-		return aloneKind{verb, strings.ToLower(name[0])}
-	}
-	return aloneKind{verb: verb}
 }

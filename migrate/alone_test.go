@@ -55,30 +55,55 @@ func TestAFileWithoutATransactionIsAppliedBetweenOthers(t *testing.T) {
 func TestABundleMayBeginWithoutATransaction(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, "-- migrate:no-transaction\nVACUUM pg_description", "CREATE TABLE app.t1 (id int)")
+	m := migrator(t, db, "-- migrate:no-transaction\nVACUUM pg_catalog.pg_description", "CREATE TABLE app.t1 (id int)")
 	up(t, m, db.MigratorConn)
 }
 
 func TestWhatMayGoWithoutATransaction(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string]string{
-		"CREATE INDEX CONCURRENTLY i ON s.t (a)":                                                   "",
-		"create unique index concurrently if not exists i on s.t (a)":                              "",
-		"REINDEX INDEX CONCURRENTLY s.i":                                                           "",
-		"VACUUM (ANALYZE) s.t":                                                                     "",
-		"DROP INDEX CONCURRENTLY IF EXISTS s.i":                                                    "",
-		"CREATE INDEX i ON s.t (a)":                                                                "only CREATE INDEX CONCURRENTLY",
-		"CREATE TABLE s.t (id int)":                                                                "only CREATE INDEX CONCURRENTLY",
-		"ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY":                                        "only CREATE INDEX CONCURRENTLY",
-		`CREATE INDEX CONCURRENTLY "I" ON s.t (a)`:                                                 "without quotes",
-		"CREATE INDEX CONCURRENTLY ON s.t (a)":                                                     "without quotes",
-		"CREATE INDEX CONCURRENTLY i ON s.t (a); CREATE INDEX CONCURRENTLY j ON s.t (b)":           "exactly one statement",
-		"CREATE INDEX CONCURRENTLY i ON s.t (a); -- migrate:no-transaction\n":                      "only above the first statement",
-		"-- migrate:no-transactions\nCREATE INDEX CONCURRENTLY i ON s.t (a)":                       "there is no directive",
-		"-- migrate:no_transaction\nVACUUM s.t":                                                    "there is no directive",
-		"-- migrate:no-transaction please\nVACUUM s.t":                                             "takes no argument",
-		"-- Migrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON s.t (a)":                       "write the directive as",
+		"CREATE INDEX CONCURRENTLY i ON s.t (a)":                           "",
+		"create unique index concurrently if not exists i on only s.t (a)": "",
+		`CREATE INDEX CONCURRENTLY "I ""x"".y" ON "S"."t.u" (a)`:           "",
+		`CREATE INDEX CONCURRENTLY if ON db.s.t (a)`:                       "",
+		`CREATE INDEX CONCURRENTLY U&"\00e4" ON s.t (a)`:                   "",
+		"REINDEX INDEX CONCURRENTLY s.i":                                   "",
+		"REINDEX (VERBOSE, CONCURRENTLY) INDEX s.i":                        "",
+		"REINDEX TABLE s.t":                                                "",
+		"REINDEX SCHEMA CONCURRENTLY s":                                    "",
+		"VACUUM (ANALYZE) s.t":                                             "",
+		"VACUUM":                                                           "",
+		"VACUUM FULL VERBOSE s.t (a, b), ONLY s.u *":                       "",
+		"DROP INDEX CONCURRENTLY IF EXISTS s.i":                            "",
+		`DROP INDEX CONCURRENTLY "S"."I" RESTRICT`:                         "",
 		"/* a comment */ CREATE INDEX CONCURRENTLY i ON s.t (a) -- migrate has nothing to do here": "",
+
+		"CREATE INDEX CONCURRENTLY i ON t (a)":                                           "0001_m1.sql:2:32: t needs its schema: through a pooler, a file without a transaction may run with another search_path; write ON SCHEMA.t, with",
+		`CREATE INDEX CONCURRENTLY i ON "T" (a)`:                                         `2:32: "T" needs its schema`,
+		"REINDEX INDEX CONCURRENTLY i":                                                   "2:28: i needs its schema",
+		"REINDEX (CONCURRENTLY) TABLE t":                                                 "write REINDEX TABLE CONCURRENTLY SCHEMA.t",
+		"DROP INDEX CONCURRENTLY IF EXISTS i":                                            "2:35: i needs its schema",
+		"VACUUM (ANALYZE) s.t, u":                                                        "2:23: u needs its schema",
+		"CREATE INDEX CONCURRENTLY s.i ON s.t (a)":                                       "an index is always in the schema of its table",
+		"CREATE INDEX CONCURRENTLY ON s.t (a)":                                           "needs the index's name",
+		"CREATE INDEX CONCURRENTLY IF NOT EXISTS ON s.t (a)":                             "needs the index's name",
+		"DROP INDEX CONCURRENTLY s.i, s.j":                                               "one index",
+		"DROP INDEX CONCURRENTLY s.i CASCADE":                                            "without CASCADE",
+		"REINDEX DATABASE CONCURRENTLY d":                                                "REINDEX SCHEMA CONCURRENTLY",
+		"REINDEX SYSTEM d":                                                               "REINDEX SCHEMA CONCURRENTLY",
+		"CREATE INDEX i ON s.t (a)":                                                      "only CREATE INDEX CONCURRENTLY",
+		"CREATE TABLE s.t (id int)":                                                      "only CREATE INDEX CONCURRENTLY",
+		"ALTER TYPE s.mood ADD VALUE 'x'":                                                "leave the directive out",
+		"DROP INDEX CONCURRENTLY":                                                        "only CREATE INDEX CONCURRENTLY",
+		"ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY":                              "only CREATE INDEX CONCURRENTLY",
+		"CREATE INDEX CONCURRENTLY i ON app.migrations (name)":                           "",
+		"CREATE INDEX CONCURRENTLY i ON migrations (name)":                               "this name is kept for the ledger",
+		"CREATE INDEX CONCURRENTLY i ON s.t (a); CREATE INDEX CONCURRENTLY j ON s.t (b)": "exactly one statement",
+		"CREATE INDEX CONCURRENTLY i ON s.t (a); -- migrate:no-transaction\n":            "only above the first statement",
+		"-- migrate:no-transactions\nCREATE INDEX CONCURRENTLY i ON s.t (a)":             "there is no directive",
+		"-- migrate:no_transaction\nVACUUM s.t":                                          "there is no directive",
+		"-- migrate:no-transaction please\nVACUUM s.t":                                   "takes no argument",
+		"-- Migrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON s.t (a)":             "write the directive as",
 	} {
 		_, err := migrate.Load(files("-- migrate:no-transaction\n" + sql))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -351,5 +376,129 @@ func TestFilesWithoutATransactionWorkThroughAPooler(t *testing.T) {
 	}
 	if got := ledger(t, db); got != upTo(3) || valid(t, db, "t1_a") != "valid" {
 		t.Errorf("the ledger holds %s, and the index is %s", got, valid(t, db, "t1_a"))
+	}
+}
+
+// TestNamesOfFilesWithoutATransaction applies each form with names that need quotes, are folded,
+// escaped, too long or in another schema, directly and through a pooler: at once, after a crash that left an
+// invalid index, and after one that came behind the statement.
+func TestNamesOfFilesWithoutATransaction(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ä", 40) // 80 bytes, of which the server keeps 62
+	names := []struct{ schema, table, index, escaped string }{
+		{"app", "t", "t_n_idx", ""},
+		{"app", "t", `"t_N_idx"`, ""},
+		{"app", `"User.x"`, `"User email_key"`, ""},
+		{"app", `"a ""b"""`, `"it's; -- /*"`, ""},
+		{"app", "TABLE_ÄÖ", "INDEX_ÄÖ", ""},
+		{"app", "t", `"ä"`, `U&"\00e4"`},
+		{"app", "t", long, ""},
+		{`"Other.s"`, `"on"`, `"if"`, ""},
+		{"other", "t", "i", ""},
+	}
+	for i, n := range names {
+		for _, pooled := range []bool{false, true} {
+			if pooled && n.schema == "app" && i != 1 { // the same path
+				continue
+			}
+			t.Run(fmt.Sprintf("%d %s pooled %t", i, n.index, pooled), func(t *testing.T) {
+				t.Parallel()
+				db := pgtest.Blank(t)
+				conn := db.MigratorConn
+				if pooled {
+					conn = pgtest.PgBouncer(t, 2, map[string]string{"migrator": conn})["migrator"]
+				}
+				create, table := "", n.schema+"."+n.table
+				if n.schema != "app" {
+					create = "CREATE SCHEMA " + n.schema + "; "
+				}
+				written := n.index
+				if n.escaped != "" {
+					written = n.escaped
+				}
+				sql := []string{create + "CREATE TABLE " + table + " (n int)"}
+				alone := func(format string, args ...any) {
+					sql = append(sql, "-- migrate:no-transaction\n"+fmt.Sprintf(format, args...))
+				}
+				alone("CREATE INDEX CONCURRENTLY %s ON %s (n)", written, table)
+				alone("REINDEX INDEX CONCURRENTLY %s.%s", n.schema, written)
+				alone("REINDEX (VERBOSE, CONCURRENTLY) TABLE %s", table)
+				alone("REINDEX SCHEMA CONCURRENTLY %s", n.schema)
+				alone("REINDEX TABLE %s", table)
+				alone("DROP INDEX CONCURRENTLY IF EXISTS %s.%s", n.schema, written)
+				alone("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS %s ON ONLY %s (n)", written, table)
+				alone("VACUUM (ANALYZE) %s (n), ONLY %s", table, table)
+				if pgtest.Value[int](t, db.SuperConn, "SELECT current_setting('server_version_num')::int") < 18_00_00 {
+					sql[len(sql)-1] = strings.ReplaceAll(sql[len(sql)-1], "ONLY ", "")
+				}
+				m := withoutRole(t, db, sql...)
+				index := n.schema + "." + n.index
+				exists := func() bool {
+					return pgtest.Value[bool](t, db.SuperConn, "SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid = to_regclass($1)", index)
+				}
+				invalid := func(name string) {
+					pgtest.Exec(t, db.SuperConn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = "+quoteLiteral(name)+"::regclass")
+				}
+				for version := 2; version <= len(sql); version++ {
+					up(t, withoutRole(t, db, sql[:version-1]...), conn)
+					pgtest.Exec(t, db.MigratorConn, claimed(m, version))
+					if strings.HasPrefix(sql[version-1], "-- migrate:no-transaction\nCREATE") {
+						pgtest.Exec(t, db.MigratorConn, "CREATE INDEX "+n.index+" ON "+table+" (n)")
+						invalid(index)
+					}
+					left := ""
+					if strings.HasPrefix(sql[version-1], "-- migrate:no-transaction\nREINDEX") {
+						left = pgtest.Value[string](t, db.SuperConn, "SELECT format('%I.%I', nspname, left(relname, 28) || '_ccnew1') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = to_regclass($1)", index)
+						pgtest.Exec(t, db.MigratorConn, "CREATE INDEX "+left[strings.LastIndex(left, ".")+1:]+" ON "+table+" (n)")
+						invalid(left)
+					}
+					if report := up(t, withoutRole(t, db, sql[:version]...), conn); report.To != version || len(report.Applied) != 1 {
+						t.Fatalf("%s: report %+v", sql[version-1], report)
+					}
+					if left != "" && pgtest.Value[bool](t, db.SuperConn, "SELECT to_regclass($1) IS NOT NULL", left) {
+						t.Errorf("%s: %s is still there", sql[version-1], left)
+					}
+				}
+				if !exists() {
+					t.Errorf("%s is not valid", index)
+				}
+			})
+		}
+	}
+}
+
+// claimed is what a migrator wrote that died while it applied a file.
+func claimed(m *migrate.Migrator, version int) string {
+	file := m.Bundle.Migrations()[version-1]
+	return fmt.Sprintf(`INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
+		SELECT %d, %d, '%s', decode('%x', 'hex'), 1, '1.0', 1, '2020-01-01'`, version, version-1, file.Name, file.Checksum)
+}
+
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// TestAnIndexOfThatNameOnAnotherTableIsNotTakenForOurs: not after a crash, and not by IF NOT EXISTS.
+func TestAnIndexOfThatNameOnAnotherTableIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
+	for _, ifNotExists := range []string{"", "IF NOT EXISTS "} {
+		for _, left := range []string{"CREATE INDEX i ON app.t2 (id)", "CREATE INDEX i ON app.t1 (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.i'::regclass"} {
+			for _, crashed := range []bool{false, true} {
+				db := pgtest.Blank(t)
+				sql := []string{table + "; CREATE TABLE app.t2 (id int)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY " + ifNotExists + "i ON app.t1 (a)"}
+				up(t, migrator(t, db, sql[0]), db.MigratorConn)
+				pgtest.Exec(t, db.SuperConn, strings.Split(left, "; ")...)
+				m := migrator(t, db, sql...)
+				ours := crashed && strings.Contains(left, "t1")
+				if crashed {
+					pgtest.Exec(t, db.MigratorConn, claimed(m, 2))
+				}
+				_, err := m.Up(t.Context(), db.MigratorConn)
+				if ours && err != nil || !ours && (err == nil || !strings.Contains(err.Error(), "42P07")) {
+					t.Errorf("%q, %s, crashed %t: got %v", ifNotExists, left, crashed, err)
+				}
+				if want := map[bool]int{true: 2, false: 1}[ours]; pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM app.migrations") != want {
+					t.Errorf("%q, %s, crashed %t: the ledger has not %d rows", ifNotExists, left, crashed, want)
+				}
+			}
+		}
 	}
 }

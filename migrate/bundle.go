@@ -35,6 +35,7 @@ type Migration struct {
 	Allowed []Allowance
 
 	script  sqltext.Script    // its statements, for errors that point into it
+	kept    []relationName    // where it would change what may be the migrator's own, by its schema
 	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
 
@@ -246,7 +247,7 @@ func (m *Migration) check() []Problem {
 		wrong(offset, message)
 		return problems
 	}
-	m.script = sqltext.Cut(m.SQL)
+	m.script = sqltext.Cut(m.SQL, ledgerName)
 	for _, e := range m.script.Errors {
 		wrong(e.Offset, e.Message)
 	}
@@ -256,13 +257,7 @@ func (m *Migration) check() []Problem {
 		}
 	}
 	for _, s := range m.script.Statements {
-		message := forbidden(s)
-		if m.Alone {
-			message = forbiddenAlone(s)
-		}
-		if message != "" {
-			wrong(s.Start, message)
-		}
+		m.checkStatement(s, wrong)
 	}
 	switch n := len(m.script.Statements); {
 	case n == 0 && len(problems) == 0:
@@ -270,12 +265,33 @@ func (m *Migration) check() []Problem {
 	case n > 1 && m.Alone:
 		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
 	}
-	for i := range m.script.Statements {
-		if !m.Alone { // only the rules need them; the places serve errors later
-			m.script.Statements[i].Words = nil
-		}
+	for i := range m.script.Statements { // only the rules need them; the places serve errors later
+		m.script.Statements[i].Words = nil
 	}
 	return problems
+}
+
+func (m *Migration) checkStatement(s sqltext.Statement, wrong func(offset int, message string)) {
+	ofSchema := len(s.Words) > 1 && s.Words[1] == "SCHEMA" && (s.Words[0] == "ALTER" || s.Words[0] == "DROP")
+	if s.Watched || ofSchema {
+		for _, n := range kept(sqltext.Tokens(m.SQL[s.Start:s.End])[0]) {
+			n.offset += s.Start
+			if n.schema == "" {
+				wrong(n.offset, n.refusal())
+			} else {
+				m.kept = append(m.kept, n)
+			}
+		}
+	}
+	if !m.Alone {
+		if message := forbidden(s); message != "" {
+			wrong(s.Start, message)
+		}
+		return
+	}
+	if _, bad := parseAlone(sqltext.Tokens(m.SQL[s.Start:s.End])[0]); bad != nil {
+		wrong(s.Start+bad.offset, bad.message)
+	}
 }
 
 // unreadable finds the first place that PostgreSQL could not take as text.

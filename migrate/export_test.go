@@ -19,12 +19,15 @@ func BundleOf(sql ...string) Bundle {
 	var b Bundle
 	for i, s := range sql {
 		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
-		m.script = sqltext.Cut(s)
+		m.script = sqltext.Cut(s, ledgerName)
 		b.migrations = append(b.migrations, m)
 	}
 	b.remember()
 	return b
 }
+
+// KeepsOff refuses files that would change the ledger in a schema.
+func (b Bundle) KeepsOff(schema string) error { return b.keepsOff(schema) }
 
 // Verifier is the SCRAM verifier of a password.
 func Verifier(password string, salt []byte) (string, error) { return verifier(password, salt) }

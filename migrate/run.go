@@ -35,6 +35,9 @@ func newRun(m Migrator, connString string) (*run, error) {
 	case m.Bundle.Version() == 0:
 		return nil, errors.New("migrate: the Migrator has no Bundle")
 	}
+	if err := m.Bundle.keepsOff(m.Schema); err != nil {
+		return nil, err
+	}
 	if err := m.Role.check(m.Schema); err != nil {
 		return nil, err
 	}

@@ -75,46 +75,48 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration
 // leftOver reports whether the statement had succeeded before its migrator died, and
 // otherwise removes what it left behind.
 func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (done bool, err error) {
-	if verb := m.alone().verb; verb == "CREATE" || verb == "DROP" { // the others do no harm when they are done again
-		answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
-			FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = %s::regnamespace AND relname = %s`,
-			quoteText(quoteName(r.Schema)), quoteText(m.alone().name)))
+	if statement := m.alone(); statement.verb == "CREATE" || statement.verb == "DROP" { // the others do no harm when they are done again
+		exists, valid, err := r.askIndex(ctx, conn, statement)
 		if err != nil {
 			return false, err
 		}
-		var index struct {
-			Valid bool `json:"valid"`
-			Rows  int  `json:"rows"`
-		}
-		if err := answers[0].into(&index); err != nil {
-			return false, err
-		}
-		if verb == "CREATE" && index.Valid || verb == "DROP" && index.Rows == 0 {
+		if statement.verb == "CREATE" && valid || statement.verb == "DROP" && !exists {
 			return true, nil
 		}
 	}
 	return false, r.mend(ctx, conn, m)
 }
 
-// alone tells what the one statement of a file without a transaction is.
-func (m *Migration) alone() aloneKind { return kindAlone(m.script.Statements[0].Words) }
+// askIndex asks whether the index that the statement names exists, on the table that it
+// names, and is valid.
+func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s aloneStatement) (exists, valid bool, err error) {
+	table := ""
+	if s.table != "" {
+		table = " AND indrelid = to_regclass(" + s.qualified(s.table) + ")"
+	}
+	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
+		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
+		quoteText(quoteName(s.schema)), quoteText(s.name), table))
+	if err != nil {
+		return false, false, err
+	}
+	var index struct {
+		Valid bool `json:"valid"`
+		Rows  int  `json:"rows"`
+	}
+	err = answers[0].into(&index)
+	return index.Rows > 0, index.Valid, err
+}
 
 // mend drops the invalid indexes that an interrupted statement left behind: of the
 // name that it was to create, or those beside the ones that it was to replace.
 func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error {
 	alone := m.alone()
-	match := ""
-	switch alone.verb {
-	case "CREATE":
-		match = "i.relname = " + quoteText(alone.name)
-	case "REINDEX": // PostgreSQL documentation, REINDEX, "Rebuilding Indexes Concurrently"
-		name := quoteText(alone.name)
-		match = fmt.Sprintf(`i.relname ~ '_cc(new|old)[0-9]*$' AND (t.relname = %[1]s OR regexp_replace(i.relname, '_cc(new|old)[0-9]*$', '') = %[1]s)`, name)
-	default:
+	if alone.left() == "" {
 		return nil
 	}
-	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
-		WHERE i.relnamespace = %s::regnamespace AND NOT indisvalid AND %s`, quoteText(quoteName(r.Schema)), match))
+	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
+		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, quoteText(quoteName(alone.schema)), alone.left()))
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error
 	}
 	for _, index := range invalid {
 		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file", m.File)
-		if err := r.order(ctx, conn, "DROP INDEX CONCURRENTLY IF EXISTS "+quoteName(r.Schema, index)); err != nil {
+		if err := r.order(ctx, conn, "DROP INDEX CONCURRENTLY IF EXISTS "+quoteName(alone.schema, index)); err != nil {
 			return fmt.Errorf("drop the invalid index %s: %w", index, err)
 		}
 	}

@@ -274,7 +274,7 @@ func TestAFileThatDeletesItsRowIsRolledBack(t *testing.T) {
 	t.Parallel()
 	for _, sql := range []string{"DELETE FROM app.migrations", "DELETE FROM app.migrations WHERE version = 2", "TRUNCATE app.migrations", "UPDATE app.migrations SET version = 7, prev = 6 WHERE version = 2"} {
 		db := pgtest.Blank(t)
-		_, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); "+sql, "SELECT 1").Up(t.Context(), db.MigratorConn)
+		_, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); DO $$ BEGIN "+sql+"; END $$", "SELECT 1").Up(t.Context(), db.MigratorConn)
 		failed, ok := errors.AsType[*migrate.MigrationError](err)
 		if !ok || failed.File != "0002_m2.sql" {
 			t.Errorf("%s: got %v, want that 0002_m2.sql failed", sql, err)

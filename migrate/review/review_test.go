@@ -97,7 +97,7 @@ var mistakes = map[string][]mistake{
 		{"ALTER SCHEMA app RENAME TO other; DROP SCHEMA app", []string{"1:1: …leave this out", "1:35: …leave this out"}, nil},
 	},
 	"ledger": {
-		{"DELETE FROM app.migrations WHERE version = 1", []string{"1:13: the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it"}, []string{"CREATE TEMPORARY TABLE migrations (id integer); DELETE FROM migrations"}},
+		{"DELETE FROM app.migrations WHERE version = 1", []string{"1:13: the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it"}, []string{"CREATE TEMPORARY TABLE migrated (id integer); DELETE FROM migrated"}},
 		{"UPDATE app.migrations SET name = 'x' WHERE version = 1; INSERT INTO app.migrations (version) VALUES (9)", []string{"1:8: …builds upon it", "1:69: …builds upon it"}, nil},
 		{"ALTER TABLE app.migrations ADD COLUMN note text", []string{"1:13: …builds upon it"}, nil},
 		{"-- migrate:min-version 1\n-- migrate:allow truncate because it says so\nDROP TABLE app.migrations; TRUNCATE app.users, app.migrations", []string{"3:12: …builds upon it", "3:48: …builds upon it"}, nil},

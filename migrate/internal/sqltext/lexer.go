@@ -18,6 +18,7 @@ type lexer struct {
 	now    Statement
 	script Script
 	every  bool    // whether to keep every token
+	watch  string  // what Cut looks for in names
 	tokens []Token // of all statements
 }
 
@@ -83,12 +84,16 @@ func (l *lexer) word() {
 		l.pos++
 	}
 	text, rest := l.src[start:l.pos], l.src[l.pos:]
+	if len(text) >= len(l.watch) && strings.EqualFold(text[:len(l.watch)], l.watch) {
+		l.now.Watched = true
+	}
 	if rest != "" && rest[0] == '\'' && len(text) == 1 && strings.ContainsAny(text, "eEbBxXnN") {
 		l.quoted(start, '\'', text == "e" || text == "E", "string")
 		return
 	}
 	if (text == "u" || text == "U") && len(rest) > 1 && rest[0] == '&' && (rest[1] == '\'' || rest[1] == '"') {
 		l.pos++
+		l.now.Watched = l.now.Watched || rest[1] == '"' // it may spell anything
 		l.quoted(start, rest[1], false, "string")
 		return
 	}
@@ -143,6 +148,9 @@ func (l *lexer) number() {
 // at the opening quote. A doubled quote stands for itself.
 func (l *lexer) quoted(start int, quote byte, escapes bool, what string) {
 	l.pos++
+	if quote == '"' && strings.HasPrefix(l.src[l.pos:], l.watch) {
+		l.now.Watched = true
+	}
 	for l.pos < len(l.src) {
 		switch c := l.src[l.pos]; {
 		case c == '\\' && escapes:

@@ -48,7 +48,7 @@ func TestCutFindsStatementsLikePostgreSQL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := sqltext.Cut(c.sql)
+			s := sqltext.Cut(c.sql, "watched")
 			var got []string
 			for _, st := range s.Statements {
 				got = append(got, c.sql[st.Start:st.End])
@@ -72,7 +72,7 @@ func TestCutRefusesWhatWouldSwallowTheRest(t *testing.T) {
 		"SELECT 1 /* a /* */": "comment is never closed",
 		"\\i other.sql":       "psql commands",
 	} {
-		s := sqltext.Cut(sql)
+		s := sqltext.Cut(sql, "watched")
 		if len(s.Errors) == 0 || !strings.Contains(s.Errors[0].Message, want) {
 			t.Errorf("Cut(%q): got %v, want an error with %q", sql, s.Errors, want)
 		}
@@ -88,7 +88,7 @@ func FuzzCut(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
 		end := 0
-		for _, s := range sqltext.Cut(sql).Statements {
+		for _, s := range sqltext.Cut(sql, "watched").Statements {
 			if s.Start < end || s.End <= s.Start || s.End > len(sql) || len(s.Words) == 0 {
 				t.Fatalf("Cut(%q): statement from %d to %d behind %d, %d words", sql, s.Start, s.End, end, len(s.Words))
 			}

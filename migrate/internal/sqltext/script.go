@@ -20,6 +20,8 @@ type Statement struct {
 	Start int      // offset of its first token
 	End   int      // offset behind its last token
 	Words []string // its tokens at parenthesis depth 0: keywords and names in upper case, quoted names and literals as "", punctuation as itself
+
+	Watched bool // a name in it may begin with the one that Cut was to watch for
 }
 
 // A Comment is one of the text's comments.
@@ -41,9 +43,11 @@ type Error struct {
 // nested block comments, standard-conforming, escape and dollar-quoted strings,
 // quoted identifiers, parentheses and BEGIN ATOMIC bodies keep their semicolons
 // (PostgreSQL documentation, "Lexical Structure"; standard_conforming_strings
-// is on for the connection, which the migrator makes sure of).
-func Cut(sql string) Script {
-	l := lexer{src: sql}
+// is on for the connection, which the migrator makes sure of). It marks the statements
+// in which a name may begin with watch, a name in lower case: they are few, and looking at
+// each token of every statement would cost as much as cutting them.
+func Cut(sql, watch string) Script {
+	l := lexer{src: sql, watch: watch}
 	// At once, where it is many: growing would need three times the memory.
 	const shortest = 64 // bytes; a file of shorter ones may grow
 	l.script.Statements = make([]Statement, 0, 1+min(strings.Count(sql, ";"), len(sql)/shortest))

@@ -1,6 +1,11 @@
 package sqltext
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
 
 // A Token is one word, name, literal or punctuation mark of a statement.
 type Token struct {
@@ -42,15 +47,73 @@ func nest(tokens []Token) {
 }
 
 // Name returns the name that the token is, as the catalogue holds it; ok is false
-// when it is none.
+// when it is none. Of U&"…" it knows the escape character that is usual.
 func (t Token) Name() (name string, ok bool) {
 	switch {
 	case strings.HasPrefix(t.Text, `"`) && len(t.Text) > 1:
-		return strings.ReplaceAll(t.Text[1:len(t.Text)-1], `""`, `"`), true
+		return clip(unquote(t.Text)), true
+	case t.IsEscapedName() && len(t.Text) > 3:
+		return clip(unescape(unquote(t.Text[2:]))), true
 	case t.Word != "" && isIdentStart(t.Word[0]):
-		return Fold(t.Text), true
+		return clip(Fold(t.Text)), true
 	}
 	return "", false
+}
+
+// IsEscapedName reports whether the token is a name with Unicode escapes, U&"…".
+func (t Token) IsEscapedName() bool {
+	return strings.HasPrefix(t.Text, `U&"`) || strings.HasPrefix(t.Text, `u&"`)
+}
+
+func unquote(text string) string { return strings.ReplaceAll(text[1:len(text)-1], `""`, `"`) }
+
+// unescape replaces \XXXX and \+XXXXXX by their characters, and \\ by one backslash
+// (PostgreSQL documentation, "Identifiers and Key Words").
+func unescape(text string) string {
+	var b strings.Builder
+	var high rune // the first half of a surrogate pair
+	for text != "" {
+		plain, rest, found := strings.Cut(text, `\`)
+		b.WriteString(plain)
+		if !found {
+			break
+		}
+		digits := 4
+		if strings.HasPrefix(rest, "+") {
+			rest, digits = rest[1:], 6
+		}
+		code, err := strconv.ParseUint(rest[:min(digits, len(rest))], 16, 32)
+		char := rune(code) //nolint:gosec // of six digits at most
+		switch {
+		case strings.HasPrefix(rest, `\`):
+			b.WriteByte('\\')
+			digits = 1
+		case err != nil: // the server refuses it
+			digits = 0
+		case utf16.IsSurrogate(char) && high == 0:
+			high = char
+		case high != 0:
+			b.WriteRune(utf16.DecodeRune(high, char))
+			high = 0
+		default:
+			b.WriteRune(char)
+		}
+		text = rest[min(digits, len(rest)):]
+	}
+	return b.String()
+}
+
+// clip cuts a name where the server does, which keeps 63 bytes of whole characters.
+func clip(name string) string {
+	const longest = 63
+	if len(name) <= longest {
+		return name
+	}
+	end := longest
+	for end > 0 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end]
 }
 
 // Fold writes a name in lower case as PostgreSQL does: of ASCII letters alone.
