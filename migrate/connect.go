@@ -12,24 +12,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
-// parseConfig reads the connection string as pgx does. What does not parse is
-// not repeated in the error: a password may be in any part of it.
+// parseConfig reads the connection string, which has to be one that cannot be misread.
 func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
-	parsed, err := pgx.ParseConfig(connString)
+	parsed, err := connstring.ParseConfig(connString)
 	if err != nil {
-		return nil, errors.New("the connection string cannot be parsed: write postgres://user:password@host:5432/database or " +
-			"host=… user=… password=… dbname=…; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")
+		return nil, fmt.Errorf("the connection string: %w", err)
 	}
 	config := &parsed.Config
-	for name := range config.RuntimeParams { // those of pgxpool are not the server's; pgx has taken its own
-		if strings.HasPrefix(name, "pool_") {
-			delete(config.RuntimeParams, name)
-		}
-	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second // a host that swallows packets must not use up ConnectWait
 	}

@@ -666,7 +666,7 @@ func TestConnectErrorsNameTheNextStepAndNoSecret(t *testing.T) {
 		"wrong password": {at + " password=hunter2hunter2", "Check the user and the password", 0},
 		"no database":    {db.MigratorConn + " dbname=nowhere", "Create the database", 0},
 		"nobody listens": {"host=127.0.0.1 port=1 user=u password=hunter2hunter2 dbname=d", "Check that the server runs", 50 * time.Millisecond},
-		"nonsense":       {"postgres://u:hunter2hunter2@host:port/", "cannot be parsed", 0},
+		"nonsense":       {"postgres://u:hunter2hunter2@host:port/", "has a port that cannot be used", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,16 +13,17 @@ func TestArrowsPointOneWay(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
-		"migrate":                    {"migrate/internal/", "github.com/jackc/"},
+		"migrate":                    {"migrate/connstring", "migrate/internal/", "github.com/jackc/"},
+		"migrate/connstring":         {"github.com/jackc/"},
 		"migrate/review":             {"migrate", "github.com/jackc/"},
 		"migrate/internal/sqltext":   {},
 		"migrate/internal/catalogue": {},
 		"internal/otp":               {},
-		"internal/config":            {"github.com/jackc/"},
+		"internal/config":            {"migrate/connstring", "github.com/jackc/"},
 		"internal/keyring":           {},
 		"internal/schema":            {"migrate", "github.com/jackc/"},
 		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
-		"internal/backup":            {"internal/localpg", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup":            {"internal/localpg", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
 		"internal/store":             {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {

@@ -15,6 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 // The exit codes, as docs/exit-codes.md lists them; the numbers are those of
@@ -46,7 +47,7 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case is[*settingsError](err), refused(err), isLocalSettings(err), is[*backup.SetupError](err):
+	case is[*settingsError](err), is[*connstring.Error](err), refused(err), isLocalSettings(err), is[*backup.SetupError](err):
 		return exitSettings
 	case is[*localpg.LockedError](err), is[*migrate.BackupError](err):
 		return exitBusy

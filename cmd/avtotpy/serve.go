@@ -22,6 +22,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/internal/web"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 // A service is the web server and what it is made of.
@@ -194,8 +195,11 @@ func inBrackets(name string) string {
 // openDatabase prepares the web server's connections; the first is made when it is
 // needed, so that SKIP serves at once.
 func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*database.DB, error) {
+	if err := connstring.Check(cfg.WebConn.Reveal()); err != nil {
+		return nil, &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)}
+	}
 	pool, err := pgxpool.ParseConfig(cfg.WebConn.Reveal())
-	if err != nil {
+	if err != nil { // which may repeat parts of the string
 		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")}
 	}
 	pool.ConnConfig.RuntimeParams["application_name"] = "avtotpy/" + version()

@@ -2,20 +2,19 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 const port = "5432" // only names the socket: nothing listens on TCP
@@ -68,16 +67,11 @@ func open(ctx context.Context, o Options) (*session, error) {
 // parseConfig reads the connection string as the migrator does. With several hosts it
 // takes the one that is migrated, the primary.
 func parseConfig(conn, application string) (*pgconn.Config, error) {
-	parsed, err := pgx.ParseConfig(conn)
+	parsed, err := connstring.ParseConfig(conn)
 	if err != nil {
-		return nil, errors.New("the connection string cannot be parsed") // and may hold a password in any part
+		return nil, fmt.Errorf("the connection string: %w", err)
 	}
 	config := &parsed.Config
-	for name := range config.RuntimeParams { // those of pgxpool are not the server's
-		if strings.HasPrefix(name, "pool_") {
-			delete(config.RuntimeParams, name)
-		}
-	}
 	config.RuntimeParams["application_name"] = application
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 // The settings of a PostgreSQL of one's own.
@@ -124,7 +126,7 @@ func TestConnectionStringsThatDoNotWorkAreRefusedWithoutRepeatingThem(t *testing
 		"host=h password='hunter2", "host=h;password=hunter2", "postgres://u:p@h/d?sslmode=hunter2", "user=u password=hunter2 host=h port=99999",
 		"host=h sslmode=verify-full sslrootcert=/does/not/exist password=hunter2", "postgres://u:p@h/d?target_session_attrs=hunter2",
 	} {
-		err := checkConn(bad)
+		err := connstring.Check(bad)
 		if err == nil || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -133,7 +135,7 @@ func TestConnectionStringsThatDoNotWorkAreRefusedWithoutRepeatingThem(t *testing
 		"postgres://u:p%2Fx@h1:5432,h2:5433/d?sslmode=require&target_session_attrs=read-write", "postgresql:///d?host=/run/postgresql", "host=h1,h2 user=u password='two words'",
 		"postgres://u@[::1]:5432/d", "host=/run/postgresql dbname=d",
 	} {
-		if err := checkConn(good); err != nil {
+		if err := connstring.Check(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}

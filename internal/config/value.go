@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 // The functions here parse one value each. Their errors continue "NAME:" and never repeat a secret.
@@ -26,12 +28,12 @@ func setMode(c *Config, value string) error {
 
 func setMigratorConn(c *Config, value string) error {
 	c.MigratorConn = Secret(value)
-	return checkConn(value)
+	return connstring.Check(value)
 }
 
 func setWebConn(c *Config, value string) error {
 	c.WebConn = Secret(value)
-	return checkConn(value)
+	return connstring.Check(value)
 }
 
 func setWebRole(c *Config, value string) error {

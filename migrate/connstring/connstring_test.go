@@ -2,9 +2,12 @@ package connstring
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,8 +146,8 @@ func TestWhatIsNoConnectionStringIsRefusedWithoutRepeatingIt(t *testing.T) {
 		"postgres://u:S3CRET@h/t0?schema=x":                  "(schema)",
 		"postgres://u:S3CRET@h/t0?connection_limit=1":        "pool_max_conns",
 		"postgres://u:S3CRET@h/t0?currentSchema=x":           "(currentSchema)",
-		"postgres://u:S3CRET@h/t0?options=-csearch_path%3Dx":   "(options)",
-		"postgres://u:S3CRET@h/t0?options=-c%20role%3Dx":       "(options)",
+		"postgres://u:S3CRET@h/t0?options=-csearch_path%3Dx": "(options)",
+		"postgres://u:S3CRET@h/t0?options=-c%20role%3Dx":     "(options)",
 		"postgres://u:S3CRET@h/t0?search_path=x":             "(search_path)",
 		"postgres://u:S3CRET@h/t0?TimeZone=x":                "(TimeZone)",
 		"postgres://u:S3CRET@h/t0?client_encoding=LATIN1":    "UTF8",
@@ -273,7 +276,7 @@ func TestEveryNameIsOneThatADriverTakes(t *testing.T) {
 			t.Errorf("%s: sent to the server: %v, want %v", name, sent, want)
 		}
 	}
-	for _, name := range strings.Fields(libpq) {
+	for name := range strings.FieldsSeq(libpq) {
 		_, taken := parameters()[canonical(name)]
 		_, refused := foreignNames()[name]
 		if !taken && !refused {
@@ -290,12 +293,115 @@ const libpq = `service servicefile user password passfile channel_binding connec
 	ssl_min_protocol_version ssl_max_protocol_version gssencmode krbsrvname gsslib gssdelegation replication target_session_attrs load_balance_hosts
 	scram_client_key scram_server_key oauth_issuer oauth_client_id oauth_client_secret oauth_scope sslkeylogfile`
 
-// parsed is what pgx makes of a string.
-func parsed(t *testing.T, conn string) *pgx.ConnConfig {
-	t.Helper()
-	config, err := pgx.ParseConfig(conn)
-	if err != nil {
-		t.Fatalf("pgx does not take %q: %v", conn, err)
+// TestWhatPassesIsReadByPgxInTheSameWay builds strings that are valid by the grammar, of parts with odd characters in
+// their escaped forms. AVTOTPY_TEST_LONG makes more of them.
+func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
+	t.Parallel()
+	rounds := 300
+	if os.Getenv("AVTOTPY_TEST_LONG") != "" {
+		rounds = 20_000
 	}
-	return config
+	random := rand.New(rand.NewPCG(12, uint64(rounds)))
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	odd := func() string {
+		var b strings.Builder
+		for range 1 + random.IntN(8) {
+			b.WriteString(pick("a", "Z", "0", "@", "/", ":", "#", "?", "%", "[", "]", " ", "'", `"`, `\`, ";", "=", "&", ",", "ü", "\t", "$", "+", "{", "€", "~"))
+		}
+		return b.String()
+	}
+	for range rounds {
+		user, password, database := strings.Trim(odd(), "\t"), odd(), strings.Map(plain, odd())
+		if user == "" || database == "" || misplaced(user) || checkDatabase(database) != "" {
+			continue
+		}
+		host, port := pick("h", "db.example.com", "127.0.0.1", "::1", "2001:db8::1", "/run/postgresql", "h_1"), pick("1", "5432", "65535")
+		url := pick("postgres://", "postgresql://") + escape(user, random) + ":" + escape(password, random) + "@" + inURL(host) + ":" + port + "/" + escape(database, random)
+		pairs := []string{
+			pair("host", host, random), pair("port", port, random), pair("user", user, random), pair("password", password, random), pair(pick("dbname", "database"), database, random),
+		}
+		random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+		for _, conn := range []string{url, url + pick("?sslmode=require", "?ssl=true", "?connect_timeout=2&application_name=a%26b", ""), strings.Join(pairs, pick(" ", "  ", "\n"))} {
+			ours, err := read(conn, noEnvironment)
+			if err != nil {
+				t.Fatalf("%q: %v", conn, err)
+			}
+			theirs, err := pgx.ParseConfig(conn)
+			if err != nil {
+				t.Fatalf("%q: pgx: %v", conn, err)
+			}
+			want := fmt.Sprintf("%q %q %q %q %q", host, port, user, password, database)
+			for who, got := range map[string]string{
+				"Check": fmt.Sprintf("%q %q %q %q %q", ours["host"].value, ours["port"].value, ours["user"].value, ours["password"].value, ours["dbname"].value),
+				"pgx":   fmt.Sprintf("%q %q %q %q %q", theirs.Host, strconv.Itoa(int(theirs.Port)), theirs.User, theirs.Password, theirs.Database),
+			} {
+				if got != want {
+					t.Fatalf("%q: %s reads\n%s, want\n%s", conn, who, got, want)
+				}
+			}
+		}
+	}
+}
+
+// plain leaves out what the name of a database may not hold.
+func plain(r rune) rune {
+	if strings.ContainsRune("@?\t", r) {
+		return -1
+	}
+	return r
+}
+
+func inURL(host string) string {
+	switch {
+	case strings.Contains(host, ":"):
+		return "[" + host + "]"
+	case strings.HasPrefix(host, "/"):
+		return strings.ReplaceAll(host, "/", "%2F")
+	}
+	return host
+}
+
+// escape encodes what has to be, and at random what need not.
+func escape(text string, random *rand.Rand) string {
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		if strings.IndexByte("@/:#?%[] \t&=", c) >= 0 || random.IntN(8) == 0 {
+			fmt.Fprintf(&b, "%%%02"+string("xX"[random.IntN(2)]), c)
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// pair writes a pair with quotes, and at random without them where that has one meaning.
+func pair(name, value string, random *rand.Rand) string {
+	equals := []string{"=", " = ", "= "}[random.IntN(3)]
+	if random.IntN(2) == 0 && value != "" && !strings.ContainsAny(value, blanks+`'"\;=,&`) {
+		return name + equals + value
+	}
+	return name + equals + "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// FuzzCheck makes sure that what passes is taken by pgx, and that no message holds what was planted.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{"postgres://u:S3CRET@h:1/d?sslmode=require", "host=h password='S3CRET' user=u", "jdbc:postgresql://h/d?a=S3CRET"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, conn string) {
+		_, err := read(conn, noEnvironment)
+		if err != nil {
+			if strings.Contains(err.Error(), secret) {
+				t.Fatalf("%q: shown in %v", conn, err)
+			}
+			return
+		}
+		if strings.Contains(conn, "service") || strings.Contains(conn, "ssl") {
+			return // files and combinations
+		}
+		if _, err := pgx.ParseConfig(conn); err != nil {
+			t.Fatalf("%q passes, and pgx does not take it: %v", conn, err)
+		}
+	})
 }

@@ -52,7 +52,7 @@ func (s settings) complete(getenv func(string) string) (settings, error) {
 
 // readService returns what a service file says of a service.
 func readService(service, file setting) (settings, error) {
-	content, err := os.ReadFile(file.value) //nolint:gosec // the operator says which file
+	content, err := os.ReadFile(file.value)
 	if err != nil {
 		return nil, &Error{
 			Part: service.part, Problem: "names a service, and the service file cannot be read (" + reason(err) + ")",

@@ -14,7 +14,7 @@ import (
 // meant to be.
 func (s settings) checkFiles() error {
 	if file, ok := s["passfile"]; ok && !strings.HasSuffix(file.part, "environment") {
-		if f, err := os.Open(file.value); err != nil { //nolint:gosec // the operator says which file
+		if f, err := os.Open(file.value); err != nil {
 			return unreadable(file, err)
 		} else if err := f.Close(); err != nil {
 			return unreadable(file, err)

@@ -181,7 +181,7 @@ func decode(raw, part string) (string, error) {
 		if high < 0 || low < 0 {
 			return "", &Error{Part: part, Problem: "holds % that is not followed by two hexadecimal digits", Next: "write " + escapes}
 		}
-		c := byte(high<<4 | low)
+		c := byte(high<<4 | low) //nolint:gosec // two hexadecimal digits
 		if c == 0 {
 			return "", &Error{Part: part, Problem: "holds %00", Next: "leave it out; PostgreSQL has no such character"}
 		}

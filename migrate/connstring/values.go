@@ -101,7 +101,7 @@ func isHost(host string) bool {
 	if len(host) > longest || strings.Trim(host, "0123456789.") == "" {
 		return false
 	}
-	for _, label := range strings.Split(strings.TrimSuffix(host, "."), ".") {
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
 		allowed := func(r rune) bool {
 			return r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 		}
