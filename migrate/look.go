@@ -152,7 +152,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 			return m.look(ctx, conn, who) // somebody has just migrated
 		}
 	}
-	if err == nil && blank(s.Schema) {
+	if err == nil && !s.Ledger.tells() && blank(s.Schema) {
 		asked := role
 		if m.Role.Name == "" {
 			asked = "current_user" // the service asks about itself

@@ -3,14 +3,17 @@ package migrate_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -68,7 +71,7 @@ func (r *relay) serve(ctx context.Context) {
 			_ = client.Close()
 			return
 		}
-		go r.pass(client, server, func(sent []byte) {
+		go r.pass(patientConn{client}, server, func(sent []byte) {
 			if goodbye := len(sent) == 5 && sent[0] == 'X'; r.heard && !goodbye { // nobody waits for an answer to Terminate
 				r.turns++
 				r.heard = false
@@ -76,6 +79,26 @@ func (r *relay) serve(ctx context.Context) {
 		})
 		go r.pass(server, client, func([]byte) { r.heard = true })
 	}
+}
+
+// A patientConn reads all that its peer sends in one go, where the network may deliver it in
+// parts and the server answers the first of them.
+type patientConn struct{ net.Conn }
+
+func (c patientConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	for err == nil && n < len(b) {
+		const pause = 30 * time.Millisecond
+		_ = c.SetReadDeadline(time.Now().Add(pause)) // fails when it is closed, as the read does
+		var more int
+		more, err = c.Conn.Read(b[n:])
+		n += more
+	}
+	_ = c.SetReadDeadline(time.Time{}) // as above
+	if errors.Is(err, os.ErrDeadlineExceeded) || n > 0 {
+		err = nil
+	}
+	return n, err
 }
 
 func (r *relay) pass(from, to net.Conn, count func([]byte)) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -153,15 +154,30 @@ func TestACrashOfTheServerIsSurvived(t *testing.T) {
 	slow := append(tables(2), "CREATE TABLE app.slow (id int); INSERT INTO app.slow SELECT 1; "+atGate)
 	m := migrator(t, server.DB, slow...)
 
-	m.ConnectWait = 100 * time.Millisecond
 	gate(t, server.DB) // until the crash
 	done := make(chan error)
-	go func() { _, err := m.Up(context.Background(), server.MigratorConn); done <- err }()
-	whenRunning(t, server.DB, func() { server.Kill(t) })
-	err := <-done
-	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {
-		t.Errorf("got %v, want a ConnectError", err)
-	}
+	pgtest.WithMoreTime(t, 300*time.Millisecond, func(limit time.Duration) error { // to connect at first
+		applying := make(chan struct{})
+		once := sync.OnceFunc(func() { close(applying) })
+		m.ConnectWait, m.Progress = limit, func(p migrate.Progress) {
+			if p.Phase == migrate.Applying {
+				once()
+			}
+		}
+		go func() { _, err := m.Up(context.Background(), server.MigratorConn); done <- err }()
+		select {
+		case err := <-done:
+			return fmt.Errorf("it never connected: %w", err)
+		case <-applying:
+		}
+		whenRunning(t, server.DB, func() { server.Kill(t) })
+		err := <-done
+		if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {
+			t.Errorf("got %v, want a ConnectError", err)
+		}
+		return nil
+	})
+	m.Progress = nil
 	server.Start(t)
 	if got := pgtest.Value[string](t, server.SuperConn, "SELECT string_agg(version::text, ',' ORDER BY version) || coalesce(to_regclass('app.slow')::text, '') FROM app.migrations"); got != "1" && got != "1,2" {
 		t.Errorf("after the crash the ledger holds %s", got)

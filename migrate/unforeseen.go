@@ -40,11 +40,14 @@ func unforeseen(doing func() string, err error) error {
 			return err
 		}
 	}
-	step := doing()
-	if words := strings.TrimSuffix(err.Error(), pg.Error()); words != err.Error() && words != "" {
-		step = strings.TrimSuffix(words, ": ")
+	words, bare := strings.CutSuffix(err.Error(), pg.Error())
+	switch {
+	case !bare: // what follows says more
+		return err
+	case words == "":
+		return &UnforeseenError{Step: doing(), Err: pg}
 	}
-	return &UnforeseenError{Step: step, Err: pg}
+	return &UnforeseenError{Step: strings.TrimSuffix(words, ": "), Err: pg}
 }
 
 // explains reports whether an error is more than words around another one.
@@ -62,6 +65,8 @@ func (r *run) doing() string {
 	switch {
 	case now.File != "":
 		return string(now.Phase) + " " + now.File
+	case now.Phase == Applying:
+		return "creating the schema"
 	case now.Phase == Looking:
 		return "looking at the database"
 	case now.Phase == Reconciling:

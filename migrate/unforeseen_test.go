@@ -22,6 +22,7 @@ func TestAnUnforeseenErrorNamesItsStep(t *testing.T) {
 	}{
 		"bare":         {server, "looking at the database" + end},
 		"with words":   {fmt.Errorf("ask for the roles: %w", server), "ask for the roles" + end},
+		"words behind": {fmt.Errorf("%w. The disk is full", server), ""},
 		"explained":    {&migrate.MigrationError{File: "0001_a.sql", Err: server}, ""},
 		"of waiting":   {&migrate.BusyError{Err: server}, ""},
 		"not a server": {errors.New("disk on fire"), ""},
