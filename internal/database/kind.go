@@ -136,17 +136,19 @@ func isNetwork(err error) bool {
 	return pgconn.SafeToRetry(err)
 }
 
-// OutcomeUnknown reports that an error leaves open whether a COMMIT that was sent has happened: the connection was
-// lost after the command had left, and before the server's answer to it arrived.
+// OutcomeUnknown reports that the error of a COMMIT over a connection that was open leaves open whether it has
+// happened: the connection was lost, and the server's answer with it. It is true rather once too often: pgx reports a
+// connection that is lost while it waits for the answer like one that was closed before, as safe to try again.
 func OutcomeUnknown(err error) bool {
-	if err == nil || pgconn.SafeToRetry(err) { // it did not leave
-		return false
-	}
 	refusal, answered := errors.AsType[*pgconn.PgError](err)
-	if !answered {
-		return KindOf(err) == Away || KindOf(err) == Cancelled
+	switch kind := KindOf(err); {
+	case answered:
+		return isFatal(refusal) || refusal.Code == completionUnknown || refusal.Code == transactionUnknown
+	case kind == Cancelled:
+		return !pgconn.SafeToRetry(err) // otherwise it was cancelled before it was sent
+	default:
+		return kind == Away
 	}
-	return isFatal(refusal) || refusal.Code == completionUnknown || refusal.Code == transactionUnknown
 }
 
 // A ReadOnlyError means that a server was reached which takes no changes.

@@ -25,7 +25,7 @@ import (
 func TestEachClassOfErrorsIsDecided(t *testing.T) {
 	t.Parallel()
 	queries := strings.Fields("00 01 02 03 09 0A 0B 0F 0L 0P 0Z 20 21 22 23 24 25 26 27 2B 2D 2F 34 38 39 3B 3D 3F 42 44 54 55 57 58 72 F0 HV P0 XX 10")
-	lists, _ := filepath.Glob("/usr/share/postgresql/*/errcodes.txt")                 // the pattern is well-formed
+	lists, _ := filepath.Glob("/usr/share/postgresql/*/errcodes.txt") // the pattern is well-formed
 	if program, err := exec.Command("pg_config", "--sharedir").Output(); err == nil {
 		lists = append(lists, filepath.Join(strings.TrimSpace(string(program)), "errcodes.txt"))
 	}

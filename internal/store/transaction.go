@@ -107,20 +107,25 @@ func (s *Store) asOperator(ctx context.Context, do func(pgx.Tx) error) error {
 
 // transact begins in one round trip, with a message that takes no arguments.
 func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx) error) error {
-	committing := false
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin + "; " + pin}, func(tx pgx.Tx) error {
-		err := do(tx)
-		committing = err == nil
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + pin})
+	if err != nil {
 		return err
-	})
-	switch {
-	case committing && err == nil:
+	}
+	if err := do(tx); err != nil {
+		_ = tx.Rollback(ctx) // where that fails, the pool closes the connection
+		return err
+	}
+	lost := tx.Conn().IsClosed() // then the COMMIT is not sent
+	switch err := tx.Commit(ctx); {
+	case err == nil:
 		note(ctx, SomeCommitted)
-	case committing && database.OutcomeUnknown(err):
+		return nil
+	case !lost && database.OutcomeUnknown(err):
 		note(ctx, OutcomeUnknown)
 		return &UnknownOutcomeError{err}
+	default:
+		return err
 	}
-	return err
 }
 
 // single is inTx for one query, in one round trip. collect is nil for a query that returns

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// The tests below drive the real program with people who read and write while the database moves. Short, each way to
+// fail happens once. With AVTOTPY_LONG set (make test-long) each happens ten times where that is possible; the figures
+// that they log are in docs/high-availability.md.
+func rounds() int {
+	if os.Getenv("AVTOTPY_LONG") != "" {
+		return 10
+	}
+	return 1
+}
+
+// A pair is a primary and its standby, each behind a relay.
+type pair struct {
+	*pgtest.Own
+	standby       *pgtest.Standby
+	first, second *relay // primary, standby
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{Own: pgtest.OwnServer(t, "wal_level=replica", "max_wal_senders=4", "max_connections=50")}
+	upgrade(t, p.DB)
+	p.standby = p.Standby(t)
+	p.standby.Await(t, p.Own)
+	config, err := pgx.ParseConfig(p.WebConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.first = startRelay(t, "unix", socketOf(config.Host, strconv.Itoa(int(config.Port))))
+	p.second = startRelay(t, "unix", socketOf(p.standby.Host, "5432"))
+	return p
+}
+
+func socketOf(folder, port string) string { return filepath.Join(folder, ".s.PGSQL."+port) }
+
+// upgrade migrates a database of its own.
+func upgrade(t *testing.T, db *pgtest.DB) {
+	t.Helper()
+	bundle, err := schema.Load(schema.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrator := migrate.Migrator{
+		Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test",
+		Role: migrate.Role{Name: db.WebRole, Password: db.WebPassword, Privileges: schema.Privileges()},
+	}
+	if _, err := migrator.Up(t.Context(), db.MigratorConn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// conn is the web server's connection string, to both hosts.
+func (p *pair) conn() string {
+	return p.WebConn + " host=127.0.0.1,127.0.0.1 port=" + p.first.port() + "," + p.second.port() + " sslmode=disable"
+}
+
+// promote returns when the standby was a primary.
+func (p *pair) promote(t *testing.T) time.Time {
+	t.Helper()
+	p.standby.Promote(t)
+	pgtest.EventuallyValue(t, p.standby.Conn(p.SuperConn), "SELECT pg_is_in_recovery()", false)
+	return time.Now()
+}
+
+func TestACrashedPrimaryIsFollowedToItsSuccessor(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := startServing(t, p.conn()).load(4)
+	l.awaitWrite(time.Now())
+	outages := 0
+	for range rounds() {
+		p.Kill(t)
+		l.awaitRefused()
+		p.Start(t)
+		t.Logf("restarted: a change succeeds %s after the server was up", l.awaitWrite(time.Now()))
+		outages += 3 // a server that recovers may come and go
+	}
+	p.standby.Await(t, p.Own)
+	p.Kill(t)
+	l.awaitRefused()
+	t.Logf("crashed: a change succeeds %s after the promotion", l.awaitWrite(p.promote(t)))
+	l.awaitReady()
+	l.report(outages + 2)
+}
+
+func TestASilentPrimaryIsLeftAndAnOldOneIsNotGoneBackTo(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := startServing(t, p.conn()).load(4)
+	l.awaitWrite(time.Now())
+	began := time.Now()
+	p.first.drop()
+	l.awaitRefused()
+	t.Logf("silent: noticed after %s", since(began))
+	promoted := p.promote(t)
+	t.Logf("silent: a change succeeds %s after the promotion", l.awaitWrite(promoted))
+	l.awaitReady()
+
+	// The old primary comes back and was not stopped: nobody may write there any more.
+	p.first.speak()
+	before := pgtest.Value[int](t, p.SuperConn, "SELECT count(*)::int FROM avtotpy.audit_log")
+	for range 5 {
+		l.awaitWrite(time.Now())
+	}
+	p.second.aim(socketOf(p.standby.Host, "5432")) // all connections are made again
+	l.awaitWrite(time.Now())
+	if after := pgtest.Value[int](t, p.SuperConn, "SELECT count(*)::int FROM avtotpy.audit_log"); after != before {
+		t.Errorf("%d changes were written to the old primary", after-before)
+	}
+
+	// It comes back as a standby.
+	p.first.aim(socketOf(p.standby.Host, "5432"))
+	p.second.refuse()
+	t.Logf("moved to the other address: a change succeeds after %s", l.awaitWrite(time.Now()))
+	l.report(6)
+}
+
+func TestASwitchoverUnderOneAddressIsFollowed(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := startServing(t, p.conn()).load(4)
+	l.awaitWrite(time.Now())
+	primary, standby := p.first.to, p.second.to
+	for range rounds() {
+		p.first.aim(standby) // both are standbys now
+		l.awaitUnready("the database")
+		p.second.aim(primary)
+		t.Logf("switched over: a change succeeds after %s", l.awaitWrite(time.Now()))
+		p.first.aim(primary)
+		p.second.aim(standby)
+		l.awaitWrite(time.Now())
+	}
+	l.report(6 * rounds())
+}
+
+func TestAPoolerThatPausesOrGoesIsNoticed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	pooled := pgtest.PgBouncer(t, 10, map[string]string{"web": db.WebConn})["web"]
+	config, err := pgx.ParseConfig(pooled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startRelay(t, "tcp", config.Host+":"+strconv.Itoa(int(config.Port)))
+	l := startServing(t, pooled+" host=127.0.0.1 port="+r.port()).load(4)
+	l.awaitWrite(time.Now())
+	console := db.Connect(t, pooled+" dbname=pgbouncer default_query_exec_mode=simple_protocol")
+	for range rounds() {
+		r.refuse()
+		l.awaitRefused()
+		r.listen(t)
+		t.Logf("the pooler was away: a change succeeds after %s", l.awaitWrite(time.Now()))
+
+		if _, err := console.Exec(t.Context(), "PAUSE"); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		l.awaitRefused()
+		t.Logf("the pooler pauses: noticed after %s", since(began))
+		if _, err := console.Exec(t.Context(), "RESUME"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the pooler goes on: a change succeeds after %s", l.awaitWrite(time.Now()))
+	}
+	l.report(3 * rounds())
+}
+
+// TestALockDoesNotTakeThePagesOfOthersAway: a locked table and a pool of four keep nobody waiting for long, and
+// /readyz says so.
+func TestALockDoesNotTakeThePagesOfOthersAway(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn+" pool_max_conns=4").load(12)
+	l.awaitWrite(time.Now())
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.accounts"); err != nil {
+		t.Fatal(err)
+	}
+	l.awaitUnready("connections to the database are in use")
+	l.awaitRefused()
+	if status, body, err := l.ask(http.MethodGet, "/static/none", nil); err != nil || status != http.StatusNotFound {
+		t.Errorf("a page without the database: %d %s, %v", status, body, err)
+	}
+	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+	l.report(0)
+}
+
+func TestADatabaseThatIsMadeReadOnlyIsNotReady(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn).load(2)
+	l.awaitWrite(time.Now())
+	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET default_transaction_read_only = on",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	l.awaitUnready("takes no changes")
+	l.awaitRefused()
+	pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+" RESET default_transaction_read_only")
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+	l.report(2)
+}
+
+func TestKeysThatWereRotatedElsewhereMakeAServerNotReady(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	s := startServing(t, db.WebConn)
+	pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('new', decode(repeat('00', 32), 'hex'))",
+		"UPDATE avtotpy.vault_keys SET master_key_id = 'new'")
+	if status, body, err := s.write(); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "master key") {
+		t.Errorf("got %d %s, %v, want 503 about the key", status, body, err)
+	}
+	s.awaitUnready("master key")
+	pgtest.Exec(t, db.SuperConn, "UPDATE avtotpy.vault_keys SET master_key_id = 'k1'")
+	s.awaitReady()
+}
+
+// TestALostCommitIsNotCalledUndone: the change is in the database, and nobody has said otherwise.
+func TestALostCommitIsNotCalledUndone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	config, err := pgx.ParseConfig(db.WebConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startRelay(t, "unix", socketOf(config.Host, strconv.Itoa(int(config.Port))))
+	s := startServing(t, db.WebConn+" host=127.0.0.1 port="+r.port())
+	r.loseCommit()
+	status, body, err := s.ask(http.MethodPost, "/api/v1/accounts", []byte(someAccount))
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "is not known") || strings.Contains(body, "Nothing was changed") {
+		t.Errorf("got %d %s, %v, want 503 that leaves it open", status, body, err)
+	}
+	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM avtotpy.accounts"); n != 1 {
+		t.Errorf("%d accounts, want that the COMMIT has arrived", n)
+	}
+}
