@@ -1,11 +1,12 @@
 # make run   starts AVTotpy on a PostgreSQL of its own and prints the address
 # make test  runs all tests
 # make test-newest  runs those about the database on the newest PostgreSQL
+# make test-long  runs the tests that have a long form, in that form
 # make lint  runs the linters
 # make bench measures starts against other tools, in 2 minutes and smaller; make bench-full as the reaches want it, in 20
 # Each installs what it needs and does not find.
 
-.PHONY: run test test-newest lint build docs bench bench-full
+.PHONY: run test test-newest test-long lint build docs bench bench-full
 
 run:
 	@scripts/need postgres
@@ -23,6 +24,11 @@ test:
 test-newest:
 	@scripts/need compiler pgbouncer
 	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race ./migrate/... ./internal/schema ./internal/store ./internal/localpg ./cmd/...
+
+# test-long runs the long forms of tests, each of which says what that is.
+test-long:
+	@scripts/need postgres pgbouncer
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
 
 lint:
 	cd tools && go build -o ../.cache/bin/ tool
