@@ -42,9 +42,12 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 	}
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
 	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
+		if _, lost := errors.AsType[*lostError](err); lost {
+			r.tally.doubtful = append(r.tally.doubtful, m)
+		}
 		return err
 	}
-	r.count(m, time.Since(began))
+	r.count(Applied{m.Version, m.Name, time.Since(began)})
 	return nil
 }
 
@@ -102,6 +105,9 @@ func (r *run) finish(m *Migration, c claim) string {
 func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
 	a, err := exec(ctx, conn, begin+" "+sql+"; COMMIT")
+	if err == nil && a.err == nil {
+		r.countFlushed()
+	}
 	if err != nil || a.err == nil {
 		return a, err
 	}
@@ -110,7 +116,7 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration
 	if a.err.Code != divisionByZero {
 		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead}, outcome{err: a.err, completed: lead})
 	}
-	return a, r.settle(ctx, conn, r.report.To, failure)
+	return a, r.settle(ctx, conn, failure)
 }
 
 // runAlone sends the file's one statement. When it fails, what it left behind is

@@ -44,7 +44,7 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 	default:
 		err = &BackupError{err}
 	}
-	return false, r.settle(ctx, conn, r.report.To, err)
+	return false, r.settle(ctx, conn, err)
 }
 
 // lockLedger opens a transaction and locks the ledger against everybody who writes to
@@ -68,7 +68,7 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	case locked.err != nil:
 		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{err: locked.err, completed: lead})
 	}
-	return r.settle(ctx, conn, r.report.To, err)
+	return r.settle(ctx, conn, err)
 }
 
 // whileHeld runs do and meanwhile shows that the connection is in use: a firewall or a

@@ -141,11 +141,11 @@ func startCutter(t *testing.T, db *pgtest.DB, c *cutter) (conn string) {
 var logged = []string{
 	"CREATE TABLE t1 (id int); CREATE TABLE log (version int); INSERT INTO log VALUES (1)",
 	"INSERT INTO log VALUES (2); ALTER TABLE t1 ADD COLUMN a int",
-	"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_id ON t1 (id)",
+	"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_id ON app.t1 (id)",
 	"INSERT INTO log VALUES (4); ALTER TABLE t1 ADD COLUMN b int",
 	"INSERT INTO log VALUES (5); ALTER TABLE t1 ADD COLUMN c int",
-	"-- migrate:no-transaction\nREINDEX TABLE CONCURRENTLY t1",
-	"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY t1_id",
+	"-- migrate:no-transaction\nREINDEX TABLE CONCURRENTLY app.t1",
+	"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_id",
 	"INSERT INTO log VALUES (8)",
 }
 
@@ -170,7 +170,7 @@ func TestACrashAtAnyMessageIsResumed(t *testing.T) {
 						c.gone = cancel
 					}
 					m := migrator(t, db, logged...)
-					m.Bundle, m.Schema = remembered, fmt.Sprintf("cut_%d", n)
+					m.Bundle = remembered
 					m.Role.Name += strconv.Itoa(n)
 					report, err := m.Up(ctx, startCutter(t, db, c))
 					if !gone && err != nil {
@@ -186,6 +186,7 @@ func TestACrashAtAnyMessageIsResumed(t *testing.T) {
 						}
 						return
 					}
+					pgtest.Exec(t, db.SuperConn, "DROP SCHEMA IF EXISTS app CASCADE")
 					if n > most {
 						t.Fatalf("after %d messages it has not come to an end", n)
 					}

@@ -181,7 +181,7 @@ func (r *run) place(m message, out outcome) error {
 	case m.migration == nil:
 		return fmt.Errorf("%s: %w", m.what, out.err)
 	}
-	e := &MigrationError{File: m.migration.File, Version: r.report.To, Next: next, Alone: m.migration.Alone, Err: out.err}
+	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.Alone, Err: out.err}
 	statements := m.migration.script.Statements
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)

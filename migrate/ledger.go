@@ -58,7 +58,16 @@ type message struct {
 	sql       string     // the file, byte for byte
 	after     string     // the canary, the duration, the second witness and COMMIT
 	lead      int        // statements in before
+	flushes   bool       // its commit waits for the disk
+	onDisk    string     // otherwise: the begin of one that does
 	open      bool       // it leaves its transaction open, so that nothing is applied yet
+}
+
+// flush makes the message one whose commit waits for the disk.
+func (m *message) flush() {
+	if m.onDisk != "" {
+		m.before, m.begin, m.flushes = m.onDisk+m.before[len(m.begin):], m.onDisk, true
+	}
 }
 
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }

@@ -58,7 +58,14 @@ func startPipeline(conn *pgconn.PgConn, window int, messages []message) *pipelin
 func (p *pipeline) write(messages []message) {
 	defer close(p.sent)
 	out := bufio.NewWriterSize(p.conn.Conn(), 64<<10)
+	flushed := time.Now()
 	for i := range messages {
+		if !messages[i].flushes && time.Since(flushed) >= flushEvery {
+			messages[i].flush()
+		}
+		if messages[i].flushes {
+			flushed = time.Now()
+		}
 		if p.full(messages[i].size()) && out.Flush() != nil {
 			break
 		}
@@ -170,12 +177,11 @@ func (p *pipeline) read(ctx context.Context, m message) (outcome, error) {
 
 // apply sends the messages and reads their answers, up to the first failure.
 func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message) error {
-	before := r.report.To
 	failed, out, err := r.exchange(ctx, conn, messages)
 	switch {
 	case err != nil:
 		return err
-	case failed < 0 && ctx.Err() != nil && r.report.To < r.Bundle.Version():
+	case failed < 0 && ctx.Err() != nil && r.head() < r.Bundle.Version():
 		err = r.interrupted(ctx)
 	case failed < 0:
 		return nil
@@ -184,7 +190,7 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 	default:
 		err = r.failure(messages[failed], out)
 	}
-	return r.settle(ctx, conn, before, err)
+	return r.settle(ctx, conn, err)
 }
 
 // exchange sends the messages and reads all answers. failed is the index of the first
@@ -216,7 +222,11 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 		out, err := p.read(ctx, messages[i])
 		if err != nil {
 			p.stop()
-			for range p.sent { // until the writer has noticed, too
+			last := i
+			for last = range p.sent { // until the writer has noticed, too
+			}
+			if failed < 0 { // otherwise the server refuses them all
+				r.doubt(messages[i : last+1]...)
 			}
 			return failed, first, err
 		}
@@ -238,25 +248,6 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 		}
 	}
 	return failed, first, nil
-}
-
-// applied notes a message that was committed.
-func (r *run) applied(m message, d time.Duration) {
-	r.pause.tries = 0
-	if m.byHand != "" && !m.open {
-		r.report.RoleCreated = true
-		r.Log.Info("created the service's role", "role", r.Role.Name)
-	}
-	if m.migration != nil && !m.migration.Alone && !m.open { // these count later: when the row is finished, and when it has been looked at
-		r.count(m.migration, d)
-	}
-}
-
-// count puts a file that was applied into the report and the log.
-func (r *run) count(m *Migration, d time.Duration) {
-	r.report.To = m.Version
-	r.report.Applied = append(r.report.Applied, Applied{m.Version, m.Name, d})
-	r.Log.Info("applied a migration", "version", m.Version, "name", m.Name, "of", r.Bundle.Version(), "duration", d.Round(10*time.Microsecond))
 }
 
 // interrupt gives the file that runs when ctx is cancelled a time of grace, and
@@ -293,30 +284,20 @@ func (r *run) interrupt(ctx context.Context, p *pipeline, finished <-chan struct
 }
 
 func (r *run) interrupted(ctx context.Context) error {
-	return fmt.Errorf("interrupted; the schema is at version %d, and the next start goes on from there: %w", r.report.To, context.Cause(ctx))
+	return fmt.Errorf("interrupted; the schema is at version %d, and the next start goes on from there: %w", r.head(), context.Cause(ctx))
 }
 
 // settle ends the aborted transaction of a failure, and makes what was applied
 // before it safe on disk, so that what was said to be applied is.
-func (r *run) settle(ctx context.Context, conn *pgconn.PgConn, before int, failure error) error {
-	var steps []string
-	if conn.TxStatus() != 'I' {
-		steps = append(steps, "ROLLBACK")
-	}
-	if r.report.To > before {
-		steps = append(steps, fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = on; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
-			quoteName(r.Schema, ledgerName), r.report.To))
-	}
-	if len(steps) == 0 {
-		return failure
-	}
+func (r *run) settle(ctx context.Context, conn *pgconn.PgConn, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	var err error
-	for _, step := range steps {
-		if err == nil {
-			err = r.order(ctx, conn, step)
-		}
+	if conn.TxStatus() != 'I' {
+		err = r.order(ctx, conn, "ROLLBACK")
+	}
+	if err == nil {
+		err = r.flush(ctx, conn)
 	}
 	if _, again := errors.AsType[*retryError](failure); err != nil && !again {
 		return errors.Join(failure, fmt.Errorf("and afterwards: %w", err))

@@ -46,13 +46,28 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
 	if err == nil {
 		r.rightsSent = true
-		r.report.Granted, r.report.Revoked = append(r.report.Granted, granted...), append(r.report.Revoked, revoked...)
+		r.granted(granted, revoked)
+	}
+	if _, lost := errors.AsType[*lostError](err); lost {
+		r.tally.doubts = append(r.tally.doubts, func(s *seen) {
+			if s.Held == nil {
+				return
+			}
+			if lacks, has := r.mendable(*s); !slices.ContainsFunc(lacks, within(missing)) && !slices.ContainsFunc(has, within(excess)) {
+				r.granted(granted, revoked)
+			}
+		})
 	}
 	if _, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil {
 		audit, _ := r.audit(s) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
 	}
 	return false, err
+}
+
+// within reports whether a list holds a value.
+func within[T comparable](list []T) func(T) bool {
+	return func(v T) bool { return slices.Contains(list, v) }
 }
 
 // mendable lists the differences that GRANT and REVOKE can mend within the schema
@@ -112,10 +127,15 @@ func (r *run) unmended(s seen, differs error) error {
 // how an operator changes it. It is done only for a role that bears our mark. It
 // reports done when nothing is left to do.
 func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
-	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated || r.logsIn(ctx) {
+	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated {
 		return true, nil
 	}
-	switch {
+	switch logsIn := r.logsIn(ctx); {
+	case logsIn && r.tally.password && !r.report.PasswordSet: // by us, although the answer was lost
+		r.passwordSet()
+		return true, nil
+	case logsIn:
+		return true, nil
 	case pooled(conn, s.Server):
 		r.Log.Warn("the configured password of the service's role does not log in through this pooler, which checks passwords on its own account; it is not changed. "+
 			"If it is a new one, migrate over a direct connection to the server; otherwise give it to the pooler", "role", r.Role.Name)
@@ -135,8 +155,10 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		lacks.SQL = []string{`-- in psql, which sends only a verifier: \password ` + name}
 	}
 	if err == nil {
-		r.report.PasswordSet = true
-		r.Log.Info("the configured password did not log in; it is the role's password now", "role", r.Role.Name)
+		r.passwordSet()
+	}
+	if _, lost := errors.AsType[*lostError](err); lost {
+		r.tally.password = true
 	}
 	return false, err
 }

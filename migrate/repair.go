@@ -226,7 +226,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		if a.err.Code == dependentObjects {
 			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + a.err.Detail, Next: "Drop that and repair again"}
 		}
-		return r.settle(ctx, conn, r.report.To, failure)
+		return r.settle(ctx, conn, failure)
 	}
 	if err := step(begin + " " + first); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		again.table, again.grants = e.table, e.grants
 	}
 	if !e.equal(again) {
-		return r.settle(ctx, conn, r.report.To, &retryError{err: errRaceLost, soon: true})
+		return r.settle(ctx, conn, &retryError{err: errRaceLost, soon: true})
 	}
 	sql, err := r.rebuildSQL(e, repair)
 	if err != nil {

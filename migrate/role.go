@@ -79,7 +79,7 @@ func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) m
 // wrap makes one transaction of our own statements.
 func (r *run) wrap(what string, s seen, statements []string) message {
 	begin, lead := r.begin(s.Server, flushed(s))
-	m := message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead}
+	m := message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead, flushes: true}
 	if i := slices.IndexFunc(statements, func(sql string) bool { return strings.HasPrefix(sql, "CREATE ROLE ") }); i >= 0 {
 		m.byHand, m.roleAt = r.createByHand(s), lead+i
 	}

@@ -14,18 +14,21 @@ import (
 // A run is one call of Up.
 type run struct {
 	Migrator
-	config     *pgconn.Config
-	report     Report
-	me         string    // as whom it is connected
-	pooled     bool      // a pooler is in between
-	compared   bool      // the schema with its snapshot
-	looked     bool      // the report knows what the database was like
-	backedUp   bool      // Backup was called and succeeded
-	rightsSent bool      // the role's rights were made equal once; a difference that is left cannot be mended by us
-	lacked     time.Time // when the role first lacked rights on a schema that is ahead
-	pause      pause
-	teller     teller
-	started    time.Time
+	config      *pgconn.Config
+	report      Report
+	me          string    // as whom it is connected
+	pooled      bool      // a pooler is in between
+	commit      string    // the synchronous_commit of a transaction whose success is reported
+	compared    bool      // the schema with its snapshot
+	reconnected bool      // after a connection was lost, so that the report may be wrong
+	looked      bool      // the report knows what the database was like
+	backedUp    bool      // Backup was called and succeeded
+	rightsSent  bool      // the role's rights were made equal once; a difference that is left cannot be mended by us
+	lacked      time.Time // when the role first lacked rights on a schema that is ahead
+	tally       tally
+	pause       pause
+	teller      teller
+	started     time.Time
 }
 
 func newRun(m Migrator, connString string) (*run, error) {
@@ -76,6 +79,9 @@ func (r *run) untilDone(ctx context.Context) error {
 			return err
 		}
 		err = r.steps(ctx, conn)
+		if _, broken := errors.AsType[*lostError](err); err != nil && !broken {
+			_ = r.flush(context.WithoutCancel(ctx), conn) // what cannot be proved to be on disk is not reported
+		}
 		r.close(ctx, conn)
 		lost, ok := errors.AsType[*lostError](err)
 		switch {
@@ -84,6 +90,7 @@ func (r *run) untilDone(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return r.interrupted(ctx)
 		}
+		r.reconnected = true
 		r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
 		if err := r.retry(ctx, err); err != nil {
 			return err
@@ -106,7 +113,13 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		}
 		status := plan(r.Bundle, s)
 		status.repair = r.RepairCommand
-		r.me, r.pooled = s.Me.Name, pooled(conn, s.Server)
+		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server), flushed(s)
+		if r.reconnected {
+			if err := r.recount(ctx, conn, &s, status); err != nil {
+				return err
+			}
+			r.reconnected = false
+		}
 		r.note(status, s.Server)
 		done := false
 		switch status.State {
@@ -125,6 +138,9 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			if status, err = r.statusOf(ctx, conn, s); err == nil {
 				err = status.Err()
 			}
+		}
+		if done && err == nil {
+			err = r.flush(ctx, conn)
 		}
 		if disturbed(err) && ctx.Err() == nil {
 			err = &retryError{err: err}
@@ -151,6 +167,9 @@ func (r *run) note(status Status, server serverSeen) {
 		}
 	}
 	r.report.To = status.Version
+	if len(r.tally.unflushed) > 0 {
+		r.report.To = min(status.Version, r.tally.unflushed[0].Version-1)
+	}
 }
 
 // migrate applies what is pending, when it may, when no one else does, and when
@@ -184,6 +203,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	messages := r.messages(s, status)
 	if held {
 		messages[0] = messages[0].within()
+		messages[0].flushes = true // the transaction was opened like that
 	}
 	return r.apply(ctx, conn, messages)
 }
@@ -219,7 +239,7 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 // pending files up to one without a transaction, and when there is none the role's
 // rights. All but the last file are committed without waiting for the disk: the last
 // one's flush carries them, and a server that crashes before it keeps a prefix of
-// whole files, each with its row.
+// whole files, each with its row. A file is reported as applied when it is on disk.
 func (r *run) messages(s seen, status Status) []message {
 	var messages []message
 	if status.State == Blank {
@@ -229,12 +249,14 @@ func (r *run) messages(s seen, status Status) []message {
 	if together < 0 {
 		together = len(status.Pending)
 	}
+	onDisk, _ := r.begin(s.Server, flushed(s))
 	for i := range together {
-		commit := "off"
+		m := r.file(&status.Pending[i], s.Server, "off")
+		m.onDisk = onDisk
 		if last := i == together-1; last {
-			commit = flushed(s)
+			m.flush()
 		}
-		messages = append(messages, r.file(&status.Pending[i], s.Server, commit))
+		messages = append(messages, m)
 	}
 	if r.Role.Name != "" && together == len(status.Pending) {
 		declared, _ := r.Role.declared(r.Schema) // newRun has checked it

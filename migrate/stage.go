@@ -72,7 +72,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if m.Alone { // it has counted itself
 		return file, nil
 	}
-	st.count(m, file.Elapsed)
+	st.count(Applied{m.Version, m.Name, file.Elapsed})
 	if st.inside {
 		return file, nil
 	}

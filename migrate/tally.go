@@ -1,0 +1,177 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// flushEvery is how often one of the files that are sent together is committed with a wait
+// for the disk, so that those before it can be reported as applied.
+const flushEvery = time.Second
+
+// A tally is what a run knows of the work that it sent, beyond what its report may say. The
+// report says that a file is applied when it is on disk, on a server that did not lose it.
+type tally struct {
+	unflushed []Applied     // committed, and possibly not on disk yet
+	doubtful  []*Migration  // sent over a connection that was lost before the answer came
+	doubts    []func(*seen) // what else was sent like that: reports it when it was done all the same
+	password  bool          // the role's password was sent like that
+}
+
+// head is the version of the schema as the server's answers tell it.
+func (r *run) head() int {
+	if n := len(r.tally.unflushed); n > 0 {
+		return r.tally.unflushed[n-1].Version
+	}
+	return r.report.To
+}
+
+// applied notes a message that was committed.
+func (r *run) applied(m message, d time.Duration) {
+	r.pause.tries = 0
+	if m.open { // nothing is committed yet
+		return
+	}
+	if m.byHand != "" {
+		r.roleCreated()
+	}
+	if m.migration != nil && !m.migration.Alone { // these count when their row is finished
+		r.tally.unflushed = append(r.tally.unflushed, Applied{m.migration.Version, m.migration.Name, d})
+	}
+	if m.flushes {
+		r.countFlushed()
+	}
+}
+
+// countFlushed reports the files that were committed so far: a later commit that is on disk
+// took them there, too, because the server's log is written in order.
+func (r *run) countFlushed() {
+	for _, a := range r.tally.unflushed {
+		r.count(a)
+	}
+	r.tally.unflushed = nil
+}
+
+// count puts a file that was applied into the report and the log.
+func (r *run) count(a Applied) {
+	r.report.To = a.Version
+	r.report.Applied = append(r.report.Applied, a)
+	r.Log.Info("applied a migration", "version", a.Version, "name", a.Name, "of", r.Bundle.Version(), "duration", a.Duration.Round(10*time.Microsecond))
+}
+
+func (r *run) roleCreated() {
+	if !r.report.RoleCreated {
+		r.report.RoleCreated = true
+		r.Log.Info("created the service's role", "role", r.Role.Name)
+	}
+}
+
+// doubt notes messages whose answers did not come before the connection was lost.
+func (r *run) doubt(messages ...message) {
+	for _, m := range messages {
+		switch {
+		case m.open:
+		case m.migration != nil && !m.migration.Alone:
+			r.tally.doubtful = append(r.tally.doubtful, m.migration)
+		case m.byHand != "":
+			r.tally.doubts = append(r.tally.doubts, func(s *seen) {
+				if s.Role != nil && s.Role.Comment == r.mark(s.Database) {
+					r.roleCreated()
+				}
+			})
+		}
+	}
+}
+
+// recount makes the tally agree with a look after a connection was lost. Files that the
+// server lost in a crash or a failover are no longer reported. Files whose answers were lost
+// are, when the ledger shows them as applied by this role and this version of the program.
+func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status Status) error {
+	if status.State == LedgerLost || status.State == Diverged {
+		return nil
+	}
+	beyond := func(a Applied) bool { return a.Version > status.Version }
+	reported := len(r.report.Applied)
+	r.report.Applied = slices.DeleteFunc(r.report.Applied, beyond)
+	r.tally.unflushed = slices.DeleteFunc(r.tally.unflushed, beyond)
+	if lost := reported - len(r.report.Applied); lost > 0 {
+		r.Log.Warn("the server lost migrations that it had committed, as in a failover to a standby that had not received them; they are applied again",
+			"lost", lost, "version", status.Version)
+	}
+	r.report.RoleCreated = r.report.RoleCreated && s.Role != nil
+	for _, report := range r.tally.doubts {
+		report(s)
+	}
+	r.tally.doubts = nil
+	if err := r.recountDoubtful(ctx, conn, status); err != nil {
+		return err
+	}
+	if s.Server.Standby { // it has only what is on the primary's disk
+		r.countFlushed()
+	}
+	return nil
+}
+
+func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status Status) error {
+	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful), func(m *Migration) bool { return m.Version > status.Version })
+	if len(doubtful) == 0 {
+		r.tally.doubtful = nil
+		return nil
+	}
+	answers, err := flight(ctx, conn, r.patiently()+ledgerRows(r.Schema))
+	if err != nil {
+		return err
+	}
+	var rows []LedgerRow
+	if err := answers[0].into(&rows); err != nil {
+		return err
+	}
+	r.tally.doubtful = nil
+	for _, m := range doubtful {
+		i := slices.IndexFunc(rows, func(row LedgerRow) bool { return row.Version == m.Version })
+		if i < 0 || rows[i].Seconds == nil || rows[i].AppVersion != r.Version || rows[i].AppliedBy != r.me {
+			continue
+		}
+		r.tally.unflushed = append(r.tally.unflushed, Applied{m.Version, m.Name, time.Duration(*rows[i].Seconds * float64(time.Second))})
+	}
+	return nil
+}
+
+// flush makes what was committed safe on disk, and reports it.
+func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
+	if len(r.tally.unflushed) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errSilent)
+	defer cancel()
+	err := r.order(ctx, conn, fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
+		r.commit, max(r.LockTimeout.Milliseconds(), 1), quoteName(r.Schema, ledgerName), r.head()))
+	if err != nil {
+		return err
+	}
+	r.countFlushed()
+	return nil
+}
+
+// granted puts changes of the role's rights into the report, each once: after a failover they
+// may have to be made again.
+func (r *run) granted(granted, revoked []string) {
+	add := func(list *[]string, more []string) {
+		for _, right := range more {
+			if !slices.Contains(*list, right) {
+				*list = append(*list, right)
+			}
+		}
+	}
+	add(&r.report.Granted, granted)
+	add(&r.report.Revoked, revoked)
+}
+
+func (r *run) passwordSet() {
+	r.report.PasswordSet = true
+	r.Log.Info("the configured password did not log in; it is the role's password now", "role", r.Role.Name)
+}
