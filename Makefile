@@ -29,6 +29,8 @@ test-newest:
 test-long:
 	@scripts/need postgres pgbouncer
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
+	REVIEW_CHANGES=5000 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
+	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin REVIEW_CHANGES=5000 REVIEW_SEED=2 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
 
 lint:
 	cd tools && go build -o ../.cache/bin/ tool

@@ -26,6 +26,10 @@ func (r *review) alter(at int, p phrase) {
 		p.accept("ON")
 		t, _ := p.name()
 		r.own(t)
+		r.locks(t, "ALTER "+kind, useIt)
+	case "DOMAIN":
+		r.alterDomain(at, p)
+		r.alterNamed(kind, p)
 	default:
 		if space(kind) != "" {
 			r.alterNamed(kind, p)
@@ -33,9 +37,52 @@ func (r *review) alter(at int, p phrase) {
 	}
 }
 
+// alterDomain judges what is added to a domain, which is looked for in every table with it.
+func (r *review) alterDomain(at int, p phrase) {
+	n, _ := p.name()
+	d := r.made.domains[n.name]
+	adds := p.find("ADD", "CONSTRAINT") != nil || p.is("ADD") || p.is("SET", "NOT", "NULL")
+	d.constrained = d.constrained || adds
+	if d.base != "" {
+		r.made.domains[n.name] = d
+	}
+	validates := p.is("VALIDATE")
+	if !validates && (!adds || p.find("NOT", "VALID") != nil) {
+		return
+	}
+	for of, t := range r.made.tables {
+		for _, kind := range t.kinds {
+			table := name{n.schema, of, at}
+			if kind != n.String() && kind != n.name || !r.oldTable(table) {
+				continue
+			}
+			r.locks(table, "ALTER DOMAIN", writeTo)
+			switch {
+			case validates:
+				r.breaks(ruleNotValid, at, "VALIDATE CONSTRAINT of a domain reads %s and all others with it, and before PostgreSQL 18 nobody can write to them for so long; leave it not valid, for new values are checked, or allow it if they are small", table)
+			default:
+				r.breaks(ruleNotValid, at, "a constraint of a domain reads %s and all others with it while nobody can write to them; write ADD CONSTRAINT … CHECK (…) NOT VALID, which checks new values", table)
+			}
+			return
+		}
+	}
+}
+
 func (r *review) alterNamed(kind string, p phrase) {
 	n, _ := p.name()
 	r.own(n)
+	if kind == "TYPE" && p.find("ATTRIBUTE") != nil && r.old(object{"type", n.name}) {
+		switch {
+		case p.is("DROP"):
+			r.contracting(p.at(), "DROP ATTRIBUTE in TYPE "+n.String())
+		case p.is("ALTER") && p.find("CASCADE") != nil:
+			r.breaks(ruleRewrite, p.at(), "another type of an attribute rewrites the tables of type %s while nobody can read them; add another attribute", n)
+		}
+	}
+	switch {
+	case kind == "VIEW", kind == "MATERIALIZED VIEW", kind == "SEQUENCE" && p.find("OWNED") == nil || kind == "SEQUENCE" && p.is("RENAME"):
+		r.locks(n, "ALTER "+kind, useIt)
+	}
 	if owner := p.find("OWNER", "TO"); owner != nil {
 		r.otherAction(owner.at(), n, owner, false)
 	}
@@ -62,6 +109,7 @@ func (r *review) alterNamed(kind string, p phrase) {
 
 // alterTable judges what follows ALTER TABLE.
 func (r *review) alterTable(p phrase) {
+	only := p.is("ONLY")
 	n := p.target()
 	r.own(n)
 	old := r.oldTable(n)
@@ -73,14 +121,16 @@ func (r *review) alterTable(p phrase) {
 		r.move(p, n)
 		return
 	}
-	for _, action := range dropsFirst(p.list()) {
-		at := action.at()
+	actions := dropsFirst(p.list())
+	for _, action := range actions {
+		at, whole := action.at(), action
 		switch {
 		case action.accept("ADD"):
-			r.add(n, action, old)
+			r.add(n, action, old, only)
 		case action.accept("DROP", "CONSTRAINT"):
 			action.accept("IF", "EXISTS")
 			c, _ := action.name()
+			r.unique(at, "DROP CONSTRAINT "+c.name, n, c.name)
 			r.made.table(n).drop(c.name)
 		case action.accept("DROP"):
 			r.dropColumn(at, n, action, old)
@@ -92,18 +142,40 @@ func (r *review) alterTable(p phrase) {
 		default:
 			r.otherAction(at, n, action, old)
 		}
-		if old && r.locked == "" {
-			r.locked = n.String()
+		if nobody := whole.locksOut(); nobody != "" {
+			r.locks(n, "ALTER TABLE", nobody)
 		}
 	}
 }
 
+// locksOut returns what nobody can do with the table while an action of ALTER TABLE runs, and
+// from then on until the file ends; "" when everybody can go on.
+func (p phrase) locksOut() string {
+	switch {
+	case p.is("VALIDATE"), p.is("SET", "("), p.is("RESET"), p.is("CLUSTER"), p.is("SET", "WITHOUT", "CLUSTER"), p.is("ATTACH"):
+		return ""
+	case p.is("ALTER") && (p.find("STATISTICS") != nil || p.find("SET", "(") != nil || p.find("RESET") != nil):
+		return ""
+	case p.is("ENABLE", "TRIGGER"), p.is("DISABLE", "TRIGGER"):
+		return writeTo
+	case p.accept("ADD"):
+		if c, ok := p.tableConstraint(); ok && c.kind == "FOREIGN KEY" {
+			return writeTo
+		}
+	}
+	return useIt
+}
+
 // dropsFirst puts what an ALTER TABLE takes away before the rest, as the server does: a
-// check that goes in the same statement proves nothing for SET NOT NULL any more.
+// check that goes in the same statement proves nothing for SET NOT NULL any more. What is
+// validated comes last, and proves nothing for it yet.
 func dropsFirst(actions []phrase) []phrase {
 	drops := func(p phrase) int {
 		if p.is("DROP") || p.is("ALTER") && p.find("DROP", "NOT", "NULL") != nil {
 			return 0
+		}
+		if p.is("VALIDATE") {
+			return 2
 		}
 		return 1
 	}
@@ -116,6 +188,7 @@ func (r *review) renameIn(n name, p phrase) {
 	at := p.at()
 	p.accept("RENAME")
 	t := r.made.table(n)
+	defer r.locks(n, "ALTER TABLE", useIt)
 	if p.accept("TO") {
 		if r.oldTable(n) {
 			r.contracting(at, "RENAME of "+n.String())
@@ -159,10 +232,10 @@ func (r *review) move(p phrase, n name) {
 }
 
 // add judges ADD CONSTRAINT and ADD COLUMN.
-func (r *review) add(n name, p phrase, old bool) {
+func (r *review) add(n name, p phrase, old, only bool) {
 	if c, ok := p.tableConstraint(); ok {
 		if old {
-			r.addConstraint(n, c)
+			r.addConstraint(n, c, only)
 		}
 		r.define(n, c)
 		return
@@ -191,39 +264,114 @@ func (r *review) alterColumn(at int, n name, p phrase, old bool) {
 	p.accept("COLUMN")
 	c, _ := p.name()
 	t := r.made.table(n)
+	column := n.String() + "." + c.name
 	switch {
 	case p.accept("TYPE"), p.accept("SET", "DATA", "TYPE"):
-		to := p.until("USING", "COLLATE")
-		r.columnType(to)
-		if from := t.kinds[c.name]; old && (len(p) > 0 || !sameOnDisk(from, to.text())) {
-			r.breaks(ruleRewrite, at, "%s.%s becomes %s, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release", n, c.name, to.text())
-		}
-		t.kinds[c.name] = to.text()
+		r.alterType(at, n, c.name, p, old)
 	case p.is("SET", "NOT", "NULL"):
 		if old && !t.proven(c.name) {
 			r.breaks(ruleNotNull, at, "SET NOT NULL reads all of %s while nobody can use it; before it, "+
 				"ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, c.name)
 		}
+		t.notNull[c.name] = true
+	case p.is("DROP", "NOT", "NULL"):
+		t.notNull[c.name] = false
+	case p.is("DROP", "DEFAULT"):
+		if old && t.notNull[c.name] && t.given[c.name] && r.old(object{"column", n.name + "." + c.name}) {
+			r.contracting(at, "DROP DEFAULT of "+column+", which is NOT NULL,")
+		}
+		t.given[c.name] = false
+	case p.is("SET", "DEFAULT"):
+		t.given[c.name] = true
+	case p.is("DROP", "IDENTITY"), p.is("SET", "GENERATED", "ALWAYS"), p.is("ADD", "GENERATED", "ALWAYS"), p.is("DROP", "EXPRESSION"):
+		if old && r.old(object{"column", n.name + "." + c.name}) {
+			r.contracting(at, strings.ToUpper(p[:2].text())+" of "+column)
+		}
+	case p.is("SET", "EXPRESSION"):
+		if old {
+			r.breaks(ruleRewrite, at, "SET EXPRESSION computes %s for each row, which rewrites the table while nobody can read it; add a plain column that the program fills, or a view", column)
+		}
 	}
+}
+
+// alterType judges what follows ALTER COLUMN … TYPE.
+func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
+	to := p.until("USING", "COLLATE")
+	r.columnType(to)
+	t := r.made.table(n)
+	cost := r.made.typeChange(t.kinds[column], to.text())
+	if p.accept("COLLATE") {
+		p.name()
+		cost = max(cost, reindexes)
+	}
+	if p.accept("USING") && !p.only(column, to.text()) {
+		cost = rewrites
+	}
+	t.kinds[column] = to.text()
+	if !old {
+		return
+	}
+	if cost == rewrites {
+		r.breaks(ruleRewrite, at, "%s.%s becomes %s, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release", n, column, to.text())
+		return
+	}
+	for _, i := range t.indexes {
+		if slices.Contains(i.uses, column) && (!i.plain || cost == reindexes && slices.Contains(i.columns, column)) {
+			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again while nobody can use the table; in files of their own, DROP INDEX CONCURRENTLY before and CREATE INDEX CONCURRENTLY after", n, column, i.name)
+			return
+		}
+	}
+	for name, c := range t.checks {
+		if c.valid && slices.Contains(c.says.words(), column) {
+			r.breaks(ruleNotValid, at, "with the type of %s.%s, CHECK %s is checked again for each row while nobody can use the table; in the same ALTER TABLE, DROP CONSTRAINT and ADD it as NOT VALID, "+
+				"and VALIDATE CONSTRAINT in the next file", n, column, name)
+			return
+		}
+	}
+	for _, k := range t.keys {
+		if cost == reindexes && slices.Contains(k.columns, column) {
+			r.breaks(ruleNotValid, at, "with the type of %s.%s, foreign key %s is checked again while nobody can use the table; drop it before, and add it as NOT VALID after", n, column, k.name)
+			return
+		}
+	}
+}
+
+// only reports whether a USING does no more than the new type does by itself.
+func (p phrase) only(column, kind string) bool {
+	for p.is("(") {
+		rest := p
+		inner := rest.group()
+		if len(rest) > 0 {
+			break
+		}
+		p = inner
+	}
+	text := p.text()
+	return text == column || text == column+"::"+kind || text == "("+column+")::"+kind || text == "cast("+column+" as "+kind+")"
 }
 
 func (r *review) validate(at int, n name, p phrase) {
 	c, _ := p.name()
-	if r.oldTable(n) {
+	if r.oldTable(n) && !r.made.table(n).checks[c.name].valid {
 		r.long(at, "VALIDATE CONSTRAINT reads all of "+n.String())
 	}
 	t := r.made.table(n)
-	if check, ok := t.notNulls[c.name]; ok {
-		check.proven = true
-		t.notNulls[c.name] = check
+	if check, ok := t.checks[c.name]; ok {
+		check.valid = true
+		t.checks[c.name] = check
 	}
 }
 
 // long says when something that takes its time comes while a table is locked.
 func (r *review) long(at int, what string) {
-	if r.locked != "" {
-		r.breaks(ruleHeldLock, at, "%s, and until the file ends nobody can use %s, which ALTER TABLE has locked above; put this into the next file", what, r.locked)
+	if r.locked.of == "" {
+		return
 	}
+	instead := "put this into the next file"
+	if r.locked.by == "LOCK TABLE" {
+		instead = "leave LOCK TABLE out: what is changed is locked, row by row, without it"
+	}
+	r.breaks(ruleHeldLock, at, "%s, and until the file ends nobody can %s %s, which %s has locked above; %s", what, r.locked.nobody, r.locked.of, r.locked.by, instead)
 }
 
 func (r *review) otherAction(at int, n name, p phrase, old bool) {
@@ -234,7 +382,49 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 		if old {
 			r.breaks(ruleRewrite, at, "%s rewrites %s while nobody can read it; leave it to the DBA", strings.ToUpper(p[:2].text()), n)
 		}
-	case p.accept("ATTACH", "PARTITION"), p.accept("DETACH", "PARTITION"), p.accept("INHERIT"), p.accept("NO", "INHERIT"):
+	case p.accept("ATTACH", "PARTITION"):
+		part := p.target()
+		r.own(part)
+		r.partition(n, part, p)
+	case p.accept("DETACH", "PARTITION"), p.accept("NO", "INHERIT"):
+		part := p.target()
+		r.own(part)
+		r.detach(at, n, part)
+	case p.accept("INHERIT"):
 		r.own(p.target())
+	case p.is("ENABLE", "ROW", "LEVEL", "SECURITY"):
+		t := r.made.table(n)
+		t.secured = true
+		if old {
+			r.takes(at, "ENABLE ROW LEVEL SECURITY hides every row of "+n.String()+" from programs that no policy lets see it, and", func() bool {
+				shown := false
+				for _, p := range t.policies {
+					if p.restrictive && !p.all {
+						return !t.secured
+					}
+					shown = shown || p.all && !p.restrictive
+				}
+				return shown || !t.secured
+			})
+		}
+	case p.is("DISABLE", "ROW", "LEVEL", "SECURITY"):
+		r.made.table(n).secured = false
+	}
+}
+
+// detach judges that rows are no longer seen through another table: of n and part, one is the
+// parent.
+func (r *review) detach(at int, n, part name) {
+	parent, child := n, part
+	if !slices.Contains(r.made.table(n).partitions, part.name) && slices.Contains(r.made.table(part).partitions, n.name) {
+		parent, child = part, n
+	}
+	t := r.made.table(parent)
+	t.partitions = slices.DeleteFunc(t.partitions, func(s string) bool { return s == child.name })
+	if t.rest == child.name {
+		t.rest = ""
+	}
+	if r.oldTable(parent) && r.oldTable(child) {
+		r.takes(at, "that "+child.String()+" is no part of "+parent.String()+" any more", func() bool { return slices.Contains(t.partitions, child.name) })
 	}
 }

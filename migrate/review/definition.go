@@ -107,15 +107,3 @@ func (p phrase) tableConstraint() (c constraint, ok bool) {
 	}
 	return c, c.kind != ""
 }
-
-// provesNotNull returns the column of a check (column IS NOT NULL).
-func (c constraint) provesNotNull() string {
-	p := c.check
-	for p.is("(") {
-		p = p.group()
-	}
-	if n, ok := p.name(); ok && n.schema == "" && p.is("IS", "NOT", "NULL") && len(p) == 3 {
-		return n.name
-	}
-	return ""
-}

@@ -3,6 +3,7 @@ package review
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate"
@@ -13,6 +14,23 @@ import (
 type made struct {
 	objects map[object]int // the version that made it
 	tables  map[string]*table
+	domains map[string]domain
+	views   map[string][]string // each view's columns; nil when the text does not say them
+	calls   map[string]routine
+}
+
+// A domain is a type with another name, and perhaps with constraints.
+type domain struct {
+	base        string
+	constrained bool
+}
+
+// A routine is a function or procedure, the last one of its name.
+type routine struct {
+	arguments []string // each one's text, in small letters
+	returns   string
+	trigger   bool // only the server calls it
+	volatile  bool
 }
 
 // An object is known by its namespace: relation, routine, type, or of a table its
@@ -23,12 +41,30 @@ type table struct {
 	kinds    map[string]string // each column's type
 	indexes  []index
 	keys     []foreignKey
-	notNulls map[string]notNull // by the constraint's name
+	checks   map[string]check // by the constraint's name
+	notNull  map[string]bool  // columns
+	given    map[string]bool  // columns with a default
+	stored   bool             // it is a materialized view
+	secured  bool             // by row level security
+	policies map[string]policy
+
+	partitioned bool
+	key         string // of the partitions, if it is one column
+	partitions  []string
+	rest        string // the default partition
+	bounds      map[string]phrase
 }
+
+type policy struct{ restrictive, all bool }
 
 type index struct {
 	name    string
 	columns []string
+	uses    []string // the columns that it depends on
+	unique  bool
+	plain   bool   // of columns alone, all rows
+	finds   bool   // a row by its columns, so that a foreign key is served
+	same    string // equal to that of another one that does for ON CONFLICT
 }
 
 type foreignKey struct {
@@ -39,10 +75,9 @@ type foreignKey struct {
 	at      int
 }
 
-// notNull is a check (column IS NOT NULL).
-type notNull struct {
-	column string
-	proven bool // validated
+type check struct {
+	says  phrase
+	valid bool
 }
 
 // table returns a table, an empty one if no file is seen to make it: a DO block may
@@ -50,7 +85,10 @@ type notNull struct {
 func (m *made) table(n name) *table {
 	t := m.tables[n.name]
 	if t == nil {
-		t = &table{kinds: map[string]string{}, notNulls: map[string]notNull{}}
+		t = &table{
+			kinds: map[string]string{}, checks: map[string]check{}, notNull: map[string]bool{}, given: map[string]bool{},
+			policies: map[string]policy{}, bounds: map[string]phrase{},
+		}
 		m.tables[n.name] = t
 	}
 	return t
@@ -64,29 +102,65 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 	}
 	switch c.kind {
 	case "UNIQUE", "PRIMARY KEY":
-		i := index{named("pkey"), c.columns}
+		i := index{name: named("pkey"), columns: c.columns, uses: c.columns, unique: true, plain: true, finds: true, same: same(c.columns)}
 		if c.kind == "UNIQUE" {
 			i.name = named("key", c.columns...)
 		}
 		if k := slices.IndexFunc(t.indexes, func(i index) bool { return i.name == c.index }); k >= 0 && c.index != "" {
-			i.columns = t.indexes[k].columns
+			made := t.indexes[k]
+			made.name = i.name
+			i = made
 			t.drop(c.index)
+		}
+		for _, column := range i.columns {
+			t.notNull[column] = t.notNull[column] || c.kind == "PRIMARY KEY"
 		}
 		t.indexes = append(t.indexes, i)
 	case "FOREIGN KEY":
 		t.keys = append(t.keys, foreignKey{named("fkey", c.columns...), c.columns, n, file, c.at})
 	case "CHECK":
-		if column := c.provesNotNull(); column != "" {
-			t.notNulls[named("check", column)] = notNull{column, !c.notValid}
+		var columns []string // PostgreSQL names it for its column if it has one
+		for _, w := range c.check.words() {
+			if _, ok := t.kinds[w]; ok && !slices.Contains(columns, w) {
+				columns = append(columns, w)
+			}
+		}
+		if len(columns) != 1 {
+			columns = nil
+		}
+		free := named("check", columns...)
+		for k := 1; t.checks[free].says != nil; k++ {
+			free = named("check", columns...) + strconv.Itoa(k)
+		}
+		t.checks[free] = check{c.check, !c.notValid}
+	case "NOT NULL":
+		for _, column := range c.columns {
+			t.notNull[column] = t.notNull[column] || !c.notValid
 		}
 	}
+}
+
+// same writes what a unique index is of so that its columns' order does not count.
+func same(parts []string) string {
+	return strings.Join(slices.Sorted(slices.Values(parts)), ", ")
+}
+
+// words returns the names in the phrase, as the catalogue holds them.
+func (p phrase) words() []string {
+	var words []string
+	for _, t := range p {
+		if n, ok := t.Name(); ok {
+			words = append(words, n)
+		}
+	}
+	return words
 }
 
 // indexed reports whether an index starts with these columns, in any order: then
 // deleting the row that a foreign key refers to does not read the whole table.
 func (t *table) indexed(columns []string) bool {
 	return slices.ContainsFunc(t.indexes, func(i index) bool {
-		if len(i.columns) < len(columns) {
+		if !i.finds || len(i.columns) < len(columns) {
 			return false
 		}
 		for _, c := range i.columns[:len(columns)] {
@@ -100,18 +174,56 @@ func (t *table) indexed(columns []string) bool {
 
 // proven reports whether a validated check says that the column holds no null.
 func (t *table) proven(column string) bool {
-	for _, n := range t.notNulls {
-		if n.column == column && n.proven {
-			return true
+	return t.notNull[column] || t.says(column+" is not null")
+}
+
+// says reports whether a validated check holds this condition, alone or with AND.
+func (t *table) says(condition string) bool { return slices.Contains(t.said(), condition) }
+
+// condition is the text of one, with its operators in one piece.
+func (p phrase) condition() string {
+	if rest := p; rest.accept("NOT") {
+		if n, ok := rest.name(); ok && len(rest) == 2 && rest.is("IS", "NULL") {
+			return n.name + " is not null"
 		}
 	}
-	return false
+	return strings.NewReplacer("> =", ">=", "< =", "<=", "< >", "<>").Replace(p.text())
+}
+
+// conditions cuts a condition at its ANDs.
+func (p phrase) conditions() []string {
+	for p.is("(") {
+		rest := p
+		inner := rest.group()
+		if len(rest) > 0 {
+			break
+		}
+		p = inner
+	}
+	if p.find("OR") != nil {
+		return []string{p.condition()}
+	}
+	var list []string
+	for rest := p; len(rest) > 0; rest.accept("AND") {
+		part := rest.until("AND")
+		if part.find("BETWEEN") != nil { // its own AND belongs to it
+			rest = nil
+		}
+		if part.is("(") {
+			list = append(list, part.conditions()...)
+			continue
+		}
+		list = append(list, part.condition())
+	}
+	return list
 }
 
 // dropColumn forgets a column, and the indexes and keys that go with it.
 func (t *table) dropColumn(column string) {
 	delete(t.kinds, column)
-	t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return slices.Contains(i.columns, column) })
+	t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return slices.Contains(i.uses, column) })
+	delete(t.notNull, column)
+	delete(t.given, column)
 	t.keys = slices.DeleteFunc(t.keys, func(k foreignKey) bool { return slices.Contains(k.columns, column) })
 }
 
@@ -126,22 +238,36 @@ func (t *table) renameColumn(from, to string) {
 			}
 		}
 	}
-	for _, i := range t.indexes {
+	for k, i := range t.indexes {
+		i.columns, i.uses = slices.Clone(i.columns), slices.Clone(i.uses)
 		follow(i.columns)
+		follow(i.uses)
+		if i.plain {
+			i.same = same(i.columns)
+		}
+		t.indexes[k] = i
 	}
 	for _, k := range t.keys {
 		follow(k.columns)
 	}
-	for name, n := range t.notNulls {
-		if n.column == from {
-			t.notNulls[name] = notNull{to, n.proven}
+	for name, c := range t.checks {
+		says := slices.Clone(c.says)
+		for i, w := range says {
+			if n, ok := w.Name(); ok && n == from {
+				says[i].Word, says[i].Text = strings.ToUpper(to), to
+			}
 		}
+		t.checks[name] = check{says, c.valid}
+	}
+	for _, of := range []map[string]bool{t.notNull, t.given} {
+		of[to] = of[from]
+		delete(of, from)
 	}
 }
 
 // drop forgets a constraint, or an index, by name.
 func (t *table) drop(name string) {
-	delete(t.notNulls, name)
+	delete(t.checks, name)
 	t.indexes = slices.DeleteFunc(t.indexes, func(i index) bool { return i.name == name })
 	t.keys = slices.DeleteFunc(t.keys, func(k foreignKey) bool { return k.name == name })
 }
@@ -158,8 +284,8 @@ func (t *table) rename(from, to string) {
 			t.keys[i].name = to
 		}
 	}
-	if n, ok := t.notNulls[from]; ok {
-		delete(t.notNulls, from)
-		t.notNulls[to] = n
+	if c, ok := t.checks[from]; ok {
+		delete(t.checks, from)
+		t.checks[to] = c
 	}
 }

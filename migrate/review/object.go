@@ -1,6 +1,9 @@
 package review
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // kind reads what sort of object a CREATE, ALTER, DROP or COMMENT is about.
 func (p *phrase) kind() string {
@@ -36,8 +39,9 @@ func lower(kind string) string { return strings.ToLower(kind) }
 // create judges what follows CREATE.
 func (r *review) create(at int, p phrase) {
 	replace := p.accept("OR", "REPLACE")
-	temporary := false
+	temporary, unique := false, false
 	for p.isAny("GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE", "CONSTRAINT", "RECURSIVE") {
+		unique = unique || p.is("UNIQUE")
 		temporary = temporary || p.isAny("TEMP", "TEMPORARY")
 		p.next()
 	}
@@ -52,7 +56,7 @@ func (r *review) create(at int, p phrase) {
 	case "TABLE":
 		r.createTable(p, temporary)
 	case "INDEX":
-		r.createIndex(at, p, concurrently)
+		r.createIndex(at, p, unique, concurrently)
 	case "TRIGGER", "POLICY", "RULE":
 		r.createOnTable(at, kind, p, replace)
 	default:
@@ -77,14 +81,92 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 	r.creates(space(kind), n.name)
 	switch kind {
 	case "VIEW", "MATERIALIZED VIEW":
-		r.reads(p)
+		if kind == "VIEW" {
+			r.reads(p)
+			if replace {
+				r.locks(n, "CREATE OR REPLACE VIEW", useIt)
+			}
+		} else {
+			r.answers(p, "CREATE MATERIALIZED VIEW")
+			r.made.table(n).stored = true
+		}
+		r.made.views[n.name] = r.made.columnsOf(p)
 	case "FUNCTION", "PROCEDURE":
+		r.made.calls[n.name] = p.routine()
 		r.reads(p.find("BEGIN", "ATOMIC"))
 		r.reads(p.find("RETURN"))
 	case "DOMAIN":
 		p.accept("AS")
-		r.columnType(p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "COLLATE"))
+		base := p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "COLLATE")
+		r.columnType(base)
+		r.made.domains[n.name] = domain{base.text(), p.find("CHECK") != nil || p.find("NOT", "NULL") != nil}
 	}
+}
+
+// routine reads what follows the name of a function.
+func (p phrase) routine() routine {
+	f := routine{volatile: p.find("STABLE") == nil && p.find("IMMUTABLE") == nil}
+	for _, a := range p.group().list() {
+		f.arguments = append(f.arguments, a.text())
+	}
+	if p.accept("RETURNS") {
+		returns := p.until("LANGUAGE", "AS", "STABLE", "IMMUTABLE", "VOLATILE", "STRICT", "SECURITY", "SET", "COST", "ROWS", "PARALLEL", "LEAKPROOF", "CALLED", "RETURN", "BEGIN", "WINDOW", "NOT", "SUPPORT")
+		f.returns = returns.text()
+	}
+	f.trigger = f.returns == "trigger" || f.returns == "event_trigger"
+	return f
+}
+
+// answers reports whether a call of an older function is answered by this one.
+func (f routine) answers(old routine) bool {
+	if f.returns != old.returns || len(f.arguments) < len(old.arguments) {
+		return false
+	}
+	for i, a := range f.arguments {
+		if i < len(old.arguments) && a != old.arguments[i] || i >= len(old.arguments) && !strings.Contains(a, "default") && !strings.Contains(a, "=") {
+			return false
+		}
+	}
+	return true
+}
+
+// columnsOf returns the names of a view's columns, of what follows its name; nil when the
+// text does not say them.
+func (m *made) columnsOf(p phrase) []string {
+	if p.is("(") {
+		return p.group().names()
+	}
+	p.until("AS")
+	p.accept("AS")
+	if !p.accept("SELECT") {
+		return nil
+	}
+	p.accept("DISTINCT")
+	list := p.until("FROM", "WHERE", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "GROUP", ";")
+	names := []string{}
+	for _, item := range list.list() {
+		switch as := item.find("AS"); {
+		case item.text() == "*" && p.accept("FROM"):
+			n := p.target()
+			t := m.tables[n.name]
+			if t == nil || len(t.kinds) == 0 || p.find("JOIN") != nil || p.find(",") != nil {
+				return nil
+			}
+			for column := range t.kinds {
+				names = append(names, column)
+			}
+		case as.accept("AS"):
+			n, _ := as.name()
+			names = append(names, n.name)
+		default:
+			n, ok := item.name()
+			if !ok || len(item) > 0 {
+				return nil
+			}
+			names = append(names, n.name)
+		}
+	}
+	return names
 }
 
 // replaces lets OR REPLACE change what a file made before: dropping it first would
@@ -110,6 +192,16 @@ func (r *review) createOnTable(at int, kind string, p phrase, replace bool) {
 	o := object{lower(kind), t.name + "." + n.name}
 	r.replaces(at, replace, o, kind+" "+n.name+" on "+t.String())
 	r.creates(o.space, o.name)
+	by := "CREATE " + kind
+	switch kind {
+	case "RULE":
+		r.locks(t, by, useIt)
+	case "POLICY":
+		r.locks(t, by, useIt)
+		r.createPolicy(at, n, t, p)
+	default:
+		r.locks(t, by, writeTo)
+	}
 	if kind != "TRIGGER" {
 		r.reads(p)
 		return
@@ -122,6 +214,19 @@ func (r *review) createOnTable(at int, kind string, p phrase, replace bool) {
 	}
 }
 
+// createPolicy notes a policy; one that is restrictive takes rows away.
+func (r *review) createPolicy(at int, n, t name, p phrase) {
+	made := policy{restrictive: p.find("AS", "RESTRICTIVE") != nil}
+	if using := p.find("USING"); using.accept("USING") {
+		made.all = using.group().text() == "true" && p.find("TO") == nil && p.find("FOR") == nil
+	}
+	table := r.made.table(t)
+	if made.restrictive && !made.all && table.secured && r.oldTable(t) {
+		r.contracting(at, "CREATE POLICY … AS RESTRICTIVE on "+t.String())
+	}
+	table.policies[n.name] = made
+}
+
 // ours reports whether a name is meant for an object of the schema's: without a
 // schema, it may be one of the server's own functions or types.
 func (r *review) ours(space string, n name) bool {
@@ -129,30 +234,54 @@ func (r *review) ours(space string, n name) bool {
 	return made && n.schema == "" || n.schema != "" && n.schema != "pg_catalog"
 }
 
-func (r *review) createIndex(at int, p phrase, concurrently bool) {
+func (r *review) createIndex(at int, p phrase, unique, concurrently bool) {
 	i := index{}
 	if !p.is("ON") {
 		n, _ := p.name()
 		i.name = n.name
 	}
 	p.accept("ON")
+	only := p.is("ONLY")
 	t := p.target()
 	r.own(t)
-	if r.oldTable(t) && !concurrently {
+	table := r.made.table(t)
+	if !concurrently && !table.stored {
+		r.locks(t, "CREATE INDEX", writeTo)
+	}
+	if table.stored && !concurrently && r.oldTable(t) {
+		r.long(at, "CREATE INDEX reads "+t.String())
+	}
+	switch {
+	case !r.oldTable(t), concurrently, table.stored, table.partitioned && only:
+	case table.partitioned:
+		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s while it builds one for each partition, and CONCURRENTLY is not possible there; "+
+			"write CREATE INDEX … ON ONLY %s, then CREATE INDEX CONCURRENTLY for each partition in a file of its own with -- migrate:no-transaction, and ALTER INDEX … ATTACH PARTITION", t, t)
+	default:
 		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s, which has rows already, until it is built; "+
 			"give it a file of its own with -- migrate:no-transaction and CREATE INDEX CONCURRENTLY", t)
 	}
-	orders := !p.accept("USING") || p.isAny("BTREE", "HASH") // GIN and the like find no single row
+	i.finds = !p.accept("USING") || p.isAny("BTREE", "HASH") // GIN and the like find no single row
 	p.until("(")
-	i.columns = p.group().names()
+	whole := p
+	inner := p.group()
+	i.columns = inner.names()
+	if len(i.columns) > 0 && i.name == "" {
+		i.name = t.name + "_" + strings.Join(i.columns, "_") + "_idx"
+	}
 	r.creates("relation", i.name)
 	partial := p.find("WHERE")
+	i.unique, i.uses, i.plain = unique, whole.words(), partial == nil && !slices.Contains(i.columns, "")
+	var parts []string
+	for _, item := range inner.list() {
+		item = item.until("ASC", "DESC", "NULLS")
+		parts = append(parts, item.text())
+	}
+	i.same = strings.TrimSpace(same(parts) + " " + partial.text())
 	if partial.accept("WHERE") && partial.text() == strings.Join(i.columns, ", ")+" is not null" {
 		partial = nil // all that a foreign key looks for
 	}
-	if orders && partial == nil {
-		r.made.table(t).indexes = append(r.made.table(t).indexes, i)
-	}
+	i.finds = i.finds && partial == nil
+	table.indexes = append(table.indexes, i)
 }
 
 // drop judges what follows DROP.
@@ -171,6 +300,10 @@ func (r *review) drop(at int, p phrase) {
 		t, _ := p.name()
 		r.own(t)
 		r.forget(lower(kind), t.name+"."+n.name)
+		r.locks(t, "DROP "+kind, useIt)
+		if kind == "POLICY" {
+			r.dropPolicy(at, n, t)
+		}
 	default:
 		for _, item := range p.until("CASCADE", "RESTRICT").list() {
 			if n, ok := item.name(); ok && space(kind) != "" {
@@ -180,20 +313,83 @@ func (r *review) drop(at int, p phrase) {
 	}
 }
 
+// dropPolicy says when rows go with a policy.
+func (r *review) dropPolicy(at int, n, t name) {
+	table := r.made.table(t)
+	was, known := table.policies[n.name]
+	delete(table.policies, n.name)
+	if known && !was.restrictive && table.secured && r.oldTable(t) {
+		left := len(table.policies)
+		r.takes(at, "DROP POLICY "+n.name+" on "+t.String(), func() bool { return len(table.policies) > left })
+	}
+}
+
 func (r *review) dropNamed(at int, kind string, n name) {
 	if r.temporary[n.name] {
 		return
 	}
 	r.own(n)
 	if kind == "INDEX" {
-		for _, t := range r.made.tables {
-			t.drop(n.name)
+		r.dropIndex(at, n)
+	} else if o := (object{space(kind), n.name}); space(kind) != "statistics" && r.old(o) {
+		what := "DROP " + kind + " " + n.String()
+		switch view, viewed := r.made.views[n.name]; {
+		case (kind == "FUNCTION" || kind == "ROUTINE") && r.made.calls[n.name].trigger:
+		case kind == "VIEW", kind == "MATERIALIZED VIEW":
+			r.takes(at, what, func() bool {
+				again, ok := r.made.views[n.name]
+				if _, made := r.made.objects[o]; !made || !ok {
+					return false
+				}
+				return !viewed || view == nil || again == nil || !slices.ContainsFunc(view, func(c string) bool { return !slices.Contains(again, c) })
+			})
+		case kind == "FUNCTION", kind == "PROCEDURE":
+			was := r.made.calls[n.name]
+			r.takes(at, what, func() bool {
+				_, made := r.made.objects[o]
+				return made && r.made.calls[n.name].answers(was)
+			})
+		default:
+			r.contracting(at, what)
 		}
-	} else if space(kind) != "statistics" && r.old(object{space(kind), n.name}) {
-		r.contracting(at, "DROP "+kind+" "+n.String())
+		if space(kind) == "relation" {
+			r.locks(n, "DROP "+kind, useIt)
+		}
 	}
 	r.forget(space(kind), n.name)
-	if kind == "TABLE" {
+	if space(kind) == "relation" {
 		delete(r.made.tables, n.name)
+		delete(r.made.views, n.name)
 	}
+}
+
+func (r *review) dropIndex(at int, n name) {
+	for of, t := range r.made.tables {
+		if slices.ContainsFunc(t.indexes, func(i index) bool { return i.name == n.name }) {
+			r.unique(at, "DROP INDEX "+n.String(), name{n.schema, of, at}, n.name)
+			if !r.file.Alone && !t.stored {
+				r.locks(name{n.schema, of, at}, "DROP INDEX", useIt)
+			}
+		}
+		t.drop(n.name)
+	}
+}
+
+// unique says when a unique index or constraint goes that an older program's ON CONFLICT needs.
+func (r *review) unique(at int, what string, of name, index string) {
+	t := r.made.table(of)
+	for _, i := range t.indexes {
+		if i.name == index && i.unique && r.oldTable(of) && r.old(object{"relation", index}) {
+			r.takes(at, what+", without which ON CONFLICT fails,", func() bool { return t.hasUnique(i.same) })
+		}
+	}
+}
+
+func (t *table) hasUnique(same string) bool {
+	for _, i := range t.indexes {
+		if i.unique && i.same == same {
+			return true
+		}
+	}
+	return false
 }

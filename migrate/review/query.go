@@ -17,17 +17,26 @@ func (r *review) query(p phrase) {
 		rest := p[i:]
 		switch {
 		case rest.accept("INSERT", "INTO"), rest.accept("MERGE", "INTO"):
-			r.own(rest.target())
+			target := rest.target()
+			r.own(target)
+			if t.Word == "MERGE" && r.oldTable(target) {
+				r.long(t.Start, "MERGE into "+target.String()+" may take long")
+			}
 		case rest.accept("UPDATE"), rest.accept("DELETE", "FROM"):
 			r.change(t, rest)
 		}
 	}
-	if p.is("INSERT") || p.is("WITH") {
-		for _, n := range tables {
-			if r.oldTable(n) && p.find("INSERT") != nil {
-				r.long(p.at(), "INSERT … SELECT reads "+n.String())
-				break
-			}
+	what := "the query"
+	switch {
+	case p.find("INSERT") != nil:
+		what = "INSERT … SELECT"
+	case p.is("UPDATE"), p.is("DELETE"), p.is("MERGE"):
+		return // said above
+	}
+	for _, n := range tables {
+		if r.oldTable(n) && !strings.HasPrefix(n.name, "pg_") {
+			r.long(p.at(), what+" reads "+n.String())
+			break
 		}
 	}
 }

@@ -27,7 +27,9 @@ import (
 // there is.
 func Bundle(b migrate.Bundle, schema string, released int) []migrate.Problem {
 	files := b.Migrations()
-	r := &review{schema: schema, released: released, made: made{map[object]int{}, map[string]*table{}}}
+	r := &review{schema: schema, released: released, made: made{
+		objects: map[object]int{}, tables: map[string]*table{}, domains: map[string]domain{}, views: map[string][]string{}, calls: map[string]routine{},
+	}}
 	for i := range files {
 		r.read(&files[i])
 	}
@@ -45,8 +47,19 @@ type review struct {
 	// Of the file at hand.
 	file      *migrate.Migration
 	temporary map[string]bool // tables that the file makes for itself
-	locked    string          // the first released table that an ALTER TABLE above has locked
+	locked    lock            // the first one on what a release made
+	gone      []gone          // what an older program may miss at the file's end
 	touched   map[int]bool    // where it names the ledger
+}
+
+// A lock is one that stands until the file ends.
+type lock struct{ of, by, nobody string }
+
+// gone is something that a file takes away, unless it brings it back further down.
+type gone struct {
+	at   int
+	what string
+	back func() bool
 }
 
 // A finding is one place that breaks a rule.
@@ -58,11 +71,29 @@ type finding struct {
 }
 
 func (r *review) read(m *migrate.Migration) {
-	r.file, r.temporary, r.locked, r.touched = m, map[string]bool{}, "", map[int]bool{}
+	r.file, r.temporary, r.locked, r.gone, r.touched = m, map[string]bool{}, lock{}, nil, map[int]bool{}
 	for _, tokens := range sqltext.Tokens(m.SQL) {
 		r.statement(tokens)
 	}
+	for _, g := range r.gone {
+		if !g.back() {
+			r.contracting(g.at, g.what)
+		}
+	}
 }
+
+// locks notes that what a release made is locked until the file ends: nobody can use it,
+// or only nobody write to it.
+func (r *review) locks(n name, by, nobody string) {
+	if r.locked.of == "" && n.name != "" && r.oldTable(n) {
+		r.locked = lock{n.String(), by, nobody}
+	}
+}
+
+const (
+	useIt   = "use"
+	writeTo = "write to"
+)
 
 // breaks notes that the file at hand breaks a rule.
 func (r *review) breaks(rule rule, at int, format string, args ...any) {
@@ -133,6 +164,11 @@ func (r *review) contracting(at int, what string) {
 		r.breaks(ruleMinVersion, at, "%s takes away what programs of an earlier release may use, beside this one or after a rollback; "+
 			"write -- migrate:min-version N at the top, N being the last version of the oldest release that does without it", what)
 	}
+}
+
+// takes is contracting where the file may bring back what it takes.
+func (r *review) takes(at int, what string, back func() bool) {
+	r.gone = append(r.gone, gone{at, what, back})
 }
 
 // setsMinVersion tells a min-version of the file's own from one that an earlier file

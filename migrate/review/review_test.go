@@ -25,7 +25,17 @@ CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NE
 CREATE VIEW app.names AS SELECT name FROM app.users;
 CREATE TRIGGER touches BEFORE UPDATE ON app.users FOR EACH ROW EXECUTE FUNCTION app.touch();
 CREATE INDEX users_age_idx ON app.users (age);
-INSERT INTO app.users (id, name) VALUES (gen_random_uuid(), 'Alice');`
+INSERT INTO app.users (id, name) VALUES (gen_random_uuid(), 'Alice');
+CREATE TABLE app.visits (at date, note text) PARTITION BY RANGE (at);
+CREATE TABLE app.visits_rest PARTITION OF app.visits DEFAULT;
+CREATE TABLE app.visits_march (at date, note text);
+INSERT INTO app.visits VALUES ('2026-01-01', '');
+INSERT INTO app.visits_march VALUES ('2026-03-05', '');
+CREATE DOMAIN app.named AS text CHECK (VALUE <> '');
+CREATE UNIQUE INDEX users_email_key ON app.users (lower(email));
+ALTER TABLE app.users ADD CONSTRAINT users_code_check CHECK (code <> '');
+CREATE MATERIALIZED VIEW app.totals AS SELECT name FROM app.users;
+CREATE UNIQUE INDEX totals_key ON app.totals (name);`
 
 // A mistake is a file that breaks a rule, what is said of it, and the files that do
 // the same thing well.
@@ -213,7 +223,7 @@ var mistakes = map[string][]mistake{
 		},
 		{
 			"DROP TABLE app.teams; DROP TYPE app.colour; DROP FUNCTION app.one(), app.touch() CASCADE; DROP SEQUENCE app.counter",
-			[]string{"1:1: DROP TABLE app.teams …", "1:23: DROP TYPE app.colour …", "1:45: DROP FUNCTION app.one …", "1:45: DROP FUNCTION app.touch …", "1:91: DROP SEQUENCE app.counter …"},
+			[]string{"1:1: DROP TABLE app.teams …", "1:23: DROP TYPE app.colour …", "1:45: DROP FUNCTION app.one …", "1:91: DROP SEQUENCE app.counter …"},
 			[]string{"CREATE TABLE app.t (id integer); DROP TABLE app.t"},
 		},
 		{
@@ -227,7 +237,37 @@ var mistakes = map[string][]mistake{
 			[]string{"ALTER INDEX app.users_age_idx RENAME TO i; ALTER TABLE app.users RENAME CONSTRAINT users_pkey TO users_key; ALTER TRIGGER touches ON app.users RENAME TO touch"},
 		},
 	},
+	"min-version, unique": {
+		{
+			"DROP INDEX app.users_email_key; ALTER TABLE app.teams DROP CONSTRAINT teams_pkey",
+			[]string{"1:1: DROP INDEX app.users_email_key, without which ON CONFLICT fails, takes away …", "1:55: DROP CONSTRAINT teams_pkey, without …"},
+			[]string{"CREATE TABLE app.t (id integer PRIMARY KEY, n text); ALTER TABLE app.t DROP CONSTRAINT t_pkey; ALTER TABLE app.users DROP CONSTRAINT users_code_check; DROP INDEX app.users_age_idx"},
+		},
+		{
+			"ALTER TABLE app.users ENABLE ROW LEVEL SECURITY",
+			[]string{"1:23: ENABLE ROW LEVEL SECURITY hides every row of app.users from programs that no policy lets see it, and takes away …"},
+			[]string{"CREATE POLICY all_of_them ON app.users USING (true); ALTER TABLE app.users ENABLE ROW LEVEL SECURITY"},
+		},
+		{
+			"DROP VIEW app.names; CREATE VIEW app.names AS SELECT age FROM app.users",
+			[]string{"1:1: DROP VIEW app.names …"},
+			[]string{"DROP VIEW app.names; CREATE VIEW app.names AS SELECT age, name FROM app.users", "DROP TRIGGER touches ON app.users; DROP FUNCTION app.touch()"},
+		},
+		{
+			"DROP FUNCTION app.one(); CREATE FUNCTION app.one(x integer) RETURNS integer LANGUAGE sql AS 'SELECT x'",
+			[]string{"1:1: DROP FUNCTION app.one …"},
+			[]string{"DROP FUNCTION app.one(); CREATE FUNCTION app.one(x integer DEFAULT 1) RETURNS integer LANGUAGE sql AS 'SELECT x'"},
+		},
+	},
 	"concurrently": {
+		{
+			"CREATE INDEX visits_note_idx ON app.visits (note)",
+			[]string{"1:1: CREATE INDEX stops every write to app.visits while it builds one for each partition, and CONCURRENTLY is not possible there; …"},
+			[]string{
+				"CREATE INDEX visits_note_idx ON ONLY app.visits (note)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY visits_rest_note_idx ON app.visits_rest (note)",
+				"ALTER INDEX app.visits_note_idx ATTACH PARTITION app.visits_rest_note_idx",
+			},
+		},
 		{
 			"CREATE UNIQUE INDEX i ON app.users (name)",
 			[]string{"1:1: CREATE INDEX stops every write to app.users, which has rows already, until it is built; " +
@@ -242,6 +282,23 @@ var mistakes = map[string][]mistake{
 	},
 	"not-valid": {
 		{
+			"-- migrate:allow fk-index because of the test\nALTER TABLE app.visits ADD COLUMN team uuid, ADD CONSTRAINT visits_team_fkey FOREIGN KEY (team) REFERENCES app.teams",
+			[]string{"2:50: FOREIGN KEY reads all of app.visits while nobody can write to it, and before PostgreSQL 18 a partitioned table takes none that is NOT VALID; add it to each partition …"},
+			[]string{
+				"-- migrate:allow fk-index because of the test\nALTER TABLE app.visits ADD COLUMN team uuid; ALTER TABLE app.visits_rest ADD CONSTRAINT visits_team_fkey FOREIGN KEY (team) REFERENCES app.teams NOT VALID",
+				"ALTER TABLE app.visits_rest VALIDATE CONSTRAINT visits_team_fkey",
+				"-- migrate:allow fk-index because of the test\n-- migrate:allow not-valid because each partition has it\nALTER TABLE app.visits ADD CONSTRAINT visits_team_fkey FOREIGN KEY (team) REFERENCES app.teams",
+			},
+		},
+		{
+			"-- migrate:allow column-type because of the test\nALTER TABLE app.users ALTER code TYPE varchar(30)",
+			[]string{"2:23: with the type of app.users.code, CHECK users_code_check is checked again for each row while nobody can use the table; in the same ALTER TABLE, DROP CONSTRAINT and ADD it as NOT VALID, …"},
+			[]string{
+				"-- migrate:allow column-type because of the test\nALTER TABLE app.users ALTER code TYPE varchar(30), DROP CONSTRAINT users_code_check, ADD CONSTRAINT users_code_check CHECK (code <> '') NOT VALID",
+				"ALTER TABLE app.users VALIDATE CONSTRAINT users_code_check",
+			},
+		},
+		{
 			"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18)",
 			[]string{"1:27: CHECK reads all of app.users while nobody can use it; add it as NOT VALID, and VALIDATE CONSTRAINT in the next file"},
 			[]string{"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18) NOT VALID", "ALTER TABLE app.users VALIDATE CONSTRAINT adult"},
@@ -252,6 +309,26 @@ var mistakes = map[string][]mistake{
 			[]string{"-- migrate:allow fk-index because teams are never deleted\nALTER TABLE app.users ADD y uuid REFERENCES app.teams"},
 		},
 	},
+	"attach": {{
+		"ALTER TABLE app.visits ATTACH PARTITION app.visits_march FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')",
+		[]string{
+			"1:41: ATTACH PARTITION reads all of app.visits_march while nobody can use it; before it, ADD CONSTRAINT … CHECK (what FOR VALUES says, and that the key IS NOT NULL) NOT VALID to app.visits_march, …",
+			"1:41: a new partition of app.visits reads all of the default partition app.visits_rest while nobody can use it; before it, ADD CONSTRAINT …",
+		},
+		[]string{
+			"ALTER TABLE app.visits_march ADD CONSTRAINT fits CHECK (at IS NOT NULL AND at >= '2026-03-01' AND at < '2026-04-01') NOT VALID; " +
+				"ALTER TABLE app.visits_rest ADD CONSTRAINT apart CHECK (at < '2026-03-01' OR at >= '2026-04-01') NOT VALID",
+			"ALTER TABLE app.visits_march VALIDATE CONSTRAINT fits; ALTER TABLE app.visits_rest VALIDATE CONSTRAINT apart",
+			"ALTER TABLE app.visits ATTACH PARTITION app.visits_march FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')",
+		},
+	}, {
+		"CREATE TABLE app.visits_may PARTITION OF app.visits FOR VALUES FROM ('2026-05-01') TO ('2026-06-01')",
+		[]string{"1:14: a new partition of app.visits reads all of the default partition app.visits_rest while nobody can use it; …"},
+		[]string{
+			"ALTER TABLE app.visits_rest ADD CONSTRAINT apart CHECK (at < '2026-05-01') NOT VALID", "ALTER TABLE app.visits_rest VALIDATE CONSTRAINT apart",
+			"CREATE TABLE app.visits_may PARTITION OF app.visits FOR VALUES FROM ('2026-05-01') TO ('2026-06-01'); ALTER TABLE app.visits_rest DROP CONSTRAINT apart",
+		},
+	}},
 	"using-index": {{
 		"ALTER TABLE app.users ADD CONSTRAINT users_name_key UNIQUE (name)",
 		[]string{"1:27: UNIQUE builds its index while nobody can use app.users; make it with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, " +
@@ -272,13 +349,13 @@ var mistakes = map[string][]mistake{
 			},
 		},
 		{
-			"ALTER TABLE app.teams ADD CONSTRAINT named CHECK ((name IS NOT NULL)) NOT VALID; ALTER TABLE app.teams ALTER name SET NOT NULL",
-			[]string{"1:104: SET NOT NULL reads …"},
+			"ALTER TABLE app.users ADD CONSTRAINT named CHECK ((email IS NOT NULL)) NOT VALID; ALTER TABLE app.users ALTER email SET NOT NULL",
+			[]string{"1:105: SET NOT NULL reads …"},
 			[]string{"CREATE TABLE app.t (id integer); ALTER TABLE app.t ALTER id SET NOT NULL"},
 		},
 		{ // the server drops first, and reads the table
-			"-- migrate:allow not-valid because of the test\nALTER TABLE app.users ADD CONSTRAINT named CHECK (name IS NOT NULL);\n" +
-				"ALTER TABLE app.users ALTER name SET NOT NULL, DROP CONSTRAINT named",
+			"-- migrate:allow not-valid because of the test\nALTER TABLE app.users ADD CONSTRAINT named CHECK (email IS NOT NULL);\n" +
+				"ALTER TABLE app.users ALTER email SET NOT NULL, DROP CONSTRAINT named",
 			[]string{"3:23: SET NOT NULL reads …"},
 			nil,
 		},
@@ -315,9 +392,22 @@ var mistakes = map[string][]mistake{
 	},
 	"rewrite": {
 		{
+			"ALTER TABLE app.users ADD COLUMN nick app.named",
+			[]string{"1:39: a domain with a constraint is checked for each row, so app.users is rewritten while nobody can read it; add nick with the type that the domain is of, and a CHECK … NOT VALID"},
+			[]string{"ALTER TABLE app.users ADD COLUMN nick text; ALTER TABLE app.users ADD CHECK (nick <> '') NOT VALID"},
+		},
+		{
+			"ALTER TABLE app.users ALTER email TYPE varchar",
+			[]string{"1:23: with the type of app.users.email, index users_email_key is built again while nobody can use the table; …"},
+			[]string{
+				"-- migrate:no-transaction\n-- migrate:min-version 1\nDROP INDEX CONCURRENTLY app.users_email_key", "ALTER TABLE app.users ALTER email TYPE varchar",
+				"-- migrate:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY users_email_key ON app.users (lower(email))",
+			},
+		},
+		{
 			"ALTER TABLE app.users ALTER COLUMN age TYPE bigint",
 			[]string{"1:23: app.users.age becomes bigint, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release"},
-			[]string{"ALTER TABLE app.users ALTER COLUMN code TYPE text, ALTER price SET DATA TYPE numeric(10, 2), ALTER email TYPE varchar, ALTER age TYPE int"},
+			[]string{"ALTER TABLE app.users ALTER price SET DATA TYPE numeric(10, 2), ALTER age TYPE int"},
 		},
 		{
 			"ALTER TABLE app.users ALTER price TYPE numeric(8, 3), ALTER email TYPE text USING lower(email), ALTER name TYPE app.colour USING 'red'",
@@ -331,6 +421,16 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"held-lock": {
+		{
+			"LOCK TABLE app.users IN ACCESS EXCLUSIVE MODE; UPDATE app.users SET age = 1 WHERE age = 2",
+			[]string{"1:48: UPDATE of app.users may take long, and until the file ends nobody can use app.users, which LOCK TABLE has locked above; leave LOCK TABLE out: what is changed is locked, row by row, without it"},
+			[]string{"UPDATE app.users SET age = 1 WHERE age = 2"},
+		},
+		{
+			"REFRESH MATERIALIZED VIEW app.totals",
+			[]string{"1:1: REFRESH computes app.totals while nobody can read it; write REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a unique index"},
+			[]string{"REFRESH MATERIALIZED VIEW CONCURRENTLY app.totals"},
+		},
 		{
 			"ALTER TABLE app.users ADD CONSTRAINT adult CHECK (age >= 18) NOT VALID, VALIDATE CONSTRAINT adult",
 			[]string{"1:73: VALIDATE CONSTRAINT reads all of app.users, and until the file ends nobody can use app.users, which ALTER TABLE has locked above; put this into the next file"},
@@ -400,6 +500,7 @@ func TestReviewFindsMistakes(t *testing.T) {
 		}
 	}
 	for rule, list := range mistakes {
+		rule, _, _ = strings.Cut(rule, ",")
 		for _, m := range list {
 			said := judge(t, m.bad)
 			ok := slices.EqualFunc(said, m.want, func(got, want string) bool { return fits(got, "0002_m2.sql:"+want+" ("+rule+")") })
@@ -413,8 +514,9 @@ func TestReviewFindsMistakes(t *testing.T) {
 	}
 }
 
-// TestTheGoodFormsWork keeps the advice honest. That every name is qualified is seen
-// from the search_path.
+// TestTheGoodFormsWork keeps the advice honest: what a rule recommends is applied to what the
+// release made, and nobody has to wait for it. That every name is qualified is seen from the
+// search_path.
 func TestTheGoodFormsWork(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
@@ -424,15 +526,67 @@ func TestTheGoodFormsWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	j := newCourt(t)
 	for rule, list := range mistakes {
 		for _, m := range list {
+			if slices.ContainsFunc(m.good, func(s string) bool { return strings.Contains(s, "no-transaction") }) {
+				applied(t, m.good)
+				continue
+			}
 			sql := append([]string{"BEGIN; SET LOCAL search_path = pg_catalog"}, m.good...)
 			for _, sql := range append(sql, "ROLLBACK") {
 				if _, err := conn.Exec(t.Context(), sql); err != nil {
 					t.Errorf("%s: %s: %v", rule, sql, err)
 				}
 			}
+			if !slices.Contains(dangers, rule) || len(m.good) == 0 {
+				continue
+			}
+			c := change{made: released}
+			for _, f := range m.good {
+				c.files = append(c.files, strings.Split(f, "; "))
+			}
+			done, _ := j.done(t, c)
+			for v, what := range done {
+				if v.kind != "contract" && !slices.ContainsFunc(m.good, func(s string) bool { return strings.Contains(s, "migrate:allow using-index") }) {
+					t.Errorf("%s: %s\nfile %d, statement %d: %s", rule, c, v.file+2, v.statement+1, what)
+				}
+			}
 		}
+	}
+}
+
+// applied lets the migrator apply files to what the release made, some of them without a
+// transaction.
+func applied(tb testing.TB, sql []string) {
+	tb.Helper()
+	bundle, err := migrate.Load(files(append([]string{released}, sql...)...))
+	if err != nil {
+		tb.Error(err)
+		return
+	}
+	m := migrate.Migrator{Bundle: bundle, Schema: "app", Program: "Test"}
+	if _, err := m.Up(tb.Context(), pgtest.Blank(tb).MigratorConn); err != nil {
+		tb.Errorf("%s: %v", strings.Join(sql, "\n"), err)
+	}
+}
+
+// TestVolatileFunctionsAreTheServers compares the list with the server's, which may be older.
+func TestVolatileFunctionsAreTheServers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	missing := pgtest.Value[[]string](t, db.SuperConn, `
+		SELECT coalesce(array_agg(DISTINCT proname::text), '{}') FROM pg_proc p
+		WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile = 'v' AND prokind = 'f' AND NOT proretset AND proname <> ALL ($1)
+			AND (SELECT typtype FROM pg_type t WHERE t.oid = prorettype) <> 'p'`, review.Volatile())
+	if len(missing) > 0 {
+		t.Errorf("volatile, and not in the list: %v", missing)
+	}
+	wrong := pgtest.Value[[]string](t, db.SuperConn, `
+		SELECT coalesce(array_agg(DISTINCT proname::text), '{}') FROM pg_proc p
+		WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile <> 'v' AND proname = ANY ($1) AND proname <> 'ts_rewrite'`, review.Volatile())
+	if len(wrong) > 0 {
+		t.Errorf("in the list, and not volatile: %v", wrong)
 	}
 }
 

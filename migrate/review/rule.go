@@ -17,6 +17,7 @@ const (
 	ruleMinVersion   rule = "min-version"
 	ruleConcurrently rule = "concurrently"
 	ruleNotValid     rule = "not-valid"
+	ruleAttach       rule = "attach"
 	ruleUsingIndex   rule = "using-index"
 	ruleNotNull      rule = "not-null"
 	ruleVolatile     rule = "volatile-default"
@@ -30,7 +31,7 @@ const (
 func rules() []rule {
 	return []rule{
 		ruleQualified, ruleSchema, ruleLedger, ruleIfExists, ruleOrReplace, rulePrivileges, ruleColumnType, ruleFKIndex, ruleMinVersion,
-		ruleConcurrently, ruleNotValid, ruleUsingIndex, ruleNotNull, ruleVolatile, ruleRewrite, ruleHeldLock, ruleWhole, ruleTruncate,
+		ruleConcurrently, ruleNotValid, ruleAttach, ruleUsingIndex, ruleNotNull, ruleVolatile, ruleRewrite, ruleHeldLock, ruleWhole, ruleTruncate,
 	}
 }
 

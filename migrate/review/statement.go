@@ -25,12 +25,53 @@ func (r *review) statement(p phrase) {
 	case "TRUNCATE":
 		r.truncate(p)
 	case "LOCK":
-		p.accept("TABLE")
-		r.own(p.target())
+		r.lock(p)
+	case "REFRESH":
+		r.refresh(whole.at(), p)
 	case "REINDEX", "CLUSTER":
 		r.rebuild(whole, p)
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "SELECT", "VALUES", "TABLE", "(":
 		r.query(whole)
+	}
+}
+
+// lock judges LOCK TABLE, which is there for what follows it.
+func (r *review) lock(p phrase) {
+	p.accept("TABLE")
+	tables := p.until("IN", "NOWAIT")
+	nobody := useIt
+	switch {
+	case p.is("IN", "ACCESS", "SHARE"), p.is("IN", "ROW"), p.is("IN", "SHARE", "UPDATE"):
+		nobody = ""
+	case p.is("IN", "SHARE"), p.is("IN", "EXCLUSIVE"):
+		nobody = writeTo
+	}
+	for _, item := range tables.list() {
+		n := item.target()
+		r.own(n)
+		if nobody != "" {
+			r.locks(n, "LOCK TABLE", nobody)
+		}
+	}
+}
+
+// refresh judges REFRESH MATERIALIZED VIEW.
+func (r *review) refresh(at int, p phrase) {
+	p.accept("MATERIALIZED", "VIEW")
+	concurrently := p.accept("CONCURRENTLY")
+	n, _ := p.name()
+	r.own(n)
+	old := r.oldTable(n)
+	switch {
+	case old && p.find("WITH", "NO", "DATA") != nil:
+		r.contracting(at, "REFRESH … WITH NO DATA of "+n.String())
+	case old && !concurrently:
+		r.breaks(ruleHeldLock, at, "REFRESH computes %s while nobody can read it; write REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a unique index", n)
+	default:
+		r.long(at, "REFRESH computes "+n.String())
+	}
+	if !concurrently {
+		r.locks(n, "REFRESH", useIt)
 	}
 }
 
@@ -108,6 +149,7 @@ func (r *review) truncate(p phrase) {
 		n := item.target()
 		r.own(n)
 		if r.oldTable(n) {
+			r.locks(n, "TRUNCATE", useIt)
 			r.breaks(ruleTruncate, n.at, "TRUNCATE loses what users have stored in %s; if it may go, say so with -- migrate:allow", n)
 		}
 	}
@@ -123,6 +165,7 @@ func (r *review) rebuild(whole, p phrase) {
 		return
 	}
 	r.own(n)
+	r.locks(n, "REINDEX", writeTo)
 	switch {
 	case !r.old(object{"relation", n.name}):
 	case whole.is("CLUSTER"):

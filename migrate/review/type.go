@@ -52,6 +52,9 @@ func isSerial(kind phrase) bool {
 func splitKind(kind string) (base, limit string) {
 	kind, _, _ = strings.Cut(kind, "[")
 	kind = strings.TrimPrefix(kind, "pg_catalog.")
+	if kind == "bpchar" {
+		return "character", "-" // of any length, unlike char
+	}
 	base, rest, found := strings.Cut(kind, "(")
 	if !found {
 		return strings.TrimSpace(kind), ""
@@ -60,23 +63,108 @@ func splitKind(kind string) (base, limit string) {
 	return strings.TrimSpace(base + behind), limit
 }
 
-// sameOnDisk reports whether a column can change from one type to another without
-// its table being rewritten: PostgreSQL sees that where a text or a number may only become longer.
-func sameOnDisk(from, to string) bool {
-	if from == "" {
-		return false
+// A typeChange is what a column's new type costs.
+type typeChange int
+
+const (
+	free      typeChange = iota
+	reindexes            // its indexes are built again
+	rewrites
+)
+
+// typeChange says what it costs that a column changes from one type to another. It was seen
+// in the server's own messages, on 15 and 18 alike (TestTheReviewAgreesWithTheServer).
+func (m *made) typeChange(from, to string) typeChange {
+	if from == "" || m.constrained(to) && from != to {
+		return rewrites
 	}
+	from, to = m.base(from), m.base(to)
 	a, aLimit := splitKind(from)
 	b, bLimit := splitKind(to)
 	a, b = longName(a), longName(b)
+	aLimit, bLimit = ownLimit(a, aLimit), ownLimit(b, bLimit)
+	if strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
+		if fields := a[len("interval"):]; fields != "" && !strings.HasSuffix(fields, "second") {
+			aLimit = "0"
+		}
+		if fields := b[len("interval"):]; fields == "" || strings.HasSuffix(fields, "second") {
+			a, b = "interval", "interval"
+		}
+	}
 	texts := []string{"text", "character varying"}
+	switch pair := a + " to " + b; {
+	case strings.HasSuffix(from, "]") != strings.HasSuffix(to, "]"):
+		return rewrites
+	case a == b && aLimit == bLimit, a == b && !strings.HasSuffix(to, "]") && slices.Contains(growing(), a) && wider(aLimit, bLimit):
+		return free
+	case strings.HasSuffix(to, "]") && a == b && bLimit == "":
+		return free
+	case strings.HasSuffix(to, "]"):
+		return rewrites
+	case slices.Contains(texts, a) && slices.Contains(texts, b) && (bLimit == "" || a == b && wider(aLimit, bLimit)),
+		a == "character" && b == "character" && bLimit == "", pair == "cidr to inet", a == "xml" && slices.Contains(texts, b) && bLimit == "":
+		return free
+	case slices.Contains(texts, a) && b == "character" && bLimit == "",
+		pair == "timestamp without time zone to timestamp with time zone" && wider(aLimit, bLimit),
+		pair == "timestamp with time zone to timestamp without time zone" && wider(aLimit, bLimit),
+		pair == "bit to bit varying" && bLimit == "", pair == "integer to oid", pair == "oid to integer", pair == "regclass to oid", pair == "oid to regclass",
+		pair == "regclass to integer", pair == "integer to regclass":
+		return reindexes
+	}
+	return rewrites
+}
+
+// growing are the types of which a longer one holds the shorter one's values as they are.
+func growing() []string {
+	return []string{
+		"character varying", "bit varying", "numeric", "timestamp with time zone", "timestamp without time zone", "time without time zone",
+		"time with time zone", "interval",
+	}
+}
+
+// ownLimit is the limit that a type has where none is written, and "" where it has none.
+func ownLimit(kind, limit string) string {
 	switch {
-	case strings.HasSuffix(from, "]") || strings.HasSuffix(to, "]"):
-		return from == to
-	case a == b && aLimit == bLimit, a == "cidr" && b == "inet":
-		return true
-	case slices.Contains(texts, a) && slices.Contains(texts, b), a == "numeric" && b == "numeric":
-		return bLimit == "" || wider(aLimit, bLimit)
+	case limit == "" && (kind == "character" || kind == "bit"):
+		return "1"
+	case kind == "character" && limit == "-":
+		return ""
+	case kind == "numeric" && limit != "" && !strings.Contains(limit, ","):
+		return limit + ",0"
+	case limit == "6" && (strings.HasPrefix(kind, "time") || strings.HasPrefix(kind, "interval")):
+		return ""
+	}
+	return limit
+}
+
+// base is the type that a domain is of, and a type that is none itself.
+func (m *made) base(kind string) string {
+	name, array := strings.TrimSuffix(kind, "[]"), strings.HasSuffix(kind, "[]")
+	for range len(m.domains) {
+		d, ok := m.domains[name[strings.LastIndexByte(name, '.')+1:]]
+		if !ok || array {
+			break
+		}
+		name = d.base
+	}
+	if array {
+		return name + "[]"
+	}
+	return name
+}
+
+// constrained reports whether a type is a domain, or an array of one, with a constraint.
+func (m *made) constrained(kind string) bool {
+	name := strings.TrimSuffix(kind, "[]")
+	for range len(m.domains) {
+		d, ok := m.domains[name[strings.LastIndexByte(name, '.')+1:]]
+		if !ok {
+			break
+		}
+		if d.constrained {
+			return name == kind
+		}
+		name = d.base
 	}
 	return false
 }
@@ -86,6 +174,8 @@ func longName(kind string) string {
 	names := map[string]string{
 		"int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "bool": "boolean", "decimal": "numeric", "float": "double precision",
 		"float4": "real", "float8": "double precision", "varchar": "character varying", "timestamptz": "timestamp with time zone",
+		"timestamp": "timestamp without time zone", "time": "time without time zone", "timetz": "time with time zone", "char": "character",
+		"varbit": "bit varying",
 	}
 	return cmp.Or(names[kind], kind)
 }
@@ -97,30 +187,23 @@ func wider(from, to string) bool {
 	toSize, toScale, _ := strings.Cut(to, ",")
 	x, err := strconv.Atoi(strings.TrimSpace(fromSize))
 	y, err2 := strconv.Atoi(strings.TrimSpace(toSize))
-	return err == nil && err2 == nil && x <= y && strings.TrimSpace(fromScale) == strings.TrimSpace(toScale)
+	return to == "" || err == nil && err2 == nil && x <= y && strings.TrimSpace(fromScale) == strings.TrimSpace(toScale)
 }
 
 // constant reports whether a default is the same for all rows that there are, so
-// that ADD COLUMN need not write it into each: it calls nothing but functions that
-// are known to give one answer for a whole statement.
-func (p phrase) constant() bool {
+// that ADD COLUMN need not write it into each: it calls no volatile function.
+func (p phrase) constant(calls map[string]routine) bool {
 	for i, t := range p {
-		called := i+1 < len(p) && p[i+1].Word == "("
-		if _, ok := t.Name(); !ok || !called || i > 0 && (p[i-1].Word == ":" || p[i-1].Word == "AS") {
+		n, ok := t.Name()
+		if !ok || i+1 >= len(p) || p[i+1].Word != "(" || i > 0 && (p[i-1].Word == ":" || p[i-1].Word == "AS") {
 			continue // no call; numeric(10, 2) behind :: and AS is a type
 		}
-		if !slices.Contains(stable(), t.Word) || i > 0 && p[i-1].Word == "." && !p[max(i-2, 0):].is("PG_CATALOG") {
+		ours, known := calls[n]
+		foreign := i > 1 && p[i-1].Word == "." && !p[i-2:].is("PG_CATALOG")
+		switch {
+		case foreign && (!known || ours.volatile), !foreign && slices.Contains(volatile(), n):
 			return false
 		}
 	}
 	return true
-}
-
-func stable() []string {
-	return []string{
-		"NOW", "TRANSACTION_TIMESTAMP", "STATEMENT_TIMESTAMP", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME", "CURRENT_SETTING",
-		"TIMEZONE", "DATE_TRUNC", "TO_TIMESTAMP", "MAKE_DATE", "MAKE_INTERVAL", "EXTRACT", "CAST", "COALESCE", "NULLIF", "LEAST", "GREATEST",
-		"LOWER", "UPPER", "REPEAT", "DECODE", "ENCODE", "SHA256", "ARRAY_FILL", "JSONB_BUILD_OBJECT", "JSONB_BUILD_ARRAY",
-		"NUMERIC", "DECIMAL", "VARCHAR", "CHAR", "BIT", "VARBIT", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "INTERVAL", // types, as in timestamptz(0) '…'
-	}
 }
