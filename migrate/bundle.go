@@ -284,7 +284,7 @@ func (m *Migration) checkStatement(s sqltext.Statement, wrong func(offset int, m
 		}
 	}
 	if !m.Alone {
-		if message := forbidden(s); message != "" {
+		if message := forbidden(m.SQL, s); message != "" {
 			wrong(s.Start, message)
 		}
 		return

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -479,3 +482,42 @@ func TestRehearsalThroughAPoolerSaysWhatToDo(t *testing.T) {
 		t.Errorf("with data: %+v", r)
 	}
 }
+
+// TestAScratchDatabaseThatSomebodyElseIsIn is dropped when a superuser's monitoring agent has
+// left, whom the migrator may not end; one that stays is no failure of the rehearsal, and the next one drops it.
+func TestAScratchDatabaseThatSomebodyElseIsIn(t *testing.T) {
+	t.Parallel()
+	db := rehearsing(t)
+	m := migrator(t, db, tables(1)...)
+	var agent *pgx.Conn
+	m.Log = slog.New(recordFunc{func(r slog.Record) {
+		if r.Message == "made a scratch database" {
+			r.Attrs(func(a slog.Attr) bool {
+				agent = db.Connect(t, db.SuperConn+" dbname="+a.Value.String())
+				return true
+			})
+		}
+	}})
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		pgtest.EventuallyValue(t, db.SuperConn, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%rehearsal%' AND usename = '"+db.Migrator()+"'", true)
+		_ = agent.Close(context.Background())
+	}()
+	rehearse(t, m, db, migrate.RehearseOptions{})
+	<-left
+	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_database WHERE datdba = '"+db.Migrator()+"'::regrole"); n != 0 {
+		t.Errorf("%d scratch databases are left", n)
+	}
+}
+
+// recordFunc hands records on.
+type recordFunc struct{ record func(slog.Record) }
+
+func (l recordFunc) Enabled(context.Context, slog.Level) bool { return true }
+func (l recordFunc) Handle(_ context.Context, r slog.Record) error {
+	l.record(r)
+	return nil
+}
+func (l recordFunc) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l recordFunc) WithGroup(string) slog.Handler      { return l }

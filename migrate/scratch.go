@@ -49,12 +49,9 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 	case err != nil:
 		return fmt.Errorf("create a scratch database: %w", err)
 	}
-	defer func() {
-		switch undropped := c.drop(ctx); {
-		case undropped != nil && err != nil:
+	defer func() { // the rehearsal says the same when its database stays a while
+		if undropped := c.drop(ctx); undropped != nil {
 			r.Log.Warn("after the rehearsal", "error", undropped)
-		case err == nil:
-			err = undropped
 		}
 	}()
 	if err := r.order(context.WithoutCancel(ctx), conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
@@ -137,7 +134,7 @@ func (c scratch) sweep(ctx context.Context) {
 		SELECT coalesce(json_agg(datname), '[]') FROM pg_database d, regexp_match(substr(datname, length($begins) + 1), '^([0-9]+)_([0-9]+)_[a-z0-9]+$') made
 		WHERE starts_with(datname, $begins) AND made IS NOT NULL AND pg_has_role(datdba, 'USAGE')
 			AND coalesce(shobj_description(d.oid, 'pg_database'), $mark) = $mark
-			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid
+			AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.usesysid IS NOT NULL -- not autovacuum, which DROP DATABASE ends
 				OR a.pid::text = made[1] AND (backend_start IS NULL OR (extract(epoch FROM backend_start) * 1000000)::bigint::text = made[2]))`))
 	var left []string
 	if err == nil {
@@ -156,23 +153,53 @@ func (c scratch) sweep(ctx context.Context) {
 	}
 }
 
-// drop works with a context that has ended, too, and when the connection is lost.
+// drop works with a context that has ended, too, and when the connection is lost. Without
+// FORCE the server ends an autovacuum worker itself; with it, it wants a right for that, but
+// ends a pooler's idle connections. A monitoring agent of another role goes away by itself, and
+// does not come back to a database that takes no connections.
 func (c scratch) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	sql := "DROP DATABASE IF EXISTS " + quoteName(c.name) + " WITH (FORCE)"
-	err := c.order(ctx, c.conn, sql)
-	if _, lost := errors.AsType[*lostError](err); lost {
-		var conn *pgconn.PgConn
-		if conn, err = c.connect(ctx); err == nil {
-			defer c.close(ctx, conn)
-			err = c.order(ctx, conn, sql)
+	conn, database := c.conn, quoteName(c.name)
+	ask := func(sql string) error {
+		err := c.order(ctx, conn, sql)
+		if _, lost := errors.AsType[*lostError](err); lost {
+			if conn, err = c.connect(ctx); err == nil {
+				err = c.order(ctx, conn, sql)
+			}
 		}
+		return err
+	}
+	defer func() {
+		if conn != c.conn && conn != nil {
+			c.close(ctx, conn)
+		}
+	}()
+	plain := "DROP DATABASE IF EXISTS " + database
+	err := ask("ALTER DATABASE " + database + " ALLOW_CONNECTIONS false")
+	if err == nil {
+		err = ask(plain)
+	}
+	const objectInUse = "55006"
+	for sqlState(err) == objectInUse || sqlState(err) == insufficientPrivilege {
+		if forced := ask(plain + " WITH (FORCE)"); forced == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return c.undropped(err, plain)
+		case <-time.After(time.Second):
+		}
+		err = ask(plain)
 	}
 	if err != nil {
-		return fmt.Errorf("the scratch database could not be dropped, which the next rehearsal tries again: %w. By hand: %s", err, sql)
+		return c.undropped(err, plain)
 	}
 	return nil
+}
+
+func (c scratch) undropped(err error, sql string) error {
+	return fmt.Errorf("the scratch database %s could not be dropped, which the next rehearsal tries again: %w. By hand: %s", c.name, err, sql)
 }
 
 // enter connects to the scratch database. It tries once: the server was there a moment

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
@@ -9,7 +10,7 @@ import (
 // forbidden returns what to write instead of a statement that would break the
 // transaction around its file, outlive it in the session (which a pooler hands
 // to somebody else), or wait for data that never comes; "" when it is fine.
-func forbidden(s sqltext.Statement) string {
+func forbidden(sql string, s sqltext.Statement) string {
 	w := s.Words
 	first, second := w[0], ""
 	if len(w) > 1 {
@@ -17,7 +18,10 @@ func forbidden(s sqltext.Statement) string {
 	}
 	const wrapped = "each file already is one transaction; leave this statement out"
 	const alone = "cannot run inside a transaction, and each file is one"
-	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top"
+	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top, and the schema with each name"
+	if second == "PREPARED" && (first == "COMMIT" || first == "ROLLBACK") {
+		return first + " PREPARED ends another transaction, which is the DBA's; leave it out"
+	}
 	switch first {
 	case "BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT":
 		return first + ": " + wrapped
@@ -30,19 +34,34 @@ func forbidden(s sqltext.Statement) string {
 			return "PREPARE TRANSACTION: " + wrapped
 		}
 		return "PREPARE outlives the migration in a pooled session; write the statement itself"
-	case "SET":
-		if second != "LOCAL" && second != "CONSTRAINTS" {
-			return "SET without LOCAL outlives the migration in a pooled session; write SET LOCAL"
+	case "EXECUTE":
+		return "EXECUTE runs a statement of PREPARE, which outlives the migration in a pooled session; write the statement itself"
+	case "DECLARE":
+		if i := slices.Index(w, "HOLD"); i > 0 && w[i-1] == "WITH" && !slices.Contains(w[i:], "WITHOUT") {
+			return "a cursor WITH HOLD outlives the migration in a pooled session; leave WITH HOLD out"
 		}
+	case "SET":
+		return forbiddenSet(w[1:])
 	case "RESET", "DISCARD", "DEALLOCATE", "LISTEN", "UNLISTEN", "LOAD":
 		return first + " acts on the session, which a pooler shares with others; leave it out"
+	case "CHECKPOINT":
+		return "CHECKPOINT acts on the whole server; leave it out"
 	case "VACUUM":
 		return "VACUUM " + directive
+	case "CLUSTER":
+		c := cursor(sqltext.Tokens(sql[s.Start:s.End])[0][1:])
+		c.list()
+		if c.accept("VERBOSE"); len(c) == 0 {
+			return "CLUSTER of all tables " + alone + "; write CLUSTER with the table's name"
+		}
 	case "COPY":
 		return forbiddenCopy(w)
 	case "ALTER":
 		if second == "SYSTEM" {
 			return "ALTER SYSTEM changes the whole server; that is the DBA's"
+		}
+		if second == "DATABASE" || second == "SUBSCRIPTION" || second == "TABLESPACE" {
+			return "ALTER " + second + " is the DBA's, not a migration's; leave it out"
 		}
 		if second == "TABLE" && slices.Contains(w, "DETACH") && slices.Contains(w, "CONCURRENTLY") {
 			return "DETACH PARTITION CONCURRENTLY " + alone + "; leave CONCURRENTLY out"
@@ -50,9 +69,53 @@ func forbidden(s sqltext.Statement) string {
 	case "CREATE", "DROP":
 		return forbiddenObject(first, w, alone, directive)
 	case "REINDEX":
-		if slices.ContainsFunc(w, func(s string) bool { return s == "CONCURRENTLY" || s == "DATABASE" || s == "SYSTEM" || s == "SCHEMA" }) {
-			return "this form of REINDEX " + directive
+		return forbiddenReindex(sqltext.Tokens(sql[s.Start:s.End])[0], directive)
+	}
+	return ""
+}
+
+// forbiddenSet reads what follows SET.
+func forbiddenSet(w []string) string {
+	local := len(w) > 0 && w[0] == "LOCAL"
+	if local || len(w) > 0 && w[0] == "SESSION" && !slices.Contains(w, "CHARACTERISTICS") && !slices.Contains(w, "AUTHORIZATION") {
+		w = w[1:]
+	}
+	if len(w) == 0 {
+		return ""
+	}
+	switch w[0] {
+	case "CONSTRAINTS":
+		return ""
+	case "TRANSACTION", "TRANSACTION_ISOLATION", "TRANSACTION_READ_ONLY", "TRANSACTION_DEFERRABLE":
+		return "SET TRANSACTION comes too late: the file's transaction has begun before it, READ COMMITTED and READ WRITE; leave it out, and where others may not " +
+			"change a table until the file ends, write LOCK TABLE"
+	case "SESSION": // CHARACTERISTICS AS TRANSACTION, AUTHORIZATION
+		return "SET SESSION " + strings.Join(w[1:min(2, len(w))], "") + " outlives the migration in a pooled session; leave it out"
+	case "ROLE":
+		return "SET ROLE takes the ledger away from the role that migrates, and what it creates; leave it out, and where an object is to belong to another role, write ALTER … OWNER TO"
+	}
+	if !local {
+		return "SET without LOCAL outlives the migration in a pooled session; write SET LOCAL"
+	}
+	return ""
+}
+
+func forbiddenReindex(c cursor, directive string) string {
+	c.accept("REINDEX")
+	concurrently := false
+	for options := c.list(); len(options) > 0; options = options[1:] { // (CONCURRENTLY false) needs no transaction of its own
+		if options.accept("CONCURRENTLY") {
+			concurrently = len(options) == 0 || options.is(",") || !slices.Contains([]string{"FALSE", "OFF"}, options[0].Word) && options[0].Text != "0"
 		}
+		if len(options) == 0 {
+			break
+		}
+	}
+	switch {
+	case c.is("DATABASE"), c.is("SYSTEM"):
+		return "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA in a file of its own with -- migrate:no-transaction at the top"
+	case concurrently, c.is("SCHEMA"), len(c) > 1 && c[1].Word == "CONCURRENTLY":
+		return "this form of REINDEX " + directive
 	}
 	return ""
 }
@@ -75,7 +138,7 @@ func forbiddenObject(verb string, w []string, alone, directive string) string {
 	case w[0] == "DATABASE" || w[0] == "TABLESPACE":
 		return verb + " " + w[0] + " acts on the whole server and cannot be part of a migration"
 	case w[0] == "SUBSCRIPTION":
-		return verb + " SUBSCRIPTION " + alone
+		return verb + " SUBSCRIPTION is the DBA's, not a migration's; leave it out"
 	case slices.Contains(w[:min(3, len(w))], "INDEX") && slices.Contains(w[:min(4, len(w))], "CONCURRENTLY"):
 		return verb + " INDEX CONCURRENTLY " + directive
 	}
