@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -102,5 +103,6 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 // within is the message in a transaction that is open already, and set up like its own.
 func (m message) within() message {
 	m.before, m.lead = m.before[len(m.begin):], 1
+	m.after = strings.Replace(m.after, turnLock, "", 1)
 	return m
 }

@@ -48,6 +48,7 @@ const swallowed = "a trigger or a rule swallows it"
 const (
 	endedItself = "22012" // division_by_zero
 	rowGone     = "2201F" // invalid_argument_for_power_function, of a root, too
+	tableBroken = "2201E" // invalid_argument_for_logarithm
 )
 
 // canary is what the canary behind a file said, and "" when the error is another one's.
@@ -55,8 +56,12 @@ func (m message) canary(out outcome) string {
 	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.script.Statements) {
 		return ""
 	}
-	if code := out.err.Code; code == endedItself || code == rowGone {
+	const undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported = "42P01", "3F000", "42703", "42809", "0A000"
+	switch code := out.err.Code; code {
+	case endedItself, rowGone, tableBroken:
 		return code
+	case undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported, insufficientPrivilege: // it dropped or renamed it
+		return tableBroken
 	}
 	return ""
 }
@@ -186,6 +191,8 @@ func (r *run) place(m message, out outcome) error {
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.completed - m.lead; {
+	case m.canary(out) == tableBroken:
+		e.What = "the file changed the table of applied migrations, or locked it, which is the migrator's alone"
 	case out.err.Position > 0 && inFile >= 0:
 		offset := byteOffset(m.sql, inFile)
 		e.Line, e.Column = sqltext.Place(m.sql, offset)

@@ -132,19 +132,22 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 	}
 }
 
-// TestALedgerThatRefusesARowIsNotTheFilesFault: here one of the files changes its table
-// under the next. A column more that refuses nothing is no matter.
+// TestALedgerThatRefusesARowIsNotTheFilesFault: here an index that somebody made, which
+// is no damage otherwise, does not take the row of the fourth file.
 func TestALedgerThatRefusesARowIsNotTheFilesFault(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{"SELECT 1", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_late ON app.t1 (id)"} {
 		db := pgtest.Blank(t)
-		files := append(tables(1), "ALTER TABLE app.migrations ADD COLUMN note text", "UPDATE app.migrations SET note = ''; ALTER TABLE app.migrations ALTER note SET NOT NULL", next)
+		files := append(tables(1), "SELECT 2", "SELECT 3", next)
 		up(t, migrator(t, db, files[:2]...), db.MigratorConn)
+		pgtest.Exec(t, db.SuperConn, `CREATE FUNCTION app.refuses(version int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+			IF version = 4 THEN RAISE EXCEPTION 'null value in column "note"' USING ERRCODE = 'not_null_violation'; END IF; RETURN 1; END $$`,
+			"CREATE INDEX refuses ON app.migrations (app.refuses(version))")
 		report, err := migrator(t, db, files...).Up(t.Context(), db.MigratorConn)
 		if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), "does not take the row of 0004_m4.sql: null value in column \"note\"") || report.To != 3 {
 			t.Errorf("got %v, want that somebody changed the ledger's table", err)
 		}
-		pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations ALTER note DROP NOT NULL")
+		pgtest.Exec(t, db.SuperConn, "DROP INDEX app.refuses")
 		up(t, migrator(t, db, files...), db.MigratorConn)
 	}
 }

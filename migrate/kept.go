@@ -54,6 +54,10 @@ func kept(tokens []sqltext.Token) []relationName {
 			c.skip("TABLE", "SEQUENCE", "TYPE", "DOMAIN")
 			found = append(found, c.relations()...)
 		}
+	case c.accept("REINDEX"):
+		c.list()
+		c.skip("TABLE", "INDEX", "CONCURRENTLY")
+		found = append(found, c.relation())
 	case c.accept("CLUSTER"):
 		c.list()
 		c.accept("VERBOSE")

@@ -29,7 +29,7 @@ var changesOfTheLedger = []string{
 	"COMMENT ON TABLE $l IS 'x'", "COMMENT ON COLUMN $l.name IS 'x'", "COMMENT ON CONSTRAINT migrations_prev_check ON $l IS 'x'", "COMMENT ON TYPE $l IS 'x'",
 	"SECURITY LABEL FOR p ON TABLE $l IS 'x'", "GRANT SELECT ON $l TO x", "REVOKE GRANT OPTION FOR ALL ON TABLE x, $l FROM y", "GRANT SELECT (name) ON $l TO x",
 	"INSERT INTO $l (version) VALUES (1)", "UPDATE ONLY $l SET name = 'x'", "DELETE FROM $l", "MERGE INTO ONLY $l USING x ON true WHEN MATCHED THEN DELETE", "COPY $l (name) FROM '/x'",
-	"WITH x AS (DELETE FROM $l RETURNING *) SELECT * FROM x", "EXPLAIN ANALYZE UPDATE $l SET name = 'x'", "CLUSTER VERBOSE $l USING migrations_pkey",
+	"WITH x AS (DELETE FROM $l RETURNING *) SELECT * FROM x", "EXPLAIN ANALYZE UPDATE $l SET name = 'x'", "REINDEX TABLE $l", "CLUSTER VERBOSE $l USING migrations_pkey",
 	"CREATE FUNCTION f() RETURNS void BEGIN ATOMIC INSERT INTO $l VALUES (1); END",
 }
 
@@ -110,4 +110,37 @@ func withoutRole(t *testing.T, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	m := migrator(t, db, sql...)
 	m.Role = migrate.Role{}
 	return m
+}
+
+// TestAFileThatChangesTheLedgerUnseenIsRolledBack hides each change from the loader in a DO
+// block, with and without a subtransaction.
+func TestAFileThatChangesTheLedgerUnseenIsRolledBack(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, withoutRole(t, db, "CREATE TABLE app.t (id int); CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"), db.MigratorConn)
+	before, err := withoutRole(t, db, "SELECT 1").LedgerTable(t.Context(), db.Connect(t, db.SuperConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY", "ALTER TABLE app.migrations FORCE ROW LEVEL SECURITY", "ALTER TABLE app.migrations RENAME TO old", "CREATE SCHEMA other; ALTER TABLE app.migrations SET SCHEMA other",
+		"ALTER TABLE app.migrations ADD COLUMN extra int NOT NULL DEFAULT 1", "ALTER TABLE app.migrations DROP COLUMN app_version CASCADE", "ALTER TABLE app.migrations RENAME COLUMN duration TO took",
+		"ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey", "ALTER TABLE app.migrations ALTER COLUMN name TYPE varchar", "ALTER TABLE app.migrations SET UNLOGGED",
+		"CREATE TRIGGER x AFTER INSERT ON app.migrations FOR EACH ROW EXECUTE FUNCTION app.f()", "CREATE RULE x AS ON INSERT TO app.migrations DO ALSO NOTHING", "CREATE POLICY x ON app.migrations USING (false)",
+		"CREATE UNIQUE INDEX x ON app.migrations (name)", "CREATE TABLE app.r (a int REFERENCES app.migrations)", "LOCK TABLE app.migrations IN EXCLUSIVE MODE", "DROP TABLE app.migrations", "DROP SCHEMA app CASCADE",
+		"ALTER TABLE app.migrations RENAME TO old; CREATE VIEW app.migrations AS SELECT * FROM app.old", "ALTER SCHEMA app RENAME TO other", "ALTER TABLE app.migrations DISABLE TRIGGER USER",
+	} {
+		for _, block := range []string{"DO $do$ BEGIN $sql; END $do$", "DO $do$ BEGIN BEGIN EXECUTE $q$$sql$q$; EXCEPTION WHEN division_by_zero THEN NULL; END; END $do$"} {
+			file := strings.Replace(block, "$sql", sql, 1)
+			m := withoutRole(t, db, "CREATE TABLE app.t (id int); CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", file)
+			m.Log = nil
+			if _, err := m.Up(t.Context(), db.MigratorConn); !is[*migrate.MigrationError](err) || !strings.Contains(err.Error(), "the file changed the table of applied migrations, or locked it") || !strings.Contains(err.Error(), "rolled back; the schema is at version 1.") {
+				t.Errorf("%s: got %v, want that the file changed the ledger", file, err)
+			}
+		}
+	}
+	after, err := withoutRole(t, db, "SELECT 1").LedgerTable(t.Context(), db.Connect(t, db.SuperConn))
+	if err != nil || before != after {
+		t.Errorf("the ledger is\n%s\nand was\n%s, %v", after, before, err)
+	}
 }

@@ -135,11 +135,27 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
+			"WHEN MATCHED"+ledgerLocked(table)+" THEN UPDATE SET version = ln(-pg_backend_pid()) "+
 			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; COMMIT",
 			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
 }
+
+// ledgerLocked is the condition for what a file did to the ledger that no text shows, in a
+// DO block or a function for instance: whatever changes a table takes a stronger lock on it than the
+// row of the file did, and keeps it. It asks the function behind pg_locks, which costs a third of the view.
+func ledgerLocked(table string) string {
+	return " AND EXISTS (SELECT FROM pg_lock_status() WHERE pid = pg_backend_pid() AND relation = " + quoteText(table) +
+		"::regclass AND mode IN (" + strongLocks + "))"
+}
+
+// strongLocks are those of CREATE INDEX, of CREATE TRIGGER and of ALTER TABLE. A backup, which keeps the
+// turn for the first file, has the second itself.
+const (
+	turnLock    = "'ShareRowExclusiveLock', "
+	strongLocks = turnLock + "'ShareLock', 'ExclusiveLock', 'AccessExclusiveLock'"
+)
 
 // ledgerRow puts a migration into the ledger.
 func (m *Migrator) ledgerRow(mig *Migration) string {

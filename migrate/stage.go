@@ -112,6 +112,7 @@ func (st *stage) send(ctx context.Context, m message) error {
 	if st.conn.TxStatus() != 'I' {
 		m.before = strings.TrimPrefix(m.before, opening)
 		m.lead--
+		m.after = strings.Replace(m.after, strongLocks, "''", 1) // of the transaction that made the ledger
 	}
 	m.after = strings.TrimSuffix(m.after, "COMMIT") + "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 	m.open = true

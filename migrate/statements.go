@@ -67,7 +67,7 @@ func forbidden(sql string, s sqltext.Statement) string {
 			return "DETACH PARTITION CONCURRENTLY " + alone + "; leave CONCURRENTLY out"
 		}
 	case "CREATE", "DROP":
-		return forbiddenObject(first, w, alone, directive)
+		return forbiddenObject(first, w, directive)
 	case "REINDEX":
 		return forbiddenReindex(sqltext.Tokens(sql[s.Start:s.End])[0], directive)
 	}
@@ -132,7 +132,7 @@ func forbiddenCopy(w []string) string {
 	return ""
 }
 
-func forbiddenObject(verb string, w []string, alone, directive string) string {
+func forbiddenObject(verb string, w []string, directive string) string {
 	switch w = w[1:]; {
 	case len(w) == 0:
 	case w[0] == "DATABASE" || w[0] == "TABLESPACE":
