@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/connstring"
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // parseConfig reads the connection string, which has to be one that cannot be misread.
@@ -110,6 +111,11 @@ func (r *run) close(ctx context.Context, conn *pgconn.PgConn) {
 
 // notice passes on what the server says beside its answers.
 func (r *run) notice(n *pgconn.Notice) {
+	source := ""
+	if sent := r.source.Load(); sent != nil {
+		source = *sent
+	}
+	n = redact.Notice(n, source)
 	switch n.SeverityUnlocalized {
 	case "WARNING":
 		r.Log.Warn("the server warns", "message", n.Message, "code", n.Code, "detail", n.Detail, "hint", n.Hint)

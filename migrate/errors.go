@@ -114,7 +114,13 @@ func (e *MigrationError) Error() string {
 	fmt.Fprintf(&b, ": %s (%s)", what, e.Err.Code)
 	e.writeSource(&b)
 	for _, part := range []struct{ name, text string }{
-		{"detail", e.Err.Detail}, {"hint", e.Err.Hint}, {"in", e.Err.InternalQuery}, {"context", e.Err.Where},
+		{"detail", e.Err.Detail},
+		{"hint", e.Err.Hint},
+		{"in", e.Err.InternalQuery},
+		{"context", e.Err.Where},
+		{"constraint", e.Err.ConstraintName},
+		{"table", joinNames(e.Err.SchemaName, e.Err.TableName)},
+		{"column", e.Err.ColumnName},
 	} {
 		if part.text != "" {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
@@ -138,6 +144,14 @@ func (e *MigrationError) Error() string {
 	return b.String()
 }
 
+// joinNames is the name of a table for people; "" when there is no table.
+func joinNames(schema, table string) string {
+	if schema == "" || table == "" {
+		return table
+	}
+	return schema + "." + table
+}
+
 // writeSource shows at most so much of a line as fits a terminal around the caret.
 func (e *MigrationError) writeSource(b *strings.Builder) {
 	if e.Line == 0 || strings.TrimSpace(e.Source) == "" {
@@ -158,6 +172,9 @@ func (e *MigrationError) writeSource(b *strings.Builder) {
 }
 
 func (e *MigrationError) Unwrap() error { return e.Err }
+
+// WithoutValues marks an error that holds no values of rows, but may repeat the file: see redact.Text.
+func (e *MigrationError) WithoutValues() {}
 
 // A retryError is a failure that another look, a little later, may turn into
 // success: a lost race, a lock that was not to be had, a deadlock.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // The window bounds what is under way at once: enough to hide the round trips
@@ -167,7 +169,7 @@ func (p *pipeline) read(ctx context.Context, m message) (outcome, error) {
 			o.completed++
 		case *pgproto3.ErrorResponse:
 			if o.err == nil {
-				o.err = pgconn.ErrorResponseToPgError(msg)
+				o.err = redact.Server(pgconn.ErrorResponseToPgError(msg), m.sql) // the one place where errors of files come in
 			}
 		case *pgproto3.ReadyForQuery:
 			return o, nil
@@ -219,6 +221,7 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 		if failed < 0 {
 			r.awaiting(messages[i])
 		}
+		r.source.Store(&messages[i].sql)
 		out, err := p.read(ctx, messages[i])
 		if err != nil {
 			p.stop()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -29,6 +30,7 @@ type run struct {
 	pause       pause
 	teller      teller
 	started     time.Time
+	source      atomic.Pointer[string] // the SQL that is being answered, of which notices may repeat each word
 }
 
 func newRun(m Migrator, connString string) (*run, error) {

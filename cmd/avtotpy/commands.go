@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // run runs one command and returns its exit code.
@@ -188,10 +189,10 @@ func (p program) explain(err error) {
 		}
 	}
 	if format == config.LogJSON {
-		newLogger(p.stderr, false, slog.LevelError).Error(err.Error(), "exit_code", exitCode(err))
+		newLogger(p.stderr, false, slog.LevelError).Error(redact.Text(err), "exit_code", exitCode(err))
 		return
 	}
-	message := "avtotpy: " + err.Error() + "\n"
+	message := "avtotpy: " + redact.Text(err) + "\n"
 	if isTerminal(p.stderr) {
 		message = fold(message)
 	}

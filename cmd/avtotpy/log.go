@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // newLogger logs text for people or JSON for machines.
@@ -27,8 +28,17 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// withoutValues takes values of rows out of the errors of the server that are logged, wherever they come from.
+func withoutValues(a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok && err != nil {
+		a.Value = slog.StringValue(redact.Text(err))
+	}
+	return a
+}
+
 // shortTime leaves the date out: a person watches it happen.
 func shortTime(_ []string, a slog.Attr) slog.Attr {
+	a = withoutValues(a)
 	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
 		a.Value = slog.StringValue(a.Value.Time().Format(time.TimeOnly))
 	}
@@ -37,6 +47,7 @@ func shortTime(_ []string, a slog.Attr) slog.Attr {
 
 // durationAsText writes 1.5s where JSON would say 1500000000 without a unit.
 func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	a = withoutValues(a)
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
 	}

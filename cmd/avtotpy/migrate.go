@@ -11,6 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // migrateCommands are those that work on the schema.
@@ -190,7 +191,7 @@ func (p program) looking(ctx context.Context, asJSON bool, look func(context.Con
 	failed := struct {
 		Schema string `json:"schema"`
 		Error  string `json:"error"`
-	}{schema.Name, err.Error()}
+	}{schema.Name, redact.Text(err)}
 	if err := encode(p.stdout, failed); err != nil {
 		return err
 	}
