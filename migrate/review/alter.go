@@ -352,7 +352,8 @@ func (p phrase) only(column, kind string) bool {
 
 func (r *review) validate(at int, n name, p phrase) {
 	c, _ := p.name()
-	if r.oldTable(n) && !r.made.table(n).checks[c.name].valid {
+	valid := slices.ContainsFunc(r.made.table(n).keys, func(k foreignKey) bool { return k.name == c.name && k.valid })
+	if r.oldTable(n) && !valid && !r.made.table(n).checks[c.name].valid {
 		r.long(at, "VALIDATE CONSTRAINT reads all of "+n.String())
 	}
 	t := r.made.table(n)

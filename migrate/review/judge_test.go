@@ -246,12 +246,26 @@ func (j *court) differences(tb testing.TB, c change) (list []string, judged bool
 	if !ok || !loads {
 		return nil, false
 	}
+	for i := range c.files { // behind the first loss, an older program has failed already
+		if v := (verdict{i, -1, "contract"}); done[v] != "" || said[v] != "" {
+			for k := i + 1; k < len(c.files); k++ {
+				delete(done, verdict{k, -1, "contract"})
+				delete(said, verdict{k, -1, "contract"})
+			}
+			break
+		}
+	}
 	for v, what := range done {
 		if said[v] == "" {
 			list = append(list, fmt.Sprintf("missed: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind, what))
 		}
 	}
 	for v, message := range said {
+		all := fmt.Sprint(c.files)
+		if strings.HasPrefix(message[strings.Index(message, ": ")+1:], " DROP DEFAULT") && strings.Contains(all, "SET NOT NULL") ||
+			strings.Contains(message, " is no part of ") && strings.Contains(all, "ATTACH") {
+			continue // the counts and failures of worse do not tell
+		}
 		if done[v] == "" && (j.version(tb) < 18 || !strings.Contains(message, "before PostgreSQL 18")) { // right for older ones
 			list = append(list, fmt.Sprintf("false: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind, message))
 		}

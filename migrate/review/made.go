@@ -70,6 +70,7 @@ type index struct {
 type foreignKey struct {
 	name    string
 	columns []string
+	valid   bool
 	table   name
 	file    *migrate.Migration
 	at      int
@@ -117,7 +118,7 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 		}
 		t.indexes = append(t.indexes, i)
 	case "FOREIGN KEY":
-		t.keys = append(t.keys, foreignKey{named("fkey", c.columns...), c.columns, n, file, c.at})
+		t.keys = append(t.keys, foreignKey{named("fkey", c.columns...), c.columns, !c.notValid, n, file, c.at})
 	case "CHECK":
 		var columns []string // PostgreSQL names it for its column if it has one
 		for _, w := range c.check.words() {

@@ -78,7 +78,9 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 	}
 	r.own(n)
 	r.replaces(at, replace, object{space(kind), n.name}, kind+" "+n.String())
-	r.creates(space(kind), n.name)
+	if _, overloads := r.made.objects[object{"routine", n.name}]; !overloads || space(kind) != "routine" {
+		r.creates(space(kind), n.name)
+	}
 	switch kind {
 	case "VIEW", "MATERIALIZED VIEW":
 		if kind == "VIEW" {
@@ -354,6 +356,14 @@ func (r *review) dropNamed(at int, kind string, n name) {
 		}
 		if space(kind) == "relation" {
 			r.locks(n, "DROP "+kind, useIt)
+		}
+		for of, t := range r.made.tables {
+			for column, k := range t.kinds {
+				if space(kind) == "type" && (k == n.String() || k == n.String()+"[]") { // it goes with CASCADE
+					r.locks(name{n.schema, of, at}, "DROP "+kind, useIt)
+					t.dropColumn(column)
+				}
+			}
 		}
 	}
 	r.forget(space(kind), n.name)

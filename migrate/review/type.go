@@ -83,7 +83,7 @@ func (m *made) typeChange(from, to string) typeChange {
 	b, bLimit := splitKind(to)
 	a, b = longName(a), longName(b)
 	aLimit, bLimit = ownLimit(a, aLimit), ownLimit(b, bLimit)
-	if strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
+	if a != b && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
 		if fields := a[len("interval"):]; fields != "" && !strings.HasSuffix(fields, "second") {
 			aLimit = "0"
 		}
@@ -102,12 +102,13 @@ func (m *made) typeChange(from, to string) typeChange {
 	case strings.HasSuffix(to, "]"):
 		return rewrites
 	case slices.Contains(texts, a) && slices.Contains(texts, b) && (bLimit == "" || a == b && wider(aLimit, bLimit)),
-		a == "character" && b == "character" && bLimit == "", pair == "cidr to inet", a == "xml" && slices.Contains(texts, b) && bLimit == "":
+		a == "character" && b == "character" && bLimit == "", pair == "regclass to oid", pair == "oid to regclass",
+		pair == "cidr to inet", a == "xml" && slices.Contains(texts, b) && bLimit == "":
 		return free
 	case slices.Contains(texts, a) && b == "character" && bLimit == "",
 		pair == "timestamp without time zone to timestamp with time zone" && wider(aLimit, bLimit),
 		pair == "timestamp with time zone to timestamp without time zone" && wider(aLimit, bLimit),
-		pair == "bit to bit varying" && bLimit == "", pair == "integer to oid", pair == "oid to integer", pair == "regclass to oid", pair == "oid to regclass",
+		pair == "bit to bit varying" && bLimit == "", pair == "integer to oid", pair == "oid to integer",
 		pair == "regclass to integer", pair == "integer to regclass":
 		return reindexes
 	}
