@@ -18,7 +18,7 @@ import (
 
 // The tests below drive the real program with people who read and write while the database moves. Short, each way to
 // fail happens once. With AVTOTPY_LONG set (make test-long) each happens ten times where that is possible; the figures
-// that they log are in docs/high-availability.md.
+// that they log are in docs/decisions/0020-the-web-server-follows-the-primary.md.
 func rounds() int {
 	if os.Getenv("AVTOTPY_LONG") != "" {
 		return 10

@@ -65,7 +65,7 @@ func Open(ctx context.Context, config *pgxpool.Config, log *slog.Logger) (*DB, e
 	} else {
 		following = attributes == "primary" || attributes == "read-write"
 	}
-	db.hosts = newHosts(conn, following)
+	db.hosts = newHosts(conn, following, db.away)
 	conn.Tracer = &tracer{db}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		db.hosts.order(c)

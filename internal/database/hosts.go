@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 // hosts are the servers of a connection string, and the sockets that are open to them.
 type hosts struct {
 	config    *pgx.ConnConfig // without the pool's tracer, for looking
-	following bool            // a primary is asked for: the host that was it last is tried first
+	away      func() bool
+	following bool // a primary is asked for: the host that was it last is tried first
 
 	mu    sync.Mutex
 	names map[string][]string // of hosts, by the address that they were found at
@@ -24,8 +26,8 @@ type hosts struct {
 	open  map[*socket]struct{}
 }
 
-func newHosts(config *pgx.ConnConfig, following bool) *hosts {
-	h := &hosts{following: following, names: map[string][]string{}, open: map[*socket]struct{}{}}
+func newHosts(config *pgx.ConnConfig, following bool, away func() bool) *hosts {
+	h := &hosts{away: away, following: following, names: map[string][]string{}, open: map[*socket]struct{}{}}
 	// A host that vanishes without a word while a connection idles is noticed after half a minute by these; while
 	// a query runs, the watch is faster.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
@@ -36,9 +38,19 @@ func newHosts(config *pgx.ConnConfig, following bool) *hosts {
 		found, err := lookup(ctx, host)
 		return h.found(host, found), err
 	}
-	config.DialFunc = dialer.DialContext
+	// pgx also dials to cancel the query of a connection that it gives up. That is no help where the server is away,
+	// and one connection more for it, or for its pooler, at the worst moment.
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if ctx.Value(dialKey{}) == nil {
+			return nil, errNoCancel
+		}
+		return dialer.DialContext(ctx, network, address)
+	}
 	h.config = config.Copy()
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if ctx.Value(dialKey{}) == nil && h.away() {
+			return nil, errNoCancel
+		}
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -47,6 +59,8 @@ func newHosts(config *pgx.ConnConfig, following bool) *hosts {
 	}
 	return h
 }
+
+var errNoCancel = errors.New("queries of a server that is away are not cancelled")
 
 // all lists the hosts, each with the ways to reach it: sslmode=prefer has two.
 func (h *hosts) all() [][]*pgconn.FallbackConfig {

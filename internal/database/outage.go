@@ -80,6 +80,13 @@ func (db *DB) Reachable(ctx context.Context) error {
 	return nil
 }
 
+// away is Reachable for what cannot wait. It is also true while that is being found out.
+func (db *DB) away() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.outage != nil || db.suspicion != nil
+}
+
 // Refused counts a request that was not served because of the database, for the log's line at the end.
 func (db *DB) Refused() {
 	db.mu.Lock()
@@ -294,7 +301,7 @@ func (db *DB) look(ctx context.Context, ways []*pgconn.FallbackConfig) (Kind, er
 	defer cancel()
 	config := db.hosts.config.Copy()
 	use(config, ways)
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := pgx.ConnectConfig(context.WithValue(ctx, dialKey{}, true), config)
 	if err != nil {
 		return KindOf(err), err
 	}

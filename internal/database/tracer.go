@@ -23,7 +23,7 @@ var (
 type (
 	workKey struct{} // of something that began in a context
 	waitKey struct{}
-	dialKey struct{}
+	dialKey struct{} // of a connection that is wanted
 )
 
 // A wait is for a connection.
