@@ -96,7 +96,7 @@ func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (sto
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, &settingsError{fmt.Errorf("AVTOTPY_HEALTH_ADDR: %w; choose another address, or stop the program that uses this one", err)}
+		return nil, cannotListen("AVTOTPY_HEALTH_ADDR", err)
 	}
 	server := &http.Server{Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }() // it ends by stop

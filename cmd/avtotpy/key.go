@@ -71,7 +71,7 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	}
 	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
 	if err != nil {
-		return err
+		return perhapsUnmigrated(err)
 	}
 	if err := status.Err(); err != nil {
 		return err

@@ -224,7 +224,15 @@ func (p program) look(ctx context.Context, look func(context.Context, looker) er
 		l.web = cfg.WebConn.Reveal()
 	}
 	err = look(ctx, l)
-	if !privileged && refused(err) && !is[*migrate.BusyError](err) { // one that waited has said so
+	if !privileged && !is[*migrate.BusyError](err) { // one that waited has said so
+		return perhapsUnmigrated(err)
+	}
+	return err
+}
+
+// perhapsUnmigrated adds to a login of the web server's role that was refused what may be why.
+func perhapsUnmigrated(err error) error {
+	if refused(err) {
 		return fmt.Errorf("%w, unless the migrations that create this user have yet to run", err)
 	}
 	return err

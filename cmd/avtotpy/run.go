@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
@@ -171,7 +174,11 @@ func (e *settingsError) Unwrap() error { return e.err }
 type localError struct{ err error }
 
 func (e *localError) Error() string {
-	return "no connection string is set, so AVTotpy runs a PostgreSQL of its own: " + e.err.Error()
+	message := "no connection string is set, so AVTotpy runs a PostgreSQL of its own: " + e.err.Error()
+	if errors.Is(e.err, fs.ErrPermission) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, syscall.ENOTDIR) || errors.Is(e.err, syscall.EROFS) {
+		message += fmt.Sprintf(". Set AVTOTPY_DATA_DIR to a folder that user id %d may make and write to, or POSTGRES_MIGRATOR_CONNECTION_STR to use a server of yours", os.Geteuid())
+	}
+	return message
 }
 func (e *localError) Unwrap() error { return e.err }
 

@@ -86,8 +86,9 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
 			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probing": cmdProbing, "probed": cmdProbed, "signalled": cmdSignalled,
-			"patiently": cmdPatiently, "mayrehearse": cmdMayRehearse, "killed": cmdKilled,
+			"patiently": cmdPatiently, "messages": cmdMessages, "mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // writes what cmp expects
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

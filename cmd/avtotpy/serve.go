@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -233,6 +235,20 @@ func announceSetup(ctx context.Context, st *store.Store, address, token string, 
 	return nil
 }
 
+// cannotListen is the error of an address on which nothing can listen, with what helps.
+func cannotListen(setting string, err error) error {
+	next := "choose another address"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		next = "choose another port, or stop the program that uses this one"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		next = "this machine has no such address: choose one of its own, or leave out the host to listen on all"
+	case errors.Is(err, fs.ErrPermission):
+		next = "ports below 1024 are for root: choose a higher one, or let the service manager give the program CAP_NET_BIND_SERVICE"
+	}
+	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
+}
+
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
 func listen(ctx context.Context, addr, address string, handler http.Handler, ready func(context.Context) (string, error),
@@ -241,7 +257,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, rea
 	log := seen.log
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return &settingsError{fmt.Errorf("AVTOTPY_LISTEN_ADDR: %w; choose another address, or stop the program that uses this one", err)}
+		return cannotListen("AVTOTPY_LISTEN_ADDR", err)
 	}
 	server := &http.Server{
 		Handler:           handler,
