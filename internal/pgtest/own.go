@@ -28,6 +28,12 @@ type Own struct {
 // are name=value.
 func OwnServer(tb testing.TB, settings ...string) *Own {
 	tb.Helper()
+	return OwnServerOf(tb, Bin(), settings...)
+}
+
+// OwnServerOf is OwnServer with the programs in a folder: another version's, for instance.
+func OwnServerOf(tb testing.TB, bin string, settings ...string) *Own {
+	tb.Helper()
 	folder, err := os.MkdirTemp("", "avtotpy-own-") //nolint:usetesting // TempDir is closed to the user that the server runs as
 	if err != nil {
 		tb.Fatal(err)
@@ -36,7 +42,7 @@ func OwnServer(tb testing.TB, settings ...string) *Own {
 	if err := os.Chmod(folder, 0o711); err != nil { //nolint:gosec // as above
 		tb.Fatal(err)
 	}
-	o := &Own{Folder: folder, options: localpg.Options{DataDir: filepath.Join(folder, "data"), BinDir: Bin(), Settings: append(settings, "shared_buffers=16MB")}}
+	o := &Own{Folder: folder, options: localpg.Options{DataDir: filepath.Join(folder, "data"), BinDir: bin, Settings: append(settings, "shared_buffers=16MB")}}
 	o.Start(tb)
 	tb.Cleanup(func() { o.Stop(tb) })
 	return o

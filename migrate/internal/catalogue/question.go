@@ -179,13 +179,14 @@ const typeFacts = `SELECT object, 0, 0, '' FROM kind
 // notOfLedger leaves statistics of the ledger out.
 const notOfLedger = `stxrelid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relname = $ledger)`
 
+// The provider of C is libc up to PostgreSQL 16 and builtin from 17 on, and it orders alike.
 // Default privileges are no object; nor does a publication become one of the schema by
 // publishing it. Arrays and multiranges come with their types.
 const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
 	UNION ALL SELECT 'statistics ' || quote_ident(stxname), 1, 0, substr(pg_get_statisticsobjdef(oid), length(format('CREATE STATISTICS %I.%I ', $schema, stxname)) + 1)
 			|| coalesce(' statistics ' || nullif(stxstattarget, -1), '')
 		FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
-	UNION ALL SELECT 'collation ' || quote_ident(collname), 1, 0, concat_ws(' ', CASE collprovider WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' WHEN 'b' THEN 'builtin' ELSE 'default' END,
+	UNION ALL SELECT 'collation ' || quote_ident(collname), 1, 0, concat_ws(' ', CASE collprovider WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' WHEN 'b' THEN CASE to_jsonb(c) ->> 'colllocale' WHEN 'C' THEN 'libc' ELSE 'builtin' END ELSE 'default' END,
 			CASE WHEN NOT collisdeterministic THEN 'not deterministic' END,
 			coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), collcollate, nullif(collctype, collcollate), 'rules ' || quote_literal(to_jsonb(c) ->> 'collicurules'))
 		FROM pg_collation c WHERE collnamespace = (SELECT oid FROM space) AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_collation'::regclass)
