@@ -104,7 +104,9 @@ func (r *run) finish(m *Migration, c claim) string {
 // disk, and returns the first row.
 func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
-	a, err := exec(ctx, conn, begin+" "+sql+"; COMMIT")
+	limited, cancel := r.limited(ctx)
+	defer cancel()
+	a, err := exec(limited, conn, begin+" "+sql+"; COMMIT")
 	if err == nil && a.err == nil {
 		r.countFlushed()
 	}
@@ -135,7 +137,10 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 		return err
 	}
 	failure := r.failure(statement, out)
-	if ctx.Err() != nil && out.err.Code == queryCanceled {
+	switch {
+	case r.pause.spent && out.err.Code == queryCanceled: // to remove what it left behind would wait for the same sessions
+		return r.spent(m)
+	case ctx.Err() != nil && out.err.Code == queryCanceled:
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -152,6 +157,18 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
 	}
 	return failure
+}
+
+// spent is the error of a file without a transaction that was cancelled because other sessions
+// kept it waiting for too long. Its claim stays: the next start removes what it left behind.
+func (r *run) spent(m *Migration) error {
+	busy := &BusyError{Waited: r.pause.waited, Unfinished: true, Err: fmt.Errorf("%s, which runs without a transaction, waited for other sessions and was cancelled", m.File)}
+	if now, _ := r.teller.moment(); now.Holder != nil {
+		busy.Holder = now.Holder.String()
+	} else if r.teller.blocker != nil {
+		busy.Holder = r.teller.blocker.String()
+	}
+	return busy
 }
 
 // duplicateTable is the error of an index, too: then it is not ours to remove.

@@ -55,7 +55,9 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, version int) error {
 	begin, lead := r.begin(s.Server, flushed(s))
 	table := quoteName(r.Schema, ledgerName)
-	locked, err := exec(ctx, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
+	limited, cancel := r.limited(ctx)
+	defer cancel()
+	locked, err := exec(limited, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
 	if err != nil {
 		return err
 	}

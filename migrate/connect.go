@@ -58,6 +58,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	inTime, cancel := context.WithTimeoutCause(ctx, r.ConnectWait, errors.New("the time to connect is over"))
 	defer cancel()
 	attempts := pause{budget: r.ConnectWait}
+	defer r.silence("a connection")()
 	for {
 		conn, err := pgconn.ConnectConfig(inTime, r.config)
 		if err == nil {

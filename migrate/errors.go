@@ -64,12 +64,17 @@ type BusyError struct {
 	Waited time.Duration
 	Holder string // who held things up, as far as it is known
 	Err    error  // what the last attempt ran into
+
+	Unfinished bool // a file without a transaction was cancelled; the next start removes what it left behind
 }
 
 func (e *BusyError) Error() string {
 	holder := ""
 	if e.Holder != "" {
 		holder = "; held up by " + e.Holder
+	}
+	if e.Unfinished {
+		return fmt.Sprintf("waited %s in all: %v%s. The next start removes what it left unfinished, and runs it again; try again later", e.Waited.Round(time.Millisecond), e.Err, holder)
 	}
 	return fmt.Sprintf("waited %s in all: %v%s. Nothing is half-done; try again later", e.Waited.Round(time.Millisecond), e.Err, holder)
 }

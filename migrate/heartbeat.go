@@ -20,12 +20,22 @@ type heartbeat struct {
 	conn *pgconn.PgConn
 
 	askAgain time.Time // not before, after a question that failed
+
+	main  *pgconn.PgConn // the connection that is watched
+	alone bool           // it runs a file without a transaction, which no lock_timeout bounds
+
+	waits   time.Time // since when it was seen to wait for a lock, or until when that was counted
+	unheard time.Time // since when no process of the server was seen to work for it
 }
+
+// deadAfter is how long no process of the server works for a connection on which an answer is
+// awaited, until it is given up: its answer was lost on the way.
+const deadAfter = 30 * time.Second
 
 // watch starts a heartbeat and returns how to stop it; then its connection is
 // closed.
-func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func()) {
-	h := &heartbeat{run: r, pid: conn.PID()}
+func (r *run) watch(ctx context.Context, conn *pgconn.PgConn, alone bool) (stop func()) {
+	h := &heartbeat{run: r, pid: conn.PID(), main: conn, alone: alone}
 	done, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
@@ -52,8 +62,43 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 		case <-tick.C:
 		}
 		if _, begun := h.teller.moment(); !begun.IsZero() && time.Since(begun) >= interval {
-			h.tell(h.ask(ctx), begun)
+			v := h.ask(ctx)
+			h.tell(v, begun)
+			h.bound(ctx, v, begun)
 		}
+	}
+}
+
+// bound counts the time at locks against Migrator.Wait, cancels a file without a transaction
+// when that is used up, and closes a connection that the server has forgotten.
+func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
+	if _, now := h.teller.moment(); now != begun || !v.asked {
+		h.waits, h.unheard = time.Time{}, time.Time{}
+		return
+	}
+	now := time.Now()
+	if strings.HasPrefix(v.WaitsFor, "Lock ") || strings.HasPrefix(v.WaitsFor, "BufferPin ") {
+		since := latest(latest(h.waits, begun), now.Add(-time.Duration(v.Waited*float64(time.Second))))
+		h.pause.locked += now.Sub(since)
+		h.pause.waited += now.Sub(since)
+		h.waits = now
+	} else {
+		h.waits = time.Time{}
+	}
+	if h.alone && !h.waits.IsZero() && h.pause.waited >= h.pause.budget {
+		h.pause.spent = true
+		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_ = h.main.CancelRequest(limited) // tried again with the next beat
+		cancel()
+	}
+	switch sent := time.Unix(0, h.sentAt.Load()); {
+	case v.Works:
+		h.unheard = time.Time{}
+	case h.unheard.IsZero():
+		h.unheard = now
+	case now.Sub(latest(h.unheard, sent)) >= deadAfter:
+		h.Log.Warn("no process of the server works for this connection any more; it is given up", "elapsed", now.Sub(begun).Round(time.Millisecond))
+		_ = h.main.Conn().Close()
 	}
 }
 
@@ -62,6 +107,10 @@ type vital struct {
 	WaitsFor string      `json:"waits_for"`
 	Holder   *Holder     `json:"holder"`
 	Index    *IndexBuild `json:"index"`
+	Waited   float64     `json:"waited"` // seconds since it began to wait for the lock
+	Works    bool        `json:"works"`  // some process works for us
+
+	asked bool // the server has answered
 }
 
 // tell passes on what was seen of the answer that was awaited since begun.
@@ -130,6 +179,7 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 	defer cancel()
 	err := h.askOver(ctx, &v)
 	if err == nil {
+		v.asked = true
 		return v
 	}
 	h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
@@ -161,16 +211,17 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {
-	return strings.NewReplacer("$schema", quoteText(h.Schema), "$ledger", quoteText(ledgerName), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$holder", holderOf).Replace(`
+	return strings.NewReplacer("$schema", quoteText(h.Schema), "$ledger", quoteText(ledgerName), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", holderOf).Replace(`
 	WITH ours AS (
 		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
 		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')
-			AND a.state = 'active' AND a.pid <> pg_backend_pid()
+			AND a.state IN ('active', 'disabled') AND a.pid <> pg_backend_pid() AND ($pooled OR a.pid = $pid)
 		ORDER BY a.pid = $pid DESC, EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE l.pid = a.pid AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND nspname = $schema AND relname = $ledger) DESC,
 			a.wait_event IS NOT DISTINCT FROM 'transactionid', a.xact_start
 		LIMIT 1)
-	SELECT coalesce((SELECT json_build_object(
+	SELECT coalesce((SELECT json_build_object('works', true,
+		'waited', coalesce((SELECT extract(epoch FROM clock_timestamp() - max(waitstart)) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), 0),
 		'waits_for', coalesce(wait_event_type || ' ' || wait_event || coalesce(' of ' || (SELECT min(relation::regclass::text) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
 		'holder', (SELECT $holder FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
 		'index', (SELECT json_build_object('phase', phase, 'blocks_done', blocks_done, 'blocks_total', blocks_total, 'tuples_done', tuples_done,

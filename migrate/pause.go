@@ -14,6 +14,9 @@ type pause struct {
 	budget time.Duration
 	waited time.Duration
 	tries  int
+
+	locked time.Duration // how much of waited was seen to pass at locks, in the exchange that is under way
+	spent  bool          // a file without a transaction was cancelled, for the budget is used up
 }
 
 // before waits before the next attempt, or returns a *BusyError when the budget
@@ -63,6 +66,7 @@ func (r *run) retry(ctx context.Context, why error) error {
 	var err error
 	if sqlState(why) == lockNotAvailable && now.File != "" {
 		err = r.pause.queued(ctx, r.LockTimeout)
+		r.pause.waited -= min(r.pause.locked, r.LockTimeout) // which the heartbeat has seen, too
 	}
 	if err == nil {
 		err = r.pause.before(ctx, why)

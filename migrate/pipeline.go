@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,6 +38,7 @@ func (r *run) window() int {
 // when it failed before BEGIN, the missing ledger row before theirs) makes all
 // later ones fail, until the reader has drained them.
 type pipeline struct {
+	writing
 	conn   *pgconn.PgConn
 	window int      // how many messages may be under way
 	sent   chan int // the messages that are under way, by index; closed behind the last one
@@ -47,8 +50,21 @@ type pipeline struct {
 	stopped  bool
 }
 
-func startPipeline(conn *pgconn.PgConn, window int, messages []message) *pipeline {
-	p := &pipeline{conn: conn, window: window, sent: make(chan int, len(messages))}
+// writing notes when something was written last, for a large file takes its time on a slow
+// network.
+type writing struct {
+	net.Conn
+	last *atomic.Int64 // in nanoseconds of Unix time
+}
+
+func (w *writing) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	w.last.Store(time.Now().UnixNano())
+	return n, err
+}
+
+func startPipeline(conn *pgconn.PgConn, last *atomic.Int64, window int, messages []message) *pipeline {
+	p := &pipeline{writing: writing{Conn: conn.Conn(), last: last}, conn: conn, window: window, sent: make(chan int, len(messages))}
 	p.room.L = &p.mu
 	go p.write(messages)
 	return p
@@ -59,7 +75,7 @@ func startPipeline(conn *pgconn.PgConn, window int, messages []message) *pipelin
 // for each other.
 func (p *pipeline) write(messages []message) {
 	defer close(p.sent)
-	out := bufio.NewWriterSize(p.conn.Conn(), 64<<10)
+	out := bufio.NewWriterSize(&p.writing, 64<<10)
 	flushed := time.Now()
 	for i := range messages {
 		if !messages[i].flushes && time.Since(flushed) >= flushEvery {
@@ -198,8 +214,9 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 // exchange sends the messages and reads all answers. failed is the index of the first
 // that failed, -1 when none did; err is the connection's.
 func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
-	defer r.watch(ctx, conn)()
-	p := startPipeline(conn, r.window(), messages)
+	r.pause.locked, r.pause.spent = 0, false
+	defer r.watch(ctx, conn, messages[0].migration != nil && messages[0].migration.Alone)()
+	p := startPipeline(conn, &r.sentAt, r.window(), messages)
 	finished, joined := make(chan struct{}, 1), make(chan struct{})
 	done := make(chan struct{})
 	go func() {

@@ -98,7 +98,7 @@ func (e *OthersConnectedError) Error() string {
 // that is ahead and compatible leaves nothing to rehearse. What else was found is in
 // Rehearsal.Err.
 func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOptions) (report Rehearsal, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
 		if r.Role.Password == "" {
 			r.Role.Password = rand.Text() // of a role that nobody will ever see
 		}
@@ -128,7 +128,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	if err != nil {
 		return err
 	}
-	r.me = s.Me.Name
+	r.me, r.pooled = s.Me.Name, pooled(conn, s.Server)
 	r.report.From, r.report.To = report.Status.Version, report.Status.Version
 	switch report.Status.State {
 	case Blank, Behind, Current:
@@ -204,6 +204,7 @@ func (r *run) inScratch() *run {
 	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler), Bundle{migrations: r.Bundle.migrations[:r.report.To]}
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
+	sub.pooled = r.pooled
 	sub.config = r.config.Copy()
 	sub.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { sub.notice(n) }
 	return sub

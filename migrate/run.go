@@ -27,6 +27,7 @@ type run struct {
 	rightsSent  bool      // the role's rights were made equal once; a difference that is left cannot be mended by us
 	lacked      time.Time // when the role first lacked rights on a schema that is ahead
 	tally       tally
+	sentAt      atomic.Int64 // when something of a file was written last, in nanoseconds of Unix time
 	pause       pause
 	teller      teller
 	started     time.Time
@@ -61,6 +62,9 @@ func newRun(m Migrator, connString string) (*run, error) {
 	r.pause.budget = m.Wait
 	var err error
 	r.config, err = r.parseConfig(connString)
+	if err == nil {
+		r.config.DialFunc = dial
+	}
 	return r, err
 }
 
@@ -76,7 +80,11 @@ func orElse(d, otherwise time.Duration) time.Duration {
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
 	for {
+		began := time.Now()
 		conn, err := r.connect(ctx)
+		if r.reconnected {
+			r.pause.waited += time.Since(began)
+		}
 		if err != nil {
 			return err
 		}
@@ -104,7 +112,11 @@ func (r *run) untilDone(ctx context.Context) error {
 func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
 		r.phase(Looking)
-		s, err := r.look(ctx, conn, migrator)
+		var s seen
+		err := r.asking("the answer to what the schema is like", func() (err error) {
+			s, err = r.look(ctx, conn, migrator)
+			return err
+		})
 		if disturbed(err) && ctx.Err() == nil {
 			if err = r.retry(ctx, &retryError{err: fmt.Errorf("look at the database: %w", err)}); err == nil {
 				continue

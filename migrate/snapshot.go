@@ -41,7 +41,7 @@ func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, er
 func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []string, err error) {
 	alone := *m
 	alone.Role = Role{}
-	err = alone.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = alone.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
 		status, err := r.status(ctx, conn)
 		switch {
 		case err != nil:

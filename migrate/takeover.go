@@ -126,8 +126,15 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error
 	}
 	for _, index := range invalid {
 		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file", m.File)
-		if err := r.order(ctx, conn, "DROP INDEX CONCURRENTLY IF EXISTS "+quoteName(alone.schema, index)); err != nil {
-			return fmt.Errorf("drop the invalid index %s: %w", index, err)
+		drop := message{what: m.File, migration: m, sql: "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(alone.schema, index)}
+		failed, out, err := r.exchange(ctx, conn, []message{drop})
+		switch {
+		case err != nil:
+			return err
+		case failed >= 0 && r.pause.spent && out.err.Code == queryCanceled:
+			return r.spent(m)
+		case failed >= 0:
+			return fmt.Errorf("drop the invalid index %s: %w", index, out.err)
 		}
 	}
 	return nil

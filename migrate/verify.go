@@ -120,8 +120,16 @@ func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification,
 	return own.AuditOver(ctx, conn)
 }
 
-// connected makes a run of the Migrator, for what is not Up, and gives it a connection.
+// connected makes a run of the Migrator, for what only asks, and gives it a connection.
 func (m *Migrator) connected(ctx context.Context, connString string, ask func(*run, *pgconn.PgConn) error) error {
+	return m.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+		defer r.silence("its answers")()
+		return ask(r, conn)
+	})
+}
+
+// withConnection makes a run of the Migrator, for what is not Up, and gives it a connection.
+func (m *Migrator) withConnection(ctx context.Context, connString string, ask func(*run, *pgconn.PgConn) error) error {
 	r, err := newRun(*m, connString)
 	if err != nil {
 		return err

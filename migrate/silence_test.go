@@ -1,0 +1,132 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// silentServer accepts connections, and then does what a test wants of them.
+func silentServer(t *testing.T, serve func(net.Conn)) (conn string) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = client.Close() }()
+				serve(client)
+			}()
+		}
+	}()
+	host, port, _ := net.SplitHostPort(listener.Addr().String())
+	return "host=" + host + " port=" + port + " user=u dbname=d"
+}
+
+// TestASilentServerIsGivenUpInTimeAndInWords: whatever a server does with a new connection
+// except to answer, a start and a look end within CONNECT_WAIT, and the log says what is
+// waited for.
+func TestASilentServerIsGivenUpInTimeAndInWords(t *testing.T) {
+	t.Parallel()
+	swallow := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		more  string
+	}{
+		"accepts and never answers":         {swallow, " sslmode=disable"},
+		"never answers whether it encrypts": {swallow, " sslmode=require"},
+		"the handshake of TLS hangs": {func(c net.Conn) {
+			_, _ = io.CopyN(io.Discard, c, 8)
+			_, _ = c.Write([]byte("S"))
+			swallow(c)
+		}, " sslmode=require"},
+		"dies in the middle of a message": {func(c net.Conn) {
+			_, _ = io.CopyN(io.Discard, c, 8)
+			_, _ = c.Write([]byte{'R', 0, 0})
+		}, " sslmode=disable"},
+		"stops in the middle of a message": {func(c net.Conn) {
+			_, _ = c.Write([]byte{'R', 0, 0})
+			swallow(c)
+		}, " sslmode=disable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := &syncBuffer{}
+			m := migrator(t, &pgtest.DB{WebRole: "w", WebPassword: "p"}, tables(1)...)
+			m.ConnectWait, m.Heartbeat, m.Log = 500*time.Millisecond, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+			conn := silentServer(t, c.serve) + c.more
+			for what, ask := range map[string]func() error{
+				"up":     func() error { _, err := m.Up(context.Background(), conn); return err },
+				"status": func() error { _, err := m.Status(context.Background(), conn); return err },
+				"verify": func() error { _, err := m.Verify(context.Background(), conn); return err },
+				"plan":   func() error { _, err := m.Plan(context.Background(), conn); return err },
+			} {
+				err := ask()
+				if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {
+					t.Errorf("%s: got %v, want a ConnectError", what, err)
+				}
+			}
+			if !strings.Contains(log.String(), `msg="still waiting for the database" for="a connection"`) {
+				t.Errorf("the log does not say what is waited for:\n%s", log.String())
+			}
+		})
+	}
+}
+
+// TestWaitBoundsAFileWithoutATransaction that other sessions keep waiting: it is cancelled,
+// the error names who was in the way, the report says how long it waited, and the next start
+// removes what is left and goes on.
+func TestWaitBoundsAFileWithoutATransaction(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"direct", "pooled"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			up(t, migrator(t, db, table), db.MigratorConn)
+			reader := read(t, db)
+			conn := db.MigratorConn
+			if way == "pooled" {
+				conn = pgtest.PgBouncer(t, 4, map[string]string{"migrator": conn})["migrator"]
+			}
+			m := migrator(t, db, table, indexAlone, "INSERT INTO app.t1 VALUES (-2, -2)")
+			m.Wait, m.Heartbeat = 300*time.Millisecond, 50*time.Millisecond
+			report, err := m.Up(context.Background(), conn)
+			busy, ok := errors.AsType[*migrate.BusyError](err)
+			if !ok || !busy.Unfinished || busy.Holder == "" || !strings.Contains(err.Error(), "0002_m2.sql") {
+				t.Fatalf("got %v, want a BusyError that names the file and who is in the way", err)
+			}
+			if report.Waited < m.Wait || report.To != 1 {
+				t.Errorf("the report says that it waited %s, and ends at %d", report.Waited, report.To)
+			}
+			// The next one meets the reader, too, when it removes the index.
+			if way == "direct" {
+				if _, err = m.Up(context.Background(), conn); !errors.As(err, &busy) {
+					t.Errorf("a start while the reader is there: got %v, want a BusyError", err)
+				}
+			}
+			if _, err := reader.Exec(t.Context(), "ROLLBACK"); err != nil {
+				t.Fatal(err)
+			}
+			m.Wait = 5 * time.Minute
+			up(t, m, db.MigratorConn)
+			if got := ledger(t, db); got != upTo(3) || valid(t, db, "t1_a") != "valid" {
+				t.Errorf("the ledger holds %s, the index is %s", got, valid(t, db, "t1_a"))
+			}
+		})
+	}
+}
