@@ -1,0 +1,58 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/database"
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+)
+
+// TestClocksThatDifferAreAWarning: once when it begins and once when it ends, and not where a slow answer may be the
+// reason.
+func TestClocksThatDifferAreAWarning(t *testing.T) {
+	t.Parallel()
+	said := new(pgtest.Output)
+	f := &fitness{log: slog.New(slog.NewTextHandler(said, nil)), clock: func(float64) {}}
+	for _, c := range []struct {
+		ahead, within time.Duration
+		want          string
+		lines         int // of the log so far
+	}{
+		{0, 0, "", 0},
+		{5 * time.Second, time.Millisecond, "", 0},
+		{-4 * time.Second, 0, "", 0},
+		{7 * time.Second, 3 * time.Second, "", 0},
+		{time.Hour, time.Millisecond, "1h0m0s ahead of this server's", 1},
+		{59 * time.Minute, time.Millisecond, "59m0s ahead of this server's", 1},
+		{-6 * time.Second, 0, "6s behind this server's", 1},
+		{time.Second, 0, "", 2},
+		{-time.Hour, 0, "1h0m0s behind this server's", 3},
+	} {
+		f.compareClocks(database.Facts{Ahead: c.ahead, Within: c.within})
+		if (f.warning == "") != (c.want == "") || !strings.Contains(f.warning, c.want) {
+			t.Errorf("%s ahead, within %s: got %q, want %q", c.ahead, c.within, f.warning, c.want)
+		}
+		if n := strings.Count(said.String(), "\n"); n != c.lines {
+			t.Errorf("%s ahead: %d lines of log, want %d:\n%s", c.ahead, n, c.lines, said)
+		}
+	}
+}
+
+// TestAStandbyAloneIsNotReady: until it is promoted.
+func TestAStandbyAloneIsNotReady(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	l := startServing(t, p.conn()).load(2)
+	l.awaitWrite(time.Now())
+	p.first.refuse()
+	l.awaitUnready("the database")
+	l.awaitRefused()
+	p.Kill(t) // or it would go on as a second primary
+	p.promote(t)
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+	l.report(2)
+}
