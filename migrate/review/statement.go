@@ -18,10 +18,6 @@ func (r *review) statement(p phrase) {
 		r.breaks(rulePrivileges, whole.at(), "%s", declare)
 	case "REVOKE":
 		r.revoke(whole.at(), p)
-	case "SET":
-		if p.is("LOCAL", "ROLE") || p.is("LOCAL", "SESSION") {
-			r.breaks(rulePrivileges, whole.at(), "a file that acts as another role makes objects that the migrator does not own; leave it out")
-		}
 	case "TRUNCATE":
 		r.truncate(p)
 	case "LOCK":

@@ -106,8 +106,8 @@ func (m *made) typeChange(from, to string) typeChange {
 		pair == "cidr to inet", a == "xml" && slices.Contains(texts, b) && bLimit == "":
 		return free
 	case slices.Contains(texts, a) && b == "character" && bLimit == "",
-		pair == "timestamp without time zone to timestamp with time zone" && wider(aLimit, bLimit),
-		pair == "timestamp with time zone to timestamp without time zone" && wider(aLimit, bLimit),
+		pair == "timestamp without time zone to timestamp with time zone" && bLimit == "",
+		pair == "timestamp with time zone to timestamp without time zone" && bLimit == "",
 		pair == "bit to bit varying" && bLimit == "", pair == "integer to oid", pair == "oid to integer",
 		pair == "regclass to integer", pair == "integer to regclass":
 		return reindexes
