@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,16 +61,32 @@ func TestAReportOutlivesACrashOfTheServer(t *testing.T) {
 			log := &syncBuffer{}
 			m := migrator(t, server.DB, gatedFiles(n, all)...)
 			m.Log, m.ConnectWait = slog.New(slog.NewTextHandler(log, nil)), time.Minute
-			if !goesOn {
-				m.ConnectWait = 100 * time.Millisecond
-			}
 			type result struct {
 				migrate.Report
 				err error
 			}
 			done := make(chan result)
-			go func() { r, err := m.Up(context.Background(), server.MigratorConn); done <- result{r, err} }()
+			start := func() { r, err := m.Up(context.Background(), server.MigratorConn); done <- result{r, err} }
 			var r result
+			pgtest.WithMoreTime(t, 300*time.Millisecond, func(limit time.Duration) error { // to connect at first
+				if !goesOn {
+					m.ConnectWait = limit
+				}
+				applying := make(chan struct{})
+				begins := sync.OnceFunc(func() { close(applying) })
+				m.Progress = func(p migrate.Progress) {
+					if p.Phase == migrate.Applying {
+						begins()
+					}
+				}
+				go start()
+				select {
+				case r = <-done:
+					return r.err
+				case <-applying:
+					return nil
+				}
+			})
 			whenRunning(t, server.DB, func() {
 				if goesOn {
 					server.Kill(t)
