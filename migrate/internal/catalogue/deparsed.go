@@ -107,6 +107,24 @@ func unqualified(text, schema string) string {
 	return together(kept)
 }
 
+// sinceVersion16 takes away what PostgreSQL writes from version 16 on and not before:
+// XMLSERIALIZE(… AS text NO INDENT).
+func sinceVersion16(text string) string {
+	if !strings.Contains(text, "NO INDENT") {
+		return text
+	}
+	all := tokens(text)
+	kept := all[:0:0]
+	for i := 0; i < len(all); i++ {
+		if all[i].kind == ' ' && is(all, i+1, "NO") && is(all, i+2, " ") && is(all, i+3, "INDENT") && is(all, i+4, ")") {
+			i += 3
+			continue
+		}
+		kept = append(kept, all[i])
+	}
+	return together(kept)
+}
+
 func is(all []token, i int, text string) bool { return i >= 0 && i < len(all) && all[i].text == text }
 
 // oneLine makes text one line: how the server wraps long expressions is no fact

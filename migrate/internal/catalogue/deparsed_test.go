@@ -59,6 +59,19 @@ func TestOneLineKeepsStringsApart(t *testing.T) {
 	}
 }
 
+func TestSinceVersion16TakesOnlyNoIndentAway(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"XMLSERIALIZE(CONTENT x AS text NO INDENT)": "XMLSERIALIZE(CONTENT x AS text)",
+		"XMLSERIALIZE(CONTENT x AS text INDENT)":    "XMLSERIALIZE(CONTENT x AS text INDENT)",
+		"('a NO INDENT)'::text)":                    "('a NO INDENT)'::text)",
+	} {
+		if got := sinceVersion16(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func FuzzDeparsed(f *testing.F) {
 	f.Add("SELECT app.t.a FROM app.t WHERE 'app.t'::regclass IS DISTINCT FROM \"a\"\"b\".c", "app")
 	f.Add("'", "'")

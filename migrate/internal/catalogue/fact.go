@@ -53,6 +53,9 @@ const (
 // it leaves in the body of a function is the same, too.
 func (f *fact) tidy(schema string) {
 	f.Object = oneLine(unqualified(f.Object, schema))
+	if typed := f.Section == sectionSettings || f.Section == sectionBody && f.Place == bodyTyped; !typed {
+		f.Line = sinceVersion16(f.Line)
+	}
 	switch {
 	case f.Section == sectionBody && f.Place == bodyTyped:
 		f.Line = strings.ReplaceAll(f.Line, "\r\n", "\n")
