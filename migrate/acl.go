@@ -1,9 +1,6 @@
 package migrate
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // A rightsSeen is the access control lists in which a role may stand: those of the
 // database, of the schema and of what is in it.
@@ -18,7 +15,7 @@ type listSeen struct {
 	Owner   string      `json:"owner"`
 	ACL     acl         `json:"acl"`
 	Objects [][2]string `json:"objects"` // each with a column, or none
-	Secured bool        `json:"secured"` // they have row level security
+	Secured string      `json:"secured"` // whether they have row level security: see secured
 }
 
 // askRights is what every start asks; role is an expression. Like askHeld it starts
@@ -26,7 +23,7 @@ type listSeen struct {
 // the same: to take them apart here costs less than there, in a server process that has
 // just begun and has to look up each function of a question.
 func (m *Migrator) askRights(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName)).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$secured", isSecured).Replace(`
 	WITH here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	entry AS MATERIALIZED (SELECT classid, objid, objsubid FROM pg_shdepend
@@ -34,23 +31,23 @@ func (m *Migrator) askRights(role string) string {
 			AND (deptype = 'o' OR deptype = 'a' AND (dbid = (SELECT oid FROM here) OR dbid = 0 AND (classid <> 'pg_database'::regclass OR objid = (SELECT oid FROM here)))))
 	SELECT json_build_object(
 		'entries', (SELECT count(*) FROM entry),
-		'lists', (SELECT json_agg(json_build_object('kind', kind, 'owner', pg_get_userbyid(owner), 'acl', acl, 'secured', secured, 'objects', objects)) FROM (
+		'lists', (SELECT json_agg(json_build_object('kind', kind, 'owner', pg_get_userbyid(owner), 'acl', acl, 'secured', coalesce(secured, ''), 'objects', objects)) FROM (
 			SELECT kind, owner, acl, secured, json_agg(json_build_array(object, col)) AS objects FROM (
-				SELECT 'DATABASE' AS kind, datdba AS owner, datacl AS acl, false AS secured, '' AS object, '' AS col FROM here
-				UNION ALL SELECT 'SCHEMA', nspowner, nspacl, false, nspname, '' FROM space
-				UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relowner, relacl, relrowsecurity, relname, ''
-					FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-				UNION ALL SELECT 'TABLE', relowner, attacl, false, relname, attname
+				SELECT 'DATABASE' AS kind, datdba AS owner, datacl AS acl, NULL AS secured, '' AS object, '' AS col FROM here
+				UNION ALL SELECT 'SCHEMA', nspowner, nspacl, NULL, nspname, '' FROM space
+				UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relowner, relacl, $secured, relname, ''
+					FROM pg_class c WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+				UNION ALL SELECT 'TABLE', relowner, attacl, NULL, relname, attname
 					FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attacl IS NOT NULL AND NOT attisdropped WHERE relnamespace = (SELECT oid FROM space)
-						AND (relname = $ledger OR c.oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_class'::regclass AND objsubid <> 0)))
-				UNION ALL SELECT 'FUNCTION', proowner, proacl, false, proname || '(' || oidvectortypes(proargtypes) || ')', ''
-					FROM pg_proc WHERE pronamespace = (SELECT oid FROM space) AND oid = ANY (ARRAY(SELECT objid FROM entry WHERE classid = 'pg_proc'::regclass))) o
-			WHERE acl IS NOT NULL OR secured GROUP BY kind, owner, acl, secured) l))`)
+				UNION ALL SELECT 'FUNCTION', proowner, coalesce(proacl, acldefault('f', proowner)), NULL, proname || '(' || oidvectortypes(proargtypes) || ')', ''
+					FROM pg_proc WHERE oid = ANY (ARRAY(SELECT objid FROM pg_depend
+						WHERE refclassid = 'pg_namespace'::regclass AND refobjid = (SELECT oid FROM space) AND classid = 'pg_proc'::regclass))) o
+			WHERE acl IS NOT NULL OR secured IS NOT NULL GROUP BY kind, owner, acl, secured) l))`)
 }
 
-// held is what a role holds; nil is one that does not exist. odd reports whether it holds or
-// owns something else, too, or everybody holds what no role must: then only askHeld tells all.
-func (r rightsSeen) held(role *roleSeen) (held *heldSeen, odd bool) {
+// held is what a role holds, and everybody in our schema; nil is one that does not exist. odd
+// reports whether it holds or owns something else, too: then only askHeld tells all.
+func (r rightsSeen) held(role *roleSeen, schema *schemaSeen) (held *heldSeen, odd bool) {
 	held = new(heldSeen)
 	noted := 0
 	for _, l := range r.Lists {
@@ -68,10 +65,11 @@ func (r rightsSeen) held(role *roleSeen) (held *heldSeen, odd bool) {
 			for _, g := range grants {
 				held.Grants = append(held.Grants, is(g))
 			}
-			odd = odd || slices.ContainsFunc(everybodys, func(g heldGrant) bool { return is(g).neverMeant() })
-			if l.Secured {
-				held.Grants = append(held.Grants, secured{o[0]}.grants()...)
+			for _, g := range everybodys {
+				g.Stray = schema != nil && l.Owner != schema.Owner
+				held.Public = append(held.Public, is(g))
 			}
+			held.Grants = append(held.Grants, secured{o[0]: l.Secured}.grants()...)
 		}
 		if named && l.Owner != role.Name { // of an owner the server notes that it is one, and not that it stands in the list, too
 			noted += len(l.Objects)

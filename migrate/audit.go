@@ -93,10 +93,17 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 	if err != nil {
 		return a, err
 	}
-	missing, excess := changes(declared, s.Held.Grants, s.Role.Connects)
-	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))
+	missing, excess := m.differing(declared, s)
+	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s, excess))
 	worstFirst(a.Findings)
 	return a, nil
+}
+
+// differing lists all in which the rights of the role, of everybody and the row level
+// security of tables differ from what is declared.
+func (m *Migrator) differing(declared []grant, s seen) (missing []grant, excess []heldGrant) {
+	missing, excess = changes(declared, s.Held.Grants, s.Role != nil && s.Role.Connects)
+	return missing, slices.Concat(excess, everybodys(declared, s.Held.Public), m.undeclaredSecurity(declared, s))
 }
 
 func worstFirst(findings []Finding) {
@@ -113,8 +120,8 @@ func (m *Migrator) auditAlways(s seen) Audit {
 	sql := m.rightsSQL(s)
 	declared, _ := Role{}.declared(m.Schema) // of no object: there is nothing to misread
 	missing, _ := changes(declared, s.Held.Grants, s.Role.Connects)
-	excess := those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() })
-	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), everybodys(sql, s), lacking(sql, missing), warnings(sql, s))}
+	excess := slices.Concat(those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() }), everybodysThat(s.Held.Public, heldGrant.neverMeant))
+	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s, excess))}
 	worstFirst(a.Findings)
 	return a
 }
@@ -141,7 +148,12 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 	var found []Finding
 	for _, h := range excess {
 		what, mend := sql.describe(h.grant, h.Ours), []string{sql.revoke(h)}
-		if h.Grantable {
+		switch {
+		case h.everybodys:
+			what += ", as everybody (PUBLIC)"
+		case h.isRowSecurity():
+			what += ", which no migration turns on"
+		case h.Grantable:
 			what += " WITH GRANT OPTION"
 		}
 		if h.Grantor != "" { // REVOKE takes back only what the owner, or the role that runs it, has granted
@@ -152,17 +164,6 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 			mend = append(mend, sql.grant(g))
 		}
 		found = append(found, Finding{Excess, what, strings.Join(mend, "; ")})
-	}
-	return found
-}
-
-// everybodys are rights of PUBLIC that a service's role must not have in whichever way.
-func everybodys(sql rightsSQL, s seen) []Finding {
-	var found []Finding
-	for _, p := range s.Held.Public {
-		if p.neverMeant() {
-			found = append(found, Finding{Excess, sql.describe(p.grant, p.Ours) + ", as everybody (PUBLIC)", sql.revokeFrom(p, "PUBLIC")})
-		}
 	}
 	return found
 }
@@ -196,6 +197,12 @@ func (m *Migrator) dangers(s seen) []Finding {
 	found = append(found, possessions(s)...)
 	if !s.Role.Login {
 		found = append(found, Finding{Missing, "may not log in", "ALTER ROLE " + name + " LOGIN"})
+	}
+	if s.Role.Expired != "" {
+		found = append(found, Finding{Missing, "may not log in with a password: it expired at " + s.Role.Expired, "ALTER ROLE " + name + " VALID UNTIL 'infinity'"})
+	}
+	if s.Role.Limit == 0 {
+		found = append(found, Finding{Missing, "may not log in: its limit of connections is 0", "ALTER ROLE " + name + " CONNECTION LIMIT -1"})
 	}
 	return found
 }
@@ -259,13 +266,13 @@ func inDatabase(database, here string) string {
 }
 
 // warnings are about what the migrator does not change, because others may rely
-// on it.
-func warnings(sql rightsSQL, s seen) []Finding {
+// on it. What is in excess is left out.
+func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	role := quoteName(sql.role)
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
 	for _, p := range s.Held.Public {
-		if p.neverMeant() {
+		if slices.ContainsFunc(excess, func(h heldGrant) bool { return h.everybodys && h.grant == p.grant && h.Ours == p.Ours }) {
 			continue
 		}
 		mend := sql.revokeFrom(p, "PUBLIC")

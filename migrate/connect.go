@@ -111,7 +111,17 @@ func (r *run) close(ctx context.Context, conn *pgconn.PgConn) {
 }
 
 // notice passes on what the server says beside its answers.
+//
+// Of one message it passes on so many: an event trigger may have hundreds of lines to say.
 func (r *run) notice(n *pgconn.Notice) {
+	const most = 20
+	switch said := r.notices.Add(1); {
+	case said == most+1:
+		r.Log.Info("the server says more, which is not logged")
+		return
+	case said > most:
+		return
+	}
 	source := ""
 	if sent := r.source.Load(); sent != nil {
 		source = *sent

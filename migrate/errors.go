@@ -40,6 +40,8 @@ func (e *ConnectError) Refused() bool {
 type PrivilegeError struct {
 	Lacks string
 	SQL   []string // what a DBA can run to mend it
+
+	beyond bool // it is not about the rights of the service's role
 }
 
 func (e *PrivilegeError) Error() string {
@@ -56,6 +58,27 @@ type StandbyError struct{}
 func (e *StandbyError) Error() string {
 	return "migrations are pending, but this server is a read-only standby; connect to the primary " +
 		"(list all hosts in the connection string, and the one that can be written to is chosen)"
+}
+
+// A ReadOnlyError means that something is pending, and that a DBA or the platform has made
+// the database read-only by a setting, which is not the migrator's to override.
+type ReadOnlyError struct {
+	Database, Role string
+	Source         string // where the setting comes from, as pg_settings calls it
+}
+
+func (e *ReadOnlyError) Error() string {
+	mend := "take default_transaction_read_only out of postgresql.conf, or of the connection string"
+	switch e.Source {
+	case "database":
+		mend = "ALTER DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+	case "user":
+		mend = "ALTER ROLE " + quoteName(e.Role) + " RESET default_transaction_read_only"
+	case "database user":
+		mend = "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+	}
+	return fmt.Sprintf("migrations are pending, but default_transaction_read_only is on for %q in the database %q (set by: %s); platforms do that when a disk is nearly full. "+
+		"Nothing was changed. When writing is safe again, and the platform has not reset it: %s;", e.Role, e.Database, e.Source, mend)
 }
 
 // A BusyError means that waiting for another migrator or for a table lock took
@@ -94,6 +117,7 @@ type MigrationError struct {
 	Next         string // what to do when the file is not to blame; "" when it has to be mended
 	Rehearsal    bool   // it was none of the database's own migrations that failed
 	Alone        bool   // it runs without a transaction, so that nothing could be rolled back
+	Refused      bool   // something else stopped it, such as an event trigger, and Next says what a DBA can do
 	Removed      bool   // then: an index that it left unfinished is gone
 	Err          *pgconn.PgError
 }

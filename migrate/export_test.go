@@ -3,7 +3,9 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,7 +75,7 @@ func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role s
 	if err := answers[0].into(&rights); err != nil {
 		return nil, nil, false, err
 	}
-	held, odd := rights.held(&roleSeen{Name: role})
+	held, odd := rights.held(&roleSeen{Name: role}, nil)
 	all, err := readHeld(answers[1])
 	list := func(grants []heldGrant) (lines []string) {
 		for _, g := range grants {
@@ -87,3 +89,17 @@ func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role s
 
 // Unforeseen is unforeseen.
 func Unforeseen(step string, err error) error { return unforeseen(func() string { return step }, err) }
+
+// AskedOfTheServer lists the names of catalogues and functions in the questions that starts,
+// audits and histories ask.
+func (m *Migrator) AskedOfTheServer() (names []string) {
+	asked := strings.Join([]string{
+		m.askFacts("current_user", migrator), m.askFacts("current_user", service), ledgerHead(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
+		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), catalogue.Settings, catalogue.Question("$schema", "$ledger"), catalogue.Ledger("$schema", "$ledger"),
+	}, " ")
+	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked, -1) {
+		names = append(names, found[1]+found[2])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -184,7 +184,7 @@ func (r *run) place(m message, out outcome) error {
 	case m.migration == nil && next != "":
 		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.err, next)
 	case m.migration == nil:
-		return fmt.Errorf("%s: %w", m.what, out.err)
+		return fmt.Errorf("%s: %w%s", m.what, out.err, strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
 	}
 	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.Alone, Err: out.err}
 	statements := m.migration.script.Statements

@@ -20,12 +20,14 @@ import (
 type answer struct {
 	values [][]byte
 	err    *pgconn.PgError
+	asked  string // the question
+	me     string // who asked, as the server calls it
 }
 
 // into unmarshals the single JSON document that every question here asks for.
 func (a answer) into(target any) error {
 	if a.err != nil {
-		return a.err
+		return a.failure()
 	}
 	if len(a.values) != 1 {
 		return fmt.Errorf("read the database's state: %d rows instead of one", len(a.values))
@@ -85,6 +87,9 @@ func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]an
 	if conn.TxStatus() != began {
 		abandon(ctx, conn)
 		return nil, &lostError{errUnfinished}
+	}
+	for i := range questions {
+		answers[i].asked, answers[i].me = questions[i], conn.ParameterStatus("session_authorization")
 	}
 	return answers[:len(questions)], nil
 }

@@ -1,6 +1,10 @@
 package migrate
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // A heldSeen is what the catalogue says a role holds, beyond its attributes. When a
 // start finds nothing odd about the role, only the Grants are known.
@@ -22,15 +26,30 @@ type heldGrant struct {
 	Ours      bool   `json:"ours"`      // in the schema that is migrated, or on the database itself
 	Grantable bool   `json:"grantable"` // may be handed on
 	Grantor   string `json:"grantor"`   // set when it is not the object's owner: then only the grantor's REVOKE removes it
+
+	Stray      bool `json:"stray"` // of PUBLIC: the object is in our schema, and belongs to another role than that
+	everybodys bool // it is held as PUBLIC
+	bare       bool // row level security without a policy, which hides every row
 }
 
-// A secured is the tables of the schema that have row level security.
-type secured []string
+// A secured is the tables of the schema that have row level security, and of each a text
+// as isSecured writes it.
+type secured map[string]string
 
-func (s secured) grants() []heldGrant {
-	grants := make([]heldGrant, len(s))
-	for i, table := range s {
-		grants[i] = heldGrant{grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true}
+// isSecured has a letter for row level security that is enabled, that lacks every policy, and
+// that is forced; it is null without any.
+const isSecured = `nullif(CASE WHEN relrowsecurity THEN CASE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) THEN 'e' ELSE 'ex' END ELSE '' END
+	|| CASE WHEN relforcerowsecurity THEN 'f' ELSE '' END, '')`
+
+func (s secured) grants() (grants []heldGrant) {
+	for _, table := range slices.Sorted(maps.Keys(s)) {
+		is := heldGrant{grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true, bare: strings.Contains(s[table], "x")}
+		if strings.Contains(s[table], "e") {
+			grants = append(grants, is)
+		}
+		if is.Verb = forcedSecurity; strings.Contains(s[table], "f") {
+			grants = append(grants, is)
+		}
 	}
 	return grants
 }
@@ -83,7 +102,7 @@ const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUEN
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes, "$secured", isSecured).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
@@ -117,33 +136,33 @@ func (m *Migrator) askHeld(role string) string {
 		UNION ALL SELECT 'PARAMETER', parname, '', false, 10, paracl FROM pg_parameter_acl p WHERE n.classid = 'pg_parameter_acl'::regclass AND p.oid = n.objid
 		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || coalesce(' IN SCHEMA ' || quote_ident(x.nspname), ''),
 			$classes,
-			coalesce(x.nspname = $schema, false), defaclrole, defaclacl
+			coalesce(x.nspname = $schema, false) OR defaclrole = (SELECT nspowner FROM space), defaclrole, defaclacl
 			FROM pg_default_acl d LEFT JOIN pg_namespace x ON x.oid = defaclnamespace WHERE n.classid = 'pg_default_acl'::regclass AND d.oid = n.objid) o),
 	everybodys AS ( -- what PUBLIC is given by PostgreSQL itself, or by an extension, is left out
-		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl, NULL::aclitem[] AS given FROM here
-		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl, NULL FROM pg_namespace
+		SELECT 'DATABASE' AS kind, '' AS object, '' AS col, true AS ours, coalesce(datacl, acldefault('d', datdba)) AS acl, NULL::aclitem[] AS given, false AS stray FROM here
+		UNION ALL SELECT 'SCHEMA', nspname, '', nspname = $schema, nspacl, NULL, false FROM pg_namespace
 		UNION ALL SELECT 'DEFAULT PRIVILEGES', 'FOR ROLE ' || quote_ident(pg_get_userbyid(defaclrole)) || coalesce(' IN SCHEMA ' || quote_ident(nspname), ''), $classes, true, defaclacl,
-				CASE WHEN nspname IS NULL THEN acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole) END
+				CASE WHEN nspname IS NULL THEN acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole) END, false
 			FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
 			WHERE nspname = $schema OR defaclnamespace = 0 AND defaclrole = (SELECT nspowner FROM space)
-		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl, NULL FROM pg_parameter_acl
-		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl, NULL FROM pg_tablespace
-		UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), '', false, fdwacl, NULL FROM pg_foreign_data_wrapper
-		UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), '', false, srvacl, NULL FROM pg_foreign_server
-		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl, initprivs
+		UNION ALL SELECT 'PARAMETER', parname, '', false, paracl, NULL, false FROM pg_parameter_acl
+		UNION ALL SELECT 'TABLESPACE', quote_ident(spcname), '', false, spcacl, NULL, false FROM pg_tablespace
+		UNION ALL SELECT 'FOREIGN DATA WRAPPER', quote_ident(fdwname), '', false, fdwacl, NULL, false FROM pg_foreign_data_wrapper
+		UNION ALL SELECT 'FOREIGN SERVER', quote_ident(srvname), '', false, srvacl, NULL, false FROM pg_foreign_server
+		UNION ALL SELECT 'FUNCTION', (pg_identify_object(classoid, objoid, 0)).identity, '', false, proacl, initprivs, false
 			FROM pg_init_privs JOIN pg_proc p ON p.oid = objoid WHERE classoid = 'pg_proc'::regclass AND proacl IS DISTINCT FROM initprivs
-		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, (pg_identify_object(classoid, objoid, 0)).identity, '', false, relacl, initprivs
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, (pg_identify_object(classoid, objoid, 0)).identity, '', false, relacl, initprivs, false
 			FROM pg_init_privs JOIN pg_class c ON c.oid = objoid WHERE classoid = 'pg_class'::regclass AND objsubid = 0 AND relacl IS DISTINCT FROM initprivs
-		UNION ALL SELECT 'TABLE', (pg_identify_object(i.classoid, i.objoid, 0)).identity, attname, false, attacl, col.initprivs
+		UNION ALL SELECT 'TABLE', (pg_identify_object(i.classoid, i.objoid, 0)).identity, attname, false, attacl, col.initprivs, false
 			FROM pg_init_privs i JOIN pg_attribute ON attrelid = i.objoid AND attacl IS NOT NULL
 				LEFT JOIN pg_init_privs col ON col.classoid = i.classoid AND col.objoid = i.objoid AND col.objsubid = attnum
 			WHERE i.classoid = 'pg_class'::regclass AND i.objsubid = 0 AND attacl IS DISTINCT FROM col.initprivs
-		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl, NULL
+		UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relname, '', true, relacl, NULL, relowner <> (SELECT nspowner FROM space)
 			FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relacl IS NOT NULL
-		UNION ALL SELECT 'TABLE', relname, attname, true, attacl, NULL
+		UNION ALL SELECT 'TABLE', relname, attname, true, attacl, NULL, relowner <> (SELECT nspowner FROM space)
 			FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 			WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'v', 'm', 'f', 'p') AND attacl IS NOT NULL AND NOT attisdropped
-		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner)), NULL
+		UNION ALL SELECT 'FUNCTION', proname || '(' || oidvectortypes(proargtypes) || ')', '', true, coalesce(proacl, acldefault('f', proowner)), NULL, proowner <> (SELECT nspowner FROM space)
 			FROM pg_proc WHERE pronamespace = (SELECT oid FROM space))
 	SELECT json_build_object(
 		'grants', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', coalesce(ours, false),
@@ -154,7 +173,8 @@ func (m *Migrator) askHeld(role string) string {
 				'mapping', coalesce(quote_ident(srvname), ''), 'unsure', unsure)), '[]')
 			FROM (SELECT *, $unsure AS unsure FROM entry WHERE $owns ORDER BY unsure LIMIT 100) e LEFT JOIN pg_database d ON d.oid = dbid
 				LEFT JOIN pg_user_mappings u ON classid = 'pg_user_mapping'::regclass AND dbid = (SELECT oid FROM here) AND umid = objid),
-		'secured', (SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relrowsecurity),
+		'secured', (SELECT coalesce(json_object_agg(relname, $secured), '{}') FROM pg_class c
+			WHERE relnamespace = (SELECT oid FROM space) AND (relrowsecurity OR relforcerowsecurity)),
 		'large_objects', (SELECT count(*) FROM entry WHERE deptype = 'o' AND classid = 'pg_largeobject'::regclass AND dbid = (SELECT oid FROM here)),
 		'elsewhere', (SELECT coalesce(json_agg(json_build_object('database', datname, 'connect', connect, 'objects', objects)), '[]')
 			FROM (SELECT datname, bool_or(dbid = 0) AS connect, count(*) FILTER (WHERE dbid <> 0) AS objects
@@ -162,7 +182,7 @@ func (m *Migrator) askHeld(role string) string {
 				WHERE deptype = 'a' AND d.oid <> (SELECT oid FROM here) GROUP BY datname) other),
 		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value)), '[]')
 			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value WHERE setrole = (SELECT oid FROM role)),
-		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable)), '[]')
+		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable, 'stray', stray)), '[]')
 			FROM everybodys, aclexplode(acl) held WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')
 				AND NOT EXISTS (SELECT FROM aclexplode(given) g WHERE g.grantee = 0 AND g.privilege_type = held.privilege_type)))`)
 }

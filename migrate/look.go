@@ -53,7 +53,8 @@ type serverSeen struct {
 	Build             string `json:"build"`          // what version() says, with the system that it was built for
 	Standby           bool   `json:"standby"`
 	SynchronousCommit string `json:"synchronous_commit"`
-	PID               int    `json:"pid"` // of the process that answered
+	ReadOnly          string `json:"read_only"` // what makes sessions read-only by default, as pg_settings calls it; "" when nothing does
+	PID               int    `json:"pid"`       // of the process that answered
 }
 
 // pooled reports whether a pooler is in between: it makes up the process id that it gives to
@@ -85,6 +86,8 @@ type schemaSeen struct {
 type roleSeen struct {
 	Name        string `json:"name"`
 	Login       bool   `json:"login"`
+	Expired     string `json:"expired"` // since when its password is no good any more
+	Limit       int    `json:"limit"`   // of connections; -1 when there is none
 	Superuser   bool   `json:"superuser"`
 	CreatesDB   bool   `json:"creates_db"`
 	CreatesRole bool   `json:"creates_role"`
@@ -211,7 +214,7 @@ func (m *Migrator) readHistory(rows, told answer, s *seen) error {
 		s.Ledger, err = &ledgerSeen{Foreign: true, Damaged: true}, nil
 	}
 	if err == nil && told.err != nil {
-		err = told.err
+		err = told.failure()
 	}
 	s.Table = tableOf(catalogue.Tell(told.values, m.Schema))
 	return err
@@ -258,7 +261,7 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer
 	if err := a.into(&rights); err != nil {
 		return err
 	}
-	held, odd := rights.held(s.Role)
+	held, odd := rights.held(s.Role, s.Schema)
 	if s.Held = held; !odd {
 		return nil
 	}
@@ -328,6 +331,8 @@ func (m *Migrator) askFacts(role string, who audience) string {
 		'server', json_build_object(
 			'version', current_setting('server_version_num'), 'build', version(),
 			'standby', pg_is_in_recovery(),
+			'read_only', CASE WHEN current_setting('default_transaction_read_only') = 'on'
+				THEN (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') ELSE '' END,
 			'synchronous_commit', current_setting('synchronous_commit'),
 			'pid', pg_backend_pid()),
 		'database', current_database(),
@@ -339,7 +344,8 @@ func (m *Migrator) askFacts(role string, who audience) string {
 		'schema', (SELECT json_build_object('owner', pg_get_userbyid(n.nspowner),
 				'mine', pg_has_role(n.nspowner, 'USAGE'), 'creates', has_schema_privilege(n.oid, 'CREATE'))
 			FROM pg_namespace n WHERE n.nspname = $schema),
-		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
+		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin,
+				'expired', CASE WHEN rolvaliduntil <= now() THEN rolvaliduntil::text ELSE '' END, 'limit', rolconnlimit, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
 				'member_of', (SELECT json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))) FROM pg_auth_members WHERE member = r.oid),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),

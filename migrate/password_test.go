@@ -92,13 +92,14 @@ func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
 		before string // run as superuser, between the first Up and the change
 		rotate bool
 		set    bool
+		fails  bool
 	}{
-		"ours":                            {"", true, true},
-		"ours, and not asked for":         {"", false, false},
-		"somebody else's":                 {"COMMENT ON ROLE %[1]s IS 'of another application'", true, false},
-		"without a mark":                  {"COMMENT ON ROLE %[1]s IS NULL", true, false},
-		"made for another database":       {"COMMENT ON ROLE %[1]s IS 'created by migrate for database other'", true, false},
-		"ours, and the password was lost": {"ALTER ROLE %[1]s PASSWORD NULL", true, true},
+		"ours":                            {"", true, true, false},
+		"ours, and not asked for":         {"", false, false, false},
+		"somebody else's":                 {"COMMENT ON ROLE %[1]s IS 'of another application'", true, false, true},
+		"without a mark":                  {"COMMENT ON ROLE %[1]s IS NULL", true, false, true},
+		"made for another database":       {"COMMENT ON ROLE %[1]s IS 'created by migrate for database other'", true, false, true},
+		"ours, and the password was lost": {"ALTER ROLE %[1]s PASSWORD NULL", true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +111,17 @@ func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, fmt.Sprintf(c.before, db.WebRole))
 			}
 			m.Role.Password = changed
+			if c.fails {
+				for _, files := range []int{1, 2} { // with nothing to do, and before anything is migrated
+					m := migrator(t, db, tables(files)...)
+					m.Role.Rotate, m.Role.Password = true, changed
+					report, err := m.Up(t.Context(), db.MigratorConn)
+					if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || !strings.Contains(fmt.Sprint(lacks.SQL), `\password "`+db.WebRole) || len(report.Applied) > 0 {
+						t.Errorf("got %+v, %v; want nothing applied, and what a DBA can do", report, err)
+					}
+				}
+				return
+			}
 			if report := up(t, m, db.MigratorConn); report.PasswordSet != c.set {
 				t.Errorf("password set: %v, want %v", report.PasswordSet, c.set)
 			}
@@ -155,17 +167,32 @@ func TestAServerThatRefusesTheRoleNamesTheNextStep(t *testing.T) {
 	}
 }
 
-// An expired role cannot log in whatever its password is: that must not become a
-// loop, nor an error that stops a start.
-func TestAnExpiredRoleIsNotGivenPasswordsForEver(t *testing.T) {
+// A role whose password has expired, or that may open no connection, cannot log in whatever
+// its password is: that is said before anything is migrated, with what a DBA can do.
+func TestARoleThatCannotLogInIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(1)...)
 	m.Role.Rotate = true
 	up(t, m, db.MigratorConn)
-	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" VALID UNTIL '2020-01-01'")
-	if report := up(t, m, db.MigratorConn); !report.PasswordSet {
-		t.Errorf("report %+v", report)
+	for plant, mend := range map[string]string{
+		"VALID UNTIL '2020-01-01'": "VALID UNTIL 'infinity'", "CONNECTION LIMIT 0": "CONNECTION LIMIT -1", "NOLOGIN": "LOGIN",
+	} {
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" "+plant)
+		next := migrator(t, db, tables(2)...)
+		next.Role.Rotate = true
+		for _, m := range []*migrate.Migrator{m, next} {
+			report, err := m.Up(t.Context(), db.MigratorConn)
+			want := `ALTER ROLE "` + db.WebRole + `" ` + mend
+			if err == nil || !strings.Contains(err.Error(), want) || len(report.Applied) > 0 {
+				t.Errorf("%s: %+v, %v; want %s", plant, report, err, want)
+			}
+		}
+		if audited(t, m, db).Err() == nil {
+			t.Errorf("%s: the audit finds nothing", plant)
+		}
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" "+mend)
+		up(t, m, db.MigratorConn)
 	}
 }
 

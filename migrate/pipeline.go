@@ -208,7 +208,11 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 	default:
 		err = r.failure(messages[failed], out)
 	}
-	return r.settle(ctx, conn, err)
+	err = r.settle(ctx, conn, err)
+	if failed >= 0 && ctx.Err() == nil {
+		err = r.blame(ctx, conn, messages[failed], out.err, err)
+	}
+	return err
 }
 
 // exchange sends the messages and reads all answers. failed is the index of the first

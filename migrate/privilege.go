@@ -50,6 +50,12 @@ type grant struct {
 // the role do more with its verbs than was declared.
 const rowSecurity = "ROW LEVEL SECURITY"
 
+// forcedSecurity holds the owner of the table by it, too, and so the migrations.
+const forcedSecurity = "FORCED ROW LEVEL SECURITY"
+
+// isRowSecurity reports whether it is no right, but says how rows are kept from roles.
+func (g grant) isRowSecurity() bool { return g.Verb == rowSecurity || g.Verb == forcedSecurity }
+
 // rightsIn leaves row level security out, which a migration turns on itself.
 func rightsIn(declared []grant) []grant {
 	return slices.DeleteFunc(declared, func(g grant) bool { return g.Verb == rowSecurity })
@@ -146,7 +152,7 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 	}
 	for _, h := range held {
 		isMeant := h.Ours && meant[h.grant]
-		if isMeant && !h.Grantable || h.Verb == rowSecurity {
+		if isMeant && !h.Grantable || h.isRowSecurity() {
 			continue
 		}
 		h.Grantable = isMeant
@@ -164,13 +170,31 @@ func (h heldGrant) neverMeant() bool {
 	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
 		return h.Verb == "CREATE"
 	}
-	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && h.Verb != rowSecurity
+	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && !h.isRowSecurity()
 }
 
-// outside are the rights that are neither in the schema nor on the database.
-func outside(held []heldGrant) []heldGrant {
-	return those(held, func(h heldGrant) bool { return !h.Ours })
+// everybodys are the rights of PUBLIC that are too much for the service's role: all on tables
+// and sequences of ours, whatever the role itself is declared to have, and on functions those
+// that it is not. PostgreSQL gives everybody each new function. What belongs to another role,
+// such as the functions of an extension, is not for us to decide.
+func everybodys(declared []grant, public []heldGrant) []heldGrant {
+	return everybodysThat(public, func(h heldGrant) bool {
+		return h.neverMeant() || h.Ours && !h.Stray && (h.Kind == "TABLE" || h.Kind == "SEQUENCE" || h.Kind == "FUNCTION" && !slices.Contains(declared, h.grant))
+	})
 }
+
+// everybodysThat are rights of PUBLIC that are too much.
+func everybodysThat(public []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
+	found := those(public, tooMuch)
+	for i := range found {
+		found[i].everybodys = true
+	}
+	return found
+}
+
+// outside reports whether a right is neither in the schema nor the role's own on the
+// database: what everybody may do there is not for a migrator to decide.
+func (h heldGrant) outside() bool { return !h.Ours || h.everybodys && h.Kind == "DATABASE" }
 
 // those are held rights that are too much as a whole, not only to be handed on.
 func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
@@ -206,8 +230,18 @@ func (r rightsSQL) grant(g grant) string {
 	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + quoteName(r.role)
 }
 
-// revoke takes back what changes found to be too much.
-func (r rightsSQL) revoke(h heldGrant) string { return r.revokeFrom(h, quoteName(r.role)) }
+// revoke takes back what is too much.
+func (r rightsSQL) revoke(h heldGrant) string {
+	switch {
+	case h.Verb == rowSecurity:
+		return "ALTER " + r.object(h.grant, true) + " DISABLE ROW LEVEL SECURITY"
+	case h.Verb == forcedSecurity:
+		return "ALTER " + r.object(h.grant, true) + " NO FORCE ROW LEVEL SECURITY"
+	case h.everybodys:
+		return r.revokeFrom(h, "PUBLIC")
+	}
+	return r.revokeFrom(h, quoteName(r.role))
+}
 
 func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
 	option := ""

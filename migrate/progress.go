@@ -93,6 +93,7 @@ func (r *run) phase(p Phase) {
 // awaiting says that the answer to a message is the next one to come: of all that
 // is under way, this is what runs.
 func (r *run) awaiting(m message) {
+	r.notices.Store(0)
 	t := &r.teller
 	t.change(func(now *Progress) {
 		t.begun = time.Now()

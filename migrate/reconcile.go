@@ -25,13 +25,17 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 	missing, excess := r.mendable(s)
 	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
 	switch {
+	case s.Server.ReadOnly != "" && !nothing:
+		r.Log.Warn("the role's rights differ from the declared ones, and default_transaction_read_only is on: they are mended when it is off again",
+			"role", r.Role.Name, "missing", len(missing), "excess", len(excess), "set_by", s.Server.ReadOnly)
+		return true, nil
 	case s.Server.Standby && !nothing:
 		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
 		return true, nil
 	case nothing || r.rightsSent && s.Role != nil:
 		audit, err := r.audit(s)
 		if err := cmp.Or(err, audit.Err()); err != nil {
-			return false, r.unmended(s, err)
+			return false, r.insists(ctx, conn, s, r.unmended(s, err))
 		}
 		return r.rotate(ctx, conn, s)
 	}
@@ -43,6 +47,9 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		revoked = append(revoked, f.What)
 	}
 	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", granted, "revoked", revoked)
+	if slices.ContainsFunc(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }) {
+		r.Log.Warn("something else than the migrations put rights or row level security on the schema; it is taken off", "event_triggers", r.eventTriggers(ctx, conn).names())
+	}
 	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
 	if err == nil {
 		r.rightsSent = true
@@ -58,7 +65,7 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 			}
 		})
 	}
-	if _, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil {
+	if lacks, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil && !lacks.beyond {
 		audit, _ := r.audit(s) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
 	}
@@ -74,8 +81,8 @@ func within[T comparable](list []T) func(T) bool {
 // and on the database.
 func (r *run) mendable(s seen) (missing []grant, excess []heldGrant) {
 	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-	missing, excess = changes(declared, s.Held.Grants, s.Role != nil && s.Role.Connects)
-	return missing, slices.DeleteFunc(excess, func(h heldGrant) bool { return !h.Ours })
+	missing, excess = r.differing(declared, s)
+	return missing, slices.DeleteFunc(excess, heldGrant.outside)
 }
 
 // holdsOutside refuses, before anything is migrated, a role with rights that the
@@ -84,7 +91,10 @@ func (r *run) holdsOutside(s seen) error {
 	if r.Role.Name == "" {
 		return nil
 	}
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), slices.Concat(r.excessive(s, outside(s.Held.Grants)), everybodys(r.rightsSQL(s), s))))
+	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside), everybodysThat(s.Held.Public, func(h heldGrant) bool {
+		return h.neverMeant() && h.Kind == "DATABASE"
+	}))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
 }
 
 // fitAhead refuses a role that no version of this program should have. On a schema that
@@ -127,7 +137,7 @@ func (r *run) unmended(s seen, differs error) error {
 // how an operator changes it. It is done only for a role that bears our mark. It
 // reports done when nothing is left to do.
 func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
-	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated {
+	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated || r.admitted {
 		return true, nil
 	}
 	switch logsIn := r.logsIn(ctx); {
@@ -140,9 +150,10 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		r.Log.Warn("the configured password of the service's role does not log in through this pooler, which checks passwords on its own account; it is not changed. "+
 			"If it is a new one, migrate over a direct connection to the server; otherwise give it to the pooler", "role", r.Role.Name)
 		return true, nil
-	case s.Server.Standby || s.Role.Comment != r.mark(s.Database):
-		r.Log.Warn("the configured password of the service's role does not log in, and it is not changed: the role does not bear the mark of this program and database, or the server is a standby. "+
-			"To set it, use \\password in psql", "role", r.Role.Name, "comment", s.Role.Comment, "mark", r.mark(s.Database))
+	case s.Role.Comment != r.mark(s.Database):
+		return false, r.unmarked()
+	case s.Server.Standby || s.Server.ReadOnly != "":
+		r.Log.Warn("the configured password of the service's role does not log in, and it cannot be set: the server is a standby, or is read-only by a setting", "role", r.Role.Name)
 		return true, nil
 	case r.report.PasswordSet:
 		r.Log.Warn("the service's role cannot log in although its password was just set; an expiry date (VALID UNTIL) or the server's pg_hba.conf may be why", "role", r.Role.Name)
@@ -161,6 +172,28 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		r.tally.password = true
 	}
 	return false, err
+}
+
+// unmarked is the error of a role that somebody else made with another password.
+func (r *run) unmarked() error {
+	return &PrivilegeError{
+		Lacks: fmt.Sprintf("the configured password of the role %q does not log in, and it is not changed: the role does not bear the mark of this program and database, "+
+			"and may be another application's. Configure the password that it has, choose another name, or let a DBA set it", r.Role.Name),
+		SQL:    []string{`-- in psql, which sends only a verifier: \password ` + quoteName(r.Role.Name)},
+		beyond: true,
+	}
+}
+
+// mayLogIn refuses, before anything is migrated, a password that will not be the role's
+// afterwards either.
+func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
+	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) || pooled(conn, s.Server) {
+		return nil
+	}
+	if r.admitted = r.logsIn(ctx); !r.admitted {
+		return r.unmarked()
+	}
+	return nil
 }
 
 // logsIn reports whether the role can log in with the configured password. Only a

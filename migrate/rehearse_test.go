@@ -453,7 +453,7 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
 	t.Parallel()
 	db := rehearsing(t)
-	for _, setting := range []string{"statement_timeout = '1s'", "lock_timeout = '1ms'", "default_transaction_read_only = on", "default_transaction_isolation = serializable"} {
+	for _, setting := range []string{"statement_timeout = '1s'", "lock_timeout = '1ms'", "default_transaction_isolation = serializable"} {
 		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET "+setting)
 	}
 	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(1.5)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")

@@ -86,7 +86,7 @@ func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, o RepairOptions) 
 	if err != nil || !o.Write || !repair.Needed() {
 		return repair, err
 	}
-	if e.Server.Standby || !e.Schema.Mine {
+	if e.Server.Standby || e.Server.ReadOnly != "" || !e.Schema.Mine {
 		return repair, r.mayMigrate(e.seen)
 	}
 	err = r.rebuild(ctx, conn, e, repair)

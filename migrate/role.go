@@ -43,11 +43,17 @@ func (r *run) bootstrap(s seen) message {
 	if s.Schema == nil {
 		statements = append(statements, "CREATE SCHEMA "+quoteName(r.Schema))
 	}
-	statements = append(statements, createLedger(r.Schema), r.testify(0, r.Bundle.fingerprint(0)))
+	statements = append(statements, createLedger(r.Schema), r.openLedger(), r.testify(0, r.Bundle.fingerprint(0)))
 	if r.Role.Name != "" && s.Role == nil {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
 	return r.wrap("bootstrap", s, statements)
+}
+
+// openLedger takes row level security off the ledger, which an event trigger may put on each
+// new table: with it the service's role finds no row, or nobody does.
+func (r *run) openLedger() string {
+	return "ALTER TABLE " + quoteName(r.Schema, ledgerName) + " NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
 }
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on

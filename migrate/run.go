@@ -17,15 +17,19 @@ type run struct {
 	Migrator
 	config      *pgconn.Config
 	report      Report
-	me          string    // as whom it is connected
-	pooled      bool      // a pooler is in between
-	commit      string    // the synchronous_commit of a transaction whose success is reported
-	compared    bool      // the schema with its snapshot
-	reconnected bool      // after a connection was lost, so that the report may be wrong
-	looked      bool      // the report knows what the database was like
-	backedUp    bool      // Backup was called and succeeded
-	rightsSent  bool      // the role's rights were made equal once; a difference that is left cannot be mended by us
-	lacked      time.Time // when the role first lacked rights on a schema that is ahead
+	me          string       // as whom it is connected
+	pooled      bool         // a pooler is in between
+	commit      string       // the synchronous_commit of a transaction whose success is reported
+	compared    bool         // the schema with its snapshot, before files were applied
+	proved      bool         // the same, afterwards
+	admitted    bool         // the service's role logs in with the configured password, as far as can be seen
+	opened      bool         // row level security was taken off the ledger once
+	reconnected bool         // after a connection was lost, so that the report may be wrong
+	looked      bool         // the report knows what the database was like
+	backedUp    bool         // Backup was called and succeeded
+	rightsSent  bool         // the role's rights were made equal once; a difference that is left cannot be mended by us
+	lacked      time.Time    // when the role first lacked rights on a schema that is ahead
+	notices     atomic.Int32 // what the server has said beside its answers, to the message at hand
 	tally       tally
 	sentAt      atomic.Int64 // when something of a file was written last, in nanoseconds of Unix time
 	pause       pause
@@ -125,9 +129,19 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		if err != nil {
 			return err
 		}
+		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server), flushed(s)
+		if r.hidden(s) {
+			err := r.unhide(ctx, conn, s)
+			if again, ok := errors.AsType[*retryError](err); ok {
+				r.opened, err = false, r.retry(ctx, again)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		status := plan(r.Bundle, s)
 		status.repair = r.RepairCommand
-		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server), flushed(s)
 		if r.reconnected {
 			if err := r.recount(ctx, conn, &s, status); err != nil {
 				return err
@@ -140,7 +154,9 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		case Blank, Behind:
 			err = r.migrate(ctx, conn, s, status)
 		case Current:
-			done, err = r.reconcile(ctx, conn, s)
+			if done, err = r.reconcile(ctx, conn, s); done && err == nil {
+				r.compareAfterwards(ctx, conn, s, status)
+			}
 		case AheadCompatible:
 			switch err = r.fitAhead(s); {
 			case err == nil:
@@ -190,6 +206,9 @@ func (r *run) note(status Status, server serverSeen) {
 // there is a backup if one is wanted.
 func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) error {
 	if err := r.mayMigrate(s); err != nil {
+		return err
+	}
+	if err := r.mayLogIn(ctx, conn, s); err != nil {
 		return err
 	}
 	if status.State == Blank {
@@ -295,6 +314,8 @@ func (r *run) mayMigrate(s seen) error {
 		return s.Renamed
 	case s.Server.Standby:
 		return &StandbyError{}
+	case s.Server.ReadOnly != "":
+		return &ReadOnlyError{Database: s.Database, Role: s.Me.Name, Source: s.Server.ReadOnly}
 	case s.Schema == nil && !s.Me.MayCreate:
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),

@@ -136,7 +136,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 	for _, a := range answers[:len(questions)] {
 		t := told{text: catalogue.Tell(a.values, m.Schema)}
 		if a.err != nil {
-			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.err)}
+			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.failure())}
 		}
 		all = append(all, t)
 	}

@@ -64,9 +64,11 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 
 	// Read-only defaults are not what makes a standby.
 	pgtest.Exec(t, primary.SuperConn, "ALTER DATABASE "+primary.Name+" SET default_transaction_read_only = on")
-	if report := up(t, migrator(t, primary.DB, tables(4)...), hosts); report.To != 4 {
-		t.Errorf("pending, with read-only defaults: %+v", report)
+	if _, err := migrator(t, primary.DB, tables(4)...).Up(t.Context(), hosts); !strings.Contains(err.Error(), "RESET default_transaction_read_only") {
+		t.Errorf("pending, with read-only defaults: %v", err)
 	}
+	pgtest.Exec(t, primary.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+primary.Name+" RESET default_transaction_read_only")
+	up(t, migrator(t, primary.DB, tables(4)...), hosts)
 
 	// In a failover there is no primary for a while.
 	standby.Await(t, primary)

@@ -44,7 +44,7 @@ func TestADBAsTimeoutsForTheRoleCutNothing(t *testing.T) {
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
 	setForTheRole(t, db, "statement_timeout = '1s'", "lock_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "idle_session_timeout = '1s'",
-		"default_transaction_read_only = on", "default_transaction_isolation = 'serializable'")
+		"default_transaction_isolation = 'serializable'")
 	if serverVersion(t, db) >= 17_00_00 {
 		setForTheRole(t, db, "transaction_timeout = '1s'")
 	}
@@ -78,9 +78,8 @@ func TestADBAsTimeoutsForTheRoleCutNothing(t *testing.T) {
 func TestATimeoutThatAPoolerBringsNamesTheWayOut(t *testing.T) {
 	t.Parallel()
 	for setting, since := range map[string]int{
-		"statement_timeout = '1s'":           0,
-		"transaction_timeout = '1s'":         17_00_00,
-		"default_transaction_read_only = on": 0,
+		"statement_timeout = '1s'":   0,
+		"transaction_timeout = '1s'": 17_00_00,
 	} {
 		name, _, _ := strings.Cut(setting, " ")
 		t.Run(name, func(t *testing.T) {
@@ -162,16 +161,43 @@ func TestALedgerThatSomebodyLockedHoldsNoStartForEver(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDefaultsAreOverridden of a database and of a role: only a standby cannot be
-// written to.
-func TestReadOnlyDefaultsAreOverridden(t *testing.T) {
+// TestReadOnlyByASettingIsRespected: a platform sets it when a disk is nearly full. What is
+// pending waits, and nothing else stops.
+func TestReadOnlyByASettingIsRespected(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET default_transaction_read_only = on")
-	up(t, migrator(t, db, table, indexAlone), db.MigratorConn)
-	up(t, migrator(t, db, table, indexAlone), db.MigratorConn)
-	pgtest.Exec(t, db.MigratorConn, "BEGIN READ WRITE; GRANT DELETE ON app.t1 TO "+db.WebRole+"; COMMIT")
-	if report := up(t, migrator(t, db, table, indexAlone, "SELECT 1"), db.MigratorConn); len(report.Revoked) != 1 || report.To != 3 {
-		t.Errorf("got %+v, want the right taken away and version 3", report)
+	for name, c := range map[string]struct{ where, reset string }{
+		"database":         {"DATABASE %d", `ALTER DATABASE "%d" RESET default_transaction_read_only`},
+		"role":             {"ROLE %m", `ALTER ROLE "%m" RESET default_transaction_read_only`},
+		"role in database": {"ROLE %m IN DATABASE %d", `ALTER ROLE "%m" IN DATABASE "%d" RESET default_transaction_read_only`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			fill := strings.NewReplacer("%d", db.Name, "%m", db.Migrator()).Replace
+			on := func() { pgtest.Exec(t, db.SuperConn, fill("ALTER "+c.where+" SET default_transaction_read_only = on")) }
+			off := func() { pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", fill(c.reset)) }
+			refused := func(m *migrate.Migrator) {
+				t.Helper()
+				_, err := m.Up(t.Context(), db.MigratorConn)
+				if _, ok := errors.AsType[*migrate.ReadOnlyError](err); !ok || !strings.Contains(err.Error(), fill(c.reset)) {
+					t.Errorf("got %v, want a ReadOnlyError with %s", err, fill(c.reset))
+				}
+			}
+			on()
+			refused(migrator(t, db, table))
+			off()
+			up(t, migrator(t, db, table, indexAlone), db.MigratorConn)
+			on()
+			up(t, migrator(t, db, table, indexAlone), db.MigratorConn)
+			refused(migrator(t, db, table, indexAlone, "SELECT 1"))
+			pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "GRANT DELETE ON app.t1 TO "+db.WebRole)
+			if report := up(t, migrator(t, db, table, indexAlone), db.MigratorConn); len(report.Revoked) != 0 {
+				t.Errorf("got %+v, and it is read-only", report)
+			}
+			off()
+			if report := up(t, migrator(t, db, table, indexAlone, "SELECT 1"), db.MigratorConn); len(report.Revoked) != 1 || report.To != 3 {
+				t.Errorf("got %+v, want the right taken away and version 3", report)
+			}
+		})
 	}
 }

@@ -457,7 +457,7 @@ func TestHostileDefaultsOfADBADoNoHarm(t *testing.T) {
 	db := pgtest.Blank(t)
 	me := owner(t, db)
 	for _, setting := range []string{
-		"statement_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "lock_timeout = '1ms'", "default_transaction_read_only = on",
+		"statement_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "lock_timeout = '1ms'",
 		"default_transaction_isolation = 'serializable'", "search_path = nowhere", "standard_conforming_strings = off", "TimeZone = 'Asia/Tokyo'",
 		"client_encoding = 'LATIN1'", "synchronous_commit = off", "escape_string_warning = off", "default_transaction_deferrable = on",
 	} {

@@ -53,10 +53,12 @@ func exitCode(err error) int {
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
-	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
 	case passes(err):
 		return exitBusy
+	case stopped(err):
+		return exitPrivilege
 	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
 		return exitMigration
 	case newer(err), is[*migrate.AheadError](err):
@@ -88,10 +90,16 @@ func isLocalSettings(err error) bool {
 // for instance, or somebody had locked what was asked about.
 func passes(err error) bool {
 	if failed, ok := errors.AsType[*migrate.MigrationError](err); ok {
-		return failed.Next != ""
+		return failed.Next != "" && !failed.Refused
 	}
 	server, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03") // insufficient resources; lock not available
+}
+
+// stopped reports whether something that a DBA decides about stopped a file.
+func stopped(err error) bool {
+	failed, ok := errors.AsType[*migrate.MigrationError](err)
+	return ok && failed.Refused
 }
 
 // newer reports whether a repair is for a newer program to make.

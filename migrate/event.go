@@ -1,0 +1,137 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// An eventTrigger runs whenever somebody changes the schema of the database, inside the
+// transaction that does. Only a superuser makes one.
+type eventTrigger struct {
+	Name     string `json:"name"`
+	Event    string `json:"event"`    // such as ddl_command_end
+	Function string `json:"function"` // its bare name
+	Schema   string `json:"schema"`   // of the function
+	Enabled  string `json:"enabled"`  // how it is switched on
+}
+
+type eventTriggers []eventTrigger
+
+// eventTriggers asks for those that are on; nil where they cannot be read, for they are asked
+// for only to explain something.
+func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eventTriggers) {
+	if conn.TxStatus() != 'I' {
+		return nil
+	}
+	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname,
+			'enabled', CASE evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
+		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`)
+	if err != nil || answers[0].into(&found) != nil {
+		return nil
+	}
+	return found
+}
+
+// names lists them for people.
+func (e eventTriggers) names() string {
+	var names []string
+	for _, t := range e {
+		names = append(names, fmt.Sprintf("%q on %s, which calls %s", t.Name, t.Event, quoteName(t.Schema, t.Function)))
+	}
+	return strings.Join(names, "; ")
+}
+
+// switchedOff is how a DBA switches them off.
+func (e eventTriggers) switchedOff() (sql []string) {
+	for _, t := range e {
+		sql = append(sql, "ALTER EVENT TRIGGER "+quoteName(t.Name)+" DISABLE", "-- start again, and then ALTER EVENT TRIGGER "+quoteName(t.Name)+" "+t.Enabled)
+	}
+	return sql
+}
+
+// in are those whose function an error's context names.
+func (e eventTriggers) in(err *pgconn.PgError) eventTriggers {
+	return slices.DeleteFunc(slices.Clone(e), func(t eventTrigger) bool {
+		return !strings.Contains(err.Where, t.Function+"(") && !strings.Contains(err.Where, quoteName(t.Function)+"(")
+	})
+}
+
+// blame finds out whether something else than the migrator or the file made a message fail:
+// an event trigger, or a tablespace that a DBA made the default. Then the error names it, with
+// what to do.
+func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pgconn.PgError, failed error) error {
+	if _, again := errors.AsType[*retryError](failed); again || conn.TxStatus() != 'I' {
+		return failed
+	}
+	if _, away := errors.AsType[*lostError](failed); away {
+		return failed
+	}
+	all := r.eventTriggers(ctx, conn)
+	if guilty := all.in(err); len(guilty) > 0 {
+		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
+		sql := guilty.switchedOff()
+		if err.Code == insufficientPrivilege {
+			why += fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, or switch it off for the time of the start", r.me)
+		} else {
+			why += ". Do what it asks for, or switch it off for the time of the start"
+		}
+		return stopped(m, failed, why, sql)
+	}
+	if err.Routine == "ExecWithCheckOptions" && len(all) > 0 {
+		return stopped(m, failed, "row level security refused a row of a migration. Where no migration turns it on with FORCE, an event trigger of this database does: "+all.names(), all.switchedOff())
+	}
+	if space := r.closedTablespace(ctx, conn); err.Code == insufficientPrivilege && space != "" {
+		return stopped(m, failed, fmt.Sprintf("the role %q may not create anything in the tablespace %q, which default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
+			[]string{"GRANT CREATE ON TABLESPACE " + quoteName(space) + " TO " + quoteName(r.me)})
+	}
+	lacks, refused := errors.AsType[*PrivilegeError](failed)
+	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") { // there is no schema yet that somebody else could own
+		lacks = &PrivilegeError{Lacks: "bootstrap: " + words(err), beyond: true}
+		if len(all) > 0 {
+			lacks.Lacks += ". One of the event triggers of this database may be why: " + all.names()
+		}
+		return lacks
+	}
+	return failed
+}
+
+// stopped is the error of a message that something else stopped. Of a file it keeps the place.
+func stopped(m message, failed error, why string, sql []string) error {
+	lacks := &PrivilegeError{Lacks: m.what + ": " + why, SQL: sql, beyond: true}
+	file, ok := errors.AsType[*MigrationError](failed)
+	if !ok {
+		return lacks
+	}
+	file.Refused, file.Next = true, (&PrivilegeError{Lacks: why, SQL: sql}).Error()
+	return failed
+}
+
+// closedTablespace is the default tablespace, when the role may not use it.
+func (r *run) closedTablespace(ctx context.Context, conn *pgconn.PgConn) (name string) {
+	answers, err := flight(ctx, conn, untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
+		WHERE spcname = current_setting('default_tablespace') AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`)
+	if err != nil || answers[0].into(&name) != nil {
+		return ""
+	}
+	return name
+}
+
+// words are all that the server said of an error, but for the values of rows.
+func words(err *pgconn.PgError) string {
+	said := err.Message + " (" + err.Code + ")"
+	if class := err.Code[:min(2, len(err.Code))]; err.Detail != "" && class != "22" && class != "23" {
+		said += ". " + strings.TrimSuffix(err.Detail, ".")
+	}
+	if err.Hint != "" {
+		said += ". Hint: " + strings.TrimSuffix(err.Hint, ".")
+	}
+	if err.Where != "" {
+		said += ". Where: " + strings.ReplaceAll(err.Where, "\n", "; ")
+	}
+	return said
+}

@@ -1,0 +1,106 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+)
+
+// undeclaredSecurity lists the tables whose row level security no migration turns on: an
+// event trigger of a platform does that to each new table, and then the service's role sees
+// no row of it. With FORCE the migrations see none either.
+//
+// The snapshot of the version says what migrations turn on. Without one it is too much on a
+// table that the role is declared to use, and that has not a single policy.
+func (m *Migrator) undeclaredSecurity(declared []grant, s seen) []heldGrant {
+	if s.Ledger == nil {
+		return nil
+	}
+	snapshot, compared := m.Bundle.Snapshot(s.Ledger.Version)
+	objects := catalogue.Objects(snapshot)
+	return those(s.Held.Grants, func(h heldGrant) bool {
+		switch {
+		case !h.isRowSecurity():
+			return false
+		case h.Object == ledgerName:
+			return true
+		case compared:
+			return !turnedOn(objects, h)
+		}
+		uses := func(g grant) bool { return g.Kind == h.Kind && g.Object == h.Object && !g.isRowSecurity() }
+		secured := grant{Kind: h.Kind, Object: h.Object, Verb: rowSecurity}
+		return h.bare && slices.ContainsFunc(declared, uses) && !slices.Contains(declared, secured)
+	})
+}
+
+// turnedOn reports whether a snapshot has a table with this row level security. A table of
+// which it knows nothing is for the comparison to report.
+func turnedOn(objects map[string]*catalogue.Object, h heldGrant) bool {
+	line := "row security enabled"
+	if h.Verb == forcedSecurity {
+		line = "row security forced"
+	}
+	for _, name := range []string{h.Object, quoteName(h.Object)} {
+		if table := objects["table "+name]; table != nil {
+			return table.Facts[line]
+		}
+	}
+	return true
+}
+
+// hidden reports whether row level security is on the ledger, which its owner may take off.
+func (r *run) hidden(s seen) bool {
+	if r.opened || s.Held == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby {
+		return false
+	}
+	return slices.ContainsFunc(s.Held.Grants, func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledgerName })
+}
+
+// unhide takes it off before anything is planned: a ledger that shows no rows looks lost.
+func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
+	r.opened = true
+	r.Log.Warn("row level security hid the table of applied migrations; it is taken off", "event_triggers", r.eventTriggers(ctx, conn).names())
+	return r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{r.openLedger()})})
+}
+
+// insists adds to a difference that came back after it was mended what may have brought it.
+func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs error) error {
+	lacks, ok := errors.AsType[*PrivilegeError](differs)
+	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
+	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.rightsSent && len(r.undeclaredSecurity(declared, s)) > 0 {
+		lacks.Lacks += ". It came back after it was taken off: see what the event triggers of this database do (" + triggers.names() + ")"
+		lacks.SQL = slices.Concat(triggers.switchedOff(), lacks.SQL)
+	}
+	return differs
+}
+
+// compareAfterwards compares the schema with its snapshot after files were applied: what ran
+// beside them, an event trigger for instance, may have made something else of it. It only
+// warns: what takes rights from the service's role is mended, and the rest does it no harm.
+func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) {
+	if r.proved || len(r.report.Applied) == 0 {
+		return
+	}
+	r.proved = true
+	c, err := r.compareLive(ctx, conn, s, status)
+	switch before := r.report.Drift; {
+	case err != nil:
+		r.Log.Warn("the schema could not be compared with what its migrations make", "error", err)
+		return
+	case c.unread != nil:
+		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
+		return
+	default:
+		c.drift = slices.DeleteFunc(slices.Concat(c.drift, c.damage), func(d Drift) bool { return slices.Contains(before, d) })
+	}
+	if len(c.drift) == 0 {
+		return
+	}
+	r.report.Drift = slices.Concat(r.report.Drift, c.drift)
+	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the same time, such as an event trigger",
+		"version", status.Version, "differences", driftLines(c.drift), "event_triggers", r.eventTriggers(ctx, conn).names())
+}
