@@ -68,14 +68,15 @@ type ReadOnlyError struct {
 }
 
 func (e *ReadOnlyError) Error() string {
+	const writable = "SET default_transaction_read_only = off; " // the DBA's own session is read-only, too
 	mend := "take default_transaction_read_only out of postgresql.conf, or of the connection string"
 	switch e.Source {
 	case "database":
-		mend = "ALTER DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
 	case "user":
-		mend = "ALTER ROLE " + quoteName(e.Role) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " RESET default_transaction_read_only"
 	case "database user":
-		mend = "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
 	}
 	return fmt.Sprintf("migrations are pending, but default_transaction_read_only is on for %q in the database %q (set by: %s); platforms do that when a disk is nearly full. "+
 		"Nothing was changed. When writing is safe again, and the platform has not reset it: %s;", e.Role, e.Database, e.Source, mend)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/localpg"
@@ -51,6 +53,11 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 			return err
 		}
 	}
+	if cfg.Mode == config.Run && !local {
+		if err := samePassword(cfg); err != nil {
+			return err
+		}
+	}
 	var report migrate.Report
 	if cfg.Mode != config.Skip {
 		migrator.Progress = seen.progress
@@ -70,6 +77,22 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 		p.handOver(ctx, cfg, report, log)
 	}
 	return service{cfg, ring, migrator, seen}.strictly(ctx)
+}
+
+// samePassword refuses two passwords for one user before anything is migrated. Where the two
+// connections do not go to the same place, one of them may go to a pooler, with passwords of
+// its own.
+func samePassword(cfg config.Config) error {
+	web, errWeb := pgx.ParseConfig(cfg.WebConn.Reveal())
+	admin, errAdmin := pgx.ParseConfig(cfg.MigratorConn.Reveal())
+	if errWeb != nil || errAdmin != nil { // who connects says what is wrong
+		return nil
+	}
+	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
+	if !here || web.User != cfg.WebRole || web.Password == "" || web.Password == cfg.WebPassword.Reveal() {
+		return nil
+	}
+	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR and POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD hold two different passwords for the user %q. Nothing was changed; make them the same", cfg.WebRole)}
 }
 
 // settings reads the environment for a mode, "" for the one that it names; what is

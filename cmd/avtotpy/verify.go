@@ -42,6 +42,12 @@ func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
 	web, err := own.Audit(ctx, l.web)
 	switch role := web.Status.Role; {
+	case role == "" && refused(err):
+		a.Findings = append(a.Findings, migrate.Finding{
+			Severity: migrate.Missing, What: "POSTGRES_CONNECTION_STR is not let in: " + err.Error(),
+			SQL: "-- correct POSTGRES_CONNECTION_STR, or in psql: \\password \"" + a.Role + "\"",
+		})
+		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "":
 		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
 	case role != a.Role:
