@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
 // An eventTrigger runs whenever somebody changes the schema of the database, inside the
@@ -17,6 +19,7 @@ type eventTrigger struct {
 	Event    string `json:"event"`    // such as ddl_command_end
 	Function string `json:"function"` // its bare name
 	Schema   string `json:"schema"`   // of the function
+	Source   string `json:"source"`   // of the function, whose words an error of it may show
 	Enabled  string `json:"enabled"`  // how it is switched on
 }
 
@@ -28,7 +31,7 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 	if conn.TxStatus() != 'I' {
 		return nil
 	}
-	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname,
+	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
 			'enabled', CASE evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
 		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`)
 	if err != nil || answers[0].into(&found) != nil {
@@ -72,7 +75,13 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		return failed
 	}
 	all := r.eventTriggers(ctx, conn)
-	if guilty := all.in(err); len(guilty) > 0 {
+	guilty := all.in(err)
+	source := m.sql
+	for _, t := range guilty {
+		source += "\n" + t.Source
+	}
+	err = redact.Server(err, source)
+	if len(guilty) > 0 {
 		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
 		sql := guilty.switchedOff()
 		if err.Code == insufficientPrivilege {

@@ -93,7 +93,7 @@ func TestWhoStopsAMigrationIsNamed(t *testing.T) {
 		"one that lacks a right": {
 			slices.Concat([]string{"CREATE TABLE public.ddl_log (tag text)"}, trigger("note", "ddl_command_end", "INSERT INTO public.ddl_log VALUES (tg_tag);")),
 			[]string{"ddl_log", `"note" on ddl_command_end`, "SECURITY DEFINER", `ALTER EVENT TRIGGER "note" DISABLE`},
-			"GRANT INSERT ON public.ddl_log TO %m, %w",
+			"GRANT INSERT ON public.ddl_log TO PUBLIC",
 		},
 		"one that is odd about GRANT": {
 			trigger("no_grant", "ddl_command_end", "IF tg_tag = 'GRANT' THEN RAISE 'grants are made by the platform'; END IF;"),
@@ -149,9 +149,6 @@ func TestWhoStopsAMigrationIsNamed(t *testing.T) {
 				if strings.Contains(err.Error(), "ALTER SCHEMA") {
 					t.Errorf("it wants the schema to have another owner: %v", err)
 				}
-				if !late && strings.Contains(c.mend, "%w") {
-					c.mend = "GRANT INSERT ON public.ddl_log TO PUBLIC"
-				}
 				pgtest.Exec(t, db.SuperConn, fill(c.mend))
 				up(t, m, db.MigratorConn)
 			})
@@ -168,7 +165,7 @@ func TestATalkativeServerIsHeardOut(t *testing.T) {
 	var log pgtest.Output
 	m.Log = logTo(&log)
 	up(t, m, db.MigratorConn)
-	if n := strings.Count(log.String(), "line "); n == 0 || n > 200 || !strings.Contains(log.String(), "says more") {
+	if n := strings.Count(log.String(), "the server says\""); n == 0 || n > 200 || !strings.Contains(log.String(), "says more") {
 		t.Errorf("%d lines were logged:\n%.2000s", n, log.String())
 	}
 }

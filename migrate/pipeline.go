@@ -161,8 +161,9 @@ func (p *pipeline) stop() {
 // An outcome is how the server answered one message.
 type outcome struct {
 	err       *pgconn.PgError
-	completed int    // statements that succeeded before err
-	claim     string // what the server said of the statement that puts the row into the ledger
+	raw       *pgconn.PgError // err before values were taken out of it, to find out who is to blame; not to be shown
+	completed int             // statements that succeeded before err
+	claim     string          // what the server said of the statement that puts the row into the ledger
 }
 
 // read waits for the whole answer to one message. It does not end with the
@@ -185,7 +186,8 @@ func (p *pipeline) read(ctx context.Context, m message) (outcome, error) {
 			o.completed++
 		case *pgproto3.ErrorResponse:
 			if o.err == nil {
-				o.err = redact.Server(pgconn.ErrorResponseToPgError(msg), m.sql) // the one place where errors of files come in
+				o.raw = pgconn.ErrorResponseToPgError(msg)
+				o.err = redact.Server(o.raw, m.sql) // the one place where errors of files come in
 			}
 		case *pgproto3.ReadyForQuery:
 			return o, nil
@@ -210,7 +212,7 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 	}
 	err = r.settle(ctx, conn, err)
 	if failed >= 0 && ctx.Err() == nil {
-		err = r.blame(ctx, conn, messages[failed], out.err, err)
+		err = r.blame(ctx, conn, messages[failed], out.raw, err)
 	}
 	return err
 }
