@@ -76,11 +76,11 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	}
 	all := r.eventTriggers(ctx, conn)
 	guilty := all.in(err)
-	source := m.sql
+	sources := []string{m.sql}
 	for _, t := range guilty {
-		source += "\n" + t.Source
+		sources = append(sources, t.Source)
 	}
-	err = redact.Server(err, source)
+	err = redact.Server(err, strings.Join(sources, "\n"))
 	if len(guilty) > 0 {
 		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
 		sql := guilty.switchedOff()

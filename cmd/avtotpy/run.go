@@ -86,7 +86,7 @@ func samePassword(cfg config.Config) error {
 	web, errWeb := pgx.ParseConfig(cfg.WebConn.Reveal())
 	admin, errAdmin := pgx.ParseConfig(cfg.MigratorConn.Reveal())
 	if errWeb != nil || errAdmin != nil { // who connects says what is wrong
-		return nil
+		return nil //nolint:nilerr // as above
 	}
 	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
 	if !here || web.User != cfg.WebRole || web.Password == "" || web.Password == cfg.WebPassword.Reveal() {
