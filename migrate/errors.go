@@ -156,9 +156,11 @@ func (e *MigrationError) Error() string {
 			fmt.Fprintf(&b, "\n%s: %s", part.name, strings.ReplaceAll(part.text, "\n", "\n  "))
 		}
 	}
+	mend := ". Mend the file and start again"
 	switch {
 	case e.Rehearsal:
 		fmt.Fprintf(&b, "\nrehearsed only; the database is as it was, at version %d", e.Version)
+		mend = ". A start would fail like this: change the file, or the data that it does not expect, and rehearse again"
 	case e.Removed:
 		fmt.Fprintf(&b, "\nit ran without a transaction, and what it left unfinished was removed; the schema is at version %d", e.Version)
 	case e.Alone:
@@ -169,7 +171,7 @@ func (e *MigrationError) Error() string {
 	if e.Next != "" {
 		b.WriteString(". The file is not to blame: " + e.Next)
 	} else {
-		b.WriteString(". Mend the file and start again")
+		b.WriteString(mend)
 	}
 	return b.String()
 }

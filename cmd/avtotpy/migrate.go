@@ -100,7 +100,8 @@ explains the lines.`,
     does the web server's role hold exactly its privileges?
 avtotpy migrate verify --json | jq '.findings[].sql'
     the SQL that mends what differs`,
-			exits: ` 0  all is as it should be, warnings aside
+			exits: ` 0  all is as it should be, warnings aside; on a schema that is ahead, what
+    this release can judge of it
 69  the database was not reachable in time
 74  the ledger is diverged or lost, or the schema was changed by hand
 75  blank or behind: the migrations have yet to run

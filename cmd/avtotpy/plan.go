@@ -68,16 +68,21 @@ type planDocument struct {
 	Pending      []pendingFile `json:"pending"`
 	Grant        []string      `json:"grant"`
 	Revoke       []string      `json:"revoke"`
+	Unjudged     []string      `json:"unjudged,omitempty"` // on a schema that is ahead
 	Error        string        `json:"error,omitempty"`
 }
 
 func (c *planCommand) writeJSON(plan migrate.Plan, l looker) error {
-	return encode(c.stdout, planDocument{
+	document := planDocument{
 		Schema: schema.Name, State: plan.Status.State, Version: plan.Status.Version, Target: plan.Status.Target,
 		Privileged: l.privileged, CreateSchema: plan.CreateSchema, CreateRole: plan.CreateRole, Role: l.Role.Name,
 		Pending: pendingFiles(plan.Status.Pending, *c.sql), Grant: append([]string{}, plan.Grant...), Revoke: append([]string{}, plan.Revoke...),
 		Error: text(plan.Refusal),
-	})
+	}
+	if plan.Status.State == migrate.AheadCompatible {
+		document.Unjudged = unjudged()
+	}
+	return encode(c.stdout, document)
 }
 
 func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
@@ -88,6 +93,8 @@ func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
 	switch {
 	case plan.Refusal != nil:
 		b.WriteString("\n" + fold("A start would refuse: "+plan.Refusal.Error()))
+	case plan.Nothing() && plan.Status.State == migrate.AheadCompatible:
+		b.WriteString("\nA start changes nothing on a schema that is ahead. Whether the schema and the web server's rights\nare as they should be was not judged: the release that migrated it can tell.\n")
 	case plan.Nothing() && !l.privileged:
 		b.WriteString("\nNo file is pending.\n")
 	case plan.Nothing():

@@ -91,18 +91,20 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	}
 	if v.Audit != nil {
 		b.WriteString("\n")
-		writeAudit(&b, *v.Audit, paint)
+		writeAudit(&b, *v.Audit, v.Status.State == migrate.AheadCompatible, paint)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-func writeAudit(b *strings.Builder, a migrate.Audit, paint func(colour, string) string) {
+func writeAudit(b *strings.Builder, a migrate.Audit, ahead bool, paint func(colour, string) string) {
 	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess), a.Count(migrate.Missing), a.Count(migrate.Warn))
 	for _, f := range a.Findings {
 		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
 	}
 	switch {
+	case ahead && a.Err() == nil:
+		b.WriteString("\nOnly the ledger up to this release, and rights that no release may have, were judged. Whether the schema\nis as it should be, and the role's other rights, the release that migrated it can judge.\n")
 	case a.Err() != nil:
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings if you like, is for a DBA to run.\n")
 	case len(a.Findings) > 0:
@@ -116,6 +118,9 @@ func severityColour(s migrate.Severity) colour {
 	return map[migrate.Severity]colour{migrate.Excess: red, migrate.Missing: yellow, migrate.Warn: cyan}[s]
 }
 
+// unjudged is what a release cannot judge of a schema that is ahead of it.
+func unjudged() []string { return []string{"schema", "privileges"} }
+
 // verification is the form for machines; docs/privileges.md documents it.
 type verification struct {
 	State    migrate.State     `json:"state"`
@@ -125,6 +130,7 @@ type verification struct {
 	Compared bool              `json:"compared"`           // whether the schema was compared with the snapshot of its version
 	Drift    []migrate.Drift   `json:"drift,omitempty"`    // how it differs
 	Damage   []migrate.Drift   `json:"damage,omitempty"`   // how the ledger's table is not as it was made
+	Unjudged []string          `json:"unjudged,omitempty"` // what only the release that migrated can judge: "schema", "privileges"
 	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current
 	Findings []migrate.Finding `json:"findings,omitempty"` // the worst first
 	Error    string            `json:"error,omitempty"`
@@ -132,6 +138,9 @@ type verification struct {
 
 func writeJSON(out *os.File, v migrate.Verification) error {
 	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Claimed: v.Status.Claimed, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage}
+	if v.Status.State == migrate.AheadCompatible {
+		document.Unjudged = unjudged()
+	}
 	if v.Audit != nil {
 		document.Role, document.Findings = v.Audit.Role, v.Audit.Findings
 	}

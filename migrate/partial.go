@@ -1,0 +1,54 @@
+package migrate
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// These mean that an object, which a later file makes, is not there yet.
+const (
+	undefinedTable    = "42P01"
+	undefinedColumn   = "42703"
+	undefinedFunction = "42883"
+	undefinedObject   = "42704"
+)
+
+// grantSoFar gives the role the declared rights on what is there, after a start that applied
+// files and then failed: the newest release whose files are all there has to be able to serve.
+// It revokes nothing, for that release may need it. What it cannot do, the next start does.
+func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn) {
+	if r.Role.Name == "" || r.report.To <= r.report.From || conn.IsClosed() || conn.TxStatus() != 'I' {
+		return
+	}
+	const limit = 15 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	s, err := r.look(ctx, conn, migrator)
+	if err != nil || s.Held == nil || s.Role == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby || plan(r.Bundle, s).State != Behind {
+		return
+	}
+	missing, _ := r.mendable(s)
+	var granted []string
+	for _, g := range rightsIn(missing) {
+		m := r.rights(s, false, []grant{g}, nil)
+		a, err := exec(ctx, conn, m.before+m.sql+m.after)
+		if err == nil && a.err != nil {
+			err = a.err
+		}
+		if conn.TxStatus() != 'I' && !conn.IsClosed() && r.order(ctx, conn, "ROLLBACK") != nil {
+			return
+		}
+		switch {
+		case err == nil:
+			granted = append(granted, r.rightsSQL(s).describe(g, true))
+		case !slices.Contains([]string{undefinedTable, undefinedColumn, undefinedFunction, undefinedObject}, sqlState(err)):
+			r.Log.Warn("the role's rights on what is there could not be granted; the next start does it", "role", r.Role.Name, "error", reason(err))
+			return
+		}
+	}
+	r.granted(granted, nil)
+	r.Log.Info("granted the declared rights on what is there, so that a release before this one can serve", "role", r.Role.Name, "granted", granted)
+}
