@@ -60,7 +60,7 @@ func mayPass(why error) bool {
 // explained adds to an obstacle what is likely while one waits, and leaves out the SQL
 // for a DBA.
 func explained(why error) error {
-	if connect, ok := errors.AsType[*ConnectError](why); ok && connect.Refused() {
+	if connect, ok := errors.AsType[*ConnectError](why); ok && connect.DeniesRole() {
 		return fmt.Errorf("%w, unless the migrations that create this role have yet to run", why)
 	}
 	if forbidden, ok := errors.AsType[*PrivilegeError](why); ok {

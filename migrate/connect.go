@@ -1,13 +1,9 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -59,8 +55,13 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	defer cancel()
 	attempts := pause{budget: r.ConnectWait}
 	defer r.silence("a connection")()
+	var last error
 	for {
 		conn, err := pgconn.ConnectConfig(inTime, r.config)
+		if err != nil && inTime.Err() != nil && last != nil {
+			err = last // and not that the time was over in the middle of an attempt
+		}
+		last = err
 		if err == nil {
 			if err = speakUTF8(inTime, conn); err != nil {
 				r.close(ctx, conn)
@@ -135,93 +136,4 @@ func (r *run) notice(n *pgconn.Notice) {
 	default:
 		r.Log.Info("the server says", "message", n.Message)
 	}
-}
-
-// worthRetrying tells a server that is not there yet from one that says no.
-func worthRetrying(err error) bool {
-	if code := sqlState(err); code != "" {
-		class := code[:2]
-		// 08 connection exception (poolers), 53 too many connections, 57 starting up or shutting down
-		return class == "08" || class == "53" || class == "57"
-	}
-	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
-		return false
-	}
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.DeadlineExceeded) || onlyStandbys(err)
-}
-
-// onlyStandbys reports whether the hosts answer, and none is a primary: a failover may be
-// under way.
-func onlyStandbys(err error) bool {
-	return errors.Is(err, pgconn.ErrStandbyConnection) || errors.Is(err, pgconn.ErrReadOnlyConnection)
-}
-
-func (r *run) connectError(err error, tried time.Duration) error {
-	c := r.config
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
-		return mayNotConnect(c, pg)
-	}
-	address := fmt.Sprintf("%s:%d", c.Host, c.Port)
-	if severalHosts(c) {
-		address += " (and the other hosts listed)"
-	}
-	return &ConnectError{
-		Target: fmt.Sprintf("%s as %q, database %q", address, c.User, c.Database),
-		Tried:  tried,
-		Next:   nextStep(err),
-		Err:    reason(err),
-	}
-}
-
-// mayNotConnect is the error of a role that the server knows and still does not let in:
-// for want of CONNECT, or because of a setting in the connection string. The words of the
-// server may be in any language; the place in its source is not.
-func mayNotConnect(c *pgconn.Config, err *pgconn.PgError) error {
-	database := cmp.Or(c.Database, c.User)
-	lacks := &PrivilegeError{Lacks: fmt.Sprintf("the server does not let %q into the database %q: %s", c.User, database, err.Message)}
-	if err.Routine == "CheckMyDatabase" {
-		lacks.SQL = []string{"GRANT CONNECT ON DATABASE " + quoteName(database) + " TO " + quoteName(c.User)}
-	}
-	return lacks
-}
-
-// reason strips what pgx puts around the cause, which repeats the target.
-func reason(err error) error {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op
-	}
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
-}
-
-func nextStep(err error) string {
-	switch sqlState(err) {
-	case "28P01":
-		return "Check the user and the password"
-	case "28000":
-		return "Check the user, and what pg_hba.conf on the server allows from this host"
-	case "3D000":
-		return "Create the database, or correct its name"
-	case "53300":
-		return "All connections of the server are taken; close some or raise max_connections"
-	case "57P03":
-		return "The server is starting up or shutting down; try again when it is ready"
-	}
-	if onlyStandbys(err) {
-		return "Of the hosts that answer none is a primary, which migrations need; see whether a failover is under way"
-	}
-	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
-		return "Check the host's name"
-	}
-	return "Check that the server runs and can be reached from here"
 }

@@ -16,6 +16,8 @@ type ConnectError struct {
 	Tried  time.Duration // how long
 	Next   string        // what the operator can do
 	Err    error
+
+	settings bool
 }
 
 func (e *ConnectError) Error() string {
@@ -28,11 +30,18 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Refused reports whether the server answered and said no: the user, the password
-// or the database's name is wrong, and waiting does not help.
+// Refused reports whether waiting does not help: the user, the password, the database's
+// name, a parameter or a certificate is wrong.
 func (e *ConnectError) Refused() bool {
 	code := sqlState(e.Err)
-	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D")
+	return e.settings || strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D")
+}
+
+// DeniesRole reports whether the server or a pooler turned down the user, the password or the
+// database's name, which the migrations may have yet to create.
+func (e *ConnectError) DeniesRole() bool {
+	code := sqlState(e.Err)
+	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D") || code == protocolViolation && e.settings
 }
 
 // A PrivilegeError means that the migrator's role lacks a right, or that the

@@ -25,7 +25,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/schema":            {"migrate", "github.com/jackc/"},
 		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
 		"internal/backup":            {"internal/localpg", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/store":             {"internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+		"internal/store":             {"internal/database", "internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -233,7 +234,7 @@ func (p program) look(ctx context.Context, look func(context.Context, looker) er
 
 // perhapsUnmigrated adds to a login of the web server's role that was refused what may be why.
 func perhapsUnmigrated(err error) error {
-	if refused(err) {
+	if connect, ok := errors.AsType[*migrate.ConnectError](err); ok && connect.DeniesRole() {
 		return fmt.Errorf("%w, unless the migrations that create this user have yet to run", err)
 	}
 	return err

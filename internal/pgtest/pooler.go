@@ -13,8 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// PoolerLog is the name under which PgBouncer returns the path of its log.
+const PoolerLog = "its log"
+
 // PgBouncer runs a pooler in transaction mode in front of some connections and
-// returns the connection strings through it.
+// returns the connection strings through it, and the path of its log.
 func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[string]string {
 	tb.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -48,10 +51,17 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[s
 		fmt.Fprintf(&config, "%s = host=%s port=%d dbname=%s user=%s password=%s\n", name, c.Host, c.Port, c.Database, c.User, c.Password)
 		pooled[name] = fmt.Sprintf("host=%s port=%s dbname=%s user=anybody sslmode=disable default_query_exec_mode=cache_describe", host, port, name)
 	}
-	fmt.Fprintf(&config, "[pgbouncer]\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
+	pooled[PoolerLog] = filepath.Join(folder, "pgbouncer.log")
+	fmt.Fprintf(&config, "[pgbouncer]\nlogfile = "+pooled[PoolerLog]+"\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
 		host, port, serverConnections)
 	file := filepath.Join(folder, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(config.String()), 0o644); err != nil { //nolint:gosec // the pooler reads it as somebody else
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(pooled[PoolerLog], nil, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Chmod(pooled[PoolerLog], 0o666); err != nil { //nolint:gosec // as above
 		tb.Fatal(err)
 	}
 	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // as above

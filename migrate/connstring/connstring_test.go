@@ -294,11 +294,11 @@ const libpq = `service servicefile user password passfile channel_binding connec
 	scram_client_key scram_server_key oauth_issuer oauth_client_id oauth_client_secret oauth_scope sslkeylogfile`
 
 // TestWhatPassesIsReadByPgxInTheSameWay builds strings that are valid by the grammar, of parts with odd characters in
-// their escaped forms. AVTOTPY_TEST_LONG makes more of them.
+// their escaped forms. AVTOTPY_LONG makes more of them.
 func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
 	t.Parallel()
 	rounds := 300
-	if os.Getenv("AVTOTPY_TEST_LONG") != "" {
+	if os.Getenv("AVTOTPY_LONG") != "" {
 		rounds = 20_000
 	}
 	random := rand.New(rand.NewPCG(12, uint64(rounds)))

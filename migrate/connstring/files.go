@@ -20,7 +20,7 @@ func (s settings) checkFiles() error {
 			return unreadable(file, err)
 		}
 	}
-	if s["sslmode"].value == "disable" || s.onlySockets() {
+	if s.onlySockets() {
 		return nil
 	}
 	if root, ok := s["sslrootcert"]; ok && root.value != "" && root.value != "system" {
@@ -32,7 +32,7 @@ func (s settings) checkFiles() error {
 			return &Error{Part: root.part, Problem: "names a file without a certificate in PEM form", Next: "name the file of the authority that signed the server's certificate"}
 		}
 	}
-	if s["sslcertmode"].value == "disable" {
+	if s["sslmode"].value == "disable" || s["sslcertmode"].value == "disable" {
 		return nil
 	}
 	return s.checkClientCertificate()
