@@ -180,7 +180,7 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 			if strings.Contains(c.left, "app.t1_a'") {
 				pgtest.Exec(t, db.MigratorConn, "CREATE UNIQUE INDEX t1_a ON app.t1 (a)")
 			}
-			pgtest.Exec(t, db.MigratorConn, claimOf2(m))
+			pgtest.Exec(t, db.MigratorConn, claimOf2(m), "UPDATE app.migrations SET applied_at = now() - interval '2 days' WHERE version = 2")
 			if c.left != "" {
 				pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 			}
@@ -199,6 +199,10 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 			}
 			if got := valid(t, db, "t1_pkey_ccnew"); got != "none" {
 				t.Errorf("the copy is %s, want none", got)
+			}
+			if took := pgtest.Value[string](t, db.SuperConn, `SELECT duration::text FROM app.migrations
+				WHERE version = 2 AND NOT (applied_at > now() - interval '1 day' AND duration < '1 day') UNION ALL SELECT ''`); took != "" {
+				t.Errorf("the ledger says that the file took %s, from when its first migrator began", took)
 			}
 		})
 	}

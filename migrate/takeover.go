@@ -33,7 +33,10 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 		return c, err
 	}
 	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name, "claimed_by_pid", old.PID, "claimed_by_start", old.Start)
-	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_by = current_user, app_version = %s
+	// applied_at is this attempt's beginning: the row's duration is not to hold the time when nobody worked.
+	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (
+			UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_at = clock_timestamp(),
+				applied_by = current_user, app_version = %s
 			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
 		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
 		quoteName(r.Schema, ledgerName), quoteText(r.Version), myself, m.Version, old.is()))

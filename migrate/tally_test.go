@@ -168,7 +168,8 @@ func TestAReportOutlivesAFailover(t *testing.T) {
 }
 
 // TestAReportAfterLostAnswers: a connection that is cut at any message, whether that arrives
-// or not, leaves a report that lists each file once.
+// or not, leaves a report that lists each file once. MIGRATE_LONG=1 cuts at each message, and
+// not only at every third.
 func TestAReportAfterLostAnswers(t *testing.T) {
 	t.Parallel()
 	step := 3
