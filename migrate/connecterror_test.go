@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -82,6 +83,56 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 			t.Parallel()
 			refused(t, db, c.conn, c.want, c.waits)
 		})
+	}
+}
+
+// TestWhatAPoolerSaysIsUnderstood is about the words of PgBouncer 1.18 to 1.22, which gives all of them one code.
+func TestWhatAPoolerSaysIsUnderstood(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	for says, c := range map[string]struct {
+		want  string
+		waits bool
+	}{
+		"SASL authentication failed":                         {"does not know this user: check its auth_file or auth_query", false},
+		"password authentication failed":                     {"does not know this user: check its auth_file or auth_query", false},
+		"no such user: u":                                    {"does not know this user: check its auth_file or auth_query", false},
+		"no such database: d":                                {"The pooler does not know this database", false},
+		"unsupported startup parameter: options":             {"ignore_startup_parameters", false},
+		"bouncer config error":                               {"auth_query and auth_user", false},
+		"SSL required":                                       {"The pooler demands TLS", false},
+		"server login failed: FATAL password authentication": {"does not let the pooler in", false},
+		"no more connections allowed (max_client_conn)":      {"max_client_conn", true},
+		"client_login_timeout (server down)":                 {"the pooler reaches its server", true},
+		"server login has been failing, try again later":     {"the pooler reaches its server", true},
+		"pgbouncer cannot connect to server":                 {"the pooler reaches its server", true},
+	} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = listener.Close() })
+			go answer(listener, says)
+			refused(t, db, fmt.Sprintf("host=127.0.0.1 port=%d user=u dbname=d password=x sslmode=disable", listener.Addr().(*net.TCPAddr).Port), c.want, c.waits) //nolint:forcetypeassert // it is TCP
+		})
+	}
+}
+
+// answer refuses each client with an error of a pooler's.
+func answer(listener net.Listener, says string) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		backend := pgproto3.NewBackend(conn, conn)
+		if _, err := backend.ReceiveStartupMessage(); err == nil {
+			backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: says})
+			_ = backend.Flush()
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 // WriteHelp writes every variable with its default and meaning, for a terminal of 100 columns.
@@ -115,6 +117,33 @@ An empty variable counts as not set. All problems are reported at once, and the 
 one of these and is none (` + "`AVTOTPY_*`, `POSTGRES_MIGRATOR_*`" + `) causes a warning; what Kubernetes sets for a Service called
 ` + "`avtotpy`" + ` does not.
 `)
+	b.WriteString(`
+## Connection strings
+
+A connection string is a URL, ` + "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE&NAME=VALUE`" + `, or pairs,
+` + "`host=HOST user=USER password='PASS WORD' dbname=DATABASE`" + `. In a URL, write ` + "`%40` for `@`, `%2F` for `/`, `%3A` for `:`," + `
+` + "`%3F` for `?`, `%23` for `#`, `%25` for `%` and `%20`" + ` for a space that belongs to a value; in pairs, put such a value in single
+quotes, with ` + "`\\`" + ` before ` + "`'` and `\\`" + `. It is checked before anything connects, together with the variables of PostgreSQL
+(` + "`PGHOST`, `PGSSLMODE`, `PGSERVICE`" + ` …) and the service file that complete it, and no message repeats any of it.
+
+These parameters may be set: those of [libpq](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS) and of
+pgx that the driver knows, and of the server's own those that limit how long something takes. What a statement means
+is set by the program itself; the rest a DBA can set with ` + "`ALTER ROLE … SET`" + `. [tls.md](tls.md) is about those for TLS.
+
+`)
+	line := ""
+	for i, name := range connstring.Parameters() {
+		word := "`" + name + "`"
+		if i > 0 {
+			word = ", " + word
+		}
+		if len(line)+len(word) > 110 {
+			b.WriteString(line + ",\n")
+			line, word = "", strings.TrimPrefix(word, ", ")
+		}
+		line += word
+	}
+	b.WriteString(line + "\n")
 	group := ""
 	for _, v := range variables() {
 		if v.group != group {

@@ -61,7 +61,7 @@ func TestWhatIsNoConnectionStringIsRefusedWithoutRepeatingIt(t *testing.T) {
 		"postgres://u:S3\x00CRET@h/t0":                              "NUL",
 		"host=h\u00a0password=S3CRET":                               "invisible",
 		" \t\n":                                                     "nothing but white space",
-		"user=u:S3CRET@h dbname=postgres://u:S3CRET@h/t0":           "database",
+		"host=h dbname=postgres://u:S3CRET@h/t0":                    "in quotes",
 		"driver={PostgreSQL};server=h;uid=u;pwd=S3CRET":             ".NET or ODBC",
 		"Data Source=h;Location=t0;User ID=u;password=S3CRET":       ".NET or ODBC",
 		"Host=h;Username=u;Password=S3CRET":                         ".NET or ODBC",
@@ -141,6 +141,12 @@ func TestWhatIsNoConnectionStringIsRefusedWithoutRepeatingIt(t *testing.T) {
 		"dbname='d?password=S3CRET'":        "(dbname)",
 		"user='postgres://u:S3CRET@h'":      "(user)",
 		"user='u\tS3CRET'":                  "(user)",
+		"user=u:S3CRET host=h":              "in quotes",
+		"user=u/S3CRET@h":                   "in quotes",
+		"dbname=u:S3CRET@h:5432/d":          "in quotes",
+		"PGPASSWORD=S3CRET psql -h h":       "has a name that is not",
+		"postgres://u:S3CRET%40h:5432/d":    "@ and the host are missing",
+		"postgres://S3CRET%40h/d":           "the host",
 		// names and values
 		"postgres://u:S3CRET@h/t0?pgbouncer=true":            "(pgbouncer) is not a parameter",
 		"postgres://u:S3CRET@h/t0?schema=x":                  "(schema)",
@@ -378,7 +384,7 @@ func escape(text string, random *rand.Rand) string {
 // pair writes a pair with quotes, and at random without them where that has one meaning.
 func pair(name, value string, random *rand.Rand) string {
 	equals := []string{"=", " = ", "= "}[random.IntN(3)]
-	if random.IntN(2) == 0 && value != "" && !strings.ContainsAny(value, blanks+`'"\;=,&`) {
+	if random.IntN(2) == 0 && value != "" && !strings.ContainsAny(value, blanks+`'"\;=,&:/`) {
 		return name + equals + value
 	}
 	return name + equals + "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"

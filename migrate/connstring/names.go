@@ -1,6 +1,10 @@
 package connstring
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // parameters are the names that may stand in a connection string, with what checks the value: "" is fine, anything else
 // is what to write. libpq's come first, then those of pgx and pgxpool, then run-time parameters of the server.
@@ -57,6 +61,9 @@ func parameters() map[string]func(string) string {
 		"idle_session_timeout":                interval,
 	}
 }
+
+// Parameters lists the names that may stand in a connection string, for documents.
+func Parameters() []string { return slices.Sorted(maps.Keys(parameters())) }
 
 // runtime reports which names are the server's: options may set them too.
 func runtime(name string) bool {

@@ -97,6 +97,11 @@ func checkUnquoted(name, value, part string, quoted, spaced bool) error {
 	switch {
 	case strings.HasPrefix(value, `"`):
 		return &Error{Part: part, Problem: "is in double quotes, which PostgreSQL takes for a part of the value", Next: "write single ones, as in password='two words'"}
+	case (name == "user" || name == "dbname") && strings.ContainsAny(value, ":/"):
+		return &Error{
+			Part: part, Problem: "holds : or /, as if a password or a host were in it",
+			Next: usePairs + "; a name with such a character goes in quotes",
+		}
 	case looksLikeNext.MatchString(value), !secret && name != "options" && strings.ContainsAny(value, ";="):
 		return &Error{
 			Part: part, Problem: "has no value, or one that holds the next pair",
