@@ -34,7 +34,7 @@ test-long:
 	REVIEW_CHANGES=5000 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
 	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin REVIEW_CHANGES=5000 REVIEW_SEED=2 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
 	bins=$$(for v in 15 16 17 18; do scripts/postgres $$v; done | paste -sd,) && SNAPSHOT_BINS=$$bins SNAPSHOT_STATEMENTS=5000 \
-		go test ./migrate -run TestRandomSchemasHaveOneSnapshot -count=1 -v -timeout 2h
+		go test ./migrate -run TestASchemaHasOneSnapshotOnEachVersion -count=1 -v -timeout 2h
 
 lint:
 	cd tools && go build -o ../.cache/bin/ tool

@@ -89,13 +89,14 @@ const columnFacts = `SELECT object, 2, attnum::int, concat_ws(' ', CASE relkind 
 	WHERE relkind <> 'S' AND attnum > 0 AND NOT attisdropped`
 
 // NOT NULL is told with its column, since PostgreSQL 18 and 17 made it a constraint
-// (of tables and of domains); only there it can be one that was never validated. What a
+// (of tables and of domains); only there it can be one that was never validated, or that
+// tables which inherit from this one do not get. What a
 // partition has from its parent is told there. Tables of other schemas, which nobody here
 // tells of, are told where they change what ours do: by inheritance and foreign keys.
 const constraintFacts = `SELECT object, 3, 0, 'constraint ' || quote_ident(conname) || ' ' || pg_get_constraintdef(k.oid, true)
 		|| CASE WHEN contype = 'f' AND EXISTS (SELECT FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled <> 'O') THEN ' disabled' ELSE '' END
 	FROM relation r JOIN pg_constraint k ON conrelid = r.oid
-	WHERE contype NOT IN ('t', 'n') AND conparentid = 0 OR contype = 'n' AND NOT convalidated
+	WHERE contype NOT IN ('t', 'n') AND conparentid = 0 OR contype = 'n' AND (connoinherit OR NOT convalidated)
 	UNION ALL SELECT object, 3, 1, format('referenced by %s, constraint %I', conrelid::regclass, conname)
 	FROM relation r JOIN pg_constraint k ON confrelid = r.oid JOIN pg_class c ON c.oid = conrelid WHERE contype = 'f' AND conparentid = 0 AND c.relnamespace <> r.relnamespace`
 
