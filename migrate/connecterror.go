@@ -88,6 +88,9 @@ func diagnose(err error) diagnosis {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return diagnoseAnswer(pg)
 	}
+	if next := diagnoseQuestions(err); next != "" {
+		return passes(next)
+	}
 	if onlyStandbys(err) {
 		return passes("Of the hosts that answer none is a primary, which migrations need; see whether a failover is under way")
 	}
@@ -154,12 +157,26 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 	return diagnosis{next: "The server does not let the program in; its log says more"}
 }
 
+// diagnoseQuestions is about a connection that broke while questions were asked; "" when the
+// server or the network said why.
+func diagnoseQuestions(err error) string {
+	switch {
+	case errors.Is(err, errSilent):
+		return "Check that the server still runs: it took the connection and gave no answer, so a pooler may be paused, or a firewall may drop the packets"
+	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
+		return "Try again; when it happens often, give this program's users a pool of their own (docs/poolers.md)"
+	}
+	return ""
+}
+
 // diagnosePooler tells by their words the errors that PgBouncer gives one and the same code.
 func diagnosePooler(message string) diagnosis {
 	says := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(message, w) })
 	}
 	switch {
+	case says("statement pooling mode"):
+		return wrong("The pooler takes one statement at a time: set its pool_mode to transaction or session (docs/poolers.md)")
 	case says("unsupported startup parameter"):
 		return wrong("The pooler does not take a parameter of the connection string, of PGOPTIONS or of PGTZ; leave it out, or add it to the pooler's ignore_startup_parameters")
 	case says("no such database"):

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -259,6 +262,25 @@ func (v *vanisher) pass(server, client net.Conn) {
 			v.vanished.Store(true)
 			v.gone()
 			return
+		}
+	}
+}
+
+// TestAPoolerThatEndsEachTransactionIsNamed: in statement mode nothing can ever be migrated,
+// so it is said at once, and not tried for all of Wait.
+func TestAPoolerThatEndsEachTransactionIsNamed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
+	pgtest.Exec(t, pooled["migrator"]+" dbname=pgbouncer default_query_exec_mode=simple_protocol", "SET pool_mode = statement")
+	m := migrator(t, db, tables(2)...)
+	m.Wait = time.Hour
+	_, upErr := m.Up(t.Context(), pooled["migrator"])
+	_, statusErr := m.Status(t.Context(), pooled["migrator"])
+	for name, err := range map[string]error{"Up": upErr, "Status": statusErr} {
+		connect, ok := errors.AsType[*migrate.ConnectError](err)
+		if !ok || !connect.Refused() || !strings.Contains(connect.Next, "pool_mode") {
+			t.Errorf("%s: got %v, want an error that says which pool_mode to set", name, err)
 		}
 	}
 }

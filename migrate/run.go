@@ -104,6 +104,8 @@ func (r *run) untilDone(ctx context.Context) error {
 			return err
 		case ctx.Err() != nil:
 			return r.interrupted(ctx)
+		case sqlState(lost.err) == protocolViolation && !worthRetrying(lost.err): // what this pooler never does
+			return r.connectError(lost.err, time.Since(r.started))
 		}
 		r.reconnected = true
 		r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
