@@ -113,7 +113,7 @@ func pieces() []piece {
 			"COMMENT ON {TABLE app.t|COLUMN app.t.a|CONSTRAINT t_k_key ON app.t|TYPE app.mood|FUNCTION app.stable()} IS 'x'",
 		}},
 		{nil, []string{ // data
-			"UPDATE app.t SET n = n + 1 WHERE {n > 0|n < 0}", "DELETE FROM app.t WHERE n > 10", "UPDATE app.u SET name = 'x' WHERE name <> 'x'",
+			"UPDATE app.t SET n = n + 1 WHERE {n > 0|n < 0}", "DELETE FROM app.t WHERE n > 15", "UPDATE app.u SET name = 'x' WHERE name <> 'x'",
 			"INSERT INTO app.u VALUES (100, 'x')", "INSERT INTO app.u SELECT n + 100, b FROM app.t",
 			"INSERT INTO app.u (id, name) VALUES (100 + (SELECT count(*) FROM app.t)::int, 'x')",
 			"SELECT count(*) FROM app.t", "SELECT setval('app.counter', {5|(SELECT sum(n) FROM app.t)})",
@@ -175,7 +175,7 @@ func pieces() []piece {
 			"CREATE TABLE app.«n» PARTITION OF app.p FOR VALUES FROM ('2026-05-01') TO ('2026-06-01')", "CREATE TABLE app.«n» PARTITION OF app.p DEFAULT", "CREATE INDEX «i» ON app.p (id)", "CREATE INDEX «i» ON ONLY app.p (id)",
 			"CREATE INDEX «i» ON app.p1 (id)", "ALTER TABLE app.p ADD CONSTRAINT «k» CHECK (id > 0){| NOT VALID}", "ALTER TABLE app.p ADD FOREIGN KEY (id) REFERENCES app.u{| NOT VALID}", "ALTER TABLE app.p1 ADD CONSTRAINT «k» FOREIGN KEY (id) REFERENCES app.u{| NOT VALID}",
 			"ALTER TABLE app.p ADD UNIQUE (id, at)", "ALTER TABLE ONLY app.p ADD UNIQUE (id, at)", "ALTER TABLE app.p ADD COLUMN «c» integer{| DEFAULT 1| DEFAULT random()}", "ALTER TABLE app.p ALTER at SET NOT NULL", "ALTER TABLE app.p ALTER x TYPE {text|varchar|varchar(9)}",
-			"DROP TABLE app.p1", "ALTER TABLE app.p DETACH PARTITION app.p1;ALTER TABLE app.p ATTACH PARTITION app.p1 FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')", "CREATE TABLE app.«n» (id integer, at date, x text);ALTER TABLE app.p ATTACH PARTITION app.«n» FOR VALUES FROM ('2026-05-01') TO ('2026-06-01')",
+			"ALTER TABLE app.p DETACH PARTITION app.p1;ALTER TABLE app.p ATTACH PARTITION app.p1 FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')", "CREATE TABLE app.«n» (id integer, at date, x text);ALTER TABLE app.p ATTACH PARTITION app.«n» FOR VALUES FROM ('2026-05-01') TO ('2026-06-01')",
 			"DROP TABLE app.p CASCADE", "UPDATE app.p SET x = 'y' WHERE x = 'x'",
 		}},
 		{[]string{"CREATE TABLE app.l (id integer NOT NULL, x text) PARTITION BY LIST (id)", "CREATE TABLE app.l1 PARTITION OF app.l FOR VALUES IN (1)", "INSERT INTO app.l SELECT 1, 'x' FROM generate_series(1, 20)", "CREATE TABLE app.lq (id integer NOT NULL, x text)", "INSERT INTO app.lq SELECT 2, 'x' FROM generate_series(1, 20)", "{ALTER TABLE app.lq ADD CONSTRAINT fits CHECK (id = 2)|ALTER TABLE app.lq ADD CONSTRAINT fits CHECK (id IN (2, 3))|ALTER TABLE app.lq ADD CONSTRAINT fits CHECK (id IN (2))|SELECT 1}"}, []string{
@@ -186,7 +186,7 @@ func pieces() []piece {
 			"ALTER TABLE app.parent ALTER id SET NOT NULL", "DROP TABLE app.child",
 		}},
 		{[]string{"CREATE TYPE app.pair AS (x integer, y text)", "CREATE TABLE app.typed OF app.pair", "INSERT INTO app.typed SELECT g, 'x' FROM generate_series(1, 20) g"}, []string{
-			"ALTER TYPE app.pair {DROP ATTRIBUTE y CASCADE|RENAME ATTRIBUTE y TO «z» CASCADE|ALTER ATTRIBUTE x TYPE bigint CASCADE}",
+			"ALTER TYPE app.pair {DROP ATTRIBUTE y CASCADE|ALTER ATTRIBUTE x TYPE bigint CASCADE}",
 		}},
 	}
 }

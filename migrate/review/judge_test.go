@@ -155,7 +155,8 @@ func (j *court) programs(tb testing.TB) []string {
 func worse(was, is string, statements []string) bool {
 	if _, failure, failed := strings.Cut(is, ": "); failed {
 		filled := slices.ContainsFunc(statements, func(s string) bool {
-			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") || strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") || strings.Contains(s, "app.checked") || strings.Contains(s, "USING NULL")
+			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") || strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") || strings.Contains(s, "app.checked") || strings.Contains(s, "USING NULL") ||
+				strings.Contains(s, "ATTACH PARTITION")
 		})
 		return !strings.HasPrefix(failure, "23505") && !strings.HasPrefix(failure, "220") && (!strings.HasPrefix(failure, "23") || !filled) && !strings.Contains(was, ": ")
 	}
@@ -166,6 +167,18 @@ func worse(was, is string, statements []string) bool {
 	return number(is) < number(was) && !slices.ContainsFunc(statements, func(s string) bool {
 		return strings.Contains(s, "DELETE FROM") || strings.Contains(s, "TRUNCATE") // of data
 	})
+}
+
+// unlike reports whether a file does things together of which the judge, or the review, sees only
+// one: data that goes, a policy for another, values that a column or a partition does not take.
+func unlike(statements []string) bool {
+	all := strings.Join(statements, "\n")
+	for _, s := range []string{"DELETE FROM", "DROP POLICY", "SET NOT NULL", "CHECK", "DOMAIN", "ATTACH PARTITION", "app.checked"} {
+		if len(statements) > 1 && strings.Contains(all, s) {
+			return true
+		}
+	}
+	return strings.Contains(all, "USING NULL")
 }
 
 var aboutTable = regexp.MustCompile(`^(rewriting|verifying) table "([^"]+)"|^building index .* on table "([^"]+)"`)
@@ -203,7 +216,7 @@ func (j *court) done(tb testing.TB, c change) (found map[verdict]string, ok bool
 				if r.Node != was[oid].Node && r.Node != "" && r.Rows > 0 && !truncated {
 					work = append(work, "rewrites "+r.Name)
 				}
-				if r.Rows > 0 && r.Read-was[oid].Read >= r.Rows && !truncated {
+				if r.Rows > 0 && 2*(r.Read-was[oid].Read) >= r.Rows && !truncated {
 					work = append(work, "reads "+r.Name)
 				}
 				if r.Strong {
@@ -246,6 +259,12 @@ func (j *court) differences(tb testing.TB, c change) (list []string, judged bool
 	if !ok || !loads {
 		return nil, false
 	}
+	for i, f := range c.files {
+		if v := (verdict{i, -1, "contract"}); unlike(f) {
+			delete(done, v)
+			delete(said, v)
+		}
+	}
 	for i := range c.files { // behind the first loss, an older program has failed already
 		if v := (verdict{i, -1, "contract"}); done[v] != "" || said[v] != "" {
 			for k := i + 1; k < len(c.files); k++ {
@@ -261,11 +280,6 @@ func (j *court) differences(tb testing.TB, c change) (list []string, judged bool
 		}
 	}
 	for v, message := range said {
-		all := fmt.Sprint(c.files)
-		if strings.HasPrefix(message, "DROP DEFAULT") && strings.Contains(all, "SET NOT NULL") ||
-			strings.Contains(message, " is no part of ") && strings.Contains(all, "ATTACH") {
-			continue // the counts and failures of worse do not tell
-		}
 		if done[v] == "" && (j.version(tb) < 18 || !strings.Contains(message, "before PostgreSQL 18")) { // right for older ones
 			list = append(list, fmt.Sprintf("false: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind, message))
 		}

@@ -78,7 +78,8 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 	}
 	r.own(n)
 	r.replaces(at, replace, object{space(kind), n.name}, kind+" "+n.String())
-	if _, overloads := r.made.objects[object{"routine", n.name}]; !overloads || space(kind) != "routine" {
+	// What is replaced, and a function of another signature, are as old as they were.
+	if _, known := r.made.objects[object{space(kind), n.name}]; !known || !replace && space(kind) != "routine" {
 		r.creates(space(kind), n.name)
 	}
 	switch kind {
@@ -224,7 +225,7 @@ func (r *review) createPolicy(at int, n, t name, p phrase) {
 	}
 	table := r.made.table(t)
 	if made.restrictive && !made.all && table.secured && r.oldTable(t) {
-		r.contracting(at, "CREATE POLICY … AS RESTRICTIVE on "+t.String())
+		r.takes(at, "CREATE POLICY … AS RESTRICTIVE on "+t.String(), func() bool { return !table.secured })
 	}
 	table.policies[n.name] = made
 }

@@ -248,6 +248,11 @@ var mistakes = map[string][]mistake{
 			[]string{"CREATE POLICY all_of_them ON app.users USING (true); ALTER TABLE app.users ENABLE ROW LEVEL SECURITY"},
 		},
 		{
+			"CREATE OR REPLACE VIEW app.names AS SELECT name, age FROM app.users; DROP VIEW app.names",
+			[]string{"1:70: DROP VIEW app.names …"},
+			nil,
+		},
+		{
 			"DROP VIEW app.names; CREATE VIEW app.names AS SELECT age FROM app.users",
 			[]string{"1:1: DROP VIEW app.names …"},
 			[]string{"DROP VIEW app.names; CREATE VIEW app.names AS SELECT age, name FROM app.users", "DROP TRIGGER touches ON app.users; DROP FUNCTION app.touch()"},
@@ -424,6 +429,11 @@ var mistakes = map[string][]mistake{
 			"LOCK TABLE app.users IN ACCESS EXCLUSIVE MODE; UPDATE app.users SET age = 1 WHERE age = 2",
 			[]string{"1:48: UPDATE of app.users may take long, and until the file ends nobody can use app.users, which LOCK TABLE has locked above; leave LOCK TABLE out: what is changed is locked, row by row, without it"},
 			[]string{"UPDATE app.users SET age = 1 WHERE age = 2"},
+		},
+		{
+			"-- migrate:allow attach because of the test\nCREATE TABLE app.visits_may PARTITION OF app.visits FOR VALUES FROM ('2026-05-01') TO ('2026-06-01');\nUPDATE app.visits SET note = 'x' WHERE note = 'y'",
+			[]string{"3:1: UPDATE of app.visits may take long, and until the file ends nobody can use app.visits_rest, which a new partition has locked above; …"},
+			nil,
 		},
 		{
 			"REFRESH MATERIALIZED VIEW app.totals",

@@ -22,6 +22,7 @@ func (r *review) createTable(p phrase, temporary bool) {
 		r.own(parent)
 		t.like(r.made.table(parent))
 		r.partition(parent, n, p)
+		r.locks(parent, "CREATE TABLE … PARTITION OF", useIt) // ATTACH PARTITION does not
 	}
 	for _, item := range p.group().list() {
 		if item.accept("LIKE") {

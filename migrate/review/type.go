@@ -83,7 +83,7 @@ func (m *made) typeChange(from, to string) typeChange {
 	b, bLimit := splitKind(to)
 	a, b = longName(a), longName(b)
 	aLimit, bLimit = ownLimit(a, aLimit), ownLimit(b, bLimit)
-	if a != b && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
+	if (a != b || aLimit != bLimit) && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
 		if fields := a[len("interval"):]; fields != "" && !strings.HasSuffix(fields, "second") {
 			aLimit = "0"
 		}

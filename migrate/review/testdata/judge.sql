@@ -51,10 +51,12 @@ BEGIN
         SELECT 3, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT DO NOTHING', t, writable)
         FROM judge.columns WHERE kind IN ('r', 'p') AND writable IS NOT NULL
         UNION ALL
-        SELECT 4, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT DO NOTHING', t, required)
-        FROM judge.columns WHERE kind IN ('r', 'p') AND required IS NOT NULL
-        UNION ALL
-        SELECT 4, format('INSERT INTO %s DEFAULT VALUES ON CONFLICT DO NOTHING', t) FROM judge.columns WHERE kind IN ('r', 'p') AND required IS NULL
+        SELECT 4, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT DO NOTHING', c.t, but.list)
+        FROM judge.columns c JOIN pg_attribute one ON one.attrelid = c.oid AND one.attnum > 0 AND NOT one.attisdropped, LATERAL (
+            SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute a
+            WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a' AND a.attnum <> one.attnum
+        ) but (list)
+        WHERE kind IN ('r', 'p') AND but.list IS NOT NULL AND one.attgenerated = '' AND one.attidentity <> 'a'
         UNION ALL
         SELECT 5, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT (%3$s) %4$s DO NOTHING', t, writable, k.list,
             'WHERE ' || pg_get_expr(i.indpred, i.indrelid))
@@ -85,9 +87,7 @@ SELECT c.oid, c.oid::regclass::text AS t, c.relkind AS kind,
     string_agg(quote_ident(attname), ', ' ORDER BY attnum) AS list,
     string_agg(quote_ident(attname) || ' = ' || quote_ident(attname), ', ' ORDER BY attnum)
         FILTER (WHERE attgenerated = '' AND attidentity <> 'a') AS sets,
-    string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attgenerated = '' AND attidentity <> 'a') AS writable,
-    string_agg(quote_ident(attname), ', ' ORDER BY attnum)
-        FILTER (WHERE attgenerated = '' AND attidentity = '' AND NOT atthasdef AND attnotnull) AS required
+    string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attgenerated = '' AND attidentity <> 'a') AS writable
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'app') AND c.relkind IN ('r', 'p', 'v', 'm')
 GROUP BY c.oid;
