@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -153,7 +154,8 @@ func TestASwitchoverUnderOneAddressIsFollowed(t *testing.T) {
 func TestAPoolerThatPausesOrGoesIsNoticed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
-	pooled := pgtest.PgBouncer(t, 10, map[string]string{"web": db.WebConn})["web"]
+	// PAUSE ends logins that are under way, which PgBouncer takes for failed ones: by default none follows for 15 s.
+	pooled := pgtest.PgBouncer(t, 10, map[string]string{"web": db.WebConn}, "server_login_retry = 1")["web"]
 	config, err := pgx.ParseConfig(pooled)
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +205,105 @@ func TestALockDoesNotTakeThePagesOfOthersAway(t *testing.T) {
 	}
 	l.awaitWrite(time.Now())
 	l.awaitReady()
+	l.report(0)
+}
+
+// TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked: no answer waits for the lock's end. The connections are new
+// when the lock is taken, so that nothing about their queries is known yet.
+func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	s := startServing(t, db.WebConn+" pool_max_conns=4")
+	s.cookie = ""
+	if status, body, err := s.ask(http.MethodGet, "/login", nil); err != nil || status != http.StatusOK {
+		t.Fatalf("before: %d %s, %v", status, body, err)
+	}
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, db.SuperConn, `
+		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND usename = '`+db.WebRole+"'")
+	const visitors = 40
+	answers := make(chan string, visitors)
+	for range visitors {
+		go func() {
+			status, body, err := s.ask(http.MethodGet, "/login", nil)
+			if err == nil && status == http.StatusServiceUnavailable {
+				body = ""
+			}
+			answers <- fmt.Sprint(status, body, err)
+		}()
+	}
+	s.awaitUnready("all 4 connections to the database are in use")
+	for range visitors {
+		if got, want := <-answers, fmt.Sprint(http.StatusServiceUnavailable, "", error(nil)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for text, want := range map[string]bool{"due to lock timeout": true, "due to statement timeout": false, "a request failed": false} {
+		if strings.Contains(s.said.String(), text) != want {
+			t.Errorf("the log says %q: %t, want %t", text, !want, want)
+		}
+	}
+	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitReady()
+}
+
+// TestQueriesThatAreCancelledAreTriedAgainByVisitors: a DBA, a pooler's cancel request that comes late, and
+// statement_timeout end queries that way.
+func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn).load(4)
+	l.awaitWrite(time.Now())
+	super := db.Connect(t, db.SuperConn)
+	refused := l.refusals()
+	pgtest.Eventually(t, "cancelled queries are refused", func() error {
+		if _, err := super.Exec(t.Context(), `
+			SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND usename = $1 AND state = 'active'`, db.WebRole); err != nil {
+			t.Fatal(err)
+		}
+		return pgtest.Unless(l.refusals() >= refused+20, "%d so far", l.refusals()-refused)
+	})
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+	l.report(0)
+	if !strings.Contains(l.said.String(), "canceling statement due to user request") {
+		t.Error("the log does not say why")
+	}
+}
+
+// TestALockedLedgerTakesNobodysPagesAway: a look that gets no answer says nothing about the schema.
+func TestALockedLedgerTakesNobodysPagesAway(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn).load(2)
+	l.awaitWrite(time.Now())
+	holder := db.Connect(t, db.SuperConn)
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.migrations"); err != nil {
+		t.Fatal(err)
+	}
+	super := db.Connect(t, db.SuperConn) // the holder would see one state of the others for ever
+	var before time.Time
+	for range 2 { // looks, each of which waits
+		var began time.Time
+		pgtest.Eventually(t, "a look waits", func() error {
+			return super.QueryRow(t.Context(), `
+				SELECT query_start FROM pg_stat_activity
+				WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock' AND query_start > $2 LIMIT 1`,
+				db.WebRole, before.Add(time.Second)).Scan(&began)
+		})
+		before = began
+	}
+	l.awaitWrite(time.Now())
+	if log := l.said.String(); strings.Contains(log, "NOT READY") {
+		t.Errorf("got\n%s\nwant that it stays ready", log)
+	}
 	l.report(0)
 }
 

@@ -226,15 +226,17 @@ func (l *load) awaitWrite(from time.Time) time.Duration {
 func (l *load) awaitRefused() {
 	l.t.Helper()
 	const more = 20
-	refused := func() int {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.counts["codes 503"] + l.counts["login 503"] + l.counts["write 503"]
-	}
-	want := refused() + more
+	want := l.refusals() + more
 	pgtest.Eventually(l.t, "requests are refused", func() error {
-		return pgtest.Unless(refused() >= want, "%d, want %d", refused(), want)
+		return pgtest.Unless(l.refusals() >= want, "%d, want %d", l.refusals(), want)
 	})
+}
+
+// refusals counts the answers so far that ask to come back later.
+func (l *load) refusals() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts["codes 503"] + l.counts["login 503"] + l.counts["write 503"]
 }
 
 func (l *load) end() {

@@ -17,8 +17,8 @@ import (
 const PoolerLog = "its log"
 
 // PgBouncer runs a pooler in transaction mode in front of some connections and
-// returns the connection strings through it, and the path of its log.
-func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[string]string {
+// returns the connection strings through it, and the path of its log. Settings are lines of its file.
+func PgBouncer(tb testing.TB, serverConnections int, to map[string]string, settings ...string) map[string]string {
 	tb.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -54,6 +54,9 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string) map[s
 	pooled[PoolerLog] = filepath.Join(folder, "pgbouncer.log")
 	fmt.Fprintf(&config, "[pgbouncer]\nlogfile = "+pooled[PoolerLog]+"\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
 		host, port, serverConnections)
+	for _, setting := range settings {
+		config.WriteString(setting + "\n")
+	}
 	file := filepath.Join(folder, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(config.String()), 0o644); err != nil { //nolint:gosec // the pooler reads it as somebody else
 		tb.Fatal(err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -128,14 +129,20 @@ func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx)
 	}
 }
 
-// single is inTx for one query, in one round trip. collect is nil for a query that returns
-// no rows.
+// single is inTx for one query, in one round trip once its connection knows the query. collect
+// is nil for a query that returns no rows.
 func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string, args ...any) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	known := knownTo(conn.Conn())
+	if !known[sql] {
+		err := firstTime(ctx, conn, user, collect, sql, args)
+		known[sql] = err == nil || errors.Is(err, pgx.ErrNoRows)
+		return err
+	}
 	var batch pgx.Batch
 	batch.Queue(begin)
 	batch.Queue(pin(actingUser, "$1"), user.String())
@@ -150,7 +157,45 @@ func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Row
 		defer cancel()
 		_, _ = conn.Exec(limited, "ROLLBACK") // the pool closes a connection that stays in its transaction
 	}
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // then pgx may ask for the description again
+		delete(known, sql)
+	}
 	return err
+}
+
+// firstTime is single for a query of which a connection knows nothing. To describe it the
+// server locks its tables; a batch would ask for that before its BEGIN, where no timeout is
+// pinned, and would wait for a lock without a limit. As in a batch, only what the server says
+// undoes anything, and not that collect finds too few rows.
+func firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, collect func(pgx.Rows) error, sql string, args []any) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + pin(actingUser, literal(user))})
+	if err != nil {
+		return err
+	}
+	if collect == nil {
+		_, err = tx.Exec(ctx, sql, args...)
+	} else {
+		rows, _ := tx.Query(ctx, sql, args...) // its error is that of rows, too
+		err = collect(rows)
+		rows.Close()
+	}
+	if tx.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() != 'T' {
+		_ = tx.Rollback(ctx) // where that fails, the pool closes the connection
+		return err
+	}
+	return errors.Join(err, tx.Commit(ctx))
+}
+
+// knownTo holds the queries whose descriptions a connection has.
+func knownTo(conn *pgx.Conn) map[string]bool {
+	const key = "queries of avtotpy"
+	data := conn.PgConn().CustomData()
+	known, ok := data[key].(map[string]bool)
+	if !ok {
+		known = map[string]bool{}
+		data[key] = known
+	}
+	return known
 }
 
 // scan collects one row, for single.

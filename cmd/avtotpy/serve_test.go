@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/database"
+	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/schema"
+	"github.com/avtotpy/avtotpy/migrate"
+)
+
+// serviceOf is a web server in mode SKIP that the test starts itself.
+func serviceOf(t *testing.T, webConn, address string) service {
+	t.Helper()
+	ring, err := keyring.Parse(keyring.Generate("k1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := schema.Load(schema.Files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	return service{
+		cfg:      config.Config{Mode: config.Skip, WebConn: config.Secret(webConn), ListenAddr: address},
+		ring:     ring,
+		migrator: &migrate.Migrator{Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test"},
+		seen:     &onlookers{health: newHealth(), systemd: startSystemd(nil), log: log},
+	}
+}
+
+// TestTheHealthAddressIsNotReadyWithoutTheMainPort: probes on their own address send people to the main one.
+func TestTheHealthAddressIsNotReadyWithoutTheMainPort(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	s := serviceOf(t, db.WebConn, taken.Addr().String())
+	if err := s.anyway(t.Context()); !is[*settingsError](err) {
+		t.Fatalf("got %v, want that the port is taken", err)
+	}
+	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("the main port was never open: %d %s, want 503", status, body)
+	}
+}
+
+// TestTheHealthAddressIsNotReadyWhileStopping: the main port is closed then, and the last requests are answered.
+func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	address := pgtest.FreeAddress(t)
+	s := serviceOf(t, db.WebConn, address)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.anyway(ctx) }()
+	pgtest.Eventually(t, "it is ready", func() error {
+		status, body := ask(t, s.seen.health, "")
+		return pgtest.Unless(status == http.StatusOK, "%d %s", status, body)
+	})
+	last := startRequest(t, address)
+	cancel(&signalError{syscall.SIGTERM})
+	pgtest.Eventually(t, "the main port is closed", func() error {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return nil //nolint:nilerr // that is what is waited for
+		}
+		_ = conn.Close()
+		return errors.New("it is open")
+	})
+	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "stopping") {
+		t.Errorf("while a request is answered: %d %s, want 503 because it stops", status, body)
+	}
+	_ = last.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("afterwards: %d %s, want 503", status, body)
+	}
+}
+
+// startRequest returns when the server waits for the rest of a request.
+func startRequest(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "POST /api/v1/session HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Site: same-origin\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("got %q, %v, want that it reads the body", line, err)
+	}
+	return conn
+}
+
+// TestASlowLookIsNoReasonToRefuse while the database answers others, for as long as the last good answer is young.
+func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	s := serviceOf(t, db.WebConn, "")
+	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	slow := false
+	f := &fitness{
+		migrator: s.migrator, db: web, log: s.seen.log, looked: func(migrate.Status) {}, clock: func(float64) {},
+		prepare: func(context.Context) error { return nil },
+		keys: func(ctx context.Context) error {
+			if !slow {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	}
+	if err := f.check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slow = true
+	f.asked = time.Time{} // the answer is old
+	if err := f.check(t.Context()); err != nil {
+		t.Errorf("got %v, want that nobody waits for a slow look", err)
+	}
+	f.mu.Lock()
+	looking := f.looking
+	f.mu.Unlock()
+	if looking != nil {
+		<-looking
+	}
+	if err := f.check(t.Context()); err != nil {
+		t.Errorf("after a slow look: got %v, want the good answer from before", err)
+	}
+	f.asked, f.fitAt = time.Time{}, time.Now().Add(-staleFor) // for too long
+	if err := f.check(t.Context()); !errors.Is(err, errSlow) {
+		t.Errorf("after half a minute of slow looks: got %v, want %v", err, errSlow)
+	}
+}
+
+// TestNobodyWaitsForAConnectionWithoutALimit: a request ends when others keep all of them.
+func TestNobodyWaitsForAConnectionWithoutALimit(t *testing.T) {
+	t.Parallel()
+	s := serviceOf(t, pgtest.Migrated(t).WebConn+" pool_max_conns=1", "")
+	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	only, err := web.Pool().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer only.Release()
+	if _, err := web.Pool().Acquire(t.Context()); database.KindOf(err) != database.Cancelled {
+		t.Errorf("got %v, want that its time is over", err)
+	}
+	if err := web.Starved(); !is[*database.StarvedError](err) {
+		t.Errorf("got %v, want that there are too few", err)
+	}
+}
