@@ -199,8 +199,10 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
 		return nil
 	}
-	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'; " +
-		"SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
+	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; " +
+		"SET default_transaction_isolation = 'read committed'; SET TimeZone = 'UTC'; SET " +
+		strings.Join(append(pinned(server.Version), server.settable...), "; SET ") +
+		"; SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
 	if server.Version >= 17_00_00 {
 		settings += "; SET transaction_timeout = 0"
 	}

@@ -259,6 +259,9 @@ func (m *Migration) check() []Problem {
 	for _, s := range m.script.Statements {
 		m.checkStatement(s, wrong)
 	}
+	for _, p := range settingProblems(m.SQL) {
+		wrong(p.offset, p.message)
+	}
 	switch n := len(m.script.Statements); {
 	case n == 0 && len(problems) == 0:
 		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})

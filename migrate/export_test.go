@@ -103,3 +103,32 @@ func (m *Migrator) AskedOfTheServer() (names []string) {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// SettingsText is the table of decisions.
+func SettingsText() string { return settingsText }
+
+// Pins are the settings that a file's transaction pins to a value of the table, and whether
+// only some may set them.
+func Pins(version int) map[string]bool {
+	all := map[string]bool{}
+	for _, p := range pins() {
+		if p.restricted() || p.late() {
+			all[p.name] = p.restricted()
+		}
+	}
+	for _, p := range meaning(version) {
+		all[p.name] = false
+	}
+	return all
+}
+
+// PinnedForWeb are the settings of the web server, with their values.
+func PinnedForWeb() map[string]string {
+	all := map[string]string{}
+	for _, p := range pins() {
+		if p.web != "-" {
+			all[p.name] = p.web
+		}
+	}
+	return all
+}

@@ -206,6 +206,9 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
 	case m.canary(out) == rowGone:
 		e.What = "the file deleted its own row from the ledger of applied migrations"
+	case m.changed(out) != "":
+		e.What = "the file left " + m.changed(out) + ", by which the files after it would be read; " +
+			"write SET LOCAL for a setting that this file needs, and leave set_config(…, false) out"
 	default:
 		e.What = "at its commit: " + out.err.Message
 	}

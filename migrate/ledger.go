@@ -73,7 +73,7 @@ func (m *message) flush() {
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
 
 // opening is how each transaction begins.
-const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE; "
 
 // orphanTimeout is how soon a server process ends the work of a program that is gone: until
 // then it keeps all others out. Not every system can tell it.
@@ -102,14 +102,16 @@ func orphanSettings() []string {
 // query of the application queues behind it; names and times without a schema or
 // zone mean the same on every server.
 func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
-	settings := []string{
+	// First what the others are written by: PostgreSQL keeps a search_path as it would quote it.
+	settings := append(pinned(server.Version),
 		"statement_timeout = 0",
-		"idle_in_transaction_session_timeout = " + idleTimeout,
+		"idle_in_transaction_session_timeout = "+idleTimeout,
 		fmt.Sprintf("lock_timeout = %d", max(m.LockTimeout.Milliseconds(), 1)),
-		"search_path = " + quoteName(m.Schema),
+		"search_path = "+quoteName(m.Schema),
 		"TimeZone = 'UTC'",
-		"synchronous_commit = " + commit,
-	}
+		"synchronous_commit = "+commit,
+	)
+	settings = append(settings, server.settable...)
 	if server.Version >= 17_00_00 {
 		settings = append(settings, "transaction_timeout = 0")
 	}
@@ -136,8 +138,8 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
 			"WHEN MATCHED"+ledgerLocked(table)+" THEN UPDATE SET version = ln(-pg_backend_pid()) "+
-			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; COMMIT",
-			table, mig.Version, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
+			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; %s; COMMIT",
+			table, mig.Version, m.guard(mig, server.Version), m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
 }

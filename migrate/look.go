@@ -55,6 +55,8 @@ type serverSeen struct {
 	SynchronousCommit string `json:"synchronous_commit"`
 	ReadOnly          string `json:"read_only"` // what makes sessions read-only by default, as pg_settings calls it; "" when nothing does
 	PID               int    `json:"pid"`       // of the process that answered
+
+	settable []string // settings that only some may pin; see restricted
 }
 
 // pooled reports whether a pooler is in between: it makes up the process id that it gives to
@@ -240,7 +242,7 @@ func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questi
 
 // untimed goes before a question, in one message and so in one transaction with it: a
 // timeout that a DBA set for the application's queries is not meant for ours.
-const untimed = "SET LOCAL statement_timeout = 0; "
+const untimed = "SET LOCAL statement_timeout = 0; SET LOCAL exit_on_error = off; "
 
 // mostPatience is how long a question waits for a lock at most; the answers of a flight have
 // to come within answerLimit.

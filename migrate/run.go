@@ -211,6 +211,12 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	if err := r.mayMigrate(s); err != nil {
 		return err
 	}
+	if err := r.restricted(ctx, conn, &s); err != nil {
+		return err
+	}
+	if err := r.session(ctx, conn); err != nil {
+		return err
+	}
 	if err := r.mayLogIn(ctx, conn, s); err != nil {
 		return err
 	}

@@ -5,14 +5,15 @@ import "strings"
 // Qualified goes before a question whose answer names types or relations. With
 // pg_catalog alone in the search path each other one is written with its schema, whatever
 // path the role was given, also for a role that lacks USAGE on the schema.
-const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; "
+const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; SET LOCAL row_security = on; "
 
 // Settings go before Question in its transaction. They make deparsed text the same
 // whatever a DBA, a client or the initdb of the server has set; Tell takes the schema's
 // name away again.
 const Settings = Qualified + `
 	SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC';
-	SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL lc_monetary = 'C'; SET LOCAL jit = off; `
+	SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL lc_monetary = 'C'; SET LOCAL jit = off; SET LOCAL xmlbinary = 'base64'; SET LOCAL array_nulls = on;
+	SET LOCAL lc_numeric = 'C'; SET LOCAL lc_time = 'C'; SET LOCAL timezone_abbreviations = 'Default'; `
 
 // Question is one question, so that all of the answer is of one moment: every fact
 // about the schema, a row for each. Its arguments are SQL literals: the schema's name, and that of the

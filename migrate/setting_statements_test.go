@@ -1,0 +1,47 @@
+package migrate
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestFilesMayNotSetWhatOthersAreReadBy(t *testing.T) {
+	t.Parallel()
+	for sql, want := range map[string]string{
+		"SELECT set_config('client_encoding', 'LATIN1', false)":                                   "outlives",
+		"SELECT pg_catalog.set_config('work_mem', '1GB', is_local => false)":                      "outlives",
+		"SELECT set_config('work_mem', '1GB', 'f')":                                               "outlives",
+		"SELECT (SELECT set_config('DateStyle', 'SQL', FALSE))":                                   "outlives",
+		"DO $$ BEGIN PERFORM set_config('DateStyle', 'SQL, DMY', false); END $$":                  "outlives",
+		"DO $x$ BEGIN IF true THEN SET work_mem = '1GB'; END IF; END $x$":                         "SET without LOCAL",
+		"DO $$ BEGIN SET LOCAL lock_timeout = 0; END $$":                                          "takes the limit away",
+		"SET LOCAL lock_timeout = 0; ALTER TABLE a ADD b int":                                     "takes the limit away",
+		"set local LOCK_TIMEOUT to '0ms'":                                                         "takes the limit away",
+		"SET LOCAL \"lock_timeout\" TO DEFAULT":                                                   "takes the limit away",
+		"SELECT set_config('lock_timeout', '0', true)":                                            "takes the limit away",
+		"SET LOCAL client_encoding = 'LATIN1'":                                                    "leave this out",
+		"SET LOCAL standard_conforming_strings = off":                                             "leave this out",
+		"SET LOCAL ROLE postgres":                                                                 "ALTER … OWNER TO",
+		"SELECT set_config('session_authorization', 'postgres', true)":                            "ALTER … OWNER TO",
+		"SELECT set_config('role', 'postgres', true)":                                             "ALTER … OWNER TO",
+		"SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = 0":                         "",
+		"SET LOCAL lock_timeout = 100":                                                            "",
+		"SET LOCAL DateStyle = 'German'; SELECT set_config('work_mem', '1GB', true)":              "",
+		"UPDATE a SET b = 1; DO $$ BEGIN UPDATE a SET b = 2; END $$":                              "",
+		"DO $$ BEGIN SET CONSTRAINTS ALL DEFERRED; END $$; SET CONSTRAINTS ALL IMMEDIATE":         "",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = pg_catalog AS 'SELECT 1'": "",
+		"INSERT INTO notes VALUES ('set_config(''role'', false)')":                                "",
+		"SET LOCAL NAMES 'LATIN1'":                                                                "leave this out",
+		"SET LOCAL TIME ZONE 'Europe/Berlin'":                                                     "",
+		"SET LOCAL XML OPTION DOCUMENT; SELECT 1":                                                 "",
+	} {
+		_, err := Load(fstest.MapFS{"0001_a.sql": {Data: []byte(sql)}})
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", sql, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: got %v, want %q", sql, err, want)
+		}
+	}
+}
