@@ -18,12 +18,12 @@ build:
 
 test:
 	@scripts/need compiler postgres chromium pgbouncer
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 30m ./...
 
 # test-newest runs what talks to a database on the newest PostgreSQL; test uses the system's.
 test-newest:
 	@scripts/need compiler pgbouncer
-	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race ./migrate/... ./internal/schema ./internal/store ./internal/localpg ./cmd/...
+	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race -timeout 30m ./migrate/... ./internal/schema ./internal/store ./internal/localpg ./cmd/...
 
 # test-long runs the long forms of tests, each of which says what that is.
 test-long:
