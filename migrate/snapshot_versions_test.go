@@ -99,6 +99,9 @@ const logTable = "CREATE TABLE app.log (id bigint GENERATED ALWAYS AS IDENTITY, 
 func sameSchemas() []sameSchema {
 	const t, p = "CREATE TABLE app.t (a int, b int); ", "CREATE TABLE app.p (a int, b int) PARTITION BY LIST (a); "
 	const part = "; CREATE TABLE app.q PARTITION OF app.p FOR VALUES IN (1)"
+	// Here the schemas differ: up to PostgreSQL 17 a child loses a NOT NULL of its own with its parent's.
+	const dropped = "CREATE TABLE app.p (a int NOT NULL); CREATE TABLE app.q (a int NOT NULL) INHERITS (app.p); " +
+		"ALTER TABLE app.p ALTER a DROP NOT NULL"
 	return []sameSchema{
 		{
 			sql: logTable,
@@ -234,6 +237,29 @@ func sameSchemas() []sameSchema {
 		{
 			sql: "CREATE TABLE app.p (a serial, b int DEFAULT 7) PARTITION BY LIST (a); " +
 				"CREATE TABLE app.q PARTITION OF app.p (b DEFAULT 8) DEFAULT",
+		},
+
+		{
+			sql: "CREATE TABLE app.k (a int, b int, PRIMARY KEY (a, b)) PARTITION BY HASH (a); " +
+				"CREATE TABLE app.k0 PARTITION OF app.k FOR VALUES WITH (MODULUS 1, REMAINDER 0); " + p +
+				"ALTER TABLE app.p ADD FOREIGN KEY (a, b) REFERENCES app.k" + part + "; ALTER TABLE app.p DETACH PARTITION app.q",
+		},
+		{
+			sql: "CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; " + p +
+				"CREATE TRIGGER g BEFORE INSERT ON app.p FOR EACH ROW EXECUTE FUNCTION app.f()" + part +
+				"; ALTER TABLE app.p DISABLE TRIGGER g; ALTER TABLE app.q ENABLE ALWAYS TRIGGER g",
+		},
+		{
+			sql: t + "CREATE PROCEDURE app.f() LANGUAGE sql BEGIN ATOMIC MERGE INTO app.t USING app.t u ON t.a = u.b " +
+				"WHEN MATCHED AND u.a > 1 THEN UPDATE SET b = 2 WHEN NOT MATCHED THEN INSERT (a) VALUES (u.a); END",
+		},
+		{sql: "CREATE TABLE app.t (a int GENERATED ALWAYS AS IDENTITY); CREATE TABLE app.u () INHERITS (app.t)"},
+		{sql: dropped, since: 18, older: dropped, more: []string{
+			"table q: lacks column a integer", "table q: has   column a integer not null",
+		}},
+		{
+			sql: "CREATE TABLE app.p (a int); CREATE TABLE app.q (a int NOT NULL) INHERITS (app.p); " +
+				"ALTER TABLE app.p ALTER a SET NOT NULL",
 		},
 	}
 }
