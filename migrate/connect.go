@@ -58,7 +58,8 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	var last error
 	for {
 		conn, err := pgconn.ConnectConfig(inTime, r.config)
-		if err != nil && inTime.Err() != nil && last != nil {
+		over := inTime.Err() != nil || time.Since(started) >= r.ConnectWait // a dial may notice before inTime does
+		if err != nil && over && last != nil {
 			err = last // and not that the time was over in the middle of an attempt
 		}
 		last = err

@@ -99,6 +99,7 @@ func diagnose(err error) diagnosis {
 	}
 	unknown, notFound := errors.AsType[*net.DNSError](err)
 	_, network := errors.AsType[net.Error](err)
+	_, silent := errors.AsType[silentError](err)
 	switch {
 	case notFound && unknown.IsNotFound:
 		return passes("Check the host's name, and that this machine or container can look it up")
@@ -110,8 +111,10 @@ func diagnose(err error) diagnosis {
 		return passes("There is no socket of a server in that folder; name a host in the connection string if the server is elsewhere, or start it")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return passes("Check that the server runs, listens on this address (listen_addresses) and has this port")
-	case errors.Is(err, context.DeadlineExceeded), network && isTimeout(err):
+	case silent, errors.Is(err, context.DeadlineExceeded), network && isTimeout(err):
 		return passes("Check that the server runs and can be reached from here: no answer came in time, so a firewall may drop the packets, or a pooler is paused")
+	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
+		return passes("Check the pooler: it mixes up the answers of its clients (docs/poolers.md)")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return passes("The other end closed the connection: check that a server of PostgreSQL has this port, and its log")
 	case network:

@@ -40,11 +40,23 @@ func (a answer) into(target any) error {
 // is not, or a pooler that is paused, may stay silent for ever.
 const answerLimit = 30 * time.Second
 
+type answerLimitKey struct{}
+
+// answersWithin makes the limit of each flight shorter than answerLimit.
+func answersWithin(ctx context.Context, limit time.Duration) context.Context {
+	return context.WithValue(ctx, answerLimitKey{}, min(limit, answerLimit))
+}
+
 var (
-	errSilent     = fmt.Errorf("no answer for %s", answerLimit)
+	errSilent     = silentError(answerLimit)
 	errNotOurs    = errors.New("an answer to another question arrived, as a pooler passes it on when its client is gone")
 	errUnfinished = errors.New("the transaction of the questions did not end")
 )
+
+// A silentError is that no answer came for so long.
+type silentError time.Duration
+
+func (e silentError) Error() string { return fmt.Sprintf("no answer for %s", time.Duration(e)) }
 
 // flight asks several questions, which only read, before it hears the first answer, so
 // that all of them together cost one round trip. They are messages of one read-only
@@ -60,7 +72,11 @@ var (
 //
 // The error is the connection's; the server's own are in the answers.
 func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errSilent)
+	limit := answerLimit
+	if shorter, ok := ctx.Value(answerLimitKey{}).(time.Duration); ok && shorter < limit {
+		limit = shorter
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, silentError(limit))
 	defer cancel()
 	began := conn.TxStatus()
 	mark := rand.Text()

@@ -227,9 +227,27 @@ func (m *Migrator) readHistory(rows, told answer, s *seen) error {
 func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	s, err := m.look(ctx, conn, who)
 	if disturbed(err) {
-		err = &BusyError{Waited: m.LockTimeout, Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
+		busy := &BusyError{Waited: m.LockTimeout, Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
+		if h, err := m.askLocker(ctx, conn); err == nil && h != nil {
+			busy.Holder = h.String()
+		}
+		err = busy
 	}
 	return s, err
+}
+
+// askLocker asks who holds the ledger so that it cannot be read, or queues to.
+func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holder, err error) {
+	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
+		SELECT coalesce((SELECT $holder
+			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l LEFT JOIN pg_stat_activity a USING (pid)
+			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
+				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode = 'AccessExclusiveLock'
+			ORDER BY l.granted DESC LIMIT 1), 'null')`))
+	if err != nil {
+		return nil, err
+	}
+	return h, answers[0].into(&h)
 }
 
 // askPatiently asks as one does who may meet a lock on the ledger.

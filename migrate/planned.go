@@ -27,7 +27,7 @@ func (p Plan) Nothing() bool {
 // that role's rights. Without a Role.Name nothing is said about rights. Whether the
 // password would be set anew is not looked at.
 func (m *Migrator) Plan(ctx context.Context, connString string) (p Plan, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		p, err = r.plan(ctx, conn)
 		return err
 	})

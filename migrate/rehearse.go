@@ -98,7 +98,7 @@ func (e *OthersConnectedError) Error() string {
 // that is ahead and compatible leaves nothing to rehearse. What else was found is in
 // Rehearsal.Err.
 func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOptions) (report Rehearsal, err error) {
-	err = m.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.withConnection(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		if r.Role.Password == "" {
 			r.Role.Password = rand.Text() // of a role that nobody will ever see
 		}

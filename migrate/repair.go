@@ -62,7 +62,14 @@ type RepairOptions struct {
 // tell, those that it writes are marked as rebuilt. With an error the Repair holds what
 // is known of the ledger's table all the same.
 func (m *Migrator) Repair(ctx context.Context, connString string, o RepairOptions) (repair Repair, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	connected := m.connected
+	if o.Write { // whose answer must not be lost: a second attempt would find nothing to do
+		connected = m.withConnection
+	}
+	err = connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+		if o.Write {
+			defer r.silence("its answers")()
+		}
 		for {
 			repair, err = r.repair(ctx, conn, o)
 			again, ok := errors.AsType[*retryError](err)

@@ -3,12 +3,15 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -128,5 +131,107 @@ func TestWaitBoundsAFileWithoutATransaction(t *testing.T) {
 				t.Errorf("the ledger holds %s, the index is %s", got, valid(t, db, "t1_a"))
 			}
 		})
+	}
+}
+
+// administer gives a command to the console of a pooler.
+func administer(t *testing.T, pooled, command string) {
+	t.Helper()
+	conn, err := pgconn.Connect(t.Context(), pooled+" dbname=pgbouncer")
+	if err == nil {
+		_, err = conn.Exec(t.Context(), command).ReadAll()
+		_ = conn.Close(t.Context())
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+}
+
+// TestAPausedPoolerIsWaitedForInWords: a start and the commands that look say what they wait
+// for when they meet a PAUSE, before they are let in or afterwards, and go on after RESUME.
+// With little time they end with the reason.
+func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	commands := func(m *migrate.Migrator, conn string) map[string]func() error {
+		return map[string]func() error{
+			"up":     func() error { _, err := m.Up(context.Background(), conn); return err },
+			"status": func() error { _, err := m.Status(context.Background(), conn); return err },
+			"verify": func() error { _, err := m.Verify(context.Background(), conn); return err },
+			"plan":   func() error { _, err := m.Plan(context.Background(), conn); return err },
+		}
+	}
+	for _, letIn := range []bool{false, true} {
+		t.Run(fmt.Sprintf("letIn=%t", letIn), func(t *testing.T) {
+			t.Parallel()
+			conn := strings.ReplaceAll(pgtest.PgBouncer(t, 4, map[string]string{"migrator": db.MigratorConn})["migrator"], "default_query_exec_mode=cache_describe", "")
+			if letIn {
+				if _, err := migrator(t, db, tables(1)...).Status(t.Context(), conn); err != nil {
+					t.Fatal(err)
+				}
+			}
+			administer(t, conn, "PAUSE")
+			briefly := migrator(t, db, tables(1)...)
+			briefly.ConnectWait, briefly.LockTimeout = 300*time.Millisecond, 50*time.Millisecond
+			for what, ask := range commands(briefly, conn) {
+				if letIn && what == "up" { // it waits for answers as long as for all else
+					continue
+				}
+				if err := ask(); err == nil || !strings.Contains(err.Error(), "a pooler is paused") {
+					t.Errorf("%s with little time: got %v, want a ConnectError that names the pooler", what, err)
+				} else if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {
+					t.Errorf("%s with little time: got %v, want a ConnectError", what, err)
+				}
+			}
+			waiting, done := map[string]*syncBuffer{}, make(chan error)
+			for what := range commands(briefly, conn) {
+				log := &syncBuffer{}
+				waiting[what] = log
+				m := migrator(t, db, tables(1)...)
+				m.ConnectWait, m.Heartbeat, m.Log = pgtest.Patience, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+				go func() { done <- commands(m, conn)[what]() }()
+			}
+			for what, log := range waiting {
+				pgtest.Eventually(t, what+" says what it waits for", func() error {
+					return pgtest.Unless(strings.Contains(log.String(), `msg="still waiting for the database"`), "the log is:\n%s", log.String())
+				})
+			}
+			administer(t, conn, "RESUME")
+			for range waiting {
+				if err := <-done; err != nil {
+					t.Errorf("after RESUME: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// TestACommandThatLooksGoesOnAfterItsConnectionWasCut at any message.
+func TestACommandThatLooksGoesOnAfterItsConnectionWasCut(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, tables(2)...))
+	m.ConnectWait = pgtest.Patience
+	up(t, m, db.MigratorConn)
+	for what, ask := range map[string]func(conn string) error{
+		"status":  func(conn string) error { _, err := m.Status(t.Context(), conn); return err },
+		"history": func(conn string) error { _, _, err := m.History(t.Context(), conn); return err },
+		"plan":    func(conn string) error { _, err := m.Plan(t.Context(), conn); return err },
+		"verify":  func(conn string) error { _, err := m.Verify(t.Context(), conn); return err },
+		"repair": func(conn string) error {
+			_, err := m.Repair(t.Context(), conn, migrate.RepairOptions{})
+			return err
+		},
+	} {
+		for n := 1; ; n++ {
+			c := &cutter{n: n}
+			if err := ask(startCutter(t, db, c)); err != nil {
+				t.Errorf("%s, cut at message %d: %v", what, n, err)
+			}
+			if c.heard() < n {
+				break
+			}
+		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // extensions; of rare kinds, such as operators, it tells only that they are there.
 // A schema that does not exist, or holds nothing, is the empty text.
 func (m *Migrator) Snapshot(ctx context.Context, connString string) (text string, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		text, err = r.snapshot(ctx, conn)
 		return err
 	})
@@ -41,7 +41,7 @@ func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, er
 func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []string, err error) {
 	alone := *m
 	alone.Role = Role{}
-	err = alone.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = alone.withConnection(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		status, err := r.status(ctx, conn)
 		switch {
 		case err != nil:

@@ -498,8 +498,9 @@ func TestStatusSaysThatTheLedgerIsLocked(t *testing.T) {
 	}
 	m.LockTimeout = 20 * time.Millisecond
 	_, err := m.Status(t.Context(), db.WebConn)
-	if _, busy := errors.AsType[*migrate.BusyError](err); !busy || !strings.Contains(err.Error(), "has locked the ledger") {
-		t.Errorf("got %v, want a BusyError that says so", err)
+	pid := fmt.Sprintf("(pid %d)", holder.PgConn().PID())
+	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Holder, pid) {
+		t.Errorf("got %v, want a BusyError that says so and names the session %s", err, pid)
 	}
 }
 

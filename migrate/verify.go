@@ -15,7 +15,7 @@ import (
 // It changes nothing. Its error is about the asking; whether the schema is fit is
 // in Status.Err.
 func (m *Migrator) Status(ctx context.Context, connString string) (status Status, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		status, err = r.status(ctx, conn)
 		return err
 	})
@@ -32,7 +32,7 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 // the rows say nothing, in the same round trip. There are no rows where the ledger is
 // missing or another tool's.
 func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		s, err := r.glance(ctx, conn, historian)
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func (v Verification) Err() error {
 // role that may not, the Verification holds what is known of its rights all the same:
 // the Audit, Status.Role and Status.TooMuch.
 func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		v, err = r.verify(ctx, conn)
 		return err
 	})
@@ -95,7 +95,7 @@ func (m *Migrator) VerifyOver(ctx context.Context, conn *pgx.Conn) (Verification
 
 // Audit is Verify without the comparison of the schema: one round trip.
 func (m *Migrator) Audit(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
+	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		v, _, err = r.inspect(ctx, conn, auditor)
 		return err
 	})
@@ -120,30 +120,59 @@ func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification,
 	return own.AuditOver(ctx, conn)
 }
 
-// connected makes a run of the Migrator, for what only asks, and gives it a connection.
-func (m *Migrator) connected(ctx context.Context, connString string, ask func(*run, *pgconn.PgConn) error) error {
-	return m.withConnection(ctx, connString, func(r *run, conn *pgconn.PgConn) error {
-		defer r.silence("its answers")()
-		return ask(r, conn)
-	})
-}
-
-// withConnection makes a run of the Migrator, for what is not Up, and gives it a connection.
-func (m *Migrator) withConnection(ctx context.Context, connString string, ask func(*run, *pgconn.PgConn) error) error {
+// connected makes a run of the Migrator, for what only looks, and gives it a connection. When
+// that is lost, or an answer does not come, it looks again over another one, until ConnectWait
+// is over.
+func (m *Migrator) connected(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
 	r, err := newRun(*m, connString)
 	if err != nil {
 		return err
 	}
+	until, attempts := r.started.Add(r.ConnectWait), pause{budget: r.ConnectWait}
+	// Not shorter than the wait for a lock of the ledger, whose holder is to be named.
+	ctx = answersWithin(ctx, max(r.ConnectWait, 2*min(r.LockTimeout, mostPatience)))
+	for {
+		err := r.withConnection(ctx, func(conn *pgconn.PgConn) error {
+			defer r.silence("its answers")()
+			return ask(ctx, r, conn)
+		})
+		lost, ok := errors.AsType[*lostError](err)
+		if !ok || ctx.Err() != nil {
+			return err
+		}
+		if time.Now().Before(until) {
+			r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
+			if attempts.before(ctx, &retryError{err: err}) != nil && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		if r.ConnectWait = time.Until(until); r.ConnectWait <= 0 {
+			return r.connectError(lost.err, time.Since(r.started))
+		}
+	}
+}
+
+// withConnection makes a run of the Migrator, for what is not Up and does more than look, and
+// gives it a connection.
+func (m *Migrator) withConnection(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+	r, err := newRun(*m, connString)
+	if err != nil {
+		return err
+	}
+	err = r.withConnection(ctx, func(conn *pgconn.PgConn) error { return ask(ctx, r, conn) })
+	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() == nil {
+		return r.connectError(lost.err, time.Since(r.started))
+	}
+	return err
+}
+
+func (r *run) withConnection(ctx context.Context, ask func(*pgconn.PgConn) error) error {
 	conn, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.close(ctx, conn)
-	err = unforeseen(func() string { return "asking the database" }, ask(r, conn))
-	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() == nil {
-		return r.connectError(lost.err, time.Since(r.started))
-	}
-	return err
+	return unforeseen(func() string { return "asking the database" }, ask(conn))
 }
 
 func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, error) {
