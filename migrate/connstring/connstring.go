@@ -162,7 +162,7 @@ func checkScheme(conn string) error {
 	}
 	for _, other := range foreignSchemes() {
 		if strings.HasPrefix(lower, other.name) {
-			return &Error{Problem: "begins with " + other.name + ", " + other.why, Next: "begin with postgres://, and " + strings.TrimPrefix(useURL, "write ")}
+			return &Error{Problem: "begins with " + other.name + ", " + other.why, Next: useURL}
 		}
 	}
 	if head, _, ok := strings.Cut(lower, ":"); ok && !strings.ContainsAny(head, "=@"+blanks) {

@@ -24,6 +24,16 @@ func noEnvironment(string) string { return "" }
 func TestWhatIsNoConnectionStringIsRefusedWithoutRepeatingIt(t *testing.T) {
 	t.Parallel()
 	for bad, want := range map[string]string{
+		// two values in one
+		"postgres://u%3AS3CRET@h/t0":                  "role alone",
+		"postgres://u;S3CRET@h/t0":                    "role alone",
+		"postgres://u%3AS3CRET@h/t0?sslmode=require":  "role alone",
+		"host=h user='u password=S3CRET' dbname=t0":   "role alone",
+		"postgres://h/t0;password=S3CRET":             "database alone",
+		"postgres://h/t0&password=S3CRET":             "database alone",
+		"user=u dbname='host=h password=S3CRET'":      "database alone",
+		"postgres://u@h/host%3Dh%20password%3DS3CRET": "database alone",
+
 		// other schemes
 		"jdbc:postgresql://u:S3CRET@db/t0?sslmode=require":          "something before the URL",
 		"jdbc:postgresql://db/t0?user=u&password=S3CRET":            "something before the URL",
@@ -318,7 +328,7 @@ func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
 	}
 	for range rounds {
 		user, password, database := strings.Trim(odd(), "\t"), odd(), strings.Map(plain, odd())
-		if user == "" || database == "" || misplaced(user) || checkDatabase(database) != "" {
+		if user == "" || database == "" || checkUser(user) != "" || checkDatabase(database) != "" {
 			continue
 		}
 		host, port := pick("h", "db.example.com", "127.0.0.1", "::1", "2001:db8::1", "/run/postgresql", "h_1"), pick("1", "5432", "65535")

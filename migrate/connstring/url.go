@@ -58,6 +58,12 @@ func (s settings) addUser(userinfo string) error {
 			s[part.name] = setting{value, "the " + part.name}
 		}
 	}
+	if password == "" && strings.Contains(s["user"].value, ":") {
+		return &Error{
+			Part: "the user", Problem: "holds %3A, and no password follows",
+			Next: "write the name of the role alone, and : as it is between it and the password",
+		}
+	}
 	return nil
 }
 

@@ -57,17 +57,18 @@ func checkEncoding(value string) string {
 	return "UTF8, or leave it out: the program speaks UTF-8 in any case"
 }
 
-// checkUser and checkDatabase refuse what got there by mistake: messages show both.
+// checkUser and checkDatabase refuse what got there by mistake: messages show both, and so do the logs of servers. A
+// role or a database whose name holds one of these characters has to be renamed.
 func checkUser(value string) string {
-	if misplaced(value) {
-		return "the name of a role"
+	if misplaced(value) || strings.ContainsAny(value, ";=&") {
+		return "the name of a role alone, without ; = or &"
 	}
 	return ""
 }
 
 func checkDatabase(value string) string {
-	if misplaced(value) || strings.ContainsAny(value, "@?") {
-		return "the name of a database"
+	if misplaced(value) || strings.ContainsAny(value, "@?;=&") {
+		return "the name of a database alone, without @ ? ; = or &; in a URL parameters follow a ?"
 	}
 	return ""
 }
