@@ -111,7 +111,13 @@ func (c content) authored() bool {
 func (c content) dynamic() bool { return c.Where != "" || c.InternalQuery != "" }
 
 func (c content) holdsValues() bool {
-	return len(c.Code) != len("00000") || c.dynamic() || slices.Contains(valueClasses(), c.class())
+	return len(c.Code) != len("00000") || c.dynamic() || c.looksUp() || slices.Contains(valueClasses(), c.class())
+}
+
+// looksUp reports whether names may be values since a function looked them up at run time: v::regclass, set_config(v, …),
+// v::tsquery. Of names in the SQL itself the server says where they stand, or they are found there.
+func (c content) looksUp() bool {
+	return c.source != "" && c.Position == 0 && slices.Contains([]string{"0A", "3D", "3F", "42"}, c.class())
 }
 
 func (c content) message() string {
@@ -124,6 +130,9 @@ func (c content) message() string {
 	text := c.quoted(c.Message)
 	if c.class() == "22" {
 		text = c.numbers(text)
+	}
+	if head, name, ok := strings.Cut(text, " dotted names): "); ok && !c.knows(name) { // the one list of names without quotes
+		text = head + " dotted names): " + hidden
 	}
 	return text
 }
@@ -181,7 +190,13 @@ func (c content) knows(inner string) bool {
 	if slices.Contains([]string{c.SchemaName, c.TableName, c.ColumnName, c.DataTypeName, c.ConstraintName}, inner) {
 		return true
 	}
-	return (c.class() != "22" || c.Position > 0) && inner != "" && strings.Contains(c.source, inner)
+	return (c.class() != "22" || c.Position > 0) && inner != "" && (strings.Contains(c.source, inner) || c.folds(inner))
+}
+
+// folds reports whether a text is a name of the SQL, of which the server has made small letters.
+func (c content) folds(name string) bool {
+	return name == strings.ToLower(name) && regexp.MustCompile(`^[\pL_][\pL\pN_]*$`).MatchString(name) &&
+		regexp.MustCompile(`(?i)(^|[^\pL\pN_])`+name+`($|[^\pL\pN_])`).MatchString(c.source)
 }
 
 // numbers hides numbers outside of a type's brackets.
