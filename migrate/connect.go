@@ -57,23 +57,18 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	defer r.silence("a connection")()
 	var last error
 	for {
-		conn, err := pgconn.ConnectConfig(inTime, r.config)
+		conn, err := r.attempt(inTime)
 		over := inTime.Err() != nil || time.Since(started) >= r.ConnectWait // a dial may notice before inTime does
 		if err != nil && over && last != nil {
 			err = last // and not that the time was over in the middle of an attempt
 		}
 		last = err
-		if err == nil {
-			if err = speakUTF8(inTime, conn); err != nil {
-				r.close(ctx, conn)
-			}
-		}
 		switch {
 		case err == nil:
 			return conn, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case !worthRetrying(err) || inTime.Err() != nil:
+		case !worthRetrying(err) || over:
 			return nil, r.connectError(err, time.Since(started))
 		case attempts.tries == 0:
 			r.Log.Info("the database does not answer yet; trying again", "for", r.ConnectWait, "error", reason(err))
@@ -86,6 +81,25 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, r.connectError(err, time.Since(started))
 		}
 	}
+}
+
+// attempt connects once. A server, or a pooler that is paused, which lets the program in and then stays silent is not to
+// use up ConnectWait either.
+func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, r.config)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, r.config.ConnectTimeout)
+	defer cancel()
+	if err := speakUTF8(limited, conn); err != nil {
+		abandon(ctx, conn) // at once, for it may go on to be silent
+		if limited.Err() != nil {
+			return nil, fmt.Errorf("no answer to the first statement for %s: %w", r.config.ConnectTimeout, limited.Err())
+		}
+		return nil, err
+	}
+	return conn, nil
 }
 
 // speakUTF8 makes sure that the server reads files as they are written, where a

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -88,6 +90,36 @@ func TestASilentServerIsGivenUpInTimeAndInWords(t *testing.T) {
 				t.Errorf("the log does not say what is waited for:\n%s", log.String())
 			}
 		})
+	}
+}
+
+// TestASilentLoginDoesNotUseUpTheTime: a server that lets the program in and then stays silent is left after the connect
+// timeout, and the next attempt reaches what has taken its place.
+func TestASilentLoginDoesNotUseUpTheTime(t *testing.T) {
+	t.Parallel()
+	var clients atomic.Int32
+	conn := silentServer(t, func(c net.Conn) {
+		server := pgproto3.NewBackend(c, c)
+		if _, err := server.ReceiveStartupMessage(); err != nil {
+			return
+		}
+		if clients.Add(1) > 1 {
+			server.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "no"})
+			_ = server.Flush()
+			return
+		}
+		server.Send(&pgproto3.AuthenticationOk{})
+		server.Send(&pgproto3.ParameterStatus{Name: "client_encoding", Value: "LATIN1"})
+		server.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		_ = server.Flush()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	m := migrator(t, &pgtest.DB{WebRole: "w", WebPassword: "p"}, tables(1)...)
+	m.ConnectWait = time.Minute
+	_, err := m.Up(context.Background(), conn+" sslmode=disable connect_timeout=1")
+	refused, ok := errors.AsType[*migrate.ConnectError](err)
+	if !ok || !refused.Refused() || clients.Load() != 2 {
+		t.Errorf("after %d attempts: %v", clients.Load(), err)
 	}
 }
 
