@@ -144,7 +144,7 @@ func TestALedgerThatRefusesARowIsNotTheFilesFault(t *testing.T) {
 			IF version = 4 THEN RAISE EXCEPTION 'null value in column "note"' USING ERRCODE = 'not_null_violation'; END IF; RETURN 1; END $$`,
 			"CREATE INDEX refuses ON app.migrations (app.refuses(version))")
 		report, err := migrator(t, db, files...).Up(t.Context(), db.MigratorConn)
-		if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), "does not take the row of 0004_m4.sql: null value in column \"note\"") || report.To != 3 {
+		if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), "does not take the row of 0004_m4.sql") || report.To != 3 {
 			t.Errorf("got %v, want that somebody changed the ledger's table", err)
 		}
 		pgtest.Exec(t, db.SuperConn, "DROP INDEX app.refuses")
