@@ -68,13 +68,13 @@ func (p program) below(c command) []string {
 func (p program) tooMuch(c command, words []string) error {
 	names := p.below(c)
 	if len(names) == 0 {
-		return p.misused(c, fmt.Sprintf("%q is too much: %s takes only flags, with a value behind =", words[0], c.called()))
+		return p.misused(c, fmt.Sprintf("%s is too much: %s takes only flags, with a value behind =", config.Shown(words[0]), c.called()))
 	}
 	if words = beforeFlags(words); len(words) == 0 {
 		return p.misused(c, "a word is missing behind "+c.called())
 	}
 	typed := strings.TrimSpace(c.name + " " + strings.Join(words, " "))
-	message := fmt.Sprintf("there is no command %q", typed)
+	message := fmt.Sprintf("there is no command %s", config.Shown(typed))
 	best, distance := config.Nearest(typed, names)
 	for _, name := range names { // "avtotpy status", without the word before it
 		if strings.HasSuffix(name, " "+typed) {

@@ -23,7 +23,7 @@ func setMode(c *Config, value string) error {
 		return nil
 	case Look:
 	}
-	return fmt.Errorf("%q is not RUN, RUN_AND_EXIT or SKIP", value)
+	return fmt.Errorf("%s is not RUN, RUN_AND_EXIT or SKIP", Shown(value))
 }
 
 func setMigratorConn(c *Config, value string) error {
@@ -87,7 +87,7 @@ func setBackupDir(c *Config, value string) (err error) {
 // parseDir returns an absolute path: PostgreSQL's programs, to which it is handed, run in a folder of their own.
 func parseDir(value string) (string, error) {
 	if value == "~" || strings.HasPrefix(value, "~/") {
-		return "", fmt.Errorf("only a shell knows what ~ means in %q; write the path in full", value)
+		return "", fmt.Errorf("only a shell knows what ~ means in %s; write the path in full", Shown(value))
 	}
 	return filepath.Abs(value)
 }
@@ -102,9 +102,9 @@ func setDuration(field func(*Config) *time.Duration) func(*Config, string) error
 		d, err := time.ParseDuration(text)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%q is not a duration; expected a number with ms, s, m or h, or a number of seconds", value)
+			return fmt.Errorf("%s is not a duration; expected a number with ms, s, m or h, or a number of seconds", Shown(value))
 		case d < 0:
-			return fmt.Errorf("%q is negative", value)
+			return fmt.Errorf("%s is negative", Shown(value))
 		}
 		*field(c) = d
 		return nil
@@ -127,14 +127,14 @@ func checkAddr(value string) error {
 	case strings.Contains(value, "/"):
 		return errors.New("this is not an address and a port; expected them without http:// and path")
 	case err != nil && strings.Count(value, ":") > 1:
-		return fmt.Errorf("%q is not an address and a port; an IPv6 address goes in brackets, as in [::1]:8080", value)
+		return fmt.Errorf("%s is not an address and a port; an IPv6 address goes in brackets, as in [::1]:8080", Shown(value))
 	case err != nil:
-		return fmt.Errorf("%q is not an address and a port, divided by a colon", value)
+		return fmt.Errorf("%s is not an address and a port, divided by a colon", Shown(value))
 	case strings.ContainsAny(host, " \t\r\n@"):
-		return fmt.Errorf("%q is not an address", host)
+		return fmt.Errorf("%s is not an address", Shown(host))
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("the port %q is not a number from 0 to 65535", port)
+		return fmt.Errorf("the port %s is not a number from 0 to 65535", Shown(port))
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func setLogLevel(c *Config, value string) error {
 	case "debug", "info", "warn", "error":
 		return c.LogLevel.UnmarshalText([]byte(value))
 	}
-	return fmt.Errorf("%q is not debug, info, warn or error", value)
+	return fmt.Errorf("%s is not debug, info, warn or error", Shown(value))
 }
 
 func setLogFormat(c *Config, value string) error {
@@ -176,5 +176,5 @@ func setLogFormat(c *Config, value string) error {
 	case LogAuto, LogText, LogJSON:
 		return nil
 	}
-	return fmt.Errorf("%q is not auto, text or json", value)
+	return fmt.Errorf("%s is not auto, text or json", Shown(value))
 }
