@@ -121,14 +121,3 @@ func Pins(version int) map[string]bool {
 	}
 	return all
 }
-
-// PinnedForWeb are the settings of the web server, with their values.
-func PinnedForWeb() map[string]string {
-	all := map[string]string{}
-	for _, p := range pins() {
-		if p.web != "-" {
-			all[p.name] = p.web
-		}
-	}
-	return all
-}

@@ -175,3 +175,28 @@ func TestEachQueryHasTheSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestTheTableOfSettingsSaysWhatIsPinned holds the decisions of migrate/settings.txt about the
+// web server to what its transactions begin with. Those of a transaction itself go with BEGIN.
+func TestTheTableOfSettingsSaysWhatIsPinned(t *testing.T) {
+	t.Parallel()
+	table, err := os.ReadFile(filepath.Join("..", "..", "migrate", "settings.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decided := map[string]string{}
+	for line := range strings.Lines(string(table)) {
+		const name, web, count = 0, 4, 6
+		columns := strings.Split(line, "|")
+		if strings.HasPrefix(line, "#") || len(columns) != count {
+			continue
+		}
+		setting, value := strings.TrimSpace(columns[name]), strings.TrimSpace(columns[web])
+		if value != "-" && !strings.HasPrefix(setting, "transaction_") {
+			decided[setting] = value
+		}
+	}
+	if got := store.Settings(); !maps.Equal(got, decided) {
+		t.Errorf("pinned: %v\ndecided: %v", got, decided)
+	}
+}
