@@ -47,7 +47,7 @@ func surroundings() map[string]surrounding {
 	return map[string]surrounding{
 		"nothing":                          {},
 		"row level security on each table": {plant: platformRLS, says: `ensure_rls|result=current`},
-		"a trigger that talks":             {plant: raises("ddl_command_end", "%%", "FOR i IN 1..200 LOOP RAISE NOTICE 'heard %%', tg_tag; END LOOP"), says: `heard|result=current`},
+		"a trigger that talks":             {plant: raises("ddl_command_end", "%%", "FOR i IN 1..200 LOOP RAISE NOTICE 'heard %%', tg_tag; END LOOP"), says: `the server says|result=current`},
 		"a trigger that raises with a hint": {
 			plant: raises("ddl_command_start", "CREATE TABLE", "RAISE 'frozen until Monday' USING HINT = 'Open a ticket.'"), exit: -1,
 			says: `(?s)event trigger "guard".*frozen until Monday.*Open a ticket.*ALTER EVENT TRIGGER "guard" DISABLE`, mend: unguard,

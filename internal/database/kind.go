@@ -78,11 +78,11 @@ func KindOf(err error) Kind {
 	if err == nil {
 		return Other
 	}
+	if _, ok := errors.AsType[*ReadOnlyError](err); ok { // of several, what was reached says most
+		return ReadOnly
+	}
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOfState(refusal)
-	}
-	if _, ok := errors.AsType[*ReadOnlyError](err); ok {
-		return ReadOnly
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok { // also where its own time limit ended it
 		return Away

@@ -63,8 +63,9 @@ func (db *DB) Watch(ctx context.Context) {
 func (db *DB) Reachable(ctx context.Context) error {
 	db.mu.Lock()
 	s := db.suspicion
+	unsure := s != nil && s.cause == lost
 	db.mu.Unlock()
-	if s != nil && s.cause == lost {
+	if unsure {
 		select {
 		case <-s.settled:
 		case <-ctx.Done():
