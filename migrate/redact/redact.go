@@ -190,7 +190,12 @@ func (c content) knows(inner string) bool {
 	if slices.Contains([]string{c.SchemaName, c.TableName, c.ColumnName, c.DataTypeName, c.ConstraintName}, inner) {
 		return true
 	}
-	return (c.class() != "22" || c.Position > 0) && inner != "" && (strings.Contains(c.source, inner) || c.folds(inner))
+	return (c.class() != "22" || c.Position > 0) && inner != "" && (c.names(inner) || c.folds(inner))
+}
+
+// names reports whether a text stands in the SQL, where parts of a name may be quoted.
+func (c content) names(inner string) bool {
+	return strings.Contains(c.source, inner) || strings.Contains(strings.ReplaceAll(c.source, `"`, ""), inner)
 }
 
 // folds reports whether a text is a name of the SQL, of which the server has made small letters.
