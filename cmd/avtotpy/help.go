@@ -74,7 +74,7 @@ func (p program) tooMuch(c command, words []string) error {
 		return p.misused(c, "a word is missing behind "+c.called())
 	}
 	typed := strings.TrimSpace(c.name + " " + strings.Join(words, " "))
-	message := fmt.Sprintf("there is no command %s", config.Shown(typed))
+	message := "there is no command " + config.Shown(typed)
 	best, distance := config.Nearest(typed, names)
 	for _, name := range names { // "avtotpy status", without the word before it
 		if strings.HasSuffix(name, " "+typed) {
