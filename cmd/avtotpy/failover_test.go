@@ -116,6 +116,8 @@ func TestASilentPrimaryIsLeftAndAnOldOneIsNotGoneBackTo(t *testing.T) {
 
 	// The old primary comes back and was not stopped: nobody may write there any more.
 	p.first.speak()
+	pgtest.EventuallyValue(t, p.SuperConn, // what was on its way when the network failed arrives now, and ends
+		"SELECT count(*)::int FROM pg_stat_activity WHERE usename = '"+p.WebRole+"'", 0)
 	before := pgtest.Value[int](t, p.SuperConn, "SELECT count(*)::int FROM avtotpy.audit_log")
 	for range 5 {
 		l.awaitWrite(time.Now())
