@@ -29,16 +29,13 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 	if err := r.untimeSession(ctx, conn, c, s.Server); err != nil {
 		return err
 	}
-	began, done := time.Now(), false
-	if taken {
-		if done, err = r.leftOver(ctx, conn, m); err != nil {
-			return err
-		}
+	began := time.Now()
+	err = r.completeAlone(ctx, conn, m, c, s, taken)
+	if busy, ok := errors.AsType[*BusyError](err); ok && busy.Unfinished {
+		r.disown(ctx, conn, m, c, s)
 	}
-	if !done {
-		if err := r.runAlone(ctx, conn, m, c, s); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
 	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
@@ -49,6 +46,25 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 	}
 	r.count(Applied{m.Version, m.Name, time.Since(began)})
 	return nil
+}
+
+// completeAlone runs the statement of a file, unless the migrator from which the claim was
+// taken had succeeded with it.
+func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen, taken bool) error {
+	if taken {
+		if done, err := r.leftOver(ctx, conn, m); done || err != nil {
+			return err
+		}
+	}
+	return r.runAlone(ctx, conn, m, c, s)
+}
+
+// disown lets the next migrator take a claim over at once. A session ends with its program, but
+// a pooler's goes on, and would seem to work on the file for another minute. If that fails, it does.
+func (r *run) disown(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen) {
+	_, _ = r.ask(context.WithoutCancel(ctx), conn, s, m, fmt.Sprintf(
+		"UPDATE %s SET claimed_by_start = '-infinity' WHERE version = %d AND duration IS NULL AND %s",
+		quoteName(r.Schema, ledgerName), m.Version, c.is()))
 }
 
 // A claim is the right to apply one file, as its ledger row holds it.

@@ -55,6 +55,11 @@ func mayNotConnect(c *pgconn.Config, err *pgconn.PgError) error {
 // worthRetrying tells a server that is not there yet from one that says no.
 func worthRetrying(err error) bool { return diagnose(err).passes }
 
+// refusedForGood reports whether a pooler ended a connection because of what it never does.
+func refusedForGood(lost *lostError) bool {
+	return sqlState(lost.err) == protocolViolation && !worthRetrying(lost.err)
+}
+
 // onlyStandbys reports whether the hosts answer, and none is a primary: a failover may be
 // under way.
 func onlyStandbys(err error) bool {

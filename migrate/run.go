@@ -104,7 +104,7 @@ func (r *run) untilDone(ctx context.Context) error {
 			return err
 		case ctx.Err() != nil:
 			return r.interrupted(ctx)
-		case sqlState(lost.err) == protocolViolation && !worthRetrying(lost.err): // what this pooler never does
+		case refusedForGood(lost):
 			return r.connectError(lost.err, time.Since(r.started))
 		}
 		r.reconnected = true

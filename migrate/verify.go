@@ -137,8 +137,11 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 			return ask(ctx, r, conn)
 		})
 		lost, ok := errors.AsType[*lostError](err)
-		if !ok || ctx.Err() != nil {
+		switch {
+		case !ok, ctx.Err() != nil:
 			return err
+		case refusedForGood(lost):
+			return r.connectError(lost.err, time.Since(r.started))
 		}
 		if time.Now().Before(until) {
 			r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
