@@ -1,6 +1,6 @@
 # make run   starts AVTotpy on a PostgreSQL of its own and prints the address
 # make test  runs all tests
-# make test-newest  runs those about the database on the newest PostgreSQL
+# make test-newest  runs them on the newest PostgreSQL, and looks for data races
 # make test-long  runs the tests that have a long form, in that form
 # make lint  runs the linters
 # make bench measures starts against other tools, in 2 minutes and smaller; make bench-full as the reaches want it, in 20
@@ -16,14 +16,17 @@ run:
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/avtotpy ./cmd/avtotpy
 
-test:
-	@scripts/need compiler postgres chromium pgbouncer
-	go test -race -shuffle=on -timeout 30m ./...
+# Tests mostly wait for PostgreSQL, so more of a package's run at once than there are cores.
+TEST = go test -shuffle=on -timeout 30m -parallel 8
 
-# test-newest runs what talks to a database on the newest PostgreSQL; test uses the system's.
+test:
+	@scripts/need postgres chromium pgbouncer
+	$(TEST) ./...
+
+# test-newest uses the newest PostgreSQL, where test uses the system's.
 test-newest:
-	@scripts/need compiler pgbouncer
-	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin go test -race -timeout 30m ./migrate/... ./internal/schema ./internal/store ./internal/localpg ./cmd/...
+	@scripts/need compiler chromium pgbouncer
+	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin $(TEST) -race ./...
 
 # test-long runs the long forms of tests, each of which says what that is.
 test-long:
