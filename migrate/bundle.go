@@ -35,6 +35,7 @@ type Migration struct {
 	Allowed []Allowance
 
 	script  sqltext.Script    // its statements, for errors that point into it
+	unseen  bool              // whether it may do what its text does not show
 	kept    []relationName    // where it would change what may be the migrator's own, by its schema
 	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
@@ -275,6 +276,10 @@ func (m *Migration) check() []Problem {
 }
 
 func (m *Migration) checkStatement(s sqltext.Statement, wrong func(offset int, message string)) {
+	switch s.Words[0] {
+	case "DO", "CALL", "SELECT", "WITH", "VALUES", "UPDATE", "DELETE", "MERGE", "EXPLAIN":
+		m.unseen = true // what they call may do anything
+	}
 	ofSchema := len(s.Words) > 1 && s.Words[1] == "SCHEMA" && (s.Words[0] == "ALTER" || s.Words[0] == "DROP")
 	if s.Watched || ofSchema {
 		for _, n := range kept(sqltext.Tokens(m.SQL[s.Start:s.End])[0]) {
@@ -327,6 +332,10 @@ func (m *Migration) directive(c sqltext.Comment) error {
 		return nil
 	}
 	text, ok := strings.CutPrefix(c.Text, "migrate:")
+	last := len(m.script.Statements) - 1
+	if mark := othersMark(c.Text, !c.Begun, last >= 0 && m.script.Statements[last].Start > c.Offset); mark != "" && !ok {
+		return errors.New(mark)
+	}
 	if !ok || strings.HasPrefix(text, " ") {
 		if misspelt(c.Text) {
 			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
@@ -336,6 +345,8 @@ func (m *Migration) directive(c sqltext.Comment) error {
 	name, argument, _ := strings.Cut(text, " ")
 	argument = strings.TrimSpace(argument)
 	switch {
+	case name == "up", name == "down":
+		return errors.New("a file holds only what is applied, without marks; delete this line of another tool's, and what it keeps for going back")
 	case c.Begun:
 		return errors.New("a directive counts only above the first statement; move it to the top of the file")
 	case name == "min-version":

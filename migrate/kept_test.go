@@ -129,6 +129,9 @@ func TestAFileThatChangesTheLedgerUnseenIsRolledBack(t *testing.T) {
 		"CREATE TRIGGER x AFTER INSERT ON app.migrations FOR EACH ROW EXECUTE FUNCTION app.f()", "CREATE RULE x AS ON INSERT TO app.migrations DO ALSO NOTHING", "CREATE POLICY x ON app.migrations USING (false)",
 		"CREATE UNIQUE INDEX x ON app.migrations (name)", "CREATE TABLE app.r (a int REFERENCES app.migrations)", "LOCK TABLE app.migrations IN EXCLUSIVE MODE", "DROP TABLE app.migrations", "DROP SCHEMA app CASCADE",
 		"ALTER TABLE app.migrations RENAME TO old; CREATE VIEW app.migrations AS SELECT * FROM app.old", "ALTER SCHEMA app RENAME TO other", "ALTER TABLE app.migrations DISABLE TRIGGER USER",
+		"COMMENT ON TABLE app.migrations IS NULL; COMMENT ON TABLE app.migrations IS 'mine'", "COMMENT ON COLUMN app.migrations.name IS 'mine'", "CREATE STATISTICS app.s ON name, version FROM app.migrations",
+		"GRANT SELECT ON app.migrations TO PUBLIC", "GRANT UPDATE (name) ON app.migrations TO PUBLIC", "REVOKE ALL ON app.migrations FROM CURRENT_USER", "ALTER TABLE app.migrations ALTER name SET STATISTICS 5", "ALTER TABLE app.migrations SET (fillfactor = 50)",
+		"CREATE PUBLICATION p FOR TABLE app.migrations",
 	} {
 		for _, block := range []string{"DO $do$ BEGIN $sql; END $do$", "DO $do$ BEGIN BEGIN EXECUTE $q$$sql$q$; EXCEPTION WHEN division_by_zero THEN NULL; END; END $do$"} {
 			file := strings.Replace(block, "$sql", sql, 1)

@@ -137,20 +137,37 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
-			"WHEN MATCHED"+ledgerLocked(table)+" THEN UPDATE SET version = ln(-pg_backend_pid()) "+
+			"WHEN MATCHED"+ledgerTouched(table, mig.unseen)+" THEN UPDATE SET version = ln(-pg_backend_pid()) "+
 			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; %s; COMMIT",
 			table, mig.Version, m.guard(mig, server.Version), m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
 }
 
-// ledgerLocked is the condition for what a file did to the ledger that no text shows, in a
+// ledgerTouched is the condition for what a file did to the ledger that no text shows, in a
 // DO block or a function for instance: whatever changes a table takes a stronger lock on it than the
 // row of the file did, and keeps it. It asks the function behind pg_locks, which costs a third of the view.
-func ledgerLocked(table string) string {
-	return " AND EXISTS (SELECT FROM pg_lock_status() WHERE pid = pg_backend_pid() AND relation = " + quoteText(table) +
-		"::regclass AND mode IN (" + strongLocks + "))"
+// A comment, statistics or a grant take no such lock. They are looked for where the file may hide them.
+func ledgerTouched(table string, unseen bool) string {
+	oid := quoteText(table) + "::regclass"
+	locked := "EXISTS (SELECT FROM pg_lock_status() WHERE pid = pg_backend_pid() AND relation = " + oid +
+		" AND mode IN (" + strongLocks + "))"
+	if !unseen {
+		return " AND " + locked
+	}
+	return " AND (" + locked + " OR " + strings.ReplaceAll(ledgerDescribed, "$ledger", oid) + ")"
 }
+
+// ledgerDescribed looks for rows about the ledger that this transaction has written, which are
+// visible and in progress. In a subtransaction they have a number of their own, which is newer.
+const ledgerDescribed = `EXISTS (SELECT FROM (
+	SELECT xmin FROM pg_catalog.pg_class WHERE oid = $ledger
+	UNION ALL SELECT xmin FROM pg_catalog.pg_attribute WHERE attrelid = $ledger
+	UNION ALL SELECT xmin FROM pg_catalog.pg_description WHERE objoid = $ledger
+	UNION ALL SELECT xmin FROM pg_catalog.pg_statistic_ext WHERE stxrelid = $ledger
+	UNION ALL SELECT xmin FROM pg_catalog.pg_publication_rel WHERE prrelid = $ledger) written
+	WHERE CASE WHEN age(xmin) <= 0
+		THEN pg_xact_status((pg_current_xact_id()::text::bigint - age(xmin))::text::xid8) = 'in progress' END)`
 
 // strongLocks are those of CREATE INDEX, of CREATE TRIGGER and of ALTER TABLE. A backup, which keeps the
 // turn for the first file, has the second itself.

@@ -13,11 +13,11 @@ type settingProblem struct {
 	message string
 }
 
-// settingProblems finds where a file sets what another one would be read by, or takes a
-// limit away: what can be seen of it, also in the bodies of its DO blocks. The rest the
+// settingProblems finds where a file sets what another one would be read by, takes a
+// limit away, or ends its transaction in a DO block: what can be seen of it, also in the bodies of its DO blocks. The rest the
 // guard after the file finds.
 func settingProblems(sql string) []settingProblem {
-	if lower := strings.ToLower(sql); !strings.Contains(lower, "set_config") && !strings.Contains(lower, "set") {
+	if lower := strings.ToLower(sql); !strings.Contains(lower, "set") && !strings.Contains(lower, "commit") && !strings.Contains(lower, "rollback") {
 		return nil
 	}
 	var problems []settingProblem
@@ -65,6 +65,9 @@ func settingsIn(tokens []sqltext.Token, offset int) []settingProblem {
 			add(i, setLocal(tokens[i+2:]))
 		case word(i) == "SET" && begins(i) && offset > 0 && word(i+1) != "CONSTRAINTS":
 			add(i, "SET without LOCAL outlives the migration in a pooled session; write SET LOCAL")
+		case (word(i) == "COMMIT" || word(i) == "ROLLBACK") && begins(i) && offset > 0 &&
+			slices.Contains([]string{"", "AND", "WORK", "TRANSACTION"}, word(i+1)):
+			add(i, word(i)+" in a DO block would end the file's transaction, which the server refuses; leave it out")
 		case word(i) == "SET_CONFIG" && word(i+1) == "(":
 			add(i, setConfig(tokens[i+1:]))
 		}
@@ -113,7 +116,7 @@ func mayNotSet(name string, value sqltext.Token) string {
 	case "names": // SET NAMES
 		name = "client_encoding"
 	case "role", "session", "session_authorization":
-		return "what a file makes belongs to the role that migrates, which owns the schema; leave this out, and write ALTER … OWNER TO where an owner has to differ"
+		return "what a file makes belongs to the role that migrates, which owns the schema; leave this out"
 	}
 	for _, p := range pins() {
 		switch {

@@ -112,7 +112,8 @@ func (st *stage) send(ctx context.Context, m message) error {
 	if st.conn.TxStatus() != 'I' {
 		m.before = strings.TrimPrefix(m.before, opening)
 		m.lead--
-		m.after = strings.Replace(m.after, strongLocks, "''", 1) // of the transaction that made the ledger
+		touched := ledgerTouched(quoteName(st.Schema, ledgerName), m.migration != nil && m.migration.unseen)
+		m.after = strings.Replace(m.after, touched, " AND false", 1) // of the transaction that made the ledger
 	}
 	m.after = strings.TrimSuffix(m.after, "COMMIT") + "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 	m.open = true

@@ -41,7 +41,7 @@ func forbidden(sql string, s sqltext.Statement) string {
 			return "a cursor WITH HOLD outlives the migration in a pooled session; leave WITH HOLD out"
 		}
 	case "SET":
-		return forbiddenSet(w[1:])
+		return forbiddenSet(w[1:], sqltext.Tokens(sql[s.Start:s.End])[0][1:])
 	case "RESET", "DISCARD", "DEALLOCATE", "LISTEN", "UNLISTEN", "LOAD":
 		return first + " acts on the session, which a pooler shares with others; leave it out"
 	case "CHECKPOINT":
@@ -74,11 +74,11 @@ func forbidden(sql string, s sqltext.Statement) string {
 	return ""
 }
 
-// forbiddenSet reads what follows SET.
-func forbiddenSet(w []string) string {
+// forbiddenSet reads what follows SET, as words and as tokens.
+func forbiddenSet(w []string, tokens []sqltext.Token) string {
 	local := len(w) > 0 && w[0] == "LOCAL"
 	if local || len(w) > 0 && w[0] == "SESSION" && !slices.Contains(w, "CHARACTERISTICS") && !slices.Contains(w, "AUTHORIZATION") {
-		w = w[1:]
+		w, tokens = w[1:], tokens[1:]
 	}
 	if len(w) == 0 {
 		return ""
@@ -92,9 +92,12 @@ func forbiddenSet(w []string) string {
 	case "SESSION": // CHARACTERISTICS AS TRANSACTION, AUTHORIZATION
 		return "SET SESSION " + strings.Join(w[1:min(2, len(w))], "") + " outlives the migration in a pooled session; leave it out"
 	case "ROLE":
-		return "SET ROLE takes the ledger away from the role that migrates, and what it creates; leave it out, and where an object is to belong to another role, write ALTER … OWNER TO"
+		return "SET ROLE takes the ledger away from the role that migrates, which owns what files make; leave it out"
 	}
 	if !local {
+		if message := setLocal(tokens); message != "" { // SET LOCAL would be refused, too
+			return message
+		}
 		return "SET without LOCAL outlives the migration in a pooled session; write SET LOCAL"
 	}
 	return ""

@@ -1,6 +1,7 @@
 package sqltext
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -47,17 +48,51 @@ func (l *lexer) token() {
 		l.dollarQuoted(dollarTag(rest))
 	case isIdentStart(c):
 		l.word()
+	case strings.HasPrefix(rest, "${"):
+		l.fail(start, "${…} is a placeholder, which nothing fills in here: a file is sent as it is; write what it stands for")
+		l.pos++
+		l.add(start, "$")
 	case isDigit(c), c == '$', c == '.' && len(rest) > 1 && isDigit(rest[1]):
 		l.number()
 	case c == '\\':
-		l.fail(start, `a backslash starts no SQL; psql commands such as \i or \set are not available in a migration`)
-		l.pos++
-		l.add(start, `\`)
+		l.psqlCommand()
 	case c == ';' && l.parens == 0 && l.atomic == 0:
 		l.pos++
+		l.copied()
 		l.finish()
 	default:
 		l.punctuation()
+	}
+}
+
+// psqlCommand goes past a command of psql, which ends with its line.
+func (l *lexer) psqlCommand() {
+	start := l.pos
+	l.fail(start, `a backslash starts no SQL; psql commands such as \i, \set or \connect are not available in a migration; leave the line out`)
+	if end := strings.IndexAny(l.src[l.pos:], "\n\r"); end >= 0 {
+		l.pos += end
+	} else {
+		l.pos = len(l.src)
+	}
+	if len(l.now.Words) > 0 { // the rest of a statement goes on with the next line
+		l.add(start, `\`)
+	}
+}
+
+// copied goes past the rows that psql sends after COPY … FROM STDIN, up to the line that ends
+// them. The statement is refused, and the rows are no SQL.
+func (l *lexer) copied() {
+	const end = "\n\\."
+	words := l.now.Words
+	if len(words) == 0 || words[0] != "COPY" {
+		return
+	}
+	stdin := slices.Index(words, "STDIN")
+	if stdin < 1 || words[stdin-1] != "FROM" {
+		return
+	}
+	if n := strings.Index(l.src[l.pos:], end); n >= 0 {
+		l.pos += n + len(end)
 	}
 }
 
