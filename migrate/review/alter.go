@@ -236,6 +236,7 @@ func (r *review) add(n name, p phrase, old, only bool) {
 	if c, ok := p.tableConstraint(); ok {
 		if old {
 			r.addConstraint(n, c, only)
+			r.deferred(n, c)
 		}
 		r.define(n, c)
 		return
@@ -247,6 +248,14 @@ func (r *review) add(n name, p phrase, old, only bool) {
 		r.addColumn(n, d)
 	}
 	r.defineColumn(n, d)
+}
+
+// deferred says when an index that an older program's ON CONFLICT needs becomes one of a constraint
+// that is DEFERRABLE, which serves none.
+func (r *review) deferred(n name, c constraint) {
+	if c.index != "" && c.deferrable {
+		r.unique(c.at, "DEFERRABLE for the index "+c.index, n, c.index)
+	}
 }
 
 func (r *review) dropColumn(at int, n name, p phrase, old bool) {
@@ -299,7 +308,8 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 	to := p.until("USING", "COLLATE")
 	r.columnType(to)
 	t := r.made.table(n)
-	cost := r.made.typeChange(t.kinds[column], to.text())
+	was := t.kinds[column]
+	cost := r.made.typeChange(was, to.text())
 	if p.accept("COLLATE") {
 		p.name()
 		cost = max(cost, reindexes)
@@ -316,7 +326,8 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 		return
 	}
 	for _, i := range t.indexes {
-		if slices.Contains(i.uses, column) && (!i.plain || cost == reindexes && slices.Contains(i.columns, column)) {
+		indexed := slices.Contains(i.columns, column)
+		if slices.Contains(i.uses, column) && (!i.plain || indexed && (cost == reindexes || r.made.rebuilt(i.method, was))) {
 			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again while nobody can use the table; in files of their own, DROP INDEX CONCURRENTLY before and CREATE INDEX CONCURRENTLY after", n, column, i.name)
 			return
 		}
@@ -381,7 +392,11 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 		r.breaks(rulePrivileges, at, "the migrator owns what it makes, and must go on to; leave OWNER TO out")
 	case p.is("SET", "LOGGED"), p.is("SET", "UNLOGGED"), p.is("SET", "TABLESPACE"), p.is("SET", "ACCESS", "METHOD"):
 		if old {
-			r.breaks(ruleRewrite, at, "%s rewrites %s while nobody can read it; leave it to the DBA", strings.ToUpper(p[:2].text()), n)
+			what := "SET " + p[1].Word
+			if p.is("SET", "ACCESS") {
+				what += " METHOD"
+			}
+			r.breaks(ruleRewrite, at, "%s rewrites %s while nobody can read it; leave it to the DBA", what, n)
 		}
 	case p.accept("ATTACH", "PARTITION"):
 		part := p.target()
@@ -392,7 +407,10 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 		r.own(part)
 		r.detach(at, n, part)
 	case p.accept("INHERIT"):
-		r.own(p.target())
+		parent := p.target()
+		r.own(parent)
+		t := r.made.table(parent)
+		t.partitions = append(t.partitions, n.name)
 	case p.is("ENABLE", "ROW", "LEVEL", "SECURITY"):
 		t := r.made.table(n)
 		t.secured = true

@@ -24,6 +24,7 @@ CREATE DOMAIN app.checked AS text CHECK (VALUE <> '');
 CREATE SEQUENCE app.counter;
 CREATE FUNCTION app.stable() RETURNS integer LANGUAGE sql STABLE AS 'SELECT 1';
 CREATE FUNCTION app.shaky() RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION app.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TABLE app.t (id integer PRIMARY KEY, a varchar(10) NOT NULL, b text, n integer, k integer CONSTRAINT t_k_key UNIQUE, u integer, d text DEFAULT 'd' NOT NULL, e app.mood, w app.plain);
 INSERT INTO app.t SELECT g, 'a' || g, 'b' || g, g, g, g, 'd', 'sad', 'w' FROM generate_series(1, 20) g;
 `
@@ -257,7 +258,7 @@ func random(r *rand.Rand, _ int) change {
 	if r.IntN(3) == 0 {
 		return alterType(r)
 	}
-	all := pieces()
+	all := append(pieces(), morePieces()...)
 	first, second := all[r.IntN(len(all))], all[r.IntN(len(all))]
 	c := change{made: base}
 	for _, m := range first.made {

@@ -22,6 +22,7 @@ type constraint struct {
 	check      phrase
 	notValid   bool
 	index      string // of a key that takes over an index: ADD … USING INDEX
+	deferrable bool
 }
 
 // column reads a column's definition.
@@ -81,7 +82,8 @@ func (p phrase) tableConstraint() (c constraint, ok bool) {
 		n, _ := p.name()
 		c.name = n.name
 	}
-	c.notValid = p.find("NOT", "VALID") != nil
+	c.notValid = p.find("NOT", "VALID") != nil || p.find("NOT", "ENFORCED") != nil
+	c.deferrable = p.find("DEFERRABLE") != nil && p.find("NOT", "DEFERRABLE") == nil
 	if using := p.find("USING", "INDEX"); using.accept("USING", "INDEX") && !using.is("TABLESPACE") {
 		n, _ := using.name()
 		c.index = n.name

@@ -17,6 +17,8 @@ type made struct {
 	domains map[string]domain
 	views   map[string][]string // each view's columns; nil when the text does not say them
 	calls   map[string]routine
+
+	polymorphic map[string]bool // enums and ranges
 }
 
 // A domain is a type with another name, and perhaps with constraints.
@@ -59,6 +61,7 @@ type policy struct{ restrictive, all bool }
 
 type index struct {
 	name    string
+	method  string // "" is btree
 	columns []string
 	uses    []string // the columns that it depends on
 	unique  bool
@@ -103,7 +106,9 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 	}
 	switch c.kind {
 	case "UNIQUE", "PRIMARY KEY":
-		i := index{name: named("pkey"), columns: c.columns, uses: c.columns, unique: true, plain: true, finds: true, same: same(c.columns)}
+		i := index{
+			name: named("pkey"), columns: c.columns, uses: c.columns, unique: true, plain: true, finds: true, same: same(c.columns),
+		}
 		if c.kind == "UNIQUE" {
 			i.name = named("key", c.columns...)
 		}
@@ -113,6 +118,7 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 			i = made
 			t.drop(c.index)
 		}
+		i.unique = !c.deferrable // for ON CONFLICT
 		for _, column := range i.columns {
 			t.notNull[column] = t.notNull[column] || c.kind == "PRIMARY KEY"
 		}

@@ -98,6 +98,8 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 		r.made.calls[n.name] = p.routine()
 		r.reads(p.find("BEGIN", "ATOMIC"))
 		r.reads(p.find("RETURN"))
+	case "TYPE":
+		r.made.polymorphic[n.name] = p.is("AS", "ENUM") || p.is("AS", "RANGE")
 	case "DOMAIN":
 		p.accept("AS")
 		base := p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "COLLATE")
@@ -263,7 +265,10 @@ func (r *review) createIndex(at int, p phrase, unique, concurrently bool) {
 		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s, which has rows already, until it is built; "+
 			"give it a file of its own with -- migrate:no-transaction and CREATE INDEX CONCURRENTLY", t)
 	}
-	i.finds = !p.accept("USING") || p.isAny("BTREE", "HASH") // GIN and the like find no single row
+	if p.accept("USING") {
+		i.method = p[:min(1, len(p))].text()
+	}
+	i.finds = slices.Contains([]string{"", "btree", "hash"}, i.method) // GIN and the like find no single row
 	p.until("(")
 	whole := p
 	inner := p.group()

@@ -75,6 +75,8 @@ func (r *review) reads(p phrase) []name {
 			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
 		case t.Word == "JOIN":
 			rest = rest.until(",")
+		case t.Word == "TABLE" && p[:i].beforeQuery():
+			rest = rest.until("UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "WITH")
 		default:
 			continue
 		}
@@ -93,6 +95,11 @@ func (r *review) reads(p phrase) []name {
 		}
 	}
 	return tables
+}
+
+// beforeQuery reports whether TABLE, behind the phrase, is short for SELECT * FROM.
+func (p phrase) beforeQuery() bool {
+	return len(p) == 0 || p[len(p)-1:].isAny("(", "AS", "UNION", "INTERSECT", "EXCEPT", "ALL", "DISTINCT")
 }
 
 // inQuery reports whether what follows the phrase at this depth is in a query and

@@ -26,6 +26,10 @@ func (r *review) statement(p phrase) {
 		r.refresh(whole.at(), p)
 	case "REINDEX", "CLUSTER":
 		r.rebuild(whole, p)
+	case "VACUUM":
+		r.vacuum(whole.at(), p)
+	case "COPY":
+		r.copies(whole.at(), p)
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "SELECT", "VALUES", "TABLE", "(":
 		r.query(whole)
 	}
@@ -153,9 +157,16 @@ func (r *review) truncate(p phrase) {
 
 // rebuild judges REINDEX and CLUSTER.
 func (r *review) rebuild(whole, p phrase) {
-	p.group()
+	concurrently := p.group().option("CONCURRENTLY")
 	p.skip("VERBOSE", "TABLE", "INDEX")
-	concurrently := p.accept("CONCURRENTLY")
+	schema := p.accept("SCHEMA")
+	concurrently = p.accept("CONCURRENTLY") || concurrently
+	if schema {
+		if !concurrently {
+			r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to each table of the schema in turn; write REINDEX SCHEMA CONCURRENTLY")
+		}
+		return
+	}
 	n, ok := p.name()
 	if !ok || concurrently {
 		return
@@ -168,6 +179,47 @@ func (r *review) rebuild(whole, p phrase) {
 		r.breaks(ruleRewrite, whole.at(), "CLUSTER rewrites %s while nobody can read it; leave it to the DBA", n)
 	default:
 		r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to the table; give it a file of its own with -- migrate:no-transaction and REINDEX … CONCURRENTLY")
+	}
+}
+
+// option reports whether a list of options switches one on.
+func (p phrase) option(name string) bool {
+	for _, item := range p.list() {
+		if item.accept(name) {
+			return !item.isAny("FALSE", "OFF") && item.text() != "0"
+		}
+	}
+	return false
+}
+
+// vacuum judges VACUUM, which runs in a file without a transaction.
+func (r *review) vacuum(at int, p phrase) {
+	full := p.group().option("FULL") || p.is("FULL")
+	p.skip("FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE")
+	tables := p.list()
+	for _, item := range tables {
+		n := item.target()
+		r.own(n)
+		if full && r.oldTable(n) {
+			r.breaks(ruleRewrite, at, "VACUUM FULL rewrites %s while nobody can read it; write VACUUM, or leave FULL to the DBA", n)
+		}
+	}
+	if full && len(tables) == 0 {
+		r.breaks(ruleRewrite, at, "VACUUM FULL rewrites each table while nobody can read it; write VACUUM, or leave FULL to the DBA")
+	}
+}
+
+// copies judges COPY to and from a file of the server's.
+func (r *review) copies(at int, p phrase) {
+	if p.is("(") {
+		r.query(p.group())
+		return
+	}
+	n := p.target()
+	r.own(n)
+	p.group() // columns
+	if r.oldTable(n) && p.is("TO") {
+		r.long(at, "COPY reads "+n.String())
 	}
 }
 

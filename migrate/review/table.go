@@ -117,7 +117,16 @@ func (r *review) addConstraint(n name, c constraint, only bool) {
 	case split && only && (c.kind == "UNIQUE" || c.kind == "PRIMARY KEY"):
 	case split && (c.kind == "UNIQUE" || c.kind == "PRIMARY KEY"):
 		r.breaks(ruleUsingIndex, c.at, "%s builds an index of each partition of %s while nobody can use it; write ALTER TABLE ONLY … ADD CONSTRAINT, make a unique index of each partition "+
-			"with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, and ALTER INDEX … ATTACH PARTITION it", c.kind, n)
+			"with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, ADD CONSTRAINT … %s USING INDEX there, "+
+			"and ALTER INDEX … ATTACH PARTITION it", c.kind, n, c.kind)
+	case c.kind == "PRIMARY KEY" && c.index != "":
+		for _, column := range r.made.table(n).columnsOf(c.index) {
+			if !r.made.table(n).proven(column) {
+				r.breaks(ruleNotNull, c.at, "PRIMARY KEY reads all of %s while nobody can use it, for %s may be null; before it, ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, "+
+					"and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, column, column)
+				return
+			}
+		}
 	case c.notValid || c.index != "":
 	case c.kind == "EXCLUDE":
 		r.breaks(ruleUsingIndex, c.at, "EXCLUDE builds its index while nobody can use %s, and there is no other way; -- migrate:allow it if the table is small", n)
@@ -133,6 +142,16 @@ func (r *review) addConstraint(n name, c constraint, only bool) {
 		}
 		r.breaks(ruleNotValid, c.at, "%s reads all of %s while nobody can %s it; add it as NOT VALID, and VALIDATE CONSTRAINT in the next file", c.kind, n, use)
 	}
+}
+
+// columnsOf returns the columns of an index.
+func (t *table) columnsOf(name string) []string {
+	for _, i := range t.indexes {
+		if i.name == name {
+			return i.columns
+		}
+	}
+	return nil
 }
 
 // addColumn judges a column for a table that has rows. What it costs was seen in the

@@ -163,9 +163,27 @@ func (m *made) constrained(kind string) bool {
 			break
 		}
 		if d.constrained {
-			return name == kind
+			return !strings.HasSuffix(kind, "[]")
 		}
 		name = d.base
+	}
+	return false
+}
+
+// rebuilt reports whether an index of this kind is built again whatever type its column gets,
+// even the one that it has: where its operator class is for all arrays, enums or ranges, and what it
+// stores is of another type than the column.
+func (m *made) rebuilt(method, kind string) bool {
+	kind = m.base(kind)
+	name := kind[strings.LastIndexByte(kind, '.')+1:]
+	array, multirange := strings.HasSuffix(kind, "]"), strings.HasSuffix(name, "multirange")
+	switch method {
+	case "hash":
+		return array || multirange || strings.HasSuffix(name, "range") || m.polymorphic[name]
+	case "gin":
+		return array
+	case "gist":
+		return multirange
 	}
 	return false
 }

@@ -77,6 +77,10 @@ BEGIN
         SELECT 9, format('SELECT nextval(%L)', c.oid::regclass)
         FROM pg_class c WHERE c.relnamespace = 'app'::regnamespace AND c.relkind = 'S'
             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'i')
+        UNION ALL
+        SELECT 10, format('SELECT (NULL::app.%I).%I', c.relname, a.attname)
+        FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+        WHERE c.relnamespace = 'app'::regnamespace AND c.relkind = 'c'
     ) q (k, sql) ORDER BY k, sql;
     said := judge.programs(web);
     DELETE FROM judge.statements s WHERE said[s.n - (SELECT min(m.n) FROM judge.statements m) + 1] LIKE '%: %';
