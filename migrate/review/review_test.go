@@ -530,8 +530,8 @@ var mistakes = map[string][]mistake{
 	},
 	"held-lock": {
 		{
-			"ALTER TABLE app.teams ADD x integer; TABLE app.users; COPY app.users (name) TO '/tmp/x'; CREATE TABLE app.t AS TABLE app.users",
-			[]string{"1:38: the query reads app.users, …", "1:55: COPY reads app.users, …", "1:109: CREATE TABLE … AS reads app.users, …"},
+			"ALTER TABLE app.teams ADD x integer; TABLE app.users; COPY app.users (name) TO '/tmp/x'; COPY (SELECT 1 FROM app.users) TO '/tmp/x'; CREATE TABLE app.t AS TABLE app.users",
+			[]string{"1:38: the query reads app.users, …", "1:55: COPY reads app.users, …", "1:95: the query reads app.users, …", "1:153: CREATE TABLE … AS reads app.users, …"},
 			[]string{"TABLE app.users; ALTER TABLE app.teams ADD x integer"},
 		},
 		{

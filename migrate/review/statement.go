@@ -212,7 +212,7 @@ func (r *review) vacuum(at int, p phrase) {
 // copies judges COPY to and from a file of the server's.
 func (r *review) copies(at int, p phrase) {
 	if p.is("(") {
-		r.query(p.group())
+		r.query(p)
 		return
 	}
 	n := p.target()
