@@ -34,7 +34,7 @@ test-long:
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy ./migrate/connstring -count=1 -timeout 60m -v -run 'BrokenConnectionStrings|ReadByPgx'
 	MIGRATE_LONG=1 go test ./migrate -count=1 -timeout 60m -v -run 'TestACrashAtAnyMessageIsResumed|TestAReportAfterLostAnswers|TestReplicasTakeEachOthersFilesForNoDrift'
-	AVTOTPY_LONG=1 go test ./migrate -count=1 -timeout 20m -v -run TestAScratchDatabaseThatCannotBeDropped
+	AVTOTPY_LONG=1 go test ./migrate -count=1 -timeout 20m -v -run 'TestAScratchDatabaseThatCannotBeDropped|TestAHardenedCatalogueIsNamed|TestWithoutAnythingOfTheServers'
 	REVIEW_CHANGES=5000 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
 	bin=$$(scripts/postgres 18) && PGTEST_BIN=$$bin REVIEW_CHANGES=5000 REVIEW_SEED=2 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v
 	bins=$$(for v in 15 16 17 18; do scripts/postgres $$v; done | paste -sd,) && SNAPSHOT_BINS=$$bins SNAPSHOT_STATEMENTS=5000 \

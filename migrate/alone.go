@@ -134,7 +134,7 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration
 	if a.err.Code != divisionByZero {
 		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead}, outcome{err: a.err, completed: lead})
 	}
-	return a, r.settle(ctx, conn, failure)
+	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.err, r.settle(ctx, conn, failure))
 }
 
 // runAlone sends the file's one statement. When it fails, what it left behind is
@@ -160,6 +160,9 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
+	if out.raw != nil && out.err.Code != queryCanceled {
+		failure = r.blame(ctx, conn, statement, out.raw, failure)
+	}
 	if out.err.Code != duplicateTable {
 		if err := r.mend(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w", failure, err)

@@ -191,7 +191,7 @@ func diagnosePooler(message string) diagnosis {
 		return wrong("The pooler does not know this database; correct the name, or add it to its [databases]")
 	case says("server login failed"):
 		return wrong("The server does not let the pooler in: check the user and the password that the pooler has for it (docs/poolers.md)")
-	case says("password authentication failed", "no such user", "auth failed", "not allowed", "SASL authentication failed", "wrong password"):
+	case deniesLogin(message):
 		return wrong("Check the user and the password; or the pooler does not know this user: check its auth_file or auth_query (docs/poolers.md)")
 	case says("bouncer config error"):
 		return wrong("The pooler does not know this database, or its own settings do not work for this user: check the name, its [databases], auth_query and auth_user (docs/poolers.md)")
@@ -201,6 +201,12 @@ func diagnosePooler(message string) diagnosis {
 		return passes("All connections of the pooler are taken; close some or raise its max_client_conn")
 	}
 	return passes("Check that the pooler reaches its server, and its log")
+}
+
+// deniesLogin reports whether PgBouncer's words are about the user and the password.
+func deniesLogin(message string) bool {
+	return slices.ContainsFunc([]string{"password authentication failed", "no such user", "auth failed", "not allowed", "SASL authentication failed", "wrong password"},
+		func(w string) bool { return strings.Contains(message, w) })
 }
 
 // diagnoseTLS says what is wrong with a certificate or with TLS; "" when that is not what failed.

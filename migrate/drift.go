@@ -27,6 +27,7 @@ type Drift struct {
 	Object string `json:"object"` // such as "table accounts"
 	Change Change `json:"change"`
 	Line   string `json:"line,omitempty"` // what the object lacks or has
+	SQL    string `json:"sql,omitempty"`  // what takes it back, where that is known; of a line that was changed it is in the one that is lacking
 }
 
 // A DriftError means that the schema was changed by something else than migrations.
@@ -95,12 +96,12 @@ func compareObject(name string, want, got *catalogue.Object) []Drift {
 	var drift []Drift
 	for line := range want.Facts {
 		if !got.Facts[line] {
-			drift = append(drift, Drift{name, Lacks, line})
+			drift = append(drift, Drift{Object: name, Change: Lacks, Line: line})
 		}
 	}
 	for line := range got.Facts {
 		if !want.Facts[line] {
-			drift = append(drift, Drift{name, Has, line})
+			drift = append(drift, Drift{Object: name, Change: Has, Line: line})
 		}
 	}
 	slices.SortFunc(drift, func(a, b Drift) int {

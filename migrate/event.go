@@ -91,6 +91,12 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		}
 		return stopped(m, failed, why, sql)
 	}
+	if lacks := r.withheldFrom(ctx, conn, err); lacks != nil {
+		if file, ok := errors.AsType[*MigrationError](failed); ok {
+			file.What = "" // which tells the ledger's damage from the code alone
+		}
+		return stopped(m, failed, lacks.Lacks, lacks.SQL)
+	}
 	if err.Routine == "ExecWithCheckOptions" && len(all) > 0 {
 		return stopped(m, failed, "row level security refused a row of a migration. Where no migration turns it on with FORCE, an event trigger of this database does: "+all.names(), all.switchedOff())
 	}

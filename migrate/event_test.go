@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -172,8 +173,12 @@ func TestATalkativeServerIsHeardOut(t *testing.T) {
 
 // TestAHardenedCatalogueIsNamed takes each catalogue and each function of the server that a
 // start, an audit, a history and a plan ask from everybody: it goes on without, or the error
-// gives the SQL that gives it back, and which helps.
+// gives the SQL that gives it back, and which helps. It runs with AVTOTPY_LONG=1;
+// TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds takes them all at once.
 func TestAHardenedCatalogueIsNamed(t *testing.T) {
+	if os.Getenv("AVTOTPY_LONG") == "" {
+		t.Skip("with AVTOTPY_LONG=1")
+	}
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(2)...)

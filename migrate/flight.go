@@ -155,6 +155,7 @@ func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) 
 		abandon(ctx, conn)
 		return answer{}, lost(ctx, err)
 	}
+	a.asked, a.me = sql, conn.ParameterStatus("session_authorization")
 	return a, nil
 }
 

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -182,7 +183,12 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 		v.asked = true
 		return v
 	}
-	h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
+	if lacks, ok := errors.AsType[*PrivilegeError](err); ok && !h.unshown {
+		h.unshown = true
+		h.Log.Warn("what the server does for the migration cannot be shown, and the time that it waits for locks cannot be counted", "error", lacks)
+	} else {
+		h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
+	}
 	h.askAgain = time.Now().Add(h.Heartbeat)
 	if h.conn != nil {
 		h.close(ctx, h.conn)

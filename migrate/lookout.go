@@ -31,7 +31,7 @@ func (r *run) standInTheWay(ctx context.Context) (*lookout, error) {
 		WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
 			AND NOT (nspname = `+quoteText(r.Schema)+` AND relname = `+quoteText(ledgerName)+`)`)
 	if err == nil && answers[0].err != nil {
-		err = answers[0].err
+		err = answers[0].failure()
 	}
 	if err == nil && len(answers[0].values[0]) > 0 {
 		err = r.order(ctx, conn, string(answers[0].values[0]))

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,6 +148,54 @@ func TestAPasswordThatMayNotBeSetNamesTheNextStep(t *testing.T) {
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	if err == nil || !strings.Contains(err.Error(), "does not log in, and") || !strings.Contains(err.Error(), `\password "`+db.WebRole+`"`) {
 		t.Errorf("got %v, want what a DBA can do", err)
+	}
+}
+
+// TestAPromisedLoginThatDoesNotWork is an error with the next step for a job, which has no other
+// way to notice, and a warning otherwise: PgBouncer says it with a code of its own.
+func TestAPromisedLoginThatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	folder, err := os.MkdirTemp("", "avtotpy-auth-") //nolint:usetesting // TempDir is closed to the user that the pooler runs as
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	users := filepath.Join(folder, "users.txt")
+	err = errors.Join(os.WriteFile(users, []byte("\"anybody\" \"let me in\"\n"), 0o644), os.Chmod(folder, 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ auth, plant, says, sql string }{
+		"a pooler that asks for SCRAM": {"scram-sha-256", "", "through this pooler", "auth_file"},
+		"a pooler that asks for MD5":   {"md5", "", "through this pooler", "auth_file"},
+		"read-only by a setting":       {"", "ALTER DATABASE %d SET default_transaction_read_only = on", "cannot be set: the server is a standby, or is read-only", `\password "%w"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Blank(t)
+			fill := strings.NewReplacer("%d", db.Name, "%w", db.WebRole).Replace
+			m := migrator(t, db, tables(1)...)
+			m.Role.Rotate = true
+			up(t, m, db.MigratorConn)
+			conn := db.MigratorConn
+			if c.auth != "" {
+				conn = pgtest.PgBouncer(t, 2, map[string]string{"m": conn}, "auth_type = "+c.auth, "auth_file = "+users)["m"] + " password='let me in'"
+			} else {
+				pgtest.Exec(t, db.SuperConn, fill(c.plant))
+			}
+			m.Role.Password = "another"
+			var log pgtest.Output
+			m.Log = logTo(&log)
+			up(t, m, conn)
+			if !strings.Contains(log.String(), c.says) {
+				t.Errorf("the log lacks %q:\n%s", c.says, log.String())
+			}
+			m.Role.MustLogIn = true
+			_, err := m.Up(t.Context(), conn)
+			if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || !strings.Contains(lacks.Lacks, c.says) || !strings.Contains(strings.Join(lacks.SQL, ""), fill(c.sql)) {
+				t.Errorf("got %v; want %q and what to do", err, c.says)
+			}
+		})
 	}
 }
 

@@ -20,6 +20,10 @@ type Role struct {
 	// Rotate gives a role that this program made the Password when that no longer logs in,
 	// so that changing the setting changes the password. It costs a login at each Up.
 	Rotate bool
+
+	// MustLogIn makes it an error of Up when Rotate finds that the Password does not log in and
+	// cannot be set: for who has no other way to notice. Otherwise that is a warning.
+	MustLogIn bool
 }
 
 // A Privilege is what the role may do with one object of the schema. The role

@@ -140,24 +140,25 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated || r.admitted {
 		return true, nil
 	}
-	switch logsIn := r.logsIn(ctx); {
+	refusal := r.logsIn(ctx)
+	switch logsIn := refusal == nil; {
 	case logsIn && r.tally.password && !r.report.PasswordSet: // by us, although the answer was lost
 		r.passwordSet()
 		return true, nil
 	case logsIn:
 		return true, nil
 	case pooled(conn, s.Server):
-		r.Log.Warn("the configured password of the service's role does not log in through this pooler, which checks passwords on its own account; it is not changed. "+
-			"If it is a new one, migrate over a direct connection to the server; otherwise give it to the pooler", "role", r.Role.Name)
-		return true, nil
+		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in through this pooler, which checks passwords on its own account (%v); "+
+			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give user and password to the pooler", r.Role.Name, reason(refusal)),
+			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+quoteName(r.Role.Name)+" and its password")
 	case s.Role.Comment != r.mark(s.Database):
 		return false, r.unmarked()
 	case s.Server.Standby || s.Server.ReadOnly != "":
-		r.Log.Warn("the configured password of the service's role does not log in, and it cannot be set: the server is a standby, or is read-only by a setting", "role", r.Role.Name)
-		return true, nil
+		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in, and it cannot be set: the server is a standby, or is read-only by a setting. "+
+			"Start once with the primary, or when the database can be written to", r.Role.Name), `-- there, in psql, which sends only a verifier: \password `+quoteName(r.Role.Name))
 	case r.report.PasswordSet:
-		r.Log.Warn("the service's role cannot log in although its password was just set; an expiry date (VALID UNTIL) or the server's pg_hba.conf may be why", "role", r.Role.Name)
-		return true, nil
+		return r.lockedOut(fmt.Sprintf("the role %q cannot log in although its password was just set; "+
+			"the server's pg_hba.conf may send it to another method or server of passwords", r.Role.Name), "SELECT * FROM pg_hba_file_rules")
 	}
 	name := quoteName(r.Role.Name)
 	err = r.apply(ctx, conn, []message{r.wrap("password", s, []string{"ALTER ROLE " + name + " PASSWORD " + quoteText(newVerifier(r.Role.Password))})})
@@ -172,6 +173,16 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		r.tally.password = true
 	}
 	return false, err
+}
+
+// lockedOut is for a password that does not log in and that is not ours to set: a warning, or
+// the error where nobody else notices.
+func (r *run) lockedOut(why, sql string) (done bool, err error) {
+	if r.Role.MustLogIn {
+		return false, &PrivilegeError{Lacks: why, SQL: []string{sql}, beyond: true}
+	}
+	r.Log.Warn(why, "role", r.Role.Name)
+	return true, nil
 }
 
 // unmarked is the error of a role that somebody else made with another password.
@@ -190,16 +201,17 @@ func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) || pooled(conn, s.Server) {
 		return nil
 	}
-	if r.admitted = r.logsIn(ctx); !r.admitted {
+	if r.admitted = r.logsIn(ctx) == nil; !r.admitted {
 		return r.unmarked()
 	}
 	return nil
 }
 
-// logsIn reports whether the role can log in with the configured password. Only a
-// server that says that the password is wrong makes it false: a pooler in between,
-// a full server or a rule of pg_hba.conf tell nothing about the password.
-func (r *run) logsIn(ctx context.Context) bool {
+// logsIn is nil when the role can log in with the configured password, as far as can be seen.
+// Only a server or a pooler that says that user or password is wrong makes it an error: a full
+// server or a rule of pg_hba.conf tell nothing about the password. PgBouncer has one code for
+// all that it says.
+func (r *run) logsIn(ctx context.Context) error {
 	config := r.config.Copy()
 	config.User, config.Password = r.Role.Name, r.Role.Password
 	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
@@ -208,6 +220,11 @@ func (r *run) logsIn(ctx context.Context) bool {
 	if err == nil {
 		r.close(ctx, conn)
 	}
-	const invalidPassword = "28P01"
-	return sqlState(err) != invalidPassword
+	switch code := sqlState(err); {
+	case code == invalidPassword, code == protocolViolation && deniesLogin(err.Error()):
+		return err
+	case code == invalidAuthorization:
+		r.Log.Warn("the server does not let the service's role in from this machine, whatever its password: see pg_hba.conf", "role", r.Role.Name, "error", reason(err))
+	}
+	return nil
 }

@@ -132,6 +132,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 	if e.seen, err = r.glance(ctx, conn, migrator); err != nil {
 		return e, err
 	}
+	r.me = e.Me.Name
 	told, err := r.describeAt(ctx, conn, e.seen, catalogue.Question, catalogue.Ledger)
 	if err != nil {
 		return e, err
@@ -233,7 +234,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		if a.err.Code == dependentObjects {
 			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + a.err.Detail, Next: "Drop that and repair again"}
 		}
-		return r.settle(ctx, conn, failure)
+		return r.blame(ctx, conn, message{what: "repair", sql: sql}, a.err, r.settle(ctx, conn, failure))
 	}
 	if err := step(begin + " " + first); err != nil {
 		return err

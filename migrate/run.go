@@ -27,6 +27,7 @@ type run struct {
 	reconnected bool         // after a connection was lost, so that the report may be wrong
 	looked      bool         // the report knows what the database was like
 	backedUp    bool         // Backup was called and succeeded
+	unshown     bool         // what the server does is not shown to the role, which was logged
 	rightsSent  bool         // the role's rights were made equal once; a difference that is left cannot be mended by us
 	lacked      time.Time    // when the role first lacked rights on a schema that is ahead
 	notices     atomic.Int32 // what the server has said beside its answers, to the message at hand

@@ -95,7 +95,9 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
 		return
 	default:
-		c.drift = slices.DeleteFunc(slices.Concat(c.drift, c.damage), func(d Drift) bool { return slices.Contains(before, d) })
+		c.drift = slices.DeleteFunc(slices.Concat(c.drift, c.damage), func(d Drift) bool {
+			return slices.ContainsFunc(before, func(b Drift) bool { return b.String() == d.String() })
+		})
 	}
 	if len(c.drift) == 0 {
 		return

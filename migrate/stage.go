@@ -120,6 +120,10 @@ func (st *stage) send(ctx context.Context, m message) error {
 	failed, out, err := st.exchange(ctx, st.conn, []message{m})
 	if err == nil && failed >= 0 {
 		err = st.failure(m, out)
+		if out.err.Code == insufficientPrivilege { // to find out why takes a transaction of its own; this one has failed
+			st.rollBack(ctx)
+			err = st.blame(ctx, st.conn, m, out.raw, err)
+		}
 	}
 	return err
 }

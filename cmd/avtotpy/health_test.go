@@ -29,6 +29,7 @@ func TestTheMetricsAreDocumented(t *testing.T) {
 	h.schema(1, 2)
 	h.migrated(migrated{})
 	h.audited(migrate.Audit{})
+	h.compared(0)
 	h.clock(0)
 	families, err := h.registry.Gather()
 	if err != nil {

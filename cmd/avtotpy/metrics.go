@@ -39,6 +39,7 @@ type metrics struct {
 	applied    prometheus.Counter
 	findings   *prometheus.GaugeVec
 	auditedAt  prometheus.Gauge
+	drift      *prometheus.GaugeVec
 	clockAhead *prometheus.GaugeVec
 }
 
@@ -63,6 +64,7 @@ func newMetrics() *metrics {
 		waited:     gauge("avtotpy_migration_waited_seconds", "How much of that it waited, for locks, other migrators and lost connections."),
 		findings:   gauge("avtotpy_role_findings", "What the last audit found of the web server's role, by severity: excess (held and not declared), missing (declared and not held), warn. Absent before the first audit.", "severity"),
 		auditedAt:  gauge("avtotpy_role_audit_timestamp_seconds", "When the web server's role was audited last, in Unix time; 0 before the first audit.").WithLabelValues(),
+		drift:      gauge("avtotpy_schema_differences", "In how many ways the last audit found the schema not to be as its migrations make it. Absent before it was compared."),
 		clockAhead: gauge("avtotpy_database_clock_ahead_seconds", "By how much the database's clock is ahead of this server's, negative when it is behind. Absent before the first look."),
 		applied:    prometheus.NewCounter(prometheus.CounterOpts{Name: "avtotpy_migrations_applied_total", Help: "How many files this start has applied."}),
 	}
@@ -98,6 +100,8 @@ func (m *metrics) migrated(report migrated) {
 }
 
 func (m *metrics) clock(ahead float64) { m.clockAhead.WithLabelValues().Set(ahead) }
+
+func (m *metrics) compared(differences int) { m.drift.WithLabelValues().Set(float64(differences)) }
 
 func (m *metrics) audited(a migrate.Audit) {
 	for severity, label := range map[migrate.Severity]string{migrate.Excess: "excess", migrate.Missing: "missing", migrate.Warn: "warn"} {

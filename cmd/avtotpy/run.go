@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 		if err := samePassword(cfg); err != nil {
 			return err
 		}
+		if err := sameUser(ctx, cfg, migrator); err != nil {
+			return err
+		}
 	}
 	var report migrate.Report
 	if cfg.Mode != config.Skip {
@@ -93,6 +97,36 @@ func samePassword(cfg config.Config) error {
 		return nil
 	}
 	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR and POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD hold two different passwords for the user %q. Nothing was changed; make them the same", cfg.WebRole)}
+}
+
+// sameUser refuses, before anything is migrated, a POSTGRES_CONNECTION_STR of another user than
+// the one that gets the rights. The server has the last word, for a pooler may rename users;
+// where it does not let that user in, a pooler may be waiting for the role to be created. What is
+// still in doubt, the audit right before serving decides.
+func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
+	web, errWeb := pgx.ParseConfig(cfg.WebConn.Reveal())
+	admin, errAdmin := pgx.ParseConfig(cfg.MigratorConn.Reveal())
+	if errWeb != nil || errAdmin != nil || web.User == cfg.WebRole {
+		return nil //nolint:nilerr // who connects says what is wrong
+	}
+	own := asItself(migrator)
+	own.ConnectWait, own.Log = min(own.ConnectWait, 5*time.Second), slog.New(slog.DiscardHandler)
+	found, err := own.Audit(ctx, cfg.WebConn.Reveal())
+	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
+	switch denied, ok := errors.AsType[*migrate.ConnectError](err); {
+	case ok && here && denied.DeniesRole():
+	case found.Status.Role == "", found.Status.Role == cfg.WebRole:
+		return nil
+	case len(found.Status.TooMuch) > 0, found.Audit != nil:
+		if err := unproved(cfg, found, err); is[*settingsError](err) {
+			return err
+		}
+		return nil
+	case found.Status.State != migrate.Blank && !is[*migrate.PrivilegeError](err):
+		return nil
+	}
+	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the rights. "+
+		"Nothing was changed; put that user and its password into POSTGRES_CONNECTION_STR", cmp.Or(found.Status.Role, web.User), cfg.WebRole)}
 }
 
 // settings reads the environment for a mode, "" for the one that it names; what is
@@ -152,7 +186,7 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 	return &migrate.Migrator{
 		Bundle:  bundle,
 		Schema:  schema.Name,
-		Role:    migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true},
+		Role:    migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true, MustLogIn: cfg.Mode == config.RunAndExit},
 		Program: "AVTotpy",
 
 		RepairCommand: "avtotpy migrate repair",

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,10 @@ func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 			SQL: "-- correct POSTGRES_CONNECTION_STR, or in psql: \\password \"" + a.Role + "\"",
 		})
 		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	case role == "" && is[*migrate.PrivilegeError](err): // of a catalogue or a function of the server's
+		lacks, _ := errors.AsType[*migrate.PrivilegeError](err)
+		a.Findings = append(a.Findings, migrate.Finding{Severity: migrate.Missing, What: lacks.Lacks, SQL: strings.Join(lacks.SQL, "; ")})
+		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "":
 		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
 	case role != a.Role:
@@ -85,19 +90,23 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	}
 	for _, d := range v.Drift {
 		fmt.Fprintf(&b, "\n%s %s", paint(red, "DRIFT  "), d)
+		if d.SQL != "" {
+			fmt.Fprintf(&b, "\n        %s;", strings.ReplaceAll(d.SQL, "\n", "\n        "))
+		}
 	}
 	if len(v.Drift) > 0 {
-		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, or put it into a migration.\n")
+		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, with the SQL where there is some, or put it into a migration.\n")
 	}
 	if v.Audit != nil {
 		b.WriteString("\n")
-		writeAudit(&b, *v.Audit, v.Status.State == migrate.AheadCompatible, paint)
+		writeAudit(&b, *v.Audit, v, paint)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-func writeAudit(b *strings.Builder, a migrate.Audit, ahead bool, paint func(colour, string) string) {
+func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, paint func(colour, string) string) {
+	ahead := v.Status.State == migrate.AheadCompatible
 	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess), a.Count(migrate.Missing), a.Count(migrate.Warn))
 	for _, f := range a.Findings {
 		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
@@ -107,6 +116,8 @@ func writeAudit(b *strings.Builder, a migrate.Audit, ahead bool, paint func(colo
 		b.WriteString("\nOnly the ledger up to this release, and rights that no release may have, were judged. Whether the schema\nis as it should be, and the role's other rights, the release that migrated it can judge.\n")
 	case a.Err() != nil:
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings if you like, is for a DBA to run.\n")
+	case len(v.Drift) > 0: // a policy, a trigger or another body of a function decides what a privilege lets the role do
+		b.WriteString("\nThe privileges are the declared ones. What they let the role do is not proved while the schema is not as its migrations make it.\n")
 	case len(a.Findings) > 0:
 		b.WriteString("\nThe role holds exactly the declared privileges. Warnings are about what others decide; the SQL under each takes it away.\n")
 	default:

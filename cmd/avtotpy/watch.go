@@ -24,6 +24,7 @@ type watch struct {
 	health   *health
 	log      *slog.Logger
 	findings []string // of the last audit, warnings aside
+	drift    string   // that the last comparison found
 }
 
 const (
@@ -58,12 +59,33 @@ func (w *watch) audit(ctx context.Context) bool {
 		return false
 	}
 	defer conn.Release()
-	v, err := w.migrator.AuditOver(ctx, conn.Conn())
+	v, err := w.migrator.VerifyOver(ctx, conn.Conn())
 	if v.Audit == nil {
 		return false
 	}
 	w.found(*v.Audit)
+	if v.Compared {
+		w.compared(v.Drift)
+	}
 	return err == nil
+}
+
+// compared tells of a schema that is not as its migrations make it: a policy or a trigger that
+// none of them made changes what the role's privileges let it do. It serves all the same.
+func (w *watch) compared(drift []migrate.Drift) {
+	var lines []string
+	for _, d := range drift {
+		lines = append(lines, d.String())
+	}
+	defer w.health.compared(len(drift))
+	before := w.drift
+	switch w.drift = shortened(lines); w.drift {
+	case before:
+	case "":
+		w.log.Info("the schema is as its migrations make it now")
+	default:
+		w.log.Warn("THE SCHEMA IS NOT AS ITS MIGRATIONS MAKE IT: avtotpy migrate verify prints what differs, and the SQL that undoes it", "differences", w.drift)
+	}
 }
 
 // lockedOut tells of the one finding that an audit cannot make.
