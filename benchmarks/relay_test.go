@@ -6,32 +6,17 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
 // echo answers each byte with the same byte.
-func echo(t *testing.T) (address string) {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(conn, conn); _ = conn.Close() }()
-		}
-	}()
-	return listener.Addr().String()
-}
+func echo(conn net.Conn) { _, _ = io.Copy(conn, conn) }
 
 func TestTheRelayDelaysAndCountsFlights(t *testing.T) {
 	t.Parallel()
 	const roundTrip = 10 * time.Millisecond
-	r, err := startRelay(t.Context(), echo(t), roundTrip)
+	r, err := startRelay(t.Context(), pgtest.Serve(t, echo), roundTrip)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,10 @@ func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkServer(conn.ParameterStatus); err != nil {
+		abandon(ctx, conn)
+		return nil, err
+	}
 	limited, cancel := context.WithTimeout(ctx, r.config.ConnectTimeout)
 	defer cancel()
 	if err := speakUTF8(limited, conn); err != nil {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,14 +26,17 @@ func (r *run) connectError(err error, tried time.Duration) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == insufficientPrivilege {
 		return mayNotConnect(c, pg)
 	}
-	address := fmt.Sprintf("%s:%d", c.Host, c.Port)
+	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 	if severalHosts(c) {
 		address += " (and the other hosts listed)"
 	}
 	cause := diagnose(err)
 	next := cause.next
-	if sqlState(err) == invalidPassword && c.Password == "" {
+	switch {
+	case sqlState(err) == invalidPassword && c.Password == "":
 		next = "No password is given: put it into the connection string, PGPASSWORD or a password file"
+	case c.SSLNegotiation == "direct" && closed(err):
+		next = "Servers before PostgreSQL 17, and most poolers, close the connection at sslnegotiation=direct: leave it out"
 	}
 	return &ConnectError{
 		Target: fmt.Sprintf("%s as %q, database %q", address, c.User, c.Database),
@@ -45,7 +49,9 @@ func (r *run) connectError(err error, tried time.Duration) error {
 // server may be in any language; the place in its source is not.
 func mayNotConnect(c *pgconn.Config, err *pgconn.PgError) error {
 	database := cmp.Or(c.Database, c.User)
-	lacks := &PrivilegeError{Lacks: fmt.Sprintf("the server does not let %q into the database %q: %s", c.User, database, err.Message)}
+	lacks := &PrivilegeError{
+		Lacks: fmt.Sprintf("the server does not let %q into the database %q: %s", c.User, database, err.Message),
+	}
 	if err.Routine == "CheckMyDatabase" {
 		lacks.SQL = []string{"GRANT CONNECT ON DATABASE " + quoteName(database) + " TO " + quoteName(c.User)}
 	}
@@ -84,6 +90,11 @@ const (
 	noSuchDatabase       = "3D000"
 	notInThisState       = "55000"
 	tooManyConnections   = "53300"
+	diskFull             = "53100"
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
+	cannotConnectNow     = "57P03"
+	databaseDropped      = "57P04"
 	invalidParameter     = "22023"
 )
 
@@ -92,6 +103,13 @@ const (
 func diagnose(err error) diagnosis {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return diagnoseAnswer(pg)
+	}
+	if other, ok := errors.AsType[*wrongServerError](err); ok {
+		return wrong(other.next)
+	}
+	err = errors.Join(attempts(err)...)
+	if _, next := driverSays(err.Error()); next != "" {
+		return wrong(next)
 	}
 	if next := diagnoseQuestions(err); next != "" {
 		return passes(next)
@@ -114,18 +132,127 @@ func diagnose(err error) diagnosis {
 		return wrong("This user may not use the socket or the port; check the rights of the socket's folder")
 	case errors.Is(err, fs.ErrNotExist):
 		return passes("There is no socket of a server in that folder; name a host in the connection string if the server is elsewhere, or start it")
+	case errors.Is(err, syscall.ECONNREFUSED) && onSocket(err):
+		return passes("The socket is there, and no server listens on it: start the server")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return passes("Check that the server runs, listens on this address (listen_addresses) and has this port")
+	case errors.Is(err, syscall.EINVAL) && onSocket(err):
+		return wrong("The path of a socket has at most 107 bytes: choose a shorter folder (unix_socket_directories)")
+	case errors.Is(err, syscall.EINVAL):
+		return wrong("This machine cannot use the address: after the % of an IPv6 address stands one of its network interfaces")
 	case silent, errors.Is(err, context.DeadlineExceeded), network && isTimeout(err):
-		return passes("Check that the server runs and can be reached from here: no answer came in time, so a firewall may drop the packets, or a pooler is paused")
+		return passes("Check that the server runs and can be reached from here: no answer came in time, so a firewall may " +
+			"drop the packets, or a pooler is paused or does not reach its server")
 	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
 		return passes("Check the pooler: it mixes up the answers of its clients (docs/poolers.md)")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+	case closed(err):
 		return passes("The other end closed the connection: check that a server of PostgreSQL has this port, and its log")
 	case network:
 		return passes("Check that the server runs and can be reached from here")
 	}
-	return wrong("Check what the connection string demands of authentication (require_auth, channel_binding, sslcertmode), and that this is a server of PostgreSQL")
+	return wrong("Check what the connection string demands of authentication (require_auth, channel_binding, sslcertmode), " +
+		"and that this is a server of PostgreSQL")
+}
+
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func onSocket(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Net == "unix"
+}
+
+// attempts are the errors of each attempt: a host may have several addresses, and be tried with and without TLS. That
+// one has no TLS is not why the attempt after it failed.
+func attempts(err error) []error {
+	var all []error
+	for unwrapped := err; unwrapped != nil; unwrapped = errors.Unwrap(unwrapped) {
+		if several, ok := unwrapped.(interface{ Unwrap() []error }); ok {
+			for _, one := range several.Unwrap() {
+				all = append(all, attempts(one)...)
+			}
+			break
+		}
+	}
+	more := slices.DeleteFunc(slices.Clone(all), func(one error) bool { return strings.Contains(one.Error(), refusedTLS) })
+	switch {
+	case len(more) > 0:
+		return more
+	case len(all) > 0:
+		return all
+	}
+	return []error{err}
+}
+
+const refusedTLS = "server refused TLS connection"
+
+// driverSays explains errors that have no type, by the words of pgx: what it means, and what to do. The words are about
+// the protocol, which is not the operator's business; one of its formats is broken.
+func driverSays(text string) (meaning, next string) {
+	for _, known := range []struct {
+		words         []string
+		meaning, next string
+	}{
+		{
+			[]string{"invalid body length", "invalid message length", "unknown message type"},
+			"the answer is not PostgreSQL's",
+			"Something else than a server of PostgreSQL answers there: correct the host or the port",
+		},
+		{
+			[]string{"channel binding required"},
+			"the server does not offer channel binding",
+			"channel_binding=require needs TLS and scram-sha-256: write sslmode=require or more, or leave it out (docs/tls.md)",
+		},
+		{
+			[]string{
+				"unknown authentication type", "is unimplemented", "kerberos error", "server does not support SCRAM-SHA-256",
+			},
+			"the server demands a way to log in that this program does not have, such as Kerberos, SSPI or OAuth",
+			"Let a DBA write scram-sha-256 for this user into pg_hba.conf",
+		},
+		{
+			[]string{"authentication method requirement"},
+			"",
+			"require_auth in the connection string or PGREQUIREAUTH differs from what pg_hba.conf demands: make them agree",
+		},
+		{
+			[]string{"server protocol version too low"},
+			"the server speaks an older version of the protocol than min_protocol_version demands",
+			"Leave min_protocol_version and PGMINPROTOCOLVERSION out",
+		},
+	} {
+		if slices.ContainsFunc(known.words, func(w string) bool { return strings.Contains(text, w) }) {
+			return known.meaning, known.next
+		}
+	}
+	return "", ""
+}
+
+// A wrongServerError is that something else than a PostgreSQL which is new enough speaks its protocol.
+type wrongServerError struct{ is, next string }
+
+func (e *wrongServerError) Error() string { return "this is " + e.is }
+
+// oldestServer is the oldest major version that is supported.
+const oldestServer = 15
+
+// checkServer refuses what has no use for questions to PostgreSQL, by what it says of itself when it lets a client in.
+func checkServer(parameter func(string) string) error {
+	version := parameter("server_version")
+	var major int
+	_, err := fmt.Sscanf(version, "%d", &major)
+	switch {
+	case strings.HasSuffix(version, "/bouncer"):
+		return &wrongServerError{"the console of PgBouncer", "Name a database of its [databases] in the connection string"}
+	case parameter("crdb_version") != "":
+		return &wrongServerError{"CockroachDB", fmt.Sprintf("Use PostgreSQL %d or newer", oldestServer)}
+	case err == nil && major < oldestServer:
+		return &wrongServerError{
+			"PostgreSQL " + version, fmt.Sprintf("PostgreSQL %d or newer is needed: upgrade the server", oldestServer),
+		}
+	}
+	return nil
 }
 
 func isTimeout(err error) bool {
@@ -143,24 +270,67 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 		return wrong("Check the user and the password, which may also have expired (VALID UNTIL of the role)")
 	case code == invalidAuthorization && pg.Routine == "InitializeSessionUserId":
 		return wrong("The role does not exist or may not log in: check the user, or let a DBA run ALTER ROLE … LOGIN")
+	case code == invalidAuthorization && pg.Routine == "auth_failed":
+		return wrong("Check the user and the password, or what else pg_hba.conf demands of this user (LDAP, PAM, ident, " +
+			"a certificate); the server's log says more")
 	case code == invalidAuthorization:
-		return wrong("Check the user, and what pg_hba.conf on the server allows from this host: it may demand TLS (sslmode=require) or a client certificate (docs/tls.md)")
-	case code == noSuchDatabase:
+		return wrong("Check the user, the database, and what pg_hba.conf on the server allows from this host: it may " +
+			"demand TLS (sslmode=require) or a client certificate (docs/tls.md)")
+	case code == noSuchDatabase, code == databaseDropped:
 		return wrong("Create the database, or correct its name")
+	case code == notInThisState && pg.Routine == "InitPostgres":
+		return wrong("A DROP DATABASE of this database was interrupted: correct the name, or let a DBA finish it " +
+			"and restore a backup")
 	case code == notInThisState:
-		return wrong("The database does not accept connections; correct its name, or let a DBA run ALTER DATABASE … ALLOW_CONNECTIONS true")
+		return wrong("The database does not accept connections; correct its name, or let a DBA run " +
+			"ALTER DATABASE … ALLOW_CONNECTIONS true")
 	case code == tooManyConnections && pg.Routine == "InitializeSessionUserId":
-		return passes("All connections of this role are taken; close some, or let a DBA raise its limit with ALTER ROLE … CONNECTION LIMIT")
+		return passes("All connections of this role are taken; close some, or let a DBA raise its limit with " +
+			"ALTER ROLE … CONNECTION LIMIT")
 	case code == tooManyConnections && pg.Routine == "CheckMyDatabase":
-		return passes("All connections of this database are taken; close some, or let a DBA raise its limit with ALTER DATABASE … CONNECTION LIMIT")
+		return passes("All connections of this database are taken; close some, or let a DBA raise its limit with " +
+			"ALTER DATABASE … CONNECTION LIMIT")
 	case code == tooManyConnections:
 		return passes("All connections of the server are taken; close some or raise max_connections")
-	case code == "57P03":
+	case code == cannotConnectNow:
 		return passes("The server is starting up or shutting down; try again when it is ready")
+	case code == diskFull:
+		return passes("The disk of the database server is full: make room there")
+	case strings.HasPrefix(code, "53"): // insufficient resources
+		return passes("The machine of the database server has no memory or no process left; its log says more")
+	case code == adminShutdown, code == crashShutdown:
+		return passes("The server ended the connection, as it does when it restarts or a DBA asks for it; its log says more")
+	case code == queryCanceled:
+		return passes("The login took longer than the server's authentication_timeout: check its load and the network")
+	case code == "58000": // PgCat
+		return diagnosePooler(pg.Message)
+	case strings.HasPrefix(code, "58"), code == "XX001", code == "XX002": // system error; corrupted data or index
+		return diagnosis{next: "The server cannot read its own files: let a DBA look into its log and at its disk"}
+	case code == "0A000": // unsupported feature
+		return wrong("Check that this is PostgreSQL 15 or newer")
+	case strings.HasPrefix(code, "P0"), code == undefinedFunction, code == undefinedTable, code == undefinedColumn:
+		return wrong("An event trigger on login in this database fails or refuses the user; the server's log says why")
 	case code == undefinedObject, code == invalidParameter, strings.HasPrefix(code, "42"), strings.HasPrefix(code, "22"):
-		return wrong("The server does not take a run-time parameter of the connection string or of PGOPTIONS, or of the role's settings; leave it out or correct it")
-	case slices.Contains([]string{"08", "53", "57"}, code[:min(2, len(code))]):
+		return wrong("The server does not take a run-time parameter of the connection string or of PGOPTIONS, or of the " +
+			"role's settings; leave it out or correct it")
+	case strings.HasPrefix(code, "08"):
+		return diagnosePooler(pg.Message)
+	case strings.HasPrefix(code, "57"):
 		return passes("Check that the server runs and can be reached from here")
+	case code == "XX000": // of Supavisor and Neon, all that they report of themselves
+		return diagnosePlatform(pg.Message)
+	}
+	return diagnosis{next: "The server does not let the program in; its log says more"}
+}
+
+// diagnosePlatform explains, by their words, errors of what platforms put in front of a server.
+func diagnosePlatform(message string) diagnosis {
+	switch {
+	case strings.Contains(message, "Tenant or user not found"):
+		return wrong("The pooler does not know this user: check the user, which some platforms write as USER.PROJECT, " +
+			"and the host")
+	case strings.Contains(message, "Max client connections"):
+		return passes("All connections of the pooler are taken; close some or raise its limit")
 	}
 	return diagnosis{next: "The server does not let the program in; its log says more"}
 }
@@ -186,19 +356,30 @@ func diagnosePooler(message string) diagnosis {
 	case says("statement pooling mode"):
 		return wrong("The pooler takes one statement at a time: set its pool_mode to transaction or session (docs/poolers.md)")
 	case says("unsupported startup parameter"):
-		return wrong("The pooler does not take a parameter of the connection string, of PGOPTIONS or of PGTZ; leave it out, or add it to the pooler's ignore_startup_parameters")
-	case says("no such database"):
-		return wrong("The pooler does not know this database; correct the name, or add it to its [databases]")
+		return wrong("The pooler does not take a parameter of the connection string, of PGOPTIONS or of PGTZ; leave it out, " +
+			"or add it to the pooler's ignore_startup_parameters")
+	case says("no such database", "No pool configured", "route for"):
+		return wrong("The pooler does not know this database, or this user in it; correct the name, or add it to its " +
+			"[databases]")
 	case says("server login failed"):
-		return wrong("The server does not let the pooler in: check the user and the password that the pooler has for it (docs/poolers.md)")
+		return wrong("The server does not let the pooler in: check the user and the password that the pooler has for it " +
+			"(docs/poolers.md)")
 	case deniesLogin(message):
-		return wrong("Check the user and the password; or the pooler does not know this user: check its auth_file or auth_query (docs/poolers.md)")
+		return wrong("Check the user and the password; or the pooler does not know this user, or has another password " +
+			"for it than the server: check its auth_file or auth_query (docs/poolers.md)")
 	case says("bouncer config error"):
-		return wrong("The pooler does not know this database, or its own settings do not work for this user: check the name, its [databases], auth_query and auth_user (docs/poolers.md)")
+		return wrong("The pooler does not know this database, or its own settings do not work for this user: check the " +
+			"name, its [databases], auth_query and auth_user (docs/poolers.md)")
 	case says("SSL required", "TLS required", "TLS certificate required"):
 		return wrong("The pooler demands TLS: write sslmode=require or more (docs/tls.md)")
+	case strings.Contains(message, "database ") && says("does not exist"), says("pg_hba.conf"): // the server's words to it
+		return wrong("The server does not let the pooler into this database: check dbname and host in its [databases], " +
+			"and pg_hba.conf on the server (docs/poolers.md)")
 	case says("no more connections allowed"):
 		return passes("All connections of the pooler are taken; close some or raise its max_client_conn")
+	case says("query_wait_timeout"):
+		return passes("All connections of the pooler to the server were busy: find what holds them (SHOW SERVERS, " +
+			"pg_stat_activity), or raise its pool size")
 	}
 	return passes("Check that the pooler reaches its server, and its log")
 }
@@ -226,8 +407,9 @@ func diagnoseTLS(err error) string {
 		return "The server's certificate, or that of its authority, has expired or is not valid yet: renew it, and check the clocks"
 	case isInvalid, other:
 		return "The server's certificate cannot be verified: check how it was made"
-	case strings.Contains(text, "server refused TLS connection"):
-		return "The server has no TLS, which sslmode demands: turn ssl on there, or use sslmode=prefer in a network that you trust"
+	case strings.Contains(text, refusedTLS):
+		return "There is no TLS, which sslmode demands: check that a server of PostgreSQL has this port, turn ssl on there, " +
+			"or use sslmode=prefer in a network that you trust"
 	case strings.Contains(text, "tls: certificate required"), strings.Contains(text, "did not request an SSL certificate"), strings.Contains(text, "without a valid SSL certificate"):
 		return "A client certificate is demanded: set sslcert and sslkey, and on the server ssl_ca_file"
 	case strings.Contains(text, "remote error: tls: unknown certificate"), strings.Contains(text, "remote error: tls: bad certificate"),
@@ -247,8 +429,48 @@ func reason(err error) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return redact.Server(pg, "")
 	}
+	var causes causes
+	for _, attempt := range attempts(err) {
+		cause := reasonOf(attempt)
+		if !slices.ContainsFunc(causes, func(c error) bool { return c.Error() == cause.Error() }) {
+			causes = append(causes, cause)
+		}
+	}
+	if len(causes) == 1 {
+		return causes[0]
+	}
+	return causes
+}
+
+// causes are those of several attempts.
+type causes []error
+
+func (c causes) Error() string {
+	var texts []string
+	for _, cause := range c {
+		texts = append(texts, cause.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (c causes) Unwrap() []error { return c }
+
+// A plainError is an error in other words.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (p *plainError) Error() string { return p.text }
+func (p *plainError) Unwrap() error { return p.err }
+
+// reasonOf is reason for one attempt.
+func reasonOf(err error) error {
 	if unknown, ok := errors.AsType[*net.DNSError](err); ok { // without the address of the name server
-		return &net.DNSError{Err: unknown.Err, Name: unknown.Name, IsTimeout: unknown.IsTimeout, IsTemporary: unknown.IsTemporary, IsNotFound: unknown.IsNotFound}
+		return &net.DNSError{
+			Err: unknown.Err, Name: unknown.Name,
+			IsTimeout: unknown.IsTimeout, IsTemporary: unknown.IsTemporary, IsNotFound: unknown.IsNotFound,
+		}
 	}
 	if verification, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return verification
@@ -256,14 +478,14 @@ func reason(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op
 	}
-	for {
-		inner := errors.Unwrap(err)
-		if several, ok := err.(interface{ Unwrap() []error }); ok && len(several.Unwrap()) > 0 {
-			inner = several.Unwrap()[0]
-		}
-		if inner == nil {
-			return err
-		}
+	if text, _ := driverSays(err.Error()); text != "" {
+		return &plainError{text, err}
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &plainError{"no answer", err}
+	}
+	return err
 }

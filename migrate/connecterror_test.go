@@ -9,10 +9,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -44,21 +46,11 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, "DROP DATABASE closed_"+id, "DROP DATABASE few_"+id, "DROP ROLE nologin_"+id, "DROP ROLE full_"+id, "DROP ROLE old_"+id)
 	})
 	pooled := pgtest.PgBouncer(t, 1, map[string]string{"p": db.MigratorConn})["p"]
-	notPostgres, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	closing := silentServer(t, func(net.Conn) {})
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, ".s.PGSQL.5432"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = notPostgres.Close() })
-	go func() {
-		for {
-			conn, err := notPostgres.Accept()
-			if err != nil {
-				return
-			}
-			_ = conn.Close()
-		}
-	}()
-	closing := fmt.Sprintf("host=127.0.0.1 port=%d user=u dbname=d", notPostgres.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // it is TCP
 	for name, c := range map[string]struct {
 		conn, want string
 		waits      bool
@@ -77,6 +69,14 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 		"no socket":             {"host=/nonexistent user=u dbname=d", "There is no socket", true},
 		"nobody listens":        {"host=127.0.0.1 port=1 user=u dbname=d", "listens on this address", true},
 		"it closes":             {closing, "closed the connection", true},
+		"it closes at TLS":      {closing + " sslmode=require sslnegotiation=direct", "leave it out", true},
+		"no server at a socket": {"host=" + folder + " user=u dbname=d", "no server listens on it", true},
+		"a long path":           {"host=/" + strings.Repeat("x", 120) + " user=u dbname=d", "107 bytes", false},
+		"no such interface":     {"host=fe80::1%nosuch0 user=u dbname=d", "cannot use the address", false},
+		"another way to log in": {db.MigratorConn + " require_auth=md5", "make them agree", false},
+		"no channel binding":    {db.MigratorConn + " channel_binding=require", "needs TLS and scram-sha-256", false},
+		"console of the pooler": {pooled + " dbname=pgbouncer", "this is the console of PgBouncer", false},
+		"two hosts":             {"host=127.0.0.1,/nonexistent port=1 user=u dbname=d", "refused; dial unix", true},
 		"no such host":          {"host=nosuchhost.invalid user=u dbname=d", "heck the host's name", true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,53 +86,137 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 	}
 }
 
-// TestWhatAPoolerSaysIsUnderstood is about the words of PgBouncer 1.18 to 1.22, which gives all of them one code.
-func TestWhatAPoolerSaysIsUnderstood(t *testing.T) {
+// TestWhatAServerSaysIsUnderstood is about errors that tests cannot have of a real server soon: their codes and the
+// routines of PostgreSQL's source, and the words of poolers and platforms, which give all of theirs one code (those of
+// PgBouncer 1.18 to 1.22, PgCat, Odyssey, Supavisor).
+func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	for says, c := range map[string]struct {
-		want  string
-		waits bool
+	const pooler = "08P01"
+	for _, c := range []struct {
+		code, says, routine, want string
+		waits                     bool
 	}{
-		"SASL authentication failed":                         {"does not know this user: check its auth_file or auth_query", false},
-		"password authentication failed":                     {"does not know this user: check its auth_file or auth_query", false},
-		"no such user: u":                                    {"does not know this user: check its auth_file or auth_query", false},
-		"no such database: d":                                {"The pooler does not know this database", false},
-		"unsupported startup parameter: options":             {"ignore_startup_parameters", false},
-		"bouncer config error":                               {"auth_query and auth_user", false},
-		"SSL required":                                       {"The pooler demands TLS", false},
-		"server login failed: FATAL password authentication": {"does not let the pooler in", false},
-		"no more connections allowed (max_client_conn)":      {"max_client_conn", true},
-		"client_login_timeout (server down)":                 {"the pooler reaches its server", true},
-		"server login has been failing, try again later":     {"the pooler reaches its server", true},
-		"pgbouncer cannot connect to server":                 {"the pooler reaches its server", true},
+		{pooler, "SASL authentication failed", "", "does not know this user", false},
+		{pooler, "password authentication failed", "", "check its auth_file or auth_query", false},
+		{pooler, "no such user: u", "", "does not know this user", false},
+		{pooler, "no such database: d", "", "The pooler does not know this database", false},
+		{pooler, "unsupported startup parameter: options", "", "ignore_startup_parameters", false},
+		{pooler, "bouncer config error", "", "auth_query and auth_user", false},
+		{pooler, "SSL required", "", "The pooler demands TLS", false},
+		{pooler, "server login failed: FATAL password authentication", "", "does not let the pooler in", false},
+		{pooler, `database "d" does not exist`, "", "into this database: check dbname", false},
+		{pooler, "no pg_hba.conf entry for host", "", "and pg_hba.conf on the server", false},
+		{pooler, "no more connections allowed (max_client_conn)", "", "max_client_conn", true},
+		{pooler, "query_wait_timeout", "", "raise its pool size", true},
+		{pooler, "client_login_timeout (server down)", "", "the pooler reaches its server", true},
+		{pooler, "server login has been failing, try again later", "", "the pooler reaches its server", true},
+		{pooler, "pgbouncer cannot connect to server", "", "the pooler reaches its server", true},
+		{"58000", `No pool configured for database: "d", user: "u"`, "", "The pooler does not know this database", false},
+		{"08006", "odyssey: c1: route for d.u is not found", "", "The pooler does not know this database", false},
+		{"XX000", "Tenant or user not found", "", "USER.PROJECT", false},
+		{"XX000", "Max client connections reached", "", "All connections of the pooler", true},
+		{"57P03", "das Datenbanksystem startet", "", "starting up or shutting down", true},
+		{"57P01", "terminating connection", "ProcessInterrupts", "when it restarts", true},
+		{"57P02", "terminating connection", "quickdie", "when it restarts", true},
+		{"57P04", "database was removed", "", "Create the database", false},
+		{"57014", "canceling authentication due to timeout", "", "authentication_timeout", true},
+		{"53300", "sorry, too many clients already", "InitProcess", "max_connections", true},
+		{"53100", "could not write init file", "", "The disk of the database server is full", true},
+		{"53200", "out of memory", "", "no memory", true},
+		{"53000", "could not fork new process", "", "no process left", true},
+		{"28000", "LDAP authentication failed", "auth_failed", "what else pg_hba.conf demands", false},
+		{"28000", "no pg_hba.conf entry", "ClientAuthentication", "what pg_hba.conf on the server allows", false},
+		{"55000", "cannot connect to invalid database", "InitPostgres", "DROP DATABASE of this database", false},
+		{"0A000", "unsupported frontend protocol", "ProcessStartupPacket", "PostgreSQL 15 or newer", false},
+		{"P0001", "no logins at night", "exec_stmt_raise", "An event trigger on login", false},
+		{"42883", "function f() does not exist", "ParseFuncOrColumn", "An event trigger on login", false},
 	} {
-		t.Run(says, func(t *testing.T) {
+		t.Run(c.code+" "+c.says, func(t *testing.T) {
 			t.Parallel()
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
+			refused(t, db, speaking(t, nil, &pgproto3.ErrorResponse{
+				Severity: "FATAL", Code: c.code, Message: c.says, Routine: c.routine,
+			}), c.want, c.waits)
+		})
+	}
+	for code, says := range map[string]string{"58030": "could not read block", "XX001": "invalid page", "58P01": "no file"} {
+		t.Run(code, func(t *testing.T) { // which nothing but a look at the server helps against
+			t.Parallel()
+			_, err := migrator(t, db, tables(1)...).Up(t.Context(), speaking(t, nil,
+				&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: says}))
+			if err == nil || !strings.Contains(err.Error(), "cannot read its own files") {
+				t.Errorf("got %v", err)
 			}
-			t.Cleanup(func() { _ = listener.Close() })
-			go answer(listener, says)
-			refused(t, db, fmt.Sprintf("host=127.0.0.1 port=%d user=u dbname=d password=x sslmode=disable", listener.Addr().(*net.TCPAddr).Port), c.want, c.waits) //nolint:forcetypeassert // it is TCP
 		})
 	}
 }
 
-// answer refuses each client with an error of a pooler's.
-func answer(listener net.Listener, says string) {
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
+// speaking plays a server that answers a login with some bytes and messages, and then ends the connection.
+func speaking(t *testing.T, raw []byte, messages ...pgproto3.BackendMessage) (conn string) {
+	t.Helper()
+	return silentServer(t, func(c net.Conn) {
+		server := pgproto3.NewBackend(c, c)
+		if _, err := server.ReceiveStartupMessage(); err != nil {
 			return
 		}
-		backend := pgproto3.NewBackend(conn, conn)
-		if _, err := backend.ReceiveStartupMessage(); err == nil {
-			backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: says})
-			_ = backend.Flush()
+		_, _ = c.Write(raw)
+		for _, message := range messages {
+			server.Send(message)
 		}
-		_ = conn.Close()
+		_ = server.Flush()
+		_, _ = io.Copy(io.Discard, c) // until the client has read it
+	}) + " password=x sslmode=disable"
+}
+
+// TestWhatIsNoPostgreSQLOfUseIsNamed: other programs that have the port, servers that demand another way to log in, and
+// those that are not PostgreSQL or too old.
+func TestWhatIsNoPostgreSQLOfUseIsNamed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	other := func(first, answer string) string {
+		return silentServer(t, func(c net.Conn) {
+			_, _ = io.WriteString(c, first)
+			if _, err := c.Read(make([]byte, 1024)); err == nil {
+				_, _ = io.WriteString(c, answer)
+			}
+			_, _ = io.Copy(io.Discard, c)
+		})
+	}
+	authentication := func(method byte, more string) []byte {
+		return append([]byte{'R', 0, 0, 0, byte(8 + len(more)), 0, 0, 0, method}, more...)
+	}
+	says := func(name, value string) string {
+		return speaking(t, nil, &pgproto3.AuthenticationOk{}, &pgproto3.ParameterStatus{Name: "server_version", Value: "14.1"},
+			&pgproto3.ParameterStatus{Name: name, Value: value}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
+	}
+	const somethingElse, way = "Something else than a server of PostgreSQL", "a way to log in that this program does not have"
+	for name, c := range map[string]struct{ conn, want string }{
+		"HTTP":            {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=disable", somethingElse},
+		"HTTP, with TLS":  {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=require", "There is no TLS"},
+		"HTTP, perhaps":   {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=prefer", somethingElse},
+		"SSH":             {other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=disable", somethingElse},
+		"SSH, with TLS":   {other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=require", "check that it is a server of PostgreSQL"},
+		"MySQL":           {other("\x4a\x00\x00\x00\x0a8.0.33\x00abcdefgh", "") + " sslmode=disable", somethingElse},
+		"Redis":           {other("", "-ERR Protocol error\r\n") + " sslmode=disable", somethingElse},
+		"zeros":           {other("", strings.Repeat("\x00", 100)) + " sslmode=disable", somethingElse},
+		"Kerberos":        {speaking(t, authentication(2, "")), way},
+		"GSSAPI":          {speaking(t, authentication(7, "")), way},
+		"SSPI":            {speaking(t, authentication(9, "")), way},
+		"OAuth":           {speaking(t, authentication(10, "OAUTHBEARER\x00\x00")), way},
+		"a new method":    {speaking(t, authentication(77, "")), way},
+		"an old protocol": {speaking(t, []byte("v\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x00")) + " min_protocol_version=3.2", "Leave min_protocol_version"},
+		"version 13":      {says("server_version", "13.4 (Debian 13.4-1)"), "this is PostgreSQL 13.4"},
+		"version 14":      {says("server_version", "14beta1"), "this is PostgreSQL 14"},
+		"CockroachDB":     {says("crdb_version", "CockroachDB CCL v23"), "this is CockroachDB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refused(t, db, c.conn, c.want, false)
+			_, err := migrator(t, db, tables(1)...).Status(t.Context(), c.conn)
+			if err == nil || regexp.MustCompile(`%!|https://|length|message type|context`).MatchString(err.Error()) {
+				t.Errorf("the message of status is %v", err)
+			}
+		})
 	}
 }
 
@@ -198,7 +282,7 @@ func TestCertificateErrorsSayWhatIsWrongWithTheCertificate(t *testing.T) {
 		until                       time.Time
 		conn, want                  string
 	}{
-		{"without TLS", "off", all, host, later, " sslmode=require", "The server has no TLS"},
+		{"without TLS", "off", all, host, later, " sslmode=require", "There is no TLS"},
 		{"right", "on", all, host, later, " sslmode=verify-full sslrootcert=" + root, ""},
 		{"unknown authority", "on", all, host, later, " sslmode=verify-full sslrootcert=" + wrongRoot, "an authority that is not trusted here"},
 		{"unknown authority, verify-ca", "on", all, host, later, " sslmode=verify-ca sslrootcert=" + wrongRoot, "an authority that is not trusted here"},

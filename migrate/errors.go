@@ -106,10 +106,14 @@ func (e *BusyError) Error() string {
 	if e.Holder != "" {
 		holder = "; held up by " + e.Holder
 	}
+	end := "Nothing is half-done; try again later"
 	if e.Unfinished {
-		return fmt.Sprintf("waited %s in all: %v%s. The next start removes what it left unfinished, and runs it again; try again later", e.Waited.Round(time.Millisecond), e.Err, holder)
+		end = "The next start removes what it left unfinished, and runs it again; try again later"
 	}
-	return fmt.Sprintf("waited %s in all: %v%s. Nothing is half-done; try again later", e.Waited.Round(time.Millisecond), e.Err, holder)
+	if lost, ok := errors.AsType[*lostError](e.Err); ok {
+		end = diagnose(lost.err).next + ". " + end
+	}
+	return fmt.Sprintf("waited %s in all: %v%s. %s", e.Waited.Round(time.Millisecond), e.Err, holder, end)
 }
 
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -125,6 +129,7 @@ type MigrationError struct {
 	Version      int    // the schema's version, which it keeps
 	What         string // set when the failure is not the server's own words
 	Next         string // what to do when the file is not to blame; "" when it has to be mended
+	Advice       string // what else may help than to mend it; "" when nothing does
 	Rehearsal    bool   // it was none of the database's own migrations that failed
 	Alone        bool   // it runs without a transaction, so that nothing could be rolled back
 	Refused      bool   // something else stopped it, such as an event trigger, and Next says what a DBA can do
@@ -176,6 +181,9 @@ func (e *MigrationError) Error() string {
 		fmt.Fprintf(&b, "\nit ran without a transaction, so it was not rolled back; the schema is at version %d", e.Version)
 	default:
 		fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
+	}
+	if e.Advice != "" && !e.Rehearsal {
+		mend = ". " + e.Advice
 	}
 	if e.Next != "" {
 		b.WriteString(". The file is not to blame: " + e.Next)

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -121,8 +122,13 @@ func (r *run) blameless(m message, err *pgconn.PgError) string {
 	switch code := err.Code; {
 	case transient(err):
 		return "another session was in its way, and pg_stat_activity shows whose transactions are open"
-	case code == "53100": // disk_full
+	case code == diskFull:
 		return "the disk of the database server is full. Make room there and start again"
+	case code == "53200": // out_of_memory, of locks too
+		return "the database server ran out of memory, or of room for locks (max_locks_per_transaction). " +
+			"Let a DBA raise that and start again"
+	case code == "53400": // configuration_limit_exceeded
+		return "a limit that a DBA has set was reached. Let a DBA raise it and start again"
 	case strings.HasPrefix(code, "53"), code == "58030": // insufficient resources; io_error
 		return "the database server ran out of something, or its disk fails. See to it and start again"
 	case alone && code == queryCanceled:
@@ -131,8 +137,32 @@ func (r *run) blameless(m message, err *pgconn.PgError) string {
 		return r.untilSet("transaction_timeout = 0")
 	case alone && code == readOnly:
 		return r.untilSet("default_transaction_read_only = off")
+	case code == queryCanceled && setsTimeout(m.sql):
+		return ""
 	case code == queryCanceled:
-		return "somebody cancelled it, unless it sets a timeout of its own. Start again"
+		return "somebody cancelled it. Start again"
+	}
+	return ""
+}
+
+// setsTimeout reports whether a file may have been ended by a timeout of its own.
+func setsTimeout(sql string) bool {
+	sql = strings.ToLower(sql)
+	return strings.Contains(sql, "statement_timeout") || strings.Contains(sql, "transaction_timeout")
+}
+
+// advice is what may help beside a change of the file: somebody else can do what it needs.
+func advice(err *pgconn.PgError, statement string) string {
+	const unsupported, badValue = "0A000", "22023"
+	verb := strings.ToUpper(strings.Join(strings.Fields(statement), " "))
+	extension := strings.HasPrefix(verb, "CREATE EXTENSION") || strings.HasPrefix(verb, "ALTER EXTENSION")
+	switch code := err.Code; {
+	case extension && code == insufficientPrivilege:
+		return "Let a superuser create the extension and start again: with IF NOT EXISTS the file finds it there"
+	case extension && (code == unsupported || code == badValue || code == undefinedObject || code == "58P01"):
+		return "Let a DBA install this version of the extension on the server and start again, or change the file"
+	case code == insufficientPrivilege:
+		return "The migrator's role lacks a privilege for this statement: let a DBA grant it and start again, or change the file"
 	}
 	return ""
 }
@@ -197,6 +227,8 @@ func (r *run) place(m message, out outcome) error {
 		offset := byteOffset(m.sql, inFile)
 		e.Line, e.Column = sqltext.Place(m.sql, offset)
 		e.Statement = statementAt(statements, offset)
+	case out.completed == 0 && unparsed(out.err):
+		e.What = "the server cannot read the file: " + out.raw.Message // which holds nothing but what stands in the file
 	case failed < 0:
 		e.What = "the transaction could not be opened: " + out.err.Message
 	case failed < len(statements):
@@ -213,8 +245,22 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "at its commit: " + out.err.Message
 	}
 	e.Source = sourceLine(m.sql, e.Line)
+	if e.Statement > 0 {
+		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
+	} else if out.err.Code == untranslatable {
+		e.Advice = "The encoding of this database lacks a character of the file: create the database with ENCODING 'UTF8'"
+	}
 	return e
 }
+
+// unparsed reports an error that the server finds in a whole message, before it runs any of it: in what encodes the
+// text, in the escapes of a string, or in how deep it is nested.
+func unparsed(err *pgconn.PgError) bool {
+	const badBytes, tooComplex, tooNested = "22021", "54001", "54000"
+	return slices.Contains([]string{badBytes, untranslatable, tooComplex, tooNested}, err.Code)
+}
+
+const untranslatable = "22P05" // a character that the database's encoding lacks
 
 func byteOffset(s string, runes int) int {
 	for i := range s {

@@ -189,7 +189,9 @@ func abandon(ctx context.Context, conn *pgconn.PgConn) {
 // outcome, and only another look at the ledger can tell.
 type lostError struct{ err error }
 
-func (e *lostError) Error() string { return "connection to the database lost: " + e.err.Error() }
+func (e *lostError) Error() string {
+	return "connection to the database lost: " + reason(e.err).Error()
+}
 func (e *lostError) Unwrap() error { return e.err }
 
 // lost names the reason when it was our own context that broke a connection.

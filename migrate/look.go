@@ -264,7 +264,10 @@ const untimed = "SET LOCAL statement_timeout = 0; SET LOCAL exit_on_error = off;
 
 // mostPatience is how long a question waits for a lock at most; the answers of a flight have
 // to come within answerLimit.
-const mostPatience = 10 * time.Second
+const mostPatience = 7 * time.Second
+
+// mostQuestions is more than how many of a flight wait for locks.
+const mostQuestions = 4
 
 // patiently is untimed for questions to the ledger: they do not hang where somebody has
 // locked that.

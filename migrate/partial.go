@@ -49,6 +49,10 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn) {
 			return
 		}
 	}
+	if len(granted) == 0 {
+		return
+	}
 	r.granted(granted, nil)
-	r.Log.Info("granted the declared rights on what is there, so that a release before this one can serve", "role", r.Role.Name, "granted", granted)
+	r.Log.Info("granted the declared rights on what is there, so that a release before this one can serve",
+		"role", r.Role.Name, "granted", granted)
 }

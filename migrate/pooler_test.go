@@ -274,7 +274,7 @@ func TestAPoolerThatEndsEachTransactionIsNamed(t *testing.T) {
 	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
 	pgtest.Exec(t, pooled["migrator"]+" dbname=pgbouncer default_query_exec_mode=simple_protocol", "SET pool_mode = statement")
 	m := migrator(t, db, tables(2)...)
-	m.Wait = time.Hour
+	m.Wait, m.ConnectWait = time.Hour, time.Hour
 	_, upErr := m.Up(t.Context(), pooled["migrator"])
 	_, statusErr := m.Status(t.Context(), pooled["migrator"])
 	for name, err := range map[string]error{"Up": upErr, "Status": statusErr} {

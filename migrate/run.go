@@ -109,7 +109,7 @@ func (r *run) untilDone(ctx context.Context) error {
 			return r.connectError(lost.err, time.Since(r.started))
 		}
 		r.reconnected = true
-		r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
+		r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
 		if err := r.retry(ctx, err); err != nil {
 			return err
 		}

@@ -22,24 +22,7 @@ import (
 // silentServer accepts connections, and then does what a test wants of them.
 func silentServer(t *testing.T, serve func(net.Conn)) (conn string) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = client.Close() }()
-				serve(client)
-			}()
-		}
-	}()
-	host, port, _ := net.SplitHostPort(listener.Addr().String())
+	host, port, _ := net.SplitHostPort(pgtest.Serve(t, serve))
 	return "host=" + host + " port=" + port + " user=u dbname=d"
 }
 

@@ -130,7 +130,7 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 	}
 	until, attempts := r.started.Add(r.ConnectWait), pause{budget: r.ConnectWait}
 	// Not shorter than the wait for a lock of the ledger, whose holder is to be named.
-	ctx = answersWithin(ctx, max(r.ConnectWait, 2*min(r.LockTimeout, mostPatience)))
+	ctx = answersWithin(ctx, max(r.ConnectWait, mostQuestions*min(r.LockTimeout, mostPatience)))
 	for {
 		err := r.withConnection(ctx, func(conn *pgconn.PgConn) error {
 			defer r.silence("its answers")()
@@ -144,7 +144,7 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 			return r.connectError(lost.err, time.Since(r.started))
 		}
 		if time.Now().Before(until) {
-			r.Log.Warn("connection to the database lost; connecting again", "error", lost.err)
+			r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
 			if attempts.before(ctx, &retryError{err: err}) != nil && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/config"
@@ -99,9 +100,18 @@ func beforeFlags(words []string) []string {
 func flagMessage(err error, flags *flag.FlagSet) string {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
-		return strings.NewReplacer("boolean value", "value", " -", " --").Replace(err.Error())
+		text := strings.NewReplacer("boolean value", "value", " -", " --").Replace(err.Error())
+		head, value, _ := strings.Cut(text, "invalid value ")
+		if at := strings.LastIndex(value, " for "); at >= 0 { // what stands there may be a secret
+			written, err := strconv.Unquote(value[:at])
+			if err != nil {
+				written = value[:at]
+			}
+			text = head + "invalid value " + config.Shown(written) + value[at:]
+		}
+		return text
 	}
-	message := "there is no flag --" + name
+	message := "there is no flag " + strings.Trim(config.Shown("--"+name), `"`)
 	var known []string
 	flags.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
 	if best, distance := config.Nearest(name, known); best != "" && distance <= len(best)/2 {

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 )
 
@@ -72,12 +73,17 @@ func parseKey(line string) (masterKey, error) {
 		// What stands before the colon may be a piece of the key.
 		return masterKey{}, errors.New("expected id:base64, with an id of 1 to 64 letters, digits, - and _; avtotpy key generate prints one")
 	}
+	const longestShown = 32 // bytes; what is longer may be a key that stands where its id belongs
+	shown := "the key " + strconv.Quote(id)
+	if len(id) > longestShown {
+		shown = "the key"
+	}
 	secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return masterKey{}, fmt.Errorf("the key %q is not base64; it may be cut off or have a character that does not belong to it", id)
+		return masterKey{}, fmt.Errorf("%s is not base64; it may be cut off or have a character that does not belong to it", shown)
 	}
 	if len(secret) != keySize {
-		return masterKey{}, fmt.Errorf("the key %q has %d bytes, want %d; it may be cut off", id, len(secret), keySize)
+		return masterKey{}, fmt.Errorf("%s has %d bytes, want %d; it may be cut off", shown, len(secret), keySize)
 	}
 	return masterKey{id, secret}, nil
 }

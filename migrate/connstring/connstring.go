@@ -185,6 +185,12 @@ func (s settings) check() error {
 			return &Error{Part: s[name].part, Problem: "has a value that cannot be used", Next: "write " + expected}
 		}
 	}
+	if user := s["user"]; strings.Contains(user.value, ":") && s["password"].value == "" {
+		return &Error{
+			Part: user.part, Problem: "holds : and there is no password, so it may be user:password",
+			Next: "write the name of the role alone, and the password by itself",
+		}
+	}
 	if err := s.checkHosts(); err != nil {
 		return err
 	}

@@ -225,6 +225,8 @@ func TestWhatCompletesAStringIsCheckedToo(t *testing.T) {
 		{"user=u port=1", "PGPORT=S3CRET", ""},
 		{"postgres://h1,h2/d", "PGPORT=1,2,3", ""},
 		{"host=h1,h2", "PGPORT=1,2,3", "PGPORT in the environment lists 3 ports for 2 hosts"},
+		{"host=h", "PGUSER=u:S3CRET", "PGUSER in the environment holds :"},
+		{"host=h", "PGUSER=u:v;PGPASSWORD=p", ""},
 		{"user=u", "PGSSLMODE=no-verify", "PGSSLMODE in the environment"},
 		{"user=u", "PGOPTIONS=-c search_path=S3CRET", "PGOPTIONS in the environment"},
 		{"user=u", "PGOPTIONS=-c statement_timeout=5s", ""},

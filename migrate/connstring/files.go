@@ -62,6 +62,12 @@ func (s settings) checkClientCertificate() error {
 	if block == nil {
 		return &Error{Part: key.part, Problem: "names a file without a key in PEM form", Next: "name the file of the client's private key"}
 	}
+	if block.Type == "ENCRYPTED PRIVATE KEY" {
+		return &Error{
+			Part: key.part, Problem: "names a key that is encrypted as PKCS #8, which the driver does not read",
+			Next: "write it without a password (openssl pkey -in FILE -out FILE), readable by this user alone",
+		}
+	}
 	if x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // pgx and libpq read it
 		plain, err := x509.DecryptPEMBlock(block, []byte(s["sslpassword"].value)) //nolint:staticcheck // as above
 		if err != nil {
