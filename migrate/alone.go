@@ -215,7 +215,7 @@ func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration)
 // is shared, so there nothing is set: then the file fails if such a timeout strikes, and
 // says so.
 func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, server serverSeen) error {
-	if pooled := int(conn.PID()) != c.PID; pooled { // a pooler makes up the id that it gives to its clients
+	if pooled(conn, c.PID) {
 		return nil
 	}
 	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; " +

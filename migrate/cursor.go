@@ -93,25 +93,20 @@ type relationName struct {
 }
 
 // relation reads a name; of more than two parts the first is the database's.
-func (c *cursor) relation() relationName {
-	parts, n := c.path()
-	if len(parts) > 1 {
-		n.schema = parts[len(parts)-2]
-	}
-	if len(parts) > 0 {
-		n.name = parts[len(parts)-1]
-	}
-	return n
-}
+func (c *cursor) relation() relationName { return c.relationBefore(0) }
 
 // columnsRelation reads the name of a column, and returns its table's.
-func (c *cursor) columnsRelation() relationName {
+func (c *cursor) columnsRelation() relationName { return c.relationBefore(1) }
+
+// relationBefore reads a name, and returns what stands before so many of its parts.
+func (c *cursor) relationBefore(more int) relationName {
 	parts, n := c.path()
-	if len(parts) > 2 {
-		n.schema = parts[len(parts)-3]
+	last := len(parts) - 1 - more
+	if last > 0 {
+		n.schema = parts[last-1]
 	}
-	if len(parts) > 1 {
-		n.name = parts[len(parts)-2]
+	if last >= 0 {
+		n.name = parts[last]
 	}
 	return n
 }

@@ -60,8 +60,8 @@ type serverSeen struct {
 }
 
 // pooled reports whether a pooler is in between: it makes up the process id that it gives to
-// its clients.
-func pooled(conn *pgconn.PgConn, server serverSeen) bool { return int(conn.PID()) != server.PID }
+// its clients. pid is that of the process which answers.
+func pooled(conn *pgconn.PgConn, pid int) bool { return int(conn.PID()) != pid }
 
 // release is the version as people write it, such as 15.18.
 func (s serverSeen) release() string {

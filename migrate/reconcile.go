@@ -147,7 +147,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		return true, nil
 	case logsIn:
 		return true, nil
-	case pooled(conn, s.Server):
+	case pooled(conn, s.Server.PID):
 		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in through this pooler, which checks passwords on its own account (%v); "+
 			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give user and password to the pooler", r.Role.Name, reason(refusal)),
 			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+quoteName(r.Role.Name)+" and its password")
@@ -198,7 +198,7 @@ func (r *run) unmarked() error {
 // mayLogIn refuses, before anything is migrated, a password that will not be the role's
 // afterwards either.
 func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
-	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) || pooled(conn, s.Server) {
+	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) || pooled(conn, s.Server.PID) {
 		return nil
 	}
 	if r.admitted = r.logsIn(ctx) == nil; !r.admitted {

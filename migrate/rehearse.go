@@ -128,7 +128,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	if err != nil {
 		return err
 	}
-	r.me, r.pooled = s.Me.Name, pooled(conn, s.Server)
+	r.me, r.pooled = s.Me.Name, pooled(conn, s.Server.PID)
 	r.report.From, r.report.To = report.Status.Version, report.Status.Version
 	switch report.Status.State {
 	case Blank, Behind, Current:

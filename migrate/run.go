@@ -133,7 +133,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		if err != nil {
 			return err
 		}
-		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server), flushed(s)
+		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server.PID), flushed(s)
 		if r.hidden(s) {
 			err := r.unhide(ctx, conn, s)
 			if again, ok := errors.AsType[*retryError](err); ok {

@@ -81,8 +81,8 @@ func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, err
 	}
 	var here struct {
 		localeSeen
-		PID   uint32 `json:"pid"`
-		Start int64  `json:"start"`
+		PID   int   `json:"pid"`
+		Start int64 `json:"start"`
 	}
 	if err := answers[0].into(&here); err != nil {
 		return c, err
@@ -92,7 +92,7 @@ func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, err
 	c.beginsWith = program[:min(len(program), longest)] + "_rehearsal_"
 	c.name = fmt.Sprintf("%s%d_%d_%s", c.beginsWith, here.PID, here.Start, strings.ToLower(rand.Text()[:4]))
 	c.mark = quoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
-	c.pooled = conn.PID() != here.PID // a pooler makes up the number that it gives to its clients
+	c.pooled = pooled(conn, here.PID)
 	c.options = here.createOptions()
 	return c, nil
 }

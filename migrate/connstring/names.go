@@ -39,7 +39,7 @@ func parameters() map[string]func(string) string {
 		"min_protocol_version": oneOf("3.0", "3.2", "latest"),
 		"max_protocol_version": oneOf("3.0", "3.2", "latest"),
 
-		"default_query_exec_mode":       oneOf("cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"),
+		"default_query_exec_mode":       oneOf("cache_describe", "describe_exec", "exec", "simple_protocol"),
 		"statement_cache_capacity":      whole(0, 1<<20, "a number of statements"),
 		"description_cache_capacity":    whole(0, 1<<20, "a number of statements"),
 		"pool_max_conns":                whole(1, 1<<16, "a number of connections"),
