@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +17,10 @@ import (
 // unfinished row and poll. When the claiming process is gone, the next one takes the
 // claim over, and mends what an interrupted statement left behind.
 func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) error {
+	s.Server.set = false // an index may call functions
+	if err := r.unpinned(ctx, conn, s, m); err != nil {
+		return err
+	}
 	take, taken := r.claim, s.Ledger.Claimed == m.Version
 	if taken {
 		take = r.takeOver
@@ -218,16 +221,9 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	if pooled(conn, c.PID) {
 		return nil
 	}
-	settings := "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off; " +
-		"SET default_transaction_isolation = 'read committed'; SET TimeZone = 'UTC'; SET " +
-		strings.Join(append(pinned(server.Version), server.settable...), "; SET ") +
+	settings := assign(append(usual(server), assignment{"lock_timeout", "0"}, assignment{"default_transaction_read_only", "off"},
+		assignment{"default_transaction_isolation", "read committed"}), false) +
 		"; SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
-	if server.Version >= 17_00_00 {
-		settings += "; SET transaction_timeout = 0"
-	}
-	if server.checksClients() {
-		settings += "; SET " + strings.Join(orphanSettings(), "; SET ")
-	}
 	return r.order(ctx, conn, settings)
 }
 

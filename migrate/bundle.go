@@ -36,6 +36,7 @@ type Migration struct {
 
 	script  sqltext.Script    // its statements, for errors that point into it
 	unseen  bool              // whether it may do what its text does not show
+	plain   bool              // it runs nothing but what its text shows
 	kept    []relationName    // where it would change what may be the migrator's own, by its schema
 	history [sha256.Size]byte // of the ledger that the files up to this one leave
 }
@@ -269,6 +270,7 @@ func (m *Migration) check() []Problem {
 	case n > 1 && m.Alone:
 		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
 	}
+	m.plain = plain(m.SQL, m.script.Statements)
 	for i := range m.script.Statements { // only the rules need them; the places serve errors later
 		m.script.Statements[i].Words = nil
 	}

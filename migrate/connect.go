@@ -25,6 +25,8 @@ func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
 		config.ConnectTimeout = 10 * time.Second // a host that swallows packets must not use up ConnectWait
 	}
 	config.RuntimeParams["application_name"] = fmt.Sprintf("%.63s", strings.ToLower(r.Program)+"-migrator/"+r.Version)
+	// What PgBouncer keeps for each of its clients, also for a file without a transaction.
+	config.RuntimeParams["DateStyle"], config.RuntimeParams["TimeZone"] = "ISO, MDY", "UTC"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
 	if severalHosts(config) && config.ValidateConnect == nil && !namesSessionAttrs(connString) {
 		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.

@@ -77,21 +77,23 @@ const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE;
 
 // orphanTimeout is how soon a server process ends the work of a program that is gone: until
 // then it keeps all others out. Not every system can tell it.
-const orphanTimeout = "2000" // ms
+const orphanTimeout = "2s" // as the server writes it, so that it is seen to be set
 
 // idleTimeout is how soon the server ends a transaction of ours in which nothing happens. It
 // keeps all others out, and its program has vanished or is frozen: one that is alive sends its
 // statements together, and a sign of life every 20 seconds while it makes a backup.
-const idleTimeout = "90000" // ms
+const idleTimeout = "90s"
 
 // orphanSettings let the server notice that a program is gone: one whose connection is closed,
 // within seconds, and one whose machine has vanished without a word, within a minute. They do
 // nothing on a socket in the file system.
-func orphanSettings() []string {
-	return []string{
-		"client_connection_check_interval = " + orphanTimeout,
-		"tcp_keepalives_idle = 20", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 4", // seconds
-		"tcp_user_timeout = 60000", // ms
+func orphanSettings() []assignment {
+	return []assignment{
+		{"client_connection_check_interval", orphanTimeout},
+		{"tcp_keepalives_idle", "20"},
+		{"tcp_keepalives_interval", "10"},
+		{"tcp_keepalives_count", "4"}, // seconds
+		{"tcp_user_timeout", "60000"}, // ms
 	}
 }
 
@@ -102,24 +104,30 @@ func orphanSettings() []string {
 // query of the application queues behind it; names and times without a schema or
 // zone mean the same on every server.
 func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
-	// First what the others are written by: PostgreSQL keeps a search_path as it would quote it.
+	// The path comes last: PostgreSQL keeps it as another setting says that names are quoted.
+	before, count := "", 4
+	if !server.set {
+		before, count = assign(usual(server), true)+"; ", 5
+	}
+	return opening + before +
+		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s; SET LOCAL synchronous_commit = %s;",
+			max(m.LockTimeout.Milliseconds(), 1), quoteName(m.Schema), commit), count
+}
+
+// usual are the settings of each of our transactions which are the same in all of them.
+func usual(server serverSeen) []assignment {
 	settings := append(pinned(server.Version),
-		"statement_timeout = 0",
-		"idle_in_transaction_session_timeout = "+idleTimeout,
-		fmt.Sprintf("lock_timeout = %d", max(m.LockTimeout.Milliseconds(), 1)),
-		"search_path = "+quoteName(m.Schema),
-		"TimeZone = 'UTC'",
-		"synchronous_commit = "+commit,
-	)
+		assignment{"statement_timeout", "0"},
+		assignment{"idle_in_transaction_session_timeout", idleTimeout},
+		assignment{"TimeZone", "UTC"})
 	settings = append(settings, server.settable...)
 	if server.Version >= 17_00_00 {
-		settings = append(settings, "transaction_timeout = 0")
+		settings = append(settings, assignment{"transaction_timeout", "0"})
 	}
 	if server.checksClients() {
 		settings = append(settings, orphanSettings()...)
 	}
-	return opening + "SET LOCAL " +
-		strings.Join(settings, "; SET LOCAL ") + ";", 1 + len(settings)
+	return settings
 }
 
 // file wraps a migration into its transaction. The ledger's row comes first: its
@@ -130,6 +138,11 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 func (m *Migrator) file(mig *Migration, server serverSeen, commit string) message {
 	begin, statements := m.begin(server, commit)
 	table := quoteName(m.Schema, ledgerName)
+	touched, guarded := "", ""
+	if !server.quiet || !mig.plain {
+		touched = "WHEN MATCHED" + ledgerTouched(table, mig.unseen) + " THEN UPDATE SET version = ln(-pg_backend_pid()) "
+		guarded = guard(mig, server) + "; "
+	}
 	return message{
 		what:      mig.File,
 		migration: mig,
@@ -137,9 +150,8 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
-			"WHEN MATCHED"+ledgerTouched(table, mig.unseen)+" THEN UPDATE SET version = ln(-pg_backend_pid()) "+
-			"WHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s; %s; COMMIT",
-			table, mig.Version, m.guard(mig, server.Version), m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
+			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s%s; COMMIT",
+			table, mig.Version, touched, guarded, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
 }

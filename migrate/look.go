@@ -56,7 +56,10 @@ type serverSeen struct {
 	ReadOnly          string `json:"read_only"` // what makes sessions read-only by default, as pg_settings calls it; "" when nothing does
 	PID               int    `json:"pid"`       // of the process that answered
 
-	settable []string // settings that only some may pin; see restricted
+	settable []assignment // settings that only some may pin; see restricted
+	me       string       // as whom the migrator works
+	set      bool         // this session has the usual settings, for each transaction
+	quiet    bool         // no event trigger does something beside each statement
 }
 
 // pooled reports whether a pooler is in between: it makes up the process id that it gives to
@@ -151,6 +154,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	if err := answers[0].into(&s); err != nil {
 		return s, err
 	}
+	s.Server.me = s.Me.Name
 	s.Ledger, err = readLedger(answers[1])
 	if s.Schema != nil && err == nil && !s.Ledger.tells() {
 		if err = m.lookInside(ctx, conn, &s); err == nil && s.Ledger.tells() {

@@ -215,7 +215,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	if err := r.restricted(ctx, conn, &s); err != nil {
 		return err
 	}
-	if err := r.session(ctx, conn); err != nil {
+	if err := r.session(ctx, conn, &s.Server); err != nil {
 		return err
 	}
 	if err := r.mayLogIn(ctx, conn, s); err != nil {
@@ -292,10 +292,11 @@ func (r *run) messages(s seen, status Status) []message {
 	if together < 0 {
 		together = len(status.Pending)
 	}
-	onDisk, _ := r.begin(s.Server, flushed(s))
 	for i := range together {
-		m := r.file(&status.Pending[i], s.Server, "off")
-		m.onDisk = onDisk
+		pending := &status.Pending[i]
+		m := r.file(pending, s.Server, "off")
+		m.onDisk, _ = r.begin(s.Server, flushed(s))
+		s.Server.set = s.Server.set && s.Server.quiet && pending.plain // the others may leave something behind
 		if last := i == together-1; last {
 			m.flush()
 		}

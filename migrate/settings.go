@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // settingsText holds a decision about each of PostgreSQL's settings.
@@ -68,14 +71,6 @@ func (p pin) computed() bool { return strings.HasPrefix(p.file, "<") && p.file !
 
 const nothing = "<nothing>"
 
-// value is an SQL literal, or a list of them.
-func (p pin) value() string {
-	if p.file == nothing {
-		return "''"
-	}
-	return quoteText(p.file)
-}
-
 // alias is the word by which SET knows it, too: SET TIME ZONE, SET XML OPTION, SET SCHEMA.
 func (p pin) alias() string {
 	switch p.name {
@@ -120,47 +115,71 @@ func meaning(version int) []pin {
 	return all
 }
 
+// An assignment gives a setting a value.
+type assignment struct{ name, value string }
+
 // pinned are the settings of each of our transactions that give statements their meaning,
 // beside those which begin computes.
-func pinned(version int) []string {
-	var all []string
+func pinned(version int) []assignment {
+	var all []assignment
 	for _, p := range meaning(version) {
 		if p.name != "TimeZone" { // begin has it, for all
-			all = append(all, p.name+" = "+p.setTo())
+			all = append(all, assignment{p.name, p.setTo()})
 		}
 	}
 	return all
 }
 
-// setTo is the value as SET takes it, where a list is one.
+// setTo is the value of the table.
 func (p pin) setTo() string {
-	if p.name == "DateStyle" {
-		return p.file
+	if p.file == nothing {
+		return ""
 	}
-	return p.value()
+	return p.file
+}
+
+// assign is one query that sets what differs, and returns no rows. To ask for a setting costs a
+// fraction of what it costs to set it, and of what it costs to send a statement for it.
+func assign(settings []assignment, local bool) string {
+	return "SELECT FROM " + listed(settings) + " WHERE CASE WHEN coalesce(pg_catalog.current_setting(n, true), '-') OPERATOR(pg_catalog.<>) want " +
+		"THEN pg_catalog.set_config(n, want, " + strconv.FormatBool(local) + ") IS NULL ELSE false END"
+}
+
+// listed has a row (n, want) for each setting. A list of constants in a VALUES would be
+// parsed one by one, and a function in FROM would fill a temporary table first.
+func listed(settings []assignment) string {
+	var names, values []string
+	for _, a := range settings {
+		names, values = append(names, arrayElement(a.name)), append(values, arrayElement(a.value))
+	}
+	unnest := func(elements []string) string {
+		return "pg_catalog.unnest(" + quoteText("{"+strings.Join(elements, ",")+"}") + "::pg_catalog.text[])"
+	}
+	return "(SELECT " + unnest(names) + " AS n, " + unnest(values) + " AS want OFFSET 0) s"
+}
+
+// arrayElement quotes a text inside of an array's literal.
+func arrayElement(text string) string {
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // guard is a query that fails, and names the setting, when the file before it left one
 // behind that the files after it would be read by, or that it may not have changed. It
 // asks for those alone that this file's text does not set for itself.
-func (m *Migrator) guard(mig *Migration, version int) string {
+func guard(mig *Migration, server serverSeen) string {
 	text := strings.ToLower(mig.SQL)
-	values := []string{
-		"('role', current_user::text, (SELECT applied_by FROM " + quoteName(m.Schema, ledgerName) +
-			" WHERE version OPERATOR(pg_catalog.=) " + strconv.Itoa(mig.Version) + "))",
-		"('lock_timeout', pg_catalog.current_setting('lock_timeout'), NULL)", // any but 0
-	}
-	for _, p := range meaning(version) {
+	kept := []assignment{{"role", server.me}, {"lock_timeout", ""}} // any but 0
+	for _, p := range meaning(server.Version) {
 		if p.name == "exit_on_error" { // it would end the session that is to say so, and each transaction has it off
 			continue
 		}
 		if p.local == "no" || !strings.Contains(text, strings.ToLower(p.name)) && !strings.Contains(text, p.alias()) {
-			values = append(values, fmt.Sprintf("('%[1]s', pg_catalog.current_setting('%[1]s'), %[2]s)", p.name, p.value()))
+			kept = append(kept, assignment{p.name, p.setTo()})
 		}
 	}
-	return "SELECT pg_catalog.format('" + guardMark + "%s = %s', n, v)::pg_catalog.int4 FROM (VALUES " +
-		strings.Join(values, ", ") + ") s (n, v, want) WHERE v OPERATOR(pg_catalog.<>) want " +
-		"OR want IS NULL AND v OPERATOR(pg_catalog.=) '0' LIMIT 1"
+	return "SELECT pg_catalog.format('" + guardMark + "%s = %s', n, v)::pg_catalog.int4 FROM (SELECT n, want, " +
+		"CASE WHEN n OPERATOR(pg_catalog.=) 'role' THEN current_user::pg_catalog.text ELSE pg_catalog.current_setting(n) END AS v FROM " + listed(kept) + ") s " +
+		"WHERE CASE WHEN n OPERATOR(pg_catalog.=) 'lock_timeout' THEN v OPERATOR(pg_catalog.=) '0' ELSE v OPERATOR(pg_catalog.<>) want END LIMIT 1"
 }
 
 // guardMark begins what guard makes the server say.
@@ -178,21 +197,19 @@ func (m message) changed(out outcome) string {
 
 const invalidText = "22P02" // invalid_text_representation
 
-// restrictedSettings asks for those that only a superuser or a grant can set, and that are
-// not what is pinned: where they come from, and whether we may pin them.
-func restrictedSettings() string {
+// differing asks for settings that are not what they have to be: where they come from, and
+// whether we may set them.
+func differing(wanted []assignment) string {
 	var values []string
-	for _, p := range pins() {
-		if p.restricted() {
-			values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", p.name, p.value()))
-		}
+	for _, a := range wanted {
+		values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", a.name, quoteText(a.value)))
 	}
-	return strings.Replace(askRestricted, "$values", strings.Join(values, ", "), 1)
+	return strings.Replace(askDiffering, "$values", strings.Join(values, ", "), 1)
 }
 
-// askRestricted looks for the defaults that are the last word: those of the role in the
+// askDiffering looks for the defaults that are the last word: those of the role in the
 // database go first, then the role's, the database's, and those of all roles.
-const askRestricted = `
+const askDiffering = `
 	SELECT coalesce(json_agg(json_build_object('name', n, 'value', v, 'may', has_parameter_privilege(n, 'SET'),
 		'by', coalesce((SELECT format('ALTER %s RESET %s', CASE
 				WHEN setrole = 0 THEN format('DATABASE %I', current_database())
@@ -205,37 +222,48 @@ const askRestricted = `
 			ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '')))::text, '[]')
 	FROM (VALUES $values) s (n, v, pinned) WHERE v <> pinned`
 
-// A restrictedSetting is one that is not what it has to be.
-type restrictedSetting struct {
+// A differentSetting is one that is not what it has to be.
+type differentSetting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	May   bool   `json:"may"` // whether we may set it
 	By    string `json:"by"`  // the statement that takes it away; "" when it is the server's own
 }
 
-// restricted keeps what we may pin for begin, and is an error for what we may not.
+// different returns those of some settings that have another value.
+func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting, err error) {
+	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted))
+	if err != nil {
+		return nil, err
+	}
+	return found, answers[0].into(&found)
+}
+
+// restricted keeps what only a superuser or a grant can set, and we may pin, for begin. It is
+// an error for what we may not.
 func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen) error {
-	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+restrictedSettings())
+	var wanted []assignment
+	for _, p := range pins() {
+		if p.restricted() {
+			wanted = append(wanted, assignment{p.name, p.setTo()})
+		}
+	}
+	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted),
+		untimed+catalogue.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D'))")
 	if err != nil {
 		return err
 	}
-	var found []restrictedSetting
-	if err := answers[0].into(&found); err != nil {
+	var found []differentSetting
+	if err := errors.Join(answers[0].into(&found), answers[1].into(&s.Server.quiet)); err != nil {
 		return err
 	}
 	lacks := &PrivilegeError{}
 	for _, f := range found {
-		want := ""
-		for _, p := range pins() {
-			if p.name == f.Name {
-				want = p.file
-			}
-		}
 		if f.May {
-			s.Server.settable = append(s.Server.settable, f.Name+" = "+quoteText(want))
+			s.Server.settable = append(s.Server.settable, assignment{f.Name, valueOf(wanted, f.Name)})
 			continue
 		}
-		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name, f.Value, s.Me.Name, want)
+		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name, f.Value, s.Me.Name, valueOf(wanted, f.Name))
 		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
 	}
 	if len(lacks.SQL) > 0 {
@@ -244,17 +272,100 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 	return nil
 }
 
-// session sets what the server reads a message by, and what SET LOCAL cannot set for a
-// statement without a transaction. The session of a pooler is shared: there nothing is set.
-func (r *run) session(ctx context.Context, conn *pgconn.PgConn) error {
+func valueOf(settings []assignment, name string) string {
+	for _, a := range settings {
+		if a.name == name {
+			return a.value
+		}
+	}
+	return ""
+}
+
+// unpinned refuses a file without a transaction that comes through a pooler, where nothing can
+// be set for it, while a setting that differs would change what its literals and conditions mean.
+// Another client's SET may be met later all the same; what a DBA sets is the same in each session.
+func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *Migration) error {
+	wanted := readBy(mig, s.Server.Version)
+	if !r.pooled || len(wanted) == 0 {
+		return nil
+	}
+	found, err := r.different(ctx, conn, wanted)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	lacks := &PrivilegeError{}
+	for _, f := range found {
+		lacks.Lacks = fmt.Sprintf("%s runs without a transaction and holds a value or a condition that depends on %s, which is %q for the role %q, must be %q, "+
+			"and cannot be set through a pooler; let the migrator connect without the pooler, or take the setting away, and run RECONNECT on the console of PgBouncer",
+			mig.File, f.Name, f.Value, s.Me.Name, valueOf(wanted, f.Name))
+		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
+	}
+	return lacks
+}
+
+// readBy are the settings by which the server reads the values and conditions of a file without
+// a transaction. Only an index has any.
+func readBy(mig *Migration, version int) []assignment {
+	literal, null, money, equals := false, false, false, false
+	for _, t := range sqltext.Tokens(mig.SQL)[0] {
+		literal = literal || strings.HasSuffix(t.Text, "'") || strings.HasPrefix(t.Text, "$")
+		null, money, equals = null || t.Word == "NULL", money || t.Word == "MONEY", equals || t.Word == "="
+	}
+	var names []string
+	if literal {
+		names = append(names, "client_encoding", "standard_conforming_strings", "DateStyle", "IntervalStyle", "TimeZone",
+			"timezone_abbreviations", "array_nulls", "xmloption")
+	}
+	if literal && money { // its default comes from initdb, and seldom is C
+		names = append(names, "lc_monetary")
+	}
+	if null && equals {
+		names = append(names, "transform_null_equals")
+	}
+	var all []assignment
+	for _, p := range meaning(version) {
+		if slices.Contains(names, p.name) {
+			all = append(all, assignment{p.name, p.setTo()})
+		}
+	}
+	return all
+}
+
+// session sets for the whole session what each transaction would set otherwise, also what it
+// has by default, which a reload of the server's configuration might change. The session of a
+// pooler is shared: there nothing is set. What the server reads a message by cannot come with
+// the message.
+func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSeen) error {
 	if r.pooled || conn.TxStatus() != 'I' {
 		return nil
 	}
-	var settings []string
-	for _, p := range pins() {
-		if p.late() {
-			settings = append(settings, "SET "+p.name+" = "+p.setTo())
+	server.set = true
+	return r.order(ctx, conn, "SELECT FROM "+listed(usual(*server))+" WHERE pg_catalog.set_config(n, want, false) IS NULL")
+}
+
+// plain reports whether a file runs nothing but what its text shows, where no event trigger
+// adds to it: no function, no trigger, and no constant that the constraints of a type may be
+// asked about. Then it can change neither a setting nor, where the loader has looked, the
+// ledger. It is false when in doubt.
+func plain(sql string, statements []sqltext.Statement) bool {
+	for _, s := range statements {
+		words, text := s.Words, strings.ToUpper(sql[s.Start:s.End])
+		has := func(word string) bool { return slices.Contains(words, word) }
+		if len(words) > 2 && (words[1] == "UNIQUE" || words[1] == "UNLOGGED") {
+			words = words[1:]
+		}
+		switch {
+		case len(words) < 2: // such as one in parentheses
+			return false
+		case words[0] == "COMMENT":
+		case s.Words[0] != "CREATE":
+			return false
+		case words[1] == "TABLE" && !has("AS") && !has("OF") && !has("PARTITION") && !strings.ContainsAny(text, "'$") &&
+			!strings.Contains(text, "EXCLUDE") && !strings.Contains(text, "LIKE"): // which build indexes with conditions
+		case words[1] == "INDEX" && !has("WHERE") && !has("USING") && strings.Count(text, "(") == 1: // of columns
+		default:
+			return false
 		}
 	}
-	return r.order(ctx, conn, strings.Join(settings, "; "))
+	return true
 }
