@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -18,9 +19,11 @@ const (
 
 // grantSoFar gives the role the declared rights on what is there, after a start that applied
 // files and then failed: the newest release whose files are all there has to be able to serve.
-// It revokes nothing, for that release may need it. What it cannot do, the next start does.
-func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn) {
-	if r.Role.Name == "" || r.report.To <= r.report.From || conn.IsClosed() || conn.TxStatus() != 'I' {
+// It revokes nothing, for that release may need it. What it cannot do, the next start does,
+// even when it fails at once: the start before it may have been killed after the last good file.
+func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error) {
+	_, tried := errors.AsType[*MigrationError](failure)
+	if r.Role.Name == "" || !tried && r.report.To <= r.report.From || conn.IsClosed() || conn.TxStatus() != 'I' {
 		return
 	}
 	const limit = 15 * time.Second
@@ -30,9 +33,16 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn) {
 	if err != nil || s.Held == nil || s.Role == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby || plan(r.Bundle, s).State != Behind {
 		return
 	}
+	there, err := r.relations(ctx, conn)
+	if err != nil {
+		return
+	}
 	missing, _ := r.mendable(s)
 	var granted []string
 	for _, g := range rightsIn(missing) {
+		if g.Kind == "TABLE" && !slices.Contains(there, g.Object) { // the server's log need not say so
+			continue
+		}
 		m := r.rights(s, false, []grant{g}, nil)
 		a, err := exec(ctx, conn, m.before+m.sql+m.after)
 		if err == nil && a.err != nil {
@@ -55,4 +65,15 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn) {
 	r.granted(granted, nil)
 	r.Log.Info("granted the declared rights on what is there, so that a release before this one can serve",
 		"role", r.Role.Name, "granted", granted)
+}
+
+// relations lists the tables and views of the schema.
+func (r *run) relations(ctx context.Context, conn *pgconn.PgConn) (names []string, err error) {
+	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(relname), '[]')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+quoteText(r.Schema))
+	if err != nil {
+		return nil, err
+	}
+	err = answers[0].into(&names)
+	return names, err
 }

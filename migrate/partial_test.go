@@ -14,6 +14,16 @@ import (
 // declare.
 func TestAReleaseBeforeAFailedOneServes(t *testing.T) {
 	t.Parallel()
+	for name, killed := range map[string]bool{"at the file": false, "before it, and killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			releaseBeforeAFailedOne(t, killed)
+		})
+	}
+}
+
+func releaseBeforeAFailedOne(t *testing.T, killed bool) {
+	t.Helper()
 	db := pgtest.Blank(t)
 	first := migrator(t, db, tables(1)...)
 	first.Role.Privileges = append(first.Role.Privileges, migrate.Privilege{On: "TABLE t1", Allow: "DELETE"}) // which the newest one takes away
@@ -23,6 +33,11 @@ func TestAReleaseBeforeAFailedOneServes(t *testing.T) {
 		"CREATE TABLE app.t4 (id int); ALTER TABLE app.t2 ADD COLUMN c int; SELECT 1/0")...)
 	newest.Role.Privileges = append(newest.Role.Privileges,
 		migrate.Privilege{On: "TABLE t2", Allow: "SELECT, UPDATE (b, c)"}, migrate.Privilege{On: "FUNCTION seen(integer)", Allow: "EXECUTE"}, migrate.Privilege{On: "TABLE t4", Allow: "SELECT"})
+	if killed { // after the last good file, and before any right
+		before := *newest
+		before.Role = migrate.Role{}
+		_, _ = before.Up(t.Context(), db.MigratorConn) // fails as the next one does
+	}
 	report, err := newest.Up(t.Context(), db.MigratorConn)
 	if _, failed := errors.AsType[*migrate.MigrationError](err); !failed || report.To != 3 {
 		t.Fatalf("got %v at %d, want that the fourth file fails", err, report.To)

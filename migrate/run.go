@@ -96,7 +96,7 @@ func (r *run) untilDone(ctx context.Context) error {
 		err = r.steps(ctx, conn)
 		if _, broken := errors.AsType[*lostError](err); err != nil && !broken {
 			_ = r.flush(context.WithoutCancel(ctx), conn) // what cannot be proved to be on disk is not reported
-			r.grantSoFar(ctx, conn)
+			r.grantSoFar(ctx, conn, err)
 		}
 		r.close(ctx, conn)
 		lost, ok := errors.AsType[*lostError](err)
