@@ -84,6 +84,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 // and looks again, for only the ledger knows whether a COMMIT in flight arrived.
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
+	ctx = answersWithin(ctx, r.answersIn())
 	for {
 		began := time.Now()
 		conn, err := r.connect(ctx)
@@ -111,6 +112,9 @@ func (r *run) untilDone(ctx context.Context) error {
 		r.reconnected = true
 		r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
 		if err := r.retry(ctx, err); err != nil {
+			if _, over := errors.AsType[*BusyError](err); over {
+				err = r.connectError(lost.err, time.Since(r.started))
+			}
 			return err
 		}
 	}

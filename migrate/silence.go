@@ -42,6 +42,12 @@ func (r *run) asking(what string, ask func() error) error {
 	return err
 }
 
+// answersIn is how long all answers of a look may take: no longer than a start may wait, and not
+// shorter than the wait for a lock of the ledger, whose holder is to be named.
+func (r *run) answersIn() time.Duration {
+	return max(min(r.Wait, r.ConnectWait), mostQuestions*min(r.LockTimeout, mostPatience))
+}
+
 // limited bounds a statement of ours, which may queue for a lock of the ledger, and otherwise
 // takes no time.
 func (r *run) limited(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -188,11 +188,8 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 			}
 			administer(t, conn, "PAUSE")
 			briefly := migrator(t, db, tables(1)...)
-			briefly.ConnectWait, briefly.LockTimeout = 300*time.Millisecond, 50*time.Millisecond
+			briefly.ConnectWait, briefly.Wait, briefly.LockTimeout = 300*time.Millisecond, 300*time.Millisecond, 50*time.Millisecond
 			for what, ask := range commands(briefly, conn) {
-				if letIn && what == "up" { // it waits for answers as long as for all else
-					continue
-				}
 				if err := ask(); err == nil || !strings.Contains(err.Error(), "a pooler is paused") {
 					t.Errorf("%s with little time: got %v, want a ConnectError that names the pooler", what, err)
 				} else if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {

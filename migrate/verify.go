@@ -129,8 +129,7 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 		return err
 	}
 	until, attempts := r.started.Add(r.ConnectWait), pause{budget: r.ConnectWait}
-	// Not shorter than the wait for a lock of the ledger, whose holder is to be named.
-	ctx = answersWithin(ctx, max(r.ConnectWait, mostQuestions*min(r.LockTimeout, mostPatience)))
+	ctx = answersWithin(ctx, r.answersIn())
 	for {
 		err := r.withConnection(ctx, func(conn *pgconn.PgConn) error {
 			defer r.silence("its answers")()
