@@ -25,9 +25,15 @@ type heartbeat struct {
 	main  *pgconn.PgConn // the connection that is watched
 	alone bool           // it runs a file without a transaction, which no lock_timeout bounds
 
+	flushed int // the version up to which it had, or tried to have, files put on disk
+
 	waits   time.Time // since when it was seen to wait for a lock, or until when that was counted
 	unheard time.Time // since when no process of the server was seen to work for it
 }
+
+// syncRep is what a COMMIT waits for that is on the primary's disk, and on no synchronous standby. To
+// cancel it ends the wait, and the COMMIT is done.
+const syncRep = "IPC SyncRep"
 
 // deadAfter is how long no process of the server works for a connection on which an answer is
 // awaited, until it is given up: its answer was lost on the way.
@@ -66,6 +72,9 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 			v := h.ask(ctx)
 			h.tell(v, begun)
 			h.bound(ctx, v, begun)
+			if v.Unreplicated {
+				h.flushAside(ctx)
+			}
 		}
 	}
 }
@@ -78,16 +87,20 @@ func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 		return
 	}
 	now := time.Now()
-	if strings.HasPrefix(v.WaitsFor, "Lock ") || strings.HasPrefix(v.WaitsFor, "BufferPin ") {
+	if strings.HasPrefix(v.WaitsFor, "Lock ") || strings.HasPrefix(v.WaitsFor, "BufferPin ") || v.WaitsFor == syncRep {
 		since := latest(latest(h.waits, begun), now.Add(-time.Duration(v.Waited*float64(time.Second))))
+		if v.WaitsFor == syncRep && !h.waits.IsZero() { // of which the server does not say since when
+			since = h.waits
+		}
 		h.pause.locked += now.Sub(since)
 		h.pause.waited += now.Sub(since)
 		h.waits = now
 	} else {
 		h.waits = time.Time{}
 	}
-	if h.alone && !h.waits.IsZero() && h.pause.waited >= h.pause.budget {
-		h.pause.spent = true
+	if (h.alone || v.WaitsFor == syncRep) && !h.waits.IsZero() && h.pause.waited >= h.pause.budget {
+		h.pause.spent = h.alone
+		h.pause.unconfirmed = v.WaitsFor == syncRep
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_ = h.main.CancelRequest(limited) // tried again with the next beat
 		cancel()
@@ -103,6 +116,28 @@ func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 	}
 }
 
+// flushAside has the files before a long one put on disk, over the second connection, so that
+// they are reported while the first one is busy. It tries once for each, and not where a commit
+// waits for a standby: it would keep its locks while it does.
+func (h *heartbeat) flushAside(ctx context.Context) {
+	version := h.unreported()
+	if version <= h.flushed || h.conn == nil {
+		return
+	}
+	h.flushed = version
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	switch err := h.order(ctx, h.conn, h.flushing(version)); {
+	case err == nil:
+		h.countUpTo(version)
+	case h.conn.IsClosed():
+		h.conn = nil
+	case h.conn.TxStatus() != 'I':
+		h.close(ctx, h.conn)
+		h.conn = nil
+	}
+}
+
 // A vital is what the server shows of a process that works for us.
 type vital struct {
 	WaitsFor string      `json:"waits_for"`
@@ -110,6 +145,8 @@ type vital struct {
 	Index    *IndexBuild `json:"index"`
 	Waited   float64     `json:"waited"` // seconds since it began to wait for the lock
 	Works    bool        `json:"works"`  // some process works for us
+
+	Unreplicated bool `json:"unreplicated"` // no commit waits for a standby
 
 	asked bool // the server has answered
 }
@@ -127,11 +164,15 @@ func (h *heartbeat) tell(v vital, begun time.Time) {
 		}
 	})
 	now, _ := t.moment()
+	standby := v.WaitsFor == syncRep && t.told != now.File+syncRep
 	news := v.Holder != nil && t.told != fmt.Sprint(now.File, v.Holder.PID)
 	switch {
 	case news:
 		t.told = fmt.Sprint(now.File, v.Holder.PID)
 		h.Log.Warn("a migration waits for another session", about(now)...)
+	case standby:
+		t.told = now.File + syncRep
+		h.Log.Warn("a commit waits for a synchronous standby; see synchronous_standby_names and pg_stat_replication on the server", about(now)...)
 	case time.Since(latest(now.Since, t.said)) >= h.Heartbeat:
 		h.Log.Info("still "+string(now.Phase), about(now)...)
 	default:
@@ -226,7 +267,7 @@ func (h *heartbeat) question() string {
 				WHERE l.pid = a.pid AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND nspname = $schema AND relname = $ledger) DESC,
 			a.wait_event IS NOT DISTINCT FROM 'transactionid', a.xact_start
 		LIMIT 1)
-	SELECT coalesce((SELECT json_build_object('works', true,
+	SELECT coalesce((SELECT json_build_object('works', true, 'unreplicated', current_setting('synchronous_standby_names') = '',
 		'waited', coalesce((SELECT extract(epoch FROM clock_timestamp() - max(waitstart)) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), 0),
 		'waits_for', coalesce(wait_event_type || ' ' || wait_event || coalesce(' of ' || (SELECT min(relation::regclass::text) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
 		'holder', (SELECT $holder FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),

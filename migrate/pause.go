@@ -17,6 +17,8 @@ type pause struct {
 
 	locked time.Duration // how much of waited was seen to pass at locks, in the exchange that is under way
 	spent  bool          // a file without a transaction was cancelled, for the budget is used up
+
+	unconfirmed bool // the wait of a COMMIT for a standby was cancelled, for the same reason
 }
 
 // before waits before the next attempt, or returns a *BusyError when the budget

@@ -201,6 +201,10 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 	switch {
 	case err != nil:
 		return err
+	case failed < 0 && r.pause.unconfirmed:
+		return r.unconfirmed()
+	case failed >= 0 && r.pause.unconfirmed && out.err.Code == queryCanceled: // the standby was faster
+		return r.settle(ctx, conn, r.unconfirmed())
 	case failed < 0 && ctx.Err() != nil && r.head() < r.Bundle.Version():
 		err = r.interrupted(ctx)
 	case failed < 0:
@@ -307,6 +311,12 @@ func (r *run) interrupt(ctx context.Context, p *pipeline, finished <-chan struct
 		}
 	}
 	_ = p.conn.Conn().Close() // a server that does not hear: the transaction rolls back when it notices
+}
+
+// unconfirmed is the error of a start whose commits wait for a standby.
+func (r *run) unconfirmed() error {
+	return &BusyError{Waited: r.pause.waited, Err: fmt.Errorf("each commit waits for a synchronous standby that does not answer. "+
+		"The schema is at version %d on the primary's disk; see synchronous_standby_names and pg_stat_replication there", r.head())}
 }
 
 func (r *run) interrupted(ctx context.Context) error {

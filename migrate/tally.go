@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,6 +17,7 @@ const flushEvery = time.Second
 // A tally is what a run knows of the work that it sent, beyond what its report may say. The
 // report says that a file is applied when it is on disk, on a server that did not lose it.
 type tally struct {
+	mu        sync.Mutex    // of unflushed, and of what the report lists: a heartbeat may count files, too
 	unflushed []Applied     // committed, and possibly not on disk yet
 	doubtful  []*Migration  // sent over a connection that was lost before the answer came
 	doubts    []func(*seen) // what else was sent like that: reports it when it was done all the same
@@ -24,9 +26,18 @@ type tally struct {
 
 // head is the version of the schema as the server's answers tell it.
 func (r *run) head() int {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
 	if n := len(r.tally.unflushed); n > 0 {
 		return r.tally.unflushed[n-1].Version
 	}
+	return r.report.To
+}
+
+// reported is the version up to which files are reported, while a heartbeat may report some.
+func (r *run) reported() int {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
 	return r.report.To
 }
 
@@ -40,7 +51,9 @@ func (r *run) applied(m message, d time.Duration) {
 		r.roleCreated()
 	}
 	if m.migration != nil && !m.migration.Alone { // these count when their row is finished
+		r.tally.mu.Lock()
 		r.tally.unflushed = append(r.tally.unflushed, Applied{m.migration.Version, m.migration.Name, d})
+		r.tally.mu.Unlock()
 	}
 	if m.flushes {
 		r.countFlushed()
@@ -50,10 +63,33 @@ func (r *run) applied(m message, d time.Duration) {
 // countFlushed reports the files that were committed so far: a later commit that is on disk
 // took them there, too, because the server's log is written in order.
 func (r *run) countFlushed() {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
 	for _, a := range r.tally.unflushed {
 		r.count(a)
 	}
 	r.tally.unflushed = nil
+}
+
+// unreported is the version of the last file that was committed and not reported yet, 0 when
+// there is none.
+func (r *run) unreported() int {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	if n := len(r.tally.unflushed); n > 0 {
+		return r.tally.unflushed[n-1].Version
+	}
+	return 0
+}
+
+// countUpTo is countFlushed for the files up to a version.
+func (r *run) countUpTo(version int) {
+	r.tally.mu.Lock()
+	defer r.tally.mu.Unlock()
+	for len(r.tally.unflushed) > 0 && r.tally.unflushed[0].Version <= version {
+		r.count(r.tally.unflushed[0])
+		r.tally.unflushed = r.tally.unflushed[1:]
+	}
 }
 
 // count puts a file that was applied into the report and the log.
@@ -143,18 +179,25 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 
 // flush makes what was committed safe on disk, and reports it.
 func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
-	if len(r.tally.unflushed) == 0 {
+	version := r.unreported()
+	if version == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errSilent)
 	defer cancel()
-	err := r.order(ctx, conn, fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
-		r.commit, max(r.LockTimeout.Milliseconds(), 1), quoteName(r.Schema, ledgerName), r.head()))
+	defer r.silence("the last files to be on disk, and where a synchronous standby is set, on that one")()
+	err := r.order(ctx, conn, r.flushing(version))
 	if err != nil {
 		return err
 	}
 	r.countFlushed()
 	return nil
+}
+
+// flushing is a transaction that waits for the disk, and changes nothing.
+func (r *run) flushing(version int) string {
+	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
+		r.commit, max(r.LockTimeout.Milliseconds(), 1), quoteName(r.Schema, ledgerName), version)
 }
 
 // granted puts changes of the role's rights into the report, each once: after a failover they

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -202,4 +203,59 @@ func TestAReportAfterLostAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFilesBeforeALongOneAreReportedWhileItRuns: they are committed without a wait for the disk, and the log and the report
+// have them once they are there.
+func TestFilesBeforeALongOneAreReportedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	open := gate(t, db)
+	log := &syncBuffer{}
+	m := migrator(t, db, append(tables(3), atGate, "CREATE TABLE app.last (id int)")...)
+	m.Log, m.LockTimeout = slog.New(slog.NewTextHandler(log, nil)), 150*time.Millisecond
+	done := make(chan error)
+	var report migrate.Report
+	go func() {
+		var err error
+		report, err = m.Up(context.Background(), db.MigratorConn)
+		done <- err
+	}()
+	pgtest.Eventually(t, "the files before the long one are reported", func() error {
+		_, logged := reported(migrate.Report{}, log.String())
+		return pgtest.Unless(slices.Equal(logged, through(1, 3)), "the log has %v", logged)
+	})
+	open()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if listed, logged := reported(report, log.String()); !slices.Equal(listed, through(1, 5)) || !slices.Equal(logged, listed) {
+		t.Errorf("listed %v, logged %v, want each once", listed, logged)
+	}
+}
+
+// TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit: the log says what a commit waits for, and when the time
+// is over the start ends; what it did is on disk and in the report.
+func TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit(t *testing.T) {
+	t.Parallel()
+	server := pgtest.OwnServer(t)
+	up(t, migrator(t, server.DB, tables(1)...), server.MigratorConn)
+	pgtest.Exec(t, server.SuperConn, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+	pgtest.EventuallyValue(t, server.SuperConn, "SHOW synchronous_standby_names", "nobody")
+	log := &syncBuffer{}
+	m := migrator(t, server.DB, tables(3)...)
+	m.Log, m.LockTimeout, m.Wait = slog.New(slog.NewTextHandler(log, nil)), 150*time.Millisecond, time.Second
+	report, err := m.Up(t.Context(), server.MigratorConn)
+	if _, busy := errors.AsType[*migrate.BusyError](err); !busy || !strings.Contains(err.Error(), "synchronous standby") {
+		t.Errorf("got %v, want a BusyError that names the standby", err)
+	}
+	if !strings.Contains(log.String(), "a commit waits for a synchronous standby") {
+		t.Errorf("the log does not say what is waited for:\n%s", log.String())
+	}
+	version := pgtest.Value[int](t, server.SuperConn, "SELECT max(version) FROM app.migrations")
+	if listed, _ := reported(report, ""); version != 3 || !slices.Equal(listed, through(2, 3)) {
+		t.Errorf("listed %v; the ledger ends at %d", listed, version)
+	}
+	pgtest.Exec(t, server.SuperConn, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+	up(t, migrator(t, server.DB, tables(3)...), server.MigratorConn)
 }
