@@ -357,3 +357,37 @@ func TestALostCommitIsNotCalledUndone(t *testing.T) {
 		t.Errorf("%d accounts, want that the COMMIT has arrived", n)
 	}
 }
+
+// TestAMissingSynchronousStandbyIsNoticed: while no COMMIT is answered, changes are refused before they are made, who only
+// reads is served, and /readyz says why.
+func TestAMissingSynchronousStandbyIsNoticed(t *testing.T) {
+	t.Parallel()
+	own := pgtest.OwnServer(t)
+	upgrade(t, own.DB)
+	l := startServing(t, own.WebConn).load(2)
+	l.awaitWrite(time.Now())
+	pgtest.Exec(t, own.SuperConn, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+	began := time.Now()
+	l.awaitUnready("synchronous standby")
+	t.Logf("noticed after %s", since(began))
+	l.awaitRefused()
+	if status, body, err := l.ask(http.MethodGet, "/api/v1/codes", nil); err != nil || status != http.StatusOK {
+		t.Errorf("a page that only reads: %d %s, %v", status, body, err)
+	}
+	status, body, err := l.write()
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "confirms no changes") || !strings.Contains(body, "Nothing was changed") {
+		t.Errorf("a change: %d %s, %v, want 503 before it was made", status, body, err)
+	}
+	pgtest.Exec(t, own.SuperConn, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+	l.report(0)
+	for line, n := range map[string]int{"each COMMIT waits for a synchronous standby": 1, "the database confirms changes again": 1} {
+		if got := strings.Count(l.said.String(), line); got != n {
+			t.Errorf("the log says %d times that %s, want %d", got, line, n)
+		}
+	}
+	if n := pgtest.Value[int](t, own.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); n != 0 {
+		t.Errorf("%d sessions still wait for a standby", n)
+	}
+}

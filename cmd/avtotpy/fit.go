@@ -36,6 +36,8 @@ type fitness struct {
 	outages int           // that had begun before it
 	answer  error
 	fitAt   time.Time // when the answer was last nil
+	doubts  int       // how often a request has met what the answer does not say
+	doubted int       // that many before the look that the answer is of
 	warning string    // about the clocks
 
 	// The rest belongs to the look.
@@ -46,13 +48,14 @@ type fitness struct {
 
 // These keep what a driver says of hosts and users off the pages; the log has it.
 var (
-	errNoAnswer = errors.New("the database does not answer; try again in a moment")
-	errReadOnly = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
-	errSlow     = errors.New("the database is too slow at the moment; try again in a moment")
-	errLacks    = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
-	errLocked   = errors.New("another session has locked the table of applied migrations; try again in a moment")
-	errRefused  = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
-	errKeys     = errors.New("the data is sealed with a master key that this server does not have; give it the one to which the keys were rotated, and restart it")
+	errNoAnswer    = errors.New("the database does not answer; try again in a moment")
+	errReadOnly    = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
+	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a synchronous standby that does not answer")
+	errSlow        = errors.New("the database is too slow at the moment; try again in a moment")
+	errLacks       = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
+	errLocked      = errors.New("another session has locked the table of applied migrations; try again in a moment")
+	errRefused     = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
+	errKeys        = errors.New("the data is sealed with a master key that this server does not have; give it the one to which the keys were rotated, and restart it")
 )
 
 const (
@@ -81,6 +84,9 @@ func (f *fitness) ready(ctx context.Context) (warning string, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.db.Changes() != nil {
+		return f.warning, errUnconfirmed
+	}
 	return f.warning, f.db.Starved()
 }
 
@@ -91,10 +97,11 @@ func (f *fitness) failed(err error) {
 	if kind == database.Away || kind == database.ReadOnly {
 		f.db.Refused()
 	}
-	if kind == database.Refused || is[*keyring.MissingKeyError](err) {
+	if kind == database.Refused || kind == database.ReadOnly || is[*keyring.MissingKeyError](err) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.asked, f.fitAt = time.Time{}, time.Time{}
+		f.doubts++
 	}
 }
 
@@ -119,6 +126,7 @@ func (f *fitness) check(ctx context.Context) error {
 		go f.lookAgain(context.WithoutCancel(ctx), f.looking) // the answer is for all, not only for the request that happens to ask
 	}
 	looking, old := f.looking, sameServer && f.answer == nil && time.Since(f.fitAt) < staleFor
+	doubts := f.doubts
 	f.mu.Unlock()
 	if old { // nobody waits for a look that will most likely say the same
 		return nil
@@ -129,8 +137,12 @@ func (f *fitness) check(ctx context.Context) error {
 		return errSlow
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.answer
+	if f.doubted >= doubts {
+		defer f.mu.Unlock()
+		return f.answer
+	}
+	f.mu.Unlock()
+	return f.check(ctx) // that look began before somebody met what it does not say; the next one does not
 }
 
 // lookAgain brings the answer up to date.
@@ -138,6 +150,9 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, askAtMost)
 	defer cancel()
 	began, outages := time.Now(), f.db.Outages()
+	f.mu.Lock()
+	doubts := f.doubts
+	f.mu.Unlock()
 	answer := f.ask(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,7 +166,10 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	case answer == nil:
 		f.fitAt = time.Now()
 	}
-	f.answer, f.asked, f.outages = answer, time.Now(), outages
+	f.answer, f.asked, f.outages, f.doubted = answer, time.Now(), outages, doubts
+	if f.doubts != doubts && answer == nil {
+		f.asked, f.fitAt = time.Time{}, time.Time{}
+	}
 	f.logChange(before)
 	f.looking = nil
 	close(done)

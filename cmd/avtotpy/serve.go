@@ -66,6 +66,7 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	cfg, ring, log := s.cfg, s.ring, s.seen.log
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)
+	st.Changes = db.Changes
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)

@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/database"
@@ -178,5 +181,51 @@ func TestNobodyWaitsForAConnectionWithoutALimit(t *testing.T) {
 	}
 	if err := web.Starved(); !is[*database.StarvedError](err) {
 		t.Errorf("got %v, want that there are too few", err)
+	}
+}
+
+// TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a database
+// that takes no changes; nor does the answer of a look that began before that.
+func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	s := serviceOf(t, db.WebConn, "")
+	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	during := func() {}
+	f := &fitness{
+		migrator: s.migrator, db: web, log: s.seen.log, looked: func(migrate.Status) {}, clock: func(float64) {},
+		prepare: func(context.Context) error { return nil },
+		keys:    func(context.Context) error { during(); return nil },
+	}
+	setting := "ALTER DATABASE " + db.Name + " SET default_transaction_read_only = on"
+	for name, event := range map[string]func(){
+		"after a look": func() {
+			if err := f.check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			pgtest.Exec(t, db.SuperConn, setting)
+			f.failed(&pgconn.PgError{Code: "25006"})
+		},
+		"during a look": func() {
+			during = sync.OnceFunc(func() {
+				pgtest.Exec(t, db.SuperConn, setting)
+				f.failed(&pgconn.PgError{Code: "25006"})
+			})
+			f.asked, f.fitAt = time.Time{}, time.Time{}
+			_ = f.check(t.Context()) // began before that
+		},
+	} {
+		event()
+		web.Pool().Reset()
+		if err := f.check(t.Context()); !errors.Is(err, errReadOnly) {
+			t.Errorf("%s: got %v, want %v", name, err, errReadOnly)
+		}
+		pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+" RESET default_transaction_read_only")
+		web.Pool().Reset()
+		f.asked, f.fitAt = time.Time{}, time.Time{}
 	}
 }

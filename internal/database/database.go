@@ -47,6 +47,10 @@ type DB struct {
 	acquired   time.Time         // when somebody got a connection last
 	gaveUp     time.Time         // when somebody got none in time last
 	complaints map[string]time.Time
+
+	unconfirmed *UnconfirmedError // nil while COMMITs are answered
+	confirming  bool              // somebody looks into that
+	asked       time.Time         // when somebody did last
 }
 
 // Open prepares a pool. Its first connection is made when it is needed. config must be fresh from pgxpool.ParseConfig.

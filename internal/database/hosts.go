@@ -99,6 +99,13 @@ func (h *hosts) order(c *pgx.ConnConfig) {
 	use(c, ways)
 }
 
+// bestName is the host that was reached last.
+func (h *hosts) bestName() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.best
+}
+
 func rank(way *pgconn.FallbackConfig, best string) int {
 	if nameOf(way) == best {
 		return 0

@@ -81,6 +81,9 @@ func KindOf(err error) Kind {
 	if _, ok := errors.AsType[*ReadOnlyError](err); ok { // of several, what was reached says most
 		return ReadOnly
 	}
+	if _, ok := errors.AsType[*UnconfirmedError](err); ok {
+		return Busy
+	}
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOfState(refusal)
 	}

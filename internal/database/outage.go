@@ -179,6 +179,7 @@ func (db *DB) watchSilence(ctx context.Context) {
 				break
 			}
 		}
+		db.watchCommits(ctx)
 		db.mu.Unlock()
 	}
 }
@@ -186,7 +187,7 @@ func (db *DB) watchSilence(ctx context.Context) {
 // examine finds out whether a suspicion is right. It is not as long as anybody gets answers: the server may be slow, or
 // have no room for one connection more.
 func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
-	err := db.lookOnce(ctx)
+	err := db.lookOnce(ctx, KindOf(why) != ReadOnly)
 	db.mu.Lock()
 	kind := KindOf(err)
 	served := KindOf(why) != ReadOnly && db.answered.After(s.since) // a standby answers questions, too
@@ -251,8 +252,9 @@ func (db *DB) search(ctx context.Context) {
 	db.log.Info("the database is back", "away", time.Since(o.since).Round(time.Millisecond), "refused_requests", o.refused)
 }
 
-// lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough.
-func (db *DB) lookOnce(ctx context.Context) error {
+// lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough. Where
+// a change was refused, connections that are open may be of another mind than those that are to come.
+func (db *DB) lookOnce(ctx context.Context, inside bool) error {
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
 	defer cancel()
 	all := db.hosts.all()
@@ -263,7 +265,13 @@ func (db *DB) lookOnce(ctx context.Context) error {
 			results <- err
 		}()
 	}
-	go func() { results <- db.lookInside(ctx) }()
+	go func() {
+		if !inside {
+			results <- errNoneIdle
+			return
+		}
+		results <- db.lookInside(ctx)
+	}()
 	var problems []error
 	for range len(all) + 1 {
 		err := <-results

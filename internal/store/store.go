@@ -22,8 +22,19 @@ import (
 
 // A Store is the database as the web server sees it.
 type Store struct {
+	// Changes, when it is set, says why no change can be saved at the moment; then none is begun.
+	Changes func() error
+
 	pool *pgxpool.Pool
 	ring *keyring.Ring
+}
+
+// mayChange returns why no change can be saved at the moment.
+func (s *Store) mayChange() error {
+	if s.Changes == nil {
+		return nil
+	}
+	return s.Changes()
 }
 
 // New returns a store over connections of the web role.

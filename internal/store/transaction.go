@@ -93,11 +93,17 @@ func literal(id uuid.UUID) string { return "'" + id.String() + "'" }
 // inTx does all or nothing, for a user: row level security shows it nothing of
 // others' vaults, and no vault at all for the zero UUID.
 func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
+	if err := s.mayChange(); err != nil {
+		return err
+	}
 	return s.transact(ctx, begin, pin(actingUser, literal(user)), do)
 }
 
 // inOrder is inTx as if there were no other transactions at the same time.
 func (s *Store) inOrder(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
+	if err := s.mayChange(); err != nil {
+		return err
+	}
 	return s.transact(ctx, beginSerializable, pin(actingUser, literal(user)), do)
 }
 
@@ -105,6 +111,9 @@ func (s *Store) inOrder(ctx context.Context, user uuid.UUID, do func(pgx.Tx) err
 func (s *Store) asOperator(ctx context.Context, do func(pgx.Tx) error) error {
 	return s.transact(ctx, begin, pin(actingOperator, "'on'"), do)
 }
+
+// commitWait is how long a COMMIT may take. No timeout of the server's ends its wait for a synchronous standby.
+const commitWait = 5 * time.Second
 
 // transact begins in one round trip, with a message that takes no arguments.
 func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx) error) error {
@@ -117,7 +126,9 @@ func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx)
 		return err
 	}
 	lost := tx.Conn().IsClosed() // then the COMMIT is not sent
-	switch err := tx.Commit(ctx); {
+	inTime, cancel := context.WithTimeout(ctx, commitWait)
+	defer cancel()
+	switch err := tx.Commit(inTime); {
 	case err == nil:
 		note(ctx, SomeCommitted)
 		return nil

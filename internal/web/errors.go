@@ -108,6 +108,10 @@ func noFault(err error) *failure {
 		f.text = "AVTotpy is not ready: a master key is missing on this server."
 		return f
 	}
+	if _, ok := errors.AsType[*database.UnconfirmedError](err); ok {
+		f.text = "The database confirms no changes at the moment. Try again shortly."
+		return f
+	}
 	switch database.KindOf(err) {
 	case database.Away, database.Refused:
 		f.text = "AVTotpy does not reach its database at the moment. Try again shortly."
