@@ -32,6 +32,7 @@ test-newest:
 test-long:
 	@scripts/need postgres pgbouncer
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestPatroni # with apt-get install patroni etcd-server haproxy
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy ./migrate/connstring -count=1 -timeout 60m -v -run 'BrokenConnectionStrings|ReadByPgx'
 	MIGRATE_LONG=1 go test ./migrate -count=1 -timeout 60m -v -run 'TestACrashAtAnyMessageIsResumed|TestAReportAfterLostAnswers|TestReplicasTakeEachOthersFilesForNoDrift'
 	AVTOTPY_LONG=1 go test ./migrate -count=1 -timeout 20m -v -run 'TestAScratchDatabaseThatCannotBeDropped|TestAHardenedCatalogueIsNamed|TestWithoutAnythingOfTheServers'

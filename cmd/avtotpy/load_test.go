@@ -27,18 +27,33 @@ type served struct {
 	said    *pgtest.Output
 	cookie  string
 	setup   string // token
+	key     string // master key
 	process *os.Process
 }
 
-// startServing starts the program in SKIP.
+// startServing starts the program in SKIP, and makes a user.
 func startServing(t *testing.T, webConn string) *served {
+	t.Helper()
+	s := startServer(t, webConn, keyring.Generate("k1"))
+	s.logIn()
+	return s
+}
+
+// beside starts another server on the same database.
+func (s *served) beside(t *testing.T, webConn string) *served {
+	t.Helper()
+	other := startServer(t, webConn, s.key)
+	other.cookie = s.cookie
+	return other
+}
+
+func startServer(t *testing.T, webConn, key string) *served {
 	t.Helper()
 	own, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{t: t, said: new(pgtest.Output)}
-	key := keyring.Generate("k1")
+	s := &served{t: t, said: new(pgtest.Output), key: key}
 	ring, err := keyring.Parse(key)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +80,6 @@ func startServing(t *testing.T, webConn string) *served {
 		}
 	})
 	s.awaitReady()
-	s.logIn()
 	return s
 }
 
