@@ -98,7 +98,8 @@ func (e *OthersConnectedError) Error() string {
 // that is ahead and compatible leaves nothing to rehearse. What else was found is in
 // Rehearsal.Err.
 func (m *Migrator) Rehearse(ctx context.Context, connString string, o RehearseOptions) (report Rehearsal, err error) {
-	err = m.withConnection(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+	err = m.withConnection(ctx, connString, !o.WithData, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+		report = Rehearsal{}
 		if r.Role.Password == "" {
 			r.Role.Password = rand.Text() // of a role that nobody will ever see
 		}
@@ -117,9 +118,11 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	r.phase(Looking)
 	var s seen
 	var live told
-	err := untilStill(func() (err error) {
-		s, live, err = r.glanceInside(ctx, conn)
-		return err
+	err := r.asking("the answer to what the schema is like", func() error {
+		return untilStill(func() (err error) {
+			s, live, err = r.glanceInside(ctx, conn)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -247,8 +250,8 @@ func (r *run) others(ctx context.Context, conn *pgconn.PgConn) (clients int, err
 	return clients, err
 }
 
-// unrehearsed turns what ended a rehearsal into what its caller can use: nothing is tried
-// again, because a rehearsal with data would take its locks anew each time.
+// unrehearsed turns what ended a rehearsal into what its caller can use: what was in the way of
+// another session is not tried again, because a rehearsal with data would take its locks anew each time.
 func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) error {
 	if err == nil {
 		return nil
@@ -259,8 +262,8 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 	if failed, ok := errors.AsType[*MigrationError](err); ok {
 		failed.Rehearsal, failed.Version = true, report.Status.Version
 	}
-	if lost, ok := errors.AsType[*lostError](err); ok {
-		return r.connectError(lost.err, 0)
+	if _, ok := errors.AsType[*lostError](err); ok { // withConnection knows what to do
+		return err
 	}
 	if again, ok := errors.AsType[*retryError](err); ok {
 		busy := &BusyError{Waited: r.pause.waited, Err: again.err}

@@ -64,7 +64,7 @@ type RepairOptions struct {
 func (m *Migrator) Repair(ctx context.Context, connString string, o RepairOptions) (repair Repair, err error) {
 	connected := m.connected
 	if o.Write { // whose answer must not be lost: a second attempt would find nothing to do
-		connected = m.withConnection
+		connected = m.once
 	}
 	err = connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		if o.Write {

@@ -43,7 +43,12 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 		return context.Cause(ctx)
 	}
 	// Not to be cancelled half-way: the server would finish it, and nobody know.
-	switch err := r.order(context.WithoutCancel(ctx), conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.options); {
+	create, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.Wait, silentError(r.Wait))
+	defer cancel()
+	said := r.silence("a scratch database, for which the server makes a checkpoint and copies files")
+	err = r.order(create, conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.options)
+	said()
+	switch {
 	case sqlState(err) == "42501":
 		return mayNotCreateDatabases(s.Me.Name)
 	case err != nil:
@@ -54,7 +59,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 			r.Log.Warn("after the rehearsal", "error", undropped)
 		}
 	}()
-	if err := r.order(context.WithoutCancel(ctx), conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
+	if err := r.order(create, conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
 		return fmt.Errorf("mark the scratch database: %w", err)
 	}
 	r.Log.Info("made a scratch database", "database", c.name)
@@ -203,17 +208,15 @@ func (c scratch) undropped(err error, sql string) error {
 }
 
 // enter connects to the scratch database. It tries once: the server was there a moment
-// ago.
+// ago, and when it is not, the rehearsal begins again.
 func (c scratch) enter(ctx context.Context, r *run) (*pgconn.PgConn, error) {
 	r.config.Database = c.name // for its heartbeat, too
-	conn, err := pgconn.ConnectConfig(ctx, r.config)
-	if err == nil {
-		if err = speakUTF8(ctx, conn); err != nil {
-			r.close(ctx, conn)
-		}
-	}
+	conn, err := r.attempt(ctx)
 	if err == nil {
 		return conn, nil
+	}
+	if !c.pooled && worthRetrying(err) {
+		return nil, &lostError{err}
 	}
 	failed := r.connectError(err, 0)
 	if e, ok := errors.AsType[*ConnectError](failed); ok && c.pooled {

@@ -1,12 +1,14 @@
 package migrate_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -239,6 +241,46 @@ func TestACommandThatLooksGoesOnAfterItsConnectionWasCut(t *testing.T) {
 		for n := 1; ; n++ {
 			c := &cutter{n: n}
 			if err := ask(startCutter(t, db, c)); err != nil {
+				t.Errorf("%s, cut at message %d: %v", what, n, err)
+			}
+			if c.heard() < n {
+				break
+			}
+		}
+	}
+}
+
+// TestARehearsalBeginsAgainAfterItsConnectionWasCut, and snapshots go on where they were. MIGRATE_LONG=1 cuts at each
+// message, and not only at some.
+func TestARehearsalBeginsAgainAfterItsConnectionWasCut(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" CREATEDB")
+	m := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	more := remembering(t, migrator(t, db, tables(3)...))
+	fresh := *more
+	fresh.Role = migrate.Role{}
+	step := 25
+	if os.Getenv("MIGRATE_LONG") != "" {
+		step = 1
+	}
+	blank := pgtest.Blank(t)
+	for what, ask := range map[string]func(conn string) error{
+		"rehearse": func(conn string) error {
+			report, err := more.Rehearse(t.Context(), conn, migrate.RehearseOptions{})
+			return cmp.Or(err, pgtest.Unless(err != nil || len(report.Files) == 1 && report.Err() == nil, "%d files, %v", len(report.Files), report.Err()))
+		},
+		"snapshots": func(conn string) error {
+			pgtest.Exec(t, blank.SuperConn, "DROP SCHEMA IF EXISTS app CASCADE")
+			texts, err := fresh.Snapshots(t.Context(), conn)
+			return cmp.Or(err, pgtest.Unless(err != nil || len(texts) == 3, "%d texts", len(texts)))
+		},
+	} {
+		on := map[string]*pgtest.DB{"rehearse": db, "snapshots": blank}[what]
+		for n := min(step, 20); ; n += step {
+			c := &cutter{n: n}
+			if err := ask(startCutter(t, on, c)); err != nil {
 				t.Errorf("%s, cut at message %d: %v", what, n, err)
 			}
 			if c.heard() < n {

@@ -41,15 +41,18 @@ func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, er
 func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []string, err error) {
 	alone := *m
 	alone.Role = Role{}
-	err = alone.withConnection(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+	begun := false
+	err = alone.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+		defer r.silence("its answers")()
 		status, err := r.status(ctx, conn)
 		switch {
 		case err != nil:
 			return err
-		case status.State != Blank:
+		case status.State != Blank && !begun:
 			return fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which is brought to each version in turn. Name another one", m.Schema)
 		}
-		for i := range m.Bundle.migrations {
+		begun = true
+		for i := len(texts); i < len(m.Bundle.migrations); i++ { // after a connection was lost, where it was
 			r.Bundle = Bundle{migrations: m.Bundle.migrations[:i+1]}
 			if err := r.steps(ctx, conn); err != nil {
 				return err

@@ -76,7 +76,9 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if st.inside {
 		return file, nil
 	}
-	return file, st.order(ctx, st.conn, "COMMIT")
+	limited, cancel := st.limited(ctx)
+	defer cancel()
+	return file, st.order(limited, st.conn, "COMMIT")
 }
 
 // alone applies a file without a transaction for real, and tells its locks and when

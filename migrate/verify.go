@@ -154,18 +154,33 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 	}
 }
 
+// once is withConnection for what must not be done twice.
+func (m *Migrator) once(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+	return m.withConnection(ctx, connString, false, ask)
+}
+
 // withConnection makes a run of the Migrator, for what is not Up and does more than look, and
-// gives it a connection.
-func (m *Migrator) withConnection(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
-	r, err := newRun(*m, connString)
-	if err != nil {
-		return err
+// gives it a connection. When that is lost it does so again, if that does no harm, until it has
+// waited for ConnectWait in all.
+func (m *Migrator) withConnection(ctx context.Context, connString string, harmless bool, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+	var attempts pause
+	for started := time.Now(); ; {
+		r, err := newRun(*m, connString)
+		if err != nil {
+			return err
+		}
+		attempts.budget = r.ConnectWait
+		limited := answersWithin(ctx, r.answersIn())
+		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error { return ask(limited, r, conn) })
+		lost, ok := errors.AsType[*lostError](err)
+		if !ok || ctx.Err() != nil {
+			return err
+		}
+		if !harmless || attempts.before(ctx, &retryError{err: err}) != nil {
+			return r.connectError(lost.err, time.Since(started))
+		}
+		r.Log.Warn("connection to the database lost; beginning again", "error", lost.err)
 	}
-	err = r.withConnection(ctx, func(conn *pgconn.PgConn) error { return ask(ctx, r, conn) })
-	if lost, ok := errors.AsType[*lostError](err); ok && ctx.Err() == nil {
-		return r.connectError(lost.err, time.Since(r.started))
-	}
-	return err
 }
 
 func (r *run) withConnection(ctx context.Context, ask func(*pgconn.PgConn) error) error {
