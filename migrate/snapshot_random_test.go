@@ -97,6 +97,9 @@ func (d *ddl) query() string {
 
 // statement is one that makes or changes something.
 func (d *ddl) statement() string {
+	if d.IntN(3) == 0 {
+		return d.more()
+	}
 	t := d.of(append(d.tables, "app.none")...)
 	switch d.IntN(27) {
 	case 0, 1, 2:

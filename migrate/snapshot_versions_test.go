@@ -206,6 +206,11 @@ func sameSchemas() []sameSchema {
 				"ALTER TABLE app.t ALTER a DROP NOT NULL",
 		},
 
+		{sql: "CREATE COLLATION app.c (provider = icu, locale = '')", has: []string{"icu und"}},
+		{sql: "CREATE COLLATION app.c (provider = icu, locale = 'root')", has: []string{"icu und"}},
+		{sql: "CREATE COLLATION app.c (provider = icu, locale = 'en_US')", has: []string{"icu en-us"}},
+		{sql: "CREATE COLLATION app.c (provider = icu, locale = 'de-u-co-phonebk')", has: []string{"icu de-u-co-phonebk"}},
+
 		{sql: "CREATE DOMAIN app.d AS int NOT NULL", has: []string{"integer not null"}},
 		{sql: "CREATE DOMAIN app.d AS int CONSTRAINT n NOT NULL CHECK (VALUE > 0)", has: []string{"integer not null"}},
 		{sql: "CREATE DOMAIN app.d AS int; ALTER DOMAIN app.d SET NOT NULL"},

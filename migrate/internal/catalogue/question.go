@@ -181,7 +181,8 @@ const typeFacts = `SELECT object, 0, 0, '' FROM kind
 // notOfLedger leaves statistics of the ledger out.
 const notOfLedger = `stxrelid NOT IN (SELECT oid FROM pg_class WHERE relnamespace = (SELECT oid FROM space) AND relname = $ledger)`
 
-// The provider of C is libc up to PostgreSQL 16 and builtin from 17 on, and it orders alike.
+// PostgreSQL 15 keeps an ICU locale as it is written, later ones as a language tag: en-US for
+// en_US, und for root. The provider of C is libc up to PostgreSQL 16 and builtin from 17 on, and it orders alike.
 // Default privileges are no object; nor does a publication become one of the schema by
 // publishing it. Arrays and multiranges come with their types.
 const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
@@ -190,7 +191,8 @@ const otherFacts = `SELECT 'statistics ' || quote_ident(stxname), 0, 0, '' FROM 
 		FROM pg_statistic_ext WHERE stxnamespace = (SELECT oid FROM space) AND ` + notOfLedger + `
 	UNION ALL SELECT 'collation ' || quote_ident(collname), 1, 0, concat_ws(' ', CASE collprovider WHEN 'i' THEN 'icu' WHEN 'c' THEN 'libc' WHEN 'b' THEN CASE to_jsonb(c) ->> 'colllocale' WHEN 'C' THEN 'libc' ELSE 'builtin' END ELSE 'default' END,
 			CASE WHEN NOT collisdeterministic THEN 'not deterministic' END,
-			coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'), collcollate, nullif(collctype, collcollate), 'rules ' || quote_literal(to_jsonb(c) ->> 'collicurules'))
+			CASE collprovider WHEN 'i' THEN coalesce(nullif(nullif(lower(replace(coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale'),
+				'_', '-')), ''), 'root'), 'und') ELSE to_jsonb(c) ->> 'colllocale' END, collcollate, nullif(collctype, collcollate), 'rules ' || quote_literal(to_jsonb(c) ->> 'collicurules'))
 		FROM pg_collation c WHERE collnamespace = (SELECT oid FROM space) AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_collation'::regclass)
 	UNION ALL SELECT type || ' ' || identity, 0, 0, '' FROM pg_depend d, pg_identify_object(classid, objid, 0)
 		WHERE refclassid = 'pg_namespace'::regclass AND refobjid = (SELECT oid FROM space) AND deptype = 'n' AND (classid, objid) NOT IN (SELECT classid, objid FROM member) AND CASE classid
