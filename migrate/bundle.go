@@ -279,7 +279,7 @@ func (m *Migration) check() []Problem {
 
 func (m *Migration) checkStatement(s sqltext.Statement, wrong func(offset int, message string)) {
 	switch s.Words[0] {
-	case "DO", "CALL", "SELECT", "WITH", "VALUES", "UPDATE", "DELETE", "MERGE", "EXPLAIN":
+	case "DO", "CALL", "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "MERGE", "EXPLAIN":
 		m.unseen = true // what they call may do anything
 	}
 	ofSchema := len(s.Words) > 1 && s.Words[1] == "SCHEMA" && (s.Words[0] == "ALTER" || s.Words[0] == "DROP")

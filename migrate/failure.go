@@ -106,6 +106,8 @@ const (
 	lockNotAvailable   = "55P03"
 	transactionTimeout = "25P04"
 	readOnly           = "25006" // read_only_sql_transaction
+
+	invalidTransactionEnd = "2D000" // invalid_transaction_termination
 )
 
 // disturbed reports whether a question of ours, which only reads, met a lock or a DBA's
@@ -215,6 +217,9 @@ func (r *run) place(m message, out outcome) error {
 		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.err, next)
 	case m.migration == nil:
 		return fmt.Errorf("%s: %w%s", m.what, out.err, strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
+	}
+	if out.err.Code == invalidTransactionEnd && out.err.Hint == "" {
+		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and ROLLBACK out, or do without the call."
 	}
 	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.Alone, Err: out.err}
 	statements := m.migration.script.Statements

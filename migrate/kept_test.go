@@ -100,6 +100,7 @@ func TestReadingTheLedgerAndItsNameElsewhereAreFine(t *testing.T) {
 		"CREATE INDEX stats_migrations_idx ON app.stats (migrations); DELETE FROM app.stats USING migrations WHERE false; CREATE TABLE app.copy (LIKE app.migrations INCLUDING ALL)",
 		"ALTER TABLE app.stats RENAME COLUMN migrations_pkey TO old; ALTER TABLE app.stats RENAME migrations TO migrated; ALTER TABLE app.stats RENAME migrated TO migrations",
 		"CREATE FUNCTION app.migrations() RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION app.migrations(); CREATE SCHEMA migrations; CREATE TABLE migrations.t (id int); DROP SCHEMA migrations CASCADE",
+		"DO $$ BEGIN GRANT SELECT ON ALL TABLES IN SCHEMA app TO pg_monitor; REVOKE ALL ON ALL TABLES IN SCHEMA app FROM PUBLIC; COMMENT ON TABLE app.stats IS 'x'; END $$; ANALYZE; SELECT 1",
 		"CREATE SCHEMA other; CREATE TABLE other.migrations (a int); ALTER TABLE other.migrations ADD COLUMN b int; DROP SCHEMA other CASCADE; ANALYZE app.migrations",
 	), db.MigratorConn)
 }
@@ -130,8 +131,7 @@ func TestAFileThatChangesTheLedgerUnseenIsRolledBack(t *testing.T) {
 		"CREATE UNIQUE INDEX x ON app.migrations (name)", "CREATE TABLE app.r (a int REFERENCES app.migrations)", "LOCK TABLE app.migrations IN EXCLUSIVE MODE", "DROP TABLE app.migrations", "DROP SCHEMA app CASCADE",
 		"ALTER TABLE app.migrations RENAME TO old; CREATE VIEW app.migrations AS SELECT * FROM app.old", "ALTER SCHEMA app RENAME TO other", "ALTER TABLE app.migrations DISABLE TRIGGER USER",
 		"COMMENT ON TABLE app.migrations IS NULL; COMMENT ON TABLE app.migrations IS 'mine'", "COMMENT ON COLUMN app.migrations.name IS 'mine'", "CREATE STATISTICS app.s ON name, version FROM app.migrations",
-		"GRANT SELECT ON app.migrations TO PUBLIC", "GRANT UPDATE (name) ON app.migrations TO PUBLIC", "REVOKE ALL ON app.migrations FROM CURRENT_USER", "ALTER TABLE app.migrations ALTER name SET STATISTICS 5", "ALTER TABLE app.migrations SET (fillfactor = 50)",
-		"CREATE PUBLICATION p FOR TABLE app.migrations",
+		"REVOKE ALL ON app.migrations FROM CURRENT_USER", "CREATE PUBLICATION p FOR TABLE app.migrations",
 	} {
 		for _, block := range []string{"DO $do$ BEGIN $sql; END $do$", "DO $do$ BEGIN BEGIN EXECUTE $q$$sql$q$; EXCEPTION WHEN division_by_zero THEN NULL; END; END $do$"} {
 			file := strings.Replace(block, "$sql", sql, 1)
@@ -141,6 +141,16 @@ func TestAFileThatChangesTheLedgerUnseenIsRolledBack(t *testing.T) {
 				t.Errorf("%s: got %v, want that the file changed the ledger", file, err)
 			}
 		}
+	}
+	const hidden = "CREATE FUNCTION app.h() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN COMMENT ON TABLE app.migrations IS 'x'; RETURN 1; END $f$; INSERT INTO app.t SELECT app.h()"
+	m := withoutRole(t, db, "CREATE TABLE app.t (id int); CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", hidden)
+	if _, err := m.Up(t.Context(), db.MigratorConn); !is[*migrate.MigrationError](err) || !strings.Contains(err.Error(), "changed the table of applied migrations") {
+		t.Errorf("%s: got %v, want that the file changed the ledger", hidden, err)
+	}
+	const ends = "CREATE PROCEDURE app.p() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'; CALL app.p()"
+	m = withoutRole(t, db, "CREATE TABLE app.t (id int); CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", ends)
+	if _, err := m.Up(t.Context(), db.MigratorConn); !is[*migrate.MigrationError](err) || !strings.Contains(err.Error(), "leave its COMMIT and ROLLBACK out") {
+		t.Errorf("%s: got %v, want what to do", ends, err)
 	}
 	after, err := withoutRole(t, db, "SELECT 1").LedgerTable(t.Context(), db.Connect(t, db.SuperConn))
 	if err != nil || before != after {

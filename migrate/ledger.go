@@ -159,7 +159,8 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 // ledgerTouched is the condition for what a file did to the ledger that no text shows, in a
 // DO block or a function for instance: whatever changes a table takes a stronger lock on it than the
 // row of the file did, and keeps it. It asks the function behind pg_locks, which costs a third of the view.
-// A comment, statistics or a grant take no such lock. They are looked for where the file may hide them.
+// A comment, statistics or a publication take no such lock. They are looked for where the file may hide them.
+// A grant is none: GRANT … ON ALL TABLES is right in a file, and a start takes back what is too much.
 func ledgerTouched(table string, unseen bool) string {
 	oid := quoteText(table) + "::regclass"
 	locked := "EXISTS (SELECT FROM pg_lock_status() WHERE pid = pg_backend_pid() AND relation = " + oid +
@@ -173,9 +174,7 @@ func ledgerTouched(table string, unseen bool) string {
 // ledgerDescribed looks for rows about the ledger that this transaction has written, which are
 // visible and in progress. In a subtransaction they have a number of their own, which is newer.
 const ledgerDescribed = `EXISTS (SELECT FROM (
-	SELECT xmin FROM pg_catalog.pg_class WHERE oid = $ledger
-	UNION ALL SELECT xmin FROM pg_catalog.pg_attribute WHERE attrelid = $ledger
-	UNION ALL SELECT xmin FROM pg_catalog.pg_description WHERE objoid = $ledger
+	SELECT xmin FROM pg_catalog.pg_description WHERE objoid = $ledger
 	UNION ALL SELECT xmin FROM pg_catalog.pg_statistic_ext WHERE stxrelid = $ledger
 	UNION ALL SELECT xmin FROM pg_catalog.pg_publication_rel WHERE prrelid = $ledger) written
 	WHERE CASE WHEN age(xmin) <= 0
