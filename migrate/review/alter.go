@@ -1,6 +1,7 @@
 package review
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -42,7 +43,16 @@ func (r *review) alterDomain(at int, p phrase) {
 	n, _ := p.name()
 	d := r.made.domains[n.name]
 	adds := p.find("ADD", "CONSTRAINT") != nil || p.is("ADD") || p.is("SET", "NOT", "NULL")
-	d.constrained = d.constrained || adds
+	if p.is("SET", "NOT", "NULL") && d.notNull {
+		return
+	}
+	switch {
+	case p.is("DROP", "CONSTRAINT"):
+		d.checks = max(d.checks-1, 0)
+	case p.is("ADD"):
+		d.checks++
+	}
+	d.notNull = (d.notNull || p.is("SET", "NOT", "NULL")) && !p.is("DROP", "NOT", "NULL")
 	if d.base != "" {
 		r.made.domains[n.name] = d
 	}
@@ -53,7 +63,7 @@ func (r *review) alterDomain(at int, p phrase) {
 	for of, t := range r.made.tables {
 		for _, kind := range t.kinds {
 			table := name{n.schema, of, at}
-			if kind != n.String() && kind != n.name || !r.oldTable(table) {
+			if !r.made.isOver(kind, n) || !r.oldTable(table) {
 				continue
 			}
 			r.locks(table, "ALTER DOMAIN", writeTo)
@@ -93,11 +103,17 @@ func (r *review) alterNamed(kind string, p phrase) {
 	if rename == nil {
 		return
 	}
-	if r.old(object{space(kind), n.name}) && kind != "INDEX" && kind != "STATISTICS" {
+	to := rename[1:]
+	old, renamed := r.old(object{space(kind), n.name}), to.accept("TO")
+	switch columns, view := r.made.views[n.name]; {
+	case old && view && renamed:
+		r.takes(rename.at(), "RENAME in "+kind+" "+n.String(), r.viewInstead(n.name, columns))
+	case old && kind != "INDEX" && kind != "STATISTICS":
 		r.contracting(rename.at(), "RENAME in "+kind+" "+n.String())
 	}
-	if to := rename[1:]; to.accept("TO") {
+	if renamed {
 		m, _ := to.name()
+		r.made.renameView(n.name, m.name)
 		r.rename(space(kind), n.name, m.name)
 		for _, t := range r.made.tables {
 			if kind == "INDEX" {
@@ -187,13 +203,25 @@ func dropsFirst(actions []phrase) []phrase {
 func (r *review) renameIn(n name, p phrase) {
 	at := p.at()
 	p.accept("RENAME")
+	if r.made.hasIndex(n.name) && p.accept("TO") { // ALTER TABLE takes an index, too, and no program has to know it
+		to, _ := p.name()
+		for _, t := range r.made.tables {
+			t.rename(n.name, to.name)
+		}
+		return
+	}
 	t := r.made.table(n)
 	defer r.locks(n, "ALTER TABLE", useIt)
 	if p.accept("TO") {
-		if r.oldTable(n) {
-			r.contracting(at, "RENAME of "+n.String())
-		}
 		to, _ := p.name()
+		if r.oldTable(n) {
+			columns := slices.Collect(maps.Keys(t.kinds))
+			if of, view := r.made.views[n.name]; view {
+				columns = of
+			}
+			r.takes(at, "RENAME of "+n.String(), r.viewInstead(n.name, columns))
+		}
+		r.made.renameView(n.name, to.name)
 		r.rename("relation", n.name, to.name)
 		r.made.tables[to.name] = t
 		delete(r.made.tables, n.name)
@@ -216,6 +244,15 @@ func (r *review) renameIn(n name, p phrase) {
 	}
 	t.renameColumn(from.name, to.name)
 	r.rename("column", n.name+"."+from.name, n.name+"."+to.name)
+}
+
+// viewInstead reports whether the file makes a view with the name and the columns of a table that
+// it has renamed: programs use it like the table.
+func (r *review) viewInstead(name string, columns []string) func() bool {
+	return func() bool {
+		view, ok := r.made.views[name]
+		return ok && (view == nil || !slices.ContainsFunc(columns, func(c string) bool { return !slices.Contains(view, c) }))
+	}
 }
 
 // rename keeps the age of an object under its new name.
@@ -327,7 +364,13 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 	}
 	for _, i := range t.indexes {
 		indexed := slices.Contains(i.columns, column)
-		if slices.Contains(i.uses, column) && (!i.plain || indexed && (cost == reindexes || r.made.rebuilt(i.method, was))) {
+		switch again := !i.plain || indexed && (cost == reindexes || t.partitioned || r.made.rebuilt(i.method, was)); {
+		case !slices.Contains(i.uses, column) || !again:
+		case t.partitioned:
+			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again for each partition while nobody can use the table; DROP INDEX in a file before, and in files after it "+
+				"CREATE INDEX … ON ONLY %s, CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … ATTACH PARTITION", n, column, i.name, n)
+			return
+		default:
 			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again while nobody can use the table; in files of their own, DROP INDEX CONCURRENTLY before and CREATE INDEX CONCURRENTLY after", n, column, i.name)
 			return
 		}
@@ -368,6 +411,9 @@ func (r *review) validate(at int, n name, p phrase) {
 		r.long(at, "VALIDATE CONSTRAINT reads all of "+n.String())
 	}
 	t := r.made.table(n)
+	if column, ok := t.unproven[c.name]; ok {
+		t.notNull[column] = true
+	}
 	if check, ok := t.checks[c.name]; ok {
 		check.valid = true
 		t.checks[c.name] = check

@@ -23,6 +23,10 @@ type constraint struct {
 	notValid   bool
 	index      string // of a key that takes over an index: ADD … USING INDEX
 	deferrable bool
+
+	method  string   // of EXCLUDE: its index's
+	uses    []string // the columns that it depends on
+	partial bool
 }
 
 // column reads a column's definition.
@@ -60,6 +64,7 @@ func (p *phrase) columnConstraint(d *definition, c *constraint) (kind string) {
 		d.stored = p.accept("STORED")
 	case p.accept("CHECK"):
 		c.check = p.group()
+		c.notValid = p.is("NOT", "ENFORCED") || p.is("NO", "INHERIT", "NOT", "ENFORCED")
 		return "CHECK"
 	case p.accept("UNIQUE"):
 		return "UNIQUE"
@@ -67,6 +72,7 @@ func (p *phrase) columnConstraint(d *definition, c *constraint) (kind string) {
 		return "PRIMARY KEY"
 	case p.accept("REFERENCES"):
 		c.references, _ = p.name()
+		c.notValid = p.find("NOT", "ENFORCED") != nil
 		return "FOREIGN KEY"
 	default:
 		p.next() // COLLATE, ON DELETE and the like: no rule asks
@@ -102,7 +108,11 @@ func (p phrase) tableConstraint() (c constraint, ok bool) {
 		p.accept("REFERENCES")
 		c.references, _ = p.name()
 	case p.accept("EXCLUDE"):
-		c.kind = "EXCLUDE"
+		c.kind, c.uses, c.partial = "EXCLUDE", p.words(), p.find("WHERE") != nil
+		if p.accept("USING") {
+			c.method = lower(p.next())
+		}
+		c.columns = p.group().names()
 	case p.accept("NOT", "NULL"):
 		n, _ := p.name()
 		c.kind, c.columns = "NOT NULL", []string{n.name}

@@ -155,7 +155,7 @@ func (j *court) programs(tb testing.TB) []string {
 func worse(was, is string, statements []string) bool {
 	if _, failure, failed := strings.Cut(is, ": "); failed {
 		filled := slices.ContainsFunc(statements, func(s string) bool {
-			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") || strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") || strings.Contains(s, "app.checked") || strings.Contains(s, "app.inner") || strings.Contains(s, "app.outer") || strings.Contains(s, "USING NULL") ||
+			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") || strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") || strings.Contains(s, "app.checked") || strings.Contains(s, "app.inner") || strings.Contains(s, "ADD CONSTRAINT") && strings.Contains(s, " NOT NULL ") || strings.Contains(s, "app.outer") || strings.Contains(s, "USING NULL") ||
 				strings.Contains(s, "ATTACH PARTITION")
 		})
 		return !strings.HasPrefix(failure, "23505") && !strings.HasPrefix(failure, "220") && (!strings.HasPrefix(failure, "23") || !filled) && !strings.Contains(was, ": ")
@@ -173,7 +173,7 @@ func worse(was, is string, statements []string) bool {
 // one: data that goes, a policy for another, values that a column or a partition does not take.
 func unlike(statements []string) bool {
 	all := strings.Join(statements, "\n")
-	for _, s := range []string{"DELETE FROM", "TRUNCATE", "DROP POLICY", "SET NOT NULL", "CHECK", "DOMAIN", "ATTACH PARTITION", "app.checked"} {
+	for _, s := range []string{"DELETE FROM", "TRUNCATE", "SET GENERATED", "DROP POLICY", "SET NOT NULL", "CHECK", "DOMAIN", "ATTACH PARTITION", "app.checked"} {
 		if len(statements) > 1 && strings.Contains(all, s) {
 			return true
 		}

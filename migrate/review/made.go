@@ -23,8 +23,9 @@ type made struct {
 
 // A domain is a type with another name, and perhaps with constraints.
 type domain struct {
-	base        string
-	constrained bool
+	base    string
+	checks  int
+	notNull bool
 }
 
 // A routine is a function or procedure, the last one of its name.
@@ -43,11 +44,12 @@ type table struct {
 	kinds    map[string]string // each column's type
 	indexes  []index
 	keys     []foreignKey
-	checks   map[string]check // by the constraint's name
-	notNull  map[string]bool  // columns
-	given    map[string]bool  // columns with a default
-	stored   bool             // it is a materialized view
-	secured  bool             // by row level security
+	checks   map[string]check  // by the constraint's name
+	notNull  map[string]bool   // columns
+	given    map[string]bool   // columns with a default
+	unproven map[string]string // columns of NOT NULL that is not valid, by the constraint's name
+	stored   bool              // it is a materialized view
+	secured  bool              // by row level security
 	policies map[string]policy
 
 	partitioned bool
@@ -91,11 +93,28 @@ func (m *made) table(n name) *table {
 	if t == nil {
 		t = &table{
 			kinds: map[string]string{}, checks: map[string]check{}, notNull: map[string]bool{}, given: map[string]bool{},
-			policies: map[string]policy{}, bounds: map[string]phrase{},
+			policies: map[string]policy{}, bounds: map[string]phrase{}, unproven: map[string]string{},
 		}
 		m.tables[n.name] = t
 	}
 	return t
+}
+
+// renameView keeps a view's columns under its new name.
+func (m *made) renameView(from, to string) {
+	if columns, ok := m.views[from]; ok {
+		m.views[to] = columns
+		delete(m.views, from)
+	}
+}
+
+func (m *made) hasIndex(name string) bool {
+	for _, t := range m.tables {
+		if slices.ContainsFunc(t.indexes, func(i index) bool { return i.name == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // note keeps what a constraint brings to its table.
@@ -123,6 +142,10 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 			t.notNull[column] = t.notNull[column] || c.kind == "PRIMARY KEY"
 		}
 		t.indexes = append(t.indexes, i)
+	case "EXCLUDE":
+		t.indexes = append(t.indexes, index{
+			name: named("excl", c.columns...), method: c.method, columns: c.columns, uses: c.uses, plain: !c.partial && !slices.Contains(c.columns, ""),
+		})
 	case "FOREIGN KEY":
 		t.keys = append(t.keys, foreignKey{named("fkey", c.columns...), c.columns, !c.notValid, n, file, c.at})
 	case "CHECK":
@@ -143,6 +166,7 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 	case "NOT NULL":
 		for _, column := range c.columns {
 			t.notNull[column] = t.notNull[column] || !c.notValid
+			t.unproven[c.name] = column
 		}
 	}
 }

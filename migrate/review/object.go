@@ -104,7 +104,11 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 		p.accept("AS")
 		base := p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "COLLATE")
 		r.columnType(base)
-		r.made.domains[n.name] = domain{base.text(), p.find("CHECK") != nil || p.find("NOT", "NULL") != nil}
+		d := domain{base: base.text(), notNull: p.find("NOT", "NULL") != nil}
+		for check := p.find("CHECK"); check.accept("CHECK"); check = check.find("CHECK") {
+			d.checks++
+		}
+		r.made.domains[n.name] = d
 	}
 }
 

@@ -58,6 +58,10 @@ CREATE TABLE app.logs_1 PARTITION OF app.logs FOR VALUES FROM ('2026-01-01') TO 
 CREATE TABLE app.logs_2 (id integer, at date NOT NULL, CHECK (at >= '2026-02-01' AND at < '2026-03-01'));
 CREATE TABLE app.logs_3 (id integer, at date NOT NULL, CHECK (at >= '2026-03-01' AND at < '2026-04-01'));
 CREATE INDEX logs_3_id_idx ON app.logs_3 (id);
+CREATE TABLE app.lists (id integer, note text) PARTITION BY LIST (id);
+CREATE TABLE app.lists_1 PARTITION OF app.lists FOR VALUES IN (1);
+INSERT INTO app.lists VALUES (1, 'x');
+CREATE INDEX lists_note_idx ON app.lists (note);
 INSERT INTO app.logs_1 VALUES (NULL, '2026-01-05');
 INSERT INTO app.logs_2 VALUES (NULL, '2026-02-05');
 INSERT INTO app.logs_3 VALUES (NULL, '2026-03-05');`
@@ -240,6 +244,11 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"min-version": {
+		{
+			"ALTER TABLE app.users RENAME TO people; ALTER TABLE app.codes ADD CONSTRAINT codes_code_key UNIQUE USING INDEX codes_code_key DEFERRABLE",
+			[]string{"1:23: RENAME of app.users takes away …", "1:67: DEFERRABLE for the index codes_code_key, without which ON CONFLICT fails, takes away …"},
+			[]string{"ALTER TABLE app.users RENAME TO people; CREATE VIEW app.users AS SELECT * FROM app.people; ALTER TABLE app.users_age_idx RENAME TO people_age_idx"},
+		},
 		{
 			"DROP VIEW app.names",
 			[]string{"1:1: DROP VIEW app.names takes away what programs of an earlier release may use, beside this one or after a rollback; " +
@@ -475,6 +484,14 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"rewrite": {
+		{
+			"ALTER TABLE app.lists ALTER note TYPE varchar",
+			[]string{"1:23: with the type of app.lists.note, index lists_note_idx is built again for each partition while nobody can use the table; DROP INDEX in a file before, …"},
+			[]string{
+				"DROP INDEX app.lists_note_idx", "ALTER TABLE app.lists ALTER note TYPE varchar", "CREATE INDEX lists_note_idx ON ONLY app.lists (note)",
+				"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY lists_1_note_idx ON app.lists_1 (note)", "ALTER INDEX app.lists_note_idx ATTACH PARTITION app.lists_1_note_idx",
+			},
+		},
 		{
 			"ALTER TYPE app.pair ALTER ATTRIBUTE x TYPE bigint CASCADE",
 			[]string{"1:21: another type of an attribute rewrites the tables of type app.pair while nobody can read them; add another attribute"},

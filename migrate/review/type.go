@@ -154,6 +154,21 @@ func (m *made) base(kind string) string {
 	return name
 }
 
+// isOver reports whether a type is the domain, or a domain over it.
+func (m *made) isOver(kind string, n name) bool {
+	for range 1 + len(m.domains) {
+		if kind == n.String() || kind == n.name {
+			return true
+		}
+		d, ok := m.domains[kind[strings.LastIndexByte(kind, '.')+1:]]
+		if !ok {
+			break
+		}
+		kind = d.base
+	}
+	return false
+}
+
 // constrained reports whether a type is a domain, or an array of one, with a constraint.
 func (m *made) constrained(kind string) bool {
 	name := strings.TrimSuffix(kind, "[]")
@@ -162,7 +177,7 @@ func (m *made) constrained(kind string) bool {
 		if !ok {
 			break
 		}
-		if d.constrained {
+		if d.notNull || d.checks > 0 {
 			return !strings.HasSuffix(kind, "[]")
 		}
 		name = d.base
