@@ -18,12 +18,21 @@ func TestAFailedFileSaysWhoCanHelp(t *testing.T) {
 		sql, want string
 		blameless bool
 	}{
-		"an extension that is not there": {"CREATE EXTENSION no_such_thing", "Let a DBA install this version of the extension", false},
-		"a version that is not there":    {"CREATE EXTENSION pgcrypto VERSION '99'", "this version of the extension", false},
-		"a privilege":                    {"SELECT pg_read_file('/etc/passwd')", "The migrator's role lacks a privilege", false},
-		"a timeout of its own":           {"SET LOCAL statement_timeout = 1; SELECT pg_sleep(60)", "Mend the file", false},
-		"bytes that are no text":         {`SELECT 1; SELECT E'\xff'`, `cannot read the file: invalid byte sequence for encoding "UTF8": 0xff`, false},
-		"a limit of a DBA":               {"SET LOCAL work_mem = '64kB'; CREATE TABLE app.x AS SELECT g FROM generate_series(1, 100000) g ORDER BY -g", "a limit that a DBA has set", true},
+		"an extension that is not there": {"CREATE EXTENSION no_such_thing", "Let a DBA install this version of " +
+			"the extension", false},
+		"a version that is not there": {
+			"CREATE EXTENSION pgcrypto VERSION '99'", "this version of the extension",
+			false,
+		},
+		"a privilege": {"COPY app.t1 TO PROGRAM 'cat'", "The migrator's role lacks a " +
+			"privilege", false},
+		"a timeout of its own": {
+			"SET LOCAL statement_timeout = 1; SELECT pg_sleep(60)", "Mend the file",
+			false,
+		},
+		"bytes that are no text": {`SELECT 1; SELECT E'\xff'`, `cannot read the file: invalid byte sequence for encoding "UTF8": 0xff`, false},
+		"a limit of a DBA": {"SET LOCAL work_mem = '64kB'; CREATE TABLE app.x AS SELECT g FROM " +
+			"generate_series(1, 100000) g ORDER BY -g", "a limit that a DBA has set", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +74,8 @@ func TestAFullPoolIsNamed(t *testing.T) {
 	_, upErr := m.Up(t.Context(), pooled)
 	_, statusErr := m.Status(t.Context(), pooled)
 	for what, err := range map[string]error{"up": upErr, "status": statusErr} {
-		if err == nil || !strings.Contains(err.Error(), "query_wait_timeout") || !strings.Contains(err.Error(), "raise its pool size") {
+		if err == nil || !strings.Contains(err.Error(), "query_wait_timeout") ||
+			!strings.Contains(err.Error(), "raise its pool size") {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}

@@ -36,7 +36,8 @@ func (r *run) connectError(err error, tried time.Duration) error {
 	case sqlState(err) == invalidPassword && c.Password == "":
 		next = "No password is given: put it into the connection string, PGPASSWORD or a password file"
 	case c.SSLNegotiation == "direct" && closed(err):
-		next = "Servers before PostgreSQL 17, and most poolers, close the connection at sslnegotiation=direct: leave it out"
+		next = "Servers before PostgreSQL 17, and most poolers, close the connection at sslnegotiation=direct: " +
+			"leave it out"
 	}
 	return &ConnectError{
 		Target: fmt.Sprintf("%s as %q, database %q", address, c.User, c.Database),
@@ -115,7 +116,8 @@ func diagnose(err error) diagnosis {
 		return passes(next)
 	}
 	if onlyStandbys(err) {
-		return passes("Of the hosts that answer none is a primary, which migrations need; see whether a failover is under way")
+		return passes("Of the hosts that answer none is a primary, which migrations need; see whether a failover " +
+			"is under way")
 	}
 	if next := diagnoseTLS(err); next != "" {
 		return wrong(next + " (docs/tls.md)")
@@ -131,7 +133,8 @@ func diagnose(err error) diagnosis {
 	case errors.Is(err, fs.ErrPermission):
 		return wrong("This user may not use the socket or the port; check the rights of the socket's folder")
 	case errors.Is(err, fs.ErrNotExist):
-		return passes("There is no socket of a server in that folder; name a host in the connection string if the server is elsewhere, or start it")
+		return passes("There is no socket of a server in that folder; name a host in the connection string if the " +
+			"server is elsewhere, or start it")
 	case errors.Is(err, syscall.ECONNREFUSED) && onSocket(err):
 		return passes("The socket is there, and no server listens on it: start the server")
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -139,19 +142,21 @@ func diagnose(err error) diagnosis {
 	case errors.Is(err, syscall.EINVAL) && onSocket(err):
 		return wrong("The path of a socket has at most 107 bytes: choose a shorter folder (unix_socket_directories)")
 	case errors.Is(err, syscall.EINVAL):
-		return wrong("This machine cannot use the address: after the % of an IPv6 address stands one of its network interfaces")
+		return wrong("This machine cannot use the address: after the % of an IPv6 address stands one of its " +
+			"network interfaces")
 	case silent, errors.Is(err, context.DeadlineExceeded), network && isTimeout(err):
-		return passes("Check that the server runs and can be reached from here: no answer came in time, so a firewall may " +
-			"drop the packets, or a pooler is paused or does not reach its server")
+		return passes("Check that the server runs and can be reached from here: no answer came in time, so a " +
+			"firewall may drop the packets, or a pooler is paused or does not reach its server")
 	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
 		return passes("Check the pooler: it mixes up the answers of its clients (docs/poolers.md)")
 	case closed(err):
-		return passes("The other end closed the connection: check that a server of PostgreSQL has this port, and its log")
+		return passes("The other end closed the connection: check that a server of PostgreSQL has this port, and " +
+			"its log")
 	case network:
 		return passes("Check that the server runs and can be reached from here")
 	}
-	return wrong("Check what the connection string demands of authentication (require_auth, channel_binding, sslcertmode), " +
-		"and that this is a server of PostgreSQL")
+	return wrong("Check what the connection string demands of authentication (require_auth, channel_binding, " +
+		"sslcertmode), and that this is a server of PostgreSQL")
 }
 
 func closed(err error) bool {
@@ -175,7 +180,9 @@ func attempts(err error) []error {
 			break
 		}
 	}
-	more := slices.DeleteFunc(slices.Clone(all), func(one error) bool { return strings.Contains(one.Error(), refusedTLS) })
+	more := slices.DeleteFunc(slices.Clone(all), func(one error) bool {
+		return strings.Contains(one.Error(), refusedTLS)
+	})
 	switch {
 	case len(more) > 0:
 		return more
@@ -202,11 +209,13 @@ func driverSays(text string) (meaning, next string) {
 		{
 			[]string{"channel binding required"},
 			"the server does not offer channel binding",
-			"channel_binding=require needs TLS and scram-sha-256: write sslmode=require or more, or leave it out (docs/tls.md)",
+			"channel_binding=require needs TLS and scram-sha-256: write sslmode=require or more, or leave it out " +
+				"(docs/tls.md)",
 		},
 		{
 			[]string{
-				"unknown authentication type", "is unimplemented", "kerberos error", "server does not support SCRAM-SHA-256",
+				"unknown authentication type", "is unimplemented", "kerberos error",
+				"server does not support SCRAM-SHA-256",
 			},
 			"the server demands a way to log in that this program does not have, such as Kerberos, SSPI or OAuth",
 			"Let a DBA write scram-sha-256 for this user into pg_hba.conf",
@@ -214,7 +223,8 @@ func driverSays(text string) (meaning, next string) {
 		{
 			[]string{"authentication method requirement"},
 			"",
-			"require_auth in the connection string or PGREQUIREAUTH differs from what pg_hba.conf demands: make them agree",
+			"require_auth in the connection string or PGREQUIREAUTH differs from what pg_hba.conf demands: make " +
+				"them agree",
 		},
 		{
 			[]string{"server protocol version too low"},
@@ -244,7 +254,9 @@ func checkServer(parameter func(string) string) error {
 	_, err := fmt.Sscanf(version, "%d", &major)
 	switch {
 	case strings.HasSuffix(version, "/bouncer"):
-		return &wrongServerError{"the console of PgBouncer", "Name a database of its [databases] in the connection string"}
+		return &wrongServerError{
+			"the console of PgBouncer", "Name a database of its [databases] in the connection string",
+		}
 	case parameter("crdb_version") != "":
 		return &wrongServerError{"CockroachDB", fmt.Sprintf("Use PostgreSQL %d or newer", oldestServer)}
 	case err == nil && major < oldestServer:
@@ -271,8 +283,8 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 	case code == invalidAuthorization && pg.Routine == "InitializeSessionUserId":
 		return wrong("The role does not exist or may not log in: check the user, or let a DBA run ALTER ROLE … LOGIN")
 	case code == invalidAuthorization && pg.Routine == "auth_failed":
-		return wrong("Check the user and the password, or what else pg_hba.conf demands of this user (LDAP, PAM, ident, " +
-			"a certificate); the server's log says more")
+		return wrong("Check the user and the password, or what else pg_hba.conf demands of this user (LDAP, PAM, " +
+			"ident, a certificate); the server's log says more")
 	case code == invalidAuthorization:
 		return wrong("Check the user, the database, and what pg_hba.conf on the server allows from this host: it may " +
 			"demand TLS (sslmode=require) or a client certificate (docs/tls.md)")
@@ -299,7 +311,8 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 	case strings.HasPrefix(code, "53"): // insufficient resources
 		return passes("The machine of the database server has no memory or no process left; its log says more")
 	case code == adminShutdown, code == crashShutdown:
-		return passes("The server ended the connection, as it does when it restarts or a DBA asks for it; its log says more")
+		return passes("The server ended the connection, as it does when it restarts or a DBA asks for it; its log " +
+			"says more")
 	case code == queryCanceled:
 		return passes("The login took longer than the server's authentication_timeout: check its load and the network")
 	case code == "58000": // PgCat
@@ -310,9 +323,10 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 		return wrong("Check that this is PostgreSQL 15 or newer")
 	case strings.HasPrefix(code, "P0"), code == undefinedFunction, code == undefinedTable, code == undefinedColumn:
 		return wrong("An event trigger on login in this database fails or refuses the user; the server's log says why")
-	case code == undefinedObject, code == invalidParameter, strings.HasPrefix(code, "42"), strings.HasPrefix(code, "22"):
-		return wrong("The server does not take a run-time parameter of the connection string or of PGOPTIONS, or of the " +
-			"role's settings; leave it out or correct it")
+	case code == undefinedObject, code == invalidParameter, strings.HasPrefix(code, "42"),
+		strings.HasPrefix(code, "22"):
+		return wrong("The server does not take a run-time parameter of the connection string or of PGOPTIONS, or " +
+			"of the role's settings; leave it out or correct it")
 	case strings.HasPrefix(code, "08"):
 		return diagnosePooler(pg.Message)
 	case strings.HasPrefix(code, "57"):
@@ -327,8 +341,8 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 func diagnosePlatform(message string) diagnosis {
 	switch {
 	case strings.Contains(message, "Tenant or user not found"):
-		return wrong("The pooler does not know this user: check the user, which some platforms write as USER.PROJECT, " +
-			"and the host")
+		return wrong("The pooler does not know this user: check the user, which some platforms write as " +
+			"USER.PROJECT, and the host")
 	case strings.Contains(message, "Max client connections"):
 		return passes("All connections of the pooler are taken; close some or raise its limit")
 	}
@@ -340,7 +354,8 @@ func diagnosePlatform(message string) diagnosis {
 func diagnoseQuestions(err error) string {
 	switch {
 	case errors.Is(err, errSilent):
-		return "Check that the server still runs: it took the connection and gave no answer, so a pooler may be paused, or a firewall may drop the packets"
+		return "Check that the server still runs: it took the connection and gave no answer, so a pooler may be " +
+			"paused, or a firewall may drop the packets"
 	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
 		return "Try again; when it happens often, give this program's users a pool of their own (docs/poolers.md)"
 	}
@@ -354,27 +369,28 @@ func diagnosePooler(message string) diagnosis {
 	}
 	switch {
 	case says("statement pooling mode"):
-		return wrong("The pooler takes one statement at a time: set its pool_mode to transaction or session (docs/poolers.md)")
+		return wrong("The pooler takes one statement at a time: set its pool_mode to transaction or session " +
+			"(docs/poolers.md)")
 	case says("unsupported startup parameter"):
-		return wrong("The pooler does not take a parameter of the connection string, of PGOPTIONS or of PGTZ; leave it out, " +
-			"or add it to the pooler's ignore_startup_parameters")
+		return wrong("The pooler does not take a parameter of the connection string, of PGOPTIONS or of PGTZ; " +
+			"leave it out, or add it to the pooler's ignore_startup_parameters")
 	case says("no such database", "No pool configured", "route for"):
 		return wrong("The pooler does not know this database, or this user in it; correct the name, or add it to its " +
 			"[databases]")
 	case says("server login failed"):
-		return wrong("The server does not let the pooler in: check the user and the password that the pooler has for it " +
-			"(docs/poolers.md)")
+		return wrong("The server does not let the pooler in: check the user and the password that the pooler has " +
+			"for it (docs/poolers.md)")
 	case deniesLogin(message):
-		return wrong("Check the user and the password; or the pooler does not know this user, or has another password " +
-			"for it than the server: check its auth_file or auth_query (docs/poolers.md)")
+		return wrong("Check the user and the password; or the pooler does not know this user, or has another " +
+			"password for it than the server: check its auth_file or auth_query (docs/poolers.md)")
 	case says("bouncer config error"):
-		return wrong("The pooler does not know this database, or its own settings do not work for this user: check the " +
-			"name, its [databases], auth_query and auth_user (docs/poolers.md)")
+		return wrong("The pooler does not know this database, or its own settings do not work for this user: " +
+			"check the name, its [databases], auth_query and auth_user (docs/poolers.md)")
 	case says("SSL required", "TLS required", "TLS certificate required"):
 		return wrong("The pooler demands TLS: write sslmode=require or more (docs/tls.md)")
 	case strings.Contains(message, "database ") && says("does not exist"), says("pg_hba.conf"): // the server's words to it
-		return wrong("The server does not let the pooler into this database: check dbname and host in its [databases], " +
-			"and pg_hba.conf on the server (docs/poolers.md)")
+		return wrong("The server does not let the pooler into this database: check dbname and host in its " +
+			"[databases], and pg_hba.conf on the server (docs/poolers.md)")
 	case says("no more connections allowed"):
 		return passes("All connections of the pooler are taken; close some or raise its max_client_conn")
 	case says("query_wait_timeout"):
@@ -386,8 +402,10 @@ func diagnosePooler(message string) diagnosis {
 
 // deniesLogin reports whether PgBouncer's words are about the user and the password.
 func deniesLogin(message string) bool {
-	return slices.ContainsFunc([]string{"password authentication failed", "no such user", "auth failed", "not allowed", "SASL authentication failed", "wrong password"},
-		func(w string) bool { return strings.Contains(message, w) })
+	return slices.ContainsFunc([]string{
+		"password authentication failed", "no such user", "auth failed", "not allowed", "SASL authentication failed",
+		"wrong password",
+	}, func(w string) bool { return strings.Contains(message, w) })
 }
 
 // diagnoseTLS says what is wrong with a certificate or with TLS; "" when that is not what failed.
@@ -398,25 +416,33 @@ func diagnoseTLS(err error) string {
 	_, other := errors.AsType[*tls.CertificateVerificationError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	text := err.Error()
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+	}
 	switch {
 	case unknown:
-		return "The server's certificate is signed by an authority that is not trusted here: name its certificate with sslrootcert=FILE"
+		return "The server's certificate is signed by an authority that is not trusted here: name its certificate " +
+			"with sslrootcert=FILE"
 	case hostname:
-		return "The server's certificate is for other names than this host: connect by a name that it holds, or use sslmode=verify-ca"
+		return "The server's certificate is for other names than this host: connect by a name that it holds, or " +
+			"use sslmode=verify-ca"
 	case isInvalid && invalid.Reason == x509.Expired:
-		return "The server's certificate, or that of its authority, has expired or is not valid yet: renew it, and check the clocks"
+		return "The server's certificate, or that of its authority, has expired or is not valid yet: renew it, " +
+			"and check the clocks"
 	case isInvalid, other:
 		return "The server's certificate cannot be verified: check how it was made"
 	case strings.Contains(text, refusedTLS):
-		return "There is no TLS, which sslmode demands: check that a server of PostgreSQL has this port, turn ssl on there, " +
-			"or use sslmode=prefer in a network that you trust"
-	case strings.Contains(text, "tls: certificate required"), strings.Contains(text, "did not request an SSL certificate"), strings.Contains(text, "without a valid SSL certificate"):
+		return "There is no TLS, which sslmode demands: check that a server of PostgreSQL has this port, turn ssl " +
+			"on there, or use sslmode=prefer in a network that you trust"
+	case says("tls: certificate required", "did not request an SSL certificate", "without a valid SSL certificate"):
 		return "A client certificate is demanded: set sslcert and sslkey, and on the server ssl_ca_file"
-	case strings.Contains(text, "remote error: tls: unknown certificate"), strings.Contains(text, "remote error: tls: bad certificate"),
-		strings.Contains(text, "remote error: tls: expired certificate"), strings.Contains(text, "remote error: tls: revoked certificate"):
-		return "The server does not take the client's certificate: check sslcert, its date, and that ssl_ca_file on the server holds its authority"
+	case says("remote error: tls: unknown certificate", "remote error: tls: bad certificate",
+		"remote error: tls: expired certificate", "remote error: tls: revoked certificate"):
+		return "The server does not take the client's certificate: check sslcert, its date, and that ssl_ca_file " +
+			"on the server holds its authority"
 	case record, strings.Contains(text, "tls:"), strings.Contains(text, "tls error"):
-		if isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded) {
+		if isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+			errors.Is(err, context.DeadlineExceeded) {
 			return "" // the network's
 		}
 		return "TLS with this server fails: check that it is a server of PostgreSQL, and sslmode and sslnegotiation"

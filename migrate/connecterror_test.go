@@ -39,11 +39,13 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 	}
 	id := db.Name
 	pgtest.Exec(t, db.SuperConn,
-		"CREATE ROLE nologin_"+id+" PASSWORD 'test'", "CREATE ROLE full_"+id+" LOGIN PASSWORD 'test' CONNECTION LIMIT 0",
+		"CREATE ROLE nologin_"+id+" PASSWORD 'test'", "CREATE ROLE full_"+id+" LOGIN PASSWORD 'test' CONNECTION "+
+			"LIMIT 0",
 		"CREATE ROLE old_"+id+" LOGIN PASSWORD 'test' VALID UNTIL '2001-01-01'",
 		"CREATE DATABASE closed_"+id+" ALLOW_CONNECTIONS false", "CREATE DATABASE few_"+id+" CONNECTION LIMIT 0")
 	t.Cleanup(func() {
-		pgtest.Exec(t, db.SuperConn, "DROP DATABASE closed_"+id, "DROP DATABASE few_"+id, "DROP ROLE nologin_"+id, "DROP ROLE full_"+id, "DROP ROLE old_"+id)
+		pgtest.Exec(t, db.SuperConn, "DROP DATABASE closed_"+id, "DROP DATABASE few_"+id, "DROP ROLE nologin_"+id,
+			"DROP ROLE full_"+id, "DROP ROLE old_"+id)
 	})
 	pooled := pgtest.PgBouncer(t, 1, map[string]string{"p": db.MigratorConn})["p"]
 	closing := silentServer(t, func(net.Conn) {})
@@ -55,7 +57,11 @@ func TestARefusedConnectionSaysWhyAndWhatToDo(t *testing.T) {
 		conn, want string
 		waits      bool
 	}{
-		"no password":           {fmt.Sprintf("host=%s port=%d user=%s dbname=%s passfile=/dev/null", config.Host, config.Port, config.User, config.Database), "No password is given", false},
+		"no password": {
+			fmt.Sprintf("host=%s port=%d user=%s dbname=%s "+
+				"passfile=/dev/null", config.Host, config.Port, config.User, config.Database), "No password is given",
+			false,
+		},
 		"no such role":          {db.MigratorConn + " user=nobody_" + id, "Check the user and the password", false},
 		"expired":               {db.MigratorConn + " user=old_" + id, "may also have expired", false},
 		"may not log in":        {db.MigratorConn + " user=nologin_" + id, "ALTER ROLE … LOGIN", false},
@@ -139,7 +145,10 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 			}), c.want, c.waits)
 		})
 	}
-	for code, says := range map[string]string{"58030": "could not read block", "XX001": "invalid page", "58P01": "no file"} {
+	for code, says := range map[string]string{
+		"58030": "could not read block", "XX001": "invalid page",
+		"58P01": "no file",
+	} {
 		t.Run(code, func(t *testing.T) { // which nothing but a look at the server helps against
 			t.Parallel()
 			_, err := migrator(t, db, tables(1)...).Up(t.Context(), speaking(t, nil,
@@ -186,28 +195,36 @@ func TestWhatIsNoPostgreSQLOfUseIsNamed(t *testing.T) {
 		return append([]byte{'R', 0, 0, 0, byte(8 + len(more)), 0, 0, 0, method}, more...)
 	}
 	says := func(name, value string) string {
-		return speaking(t, nil, &pgproto3.AuthenticationOk{}, &pgproto3.ParameterStatus{Name: "server_version", Value: "14.1"},
+		return speaking(t, nil, &pgproto3.AuthenticationOk{}, &pgproto3.ParameterStatus{
+			Name:  "server_version",
+			Value: "14.1",
+		},
 			&pgproto3.ParameterStatus{Name: name, Value: value}, &pgproto3.ReadyForQuery{TxStatus: 'I'})
 	}
-	const somethingElse, way = "Something else than a server of PostgreSQL", "a way to log in that this program does not have"
+	const somethingElse, way = "Something else than a server of PostgreSQL", "a way to log in that this program " +
+		"does not have"
 	for name, c := range map[string]struct{ conn, want string }{
-		"HTTP":            {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=disable", somethingElse},
-		"HTTP, with TLS":  {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=require", "There is no TLS"},
-		"HTTP, perhaps":   {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=prefer", somethingElse},
-		"SSH":             {other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=disable", somethingElse},
-		"SSH, with TLS":   {other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=require", "check that it is a server of PostgreSQL"},
-		"MySQL":           {other("\x4a\x00\x00\x00\x0a8.0.33\x00abcdefgh", "") + " sslmode=disable", somethingElse},
-		"Redis":           {other("", "-ERR Protocol error\r\n") + " sslmode=disable", somethingElse},
-		"zeros":           {other("", strings.Repeat("\x00", 100)) + " sslmode=disable", somethingElse},
-		"Kerberos":        {speaking(t, authentication(2, "")), way},
-		"GSSAPI":          {speaking(t, authentication(7, "")), way},
-		"SSPI":            {speaking(t, authentication(9, "")), way},
-		"OAuth":           {speaking(t, authentication(10, "OAUTHBEARER\x00\x00")), way},
-		"a new method":    {speaking(t, authentication(77, "")), way},
-		"an old protocol": {speaking(t, []byte("v\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x00")) + " min_protocol_version=3.2", "Leave min_protocol_version"},
-		"version 13":      {says("server_version", "13.4 (Debian 13.4-1)"), "this is PostgreSQL 13.4"},
-		"version 14":      {says("server_version", "14beta1"), "this is PostgreSQL 14"},
-		"CockroachDB":     {says("crdb_version", "CockroachDB CCL v23"), "this is CockroachDB"},
+		"HTTP":           {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=disable", somethingElse},
+		"HTTP, with TLS": {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=require", "There is no TLS"},
+		"HTTP, perhaps":  {other("", "HTTP/1.1 400 Bad Request\r\n\r\n") + " sslmode=prefer", somethingElse},
+		"SSH":            {other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=disable", somethingElse},
+		"SSH, with TLS": {
+			other("SSH-2.0-OpenSSH_9.2\r\n", "") + " sslmode=require",
+			"check that it is a server of PostgreSQL",
+		},
+		"MySQL":        {other("\x4a\x00\x00\x00\x0a8.0.33\x00abcdefgh", "") + " sslmode=disable", somethingElse},
+		"Redis":        {other("", "-ERR Protocol error\r\n") + " sslmode=disable", somethingElse},
+		"zeros":        {other("", strings.Repeat("\x00", 100)) + " sslmode=disable", somethingElse},
+		"Kerberos":     {speaking(t, authentication(2, "")), way},
+		"GSSAPI":       {speaking(t, authentication(7, "")), way},
+		"SSPI":         {speaking(t, authentication(9, "")), way},
+		"OAuth":        {speaking(t, authentication(10, "OAUTHBEARER\x00\x00")), way},
+		"a new method": {speaking(t, authentication(77, "")), way},
+		"an old protocol": {speaking(t, []byte("v\x00\x00\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x00")) +
+			" min_protocol_version=3.2", "Leave min_protocol_version"},
+		"version 13":  {says("server_version", "13.4 (Debian 13.4-1)"), "this is PostgreSQL 13.4"},
+		"version 14":  {says("server_version", "14beta1"), "this is PostgreSQL 14"},
+		"CockroachDB": {says("crdb_version", "CockroachDB CCL v23"), "this is CockroachDB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -272,9 +289,11 @@ func TestCertificateErrorsSayWhatIsWrongWithTheCertificate(t *testing.T) {
 		write(cluster, "server.crt", cert)
 		write(cluster, "server.key", key)
 		write(cluster, "pg_hba.conf", []byte("local all all scram-sha-256\n"+hba+"\n"))
-		pgtest.Exec(t, db.SuperConn, "ALTER SYSTEM SET ssl_ca_file = 'root.crt'", "ALTER SYSTEM SET ssl = "+ssl, "SELECT pg_reload_conf()")
+		pgtest.Exec(t, db.SuperConn, "ALTER SYSTEM SET ssl_ca_file = 'root.crt'", "ALTER SYSTEM SET ssl = "+ssl,
+			"SELECT pg_reload_conf()")
 	}
-	const all, withCert, onlyTLS = "host all all 0.0.0.0/0 scram-sha-256", "hostssl all all 0.0.0.0/0 scram-sha-256 clientcert=verify-ca", "hostssl all all 0.0.0.0/0 scram-sha-256"
+	const all, withCert, onlyTLS = "host all all 0.0.0.0/0 scram-sha-256", "hostssl all all 0.0.0.0/0 " +
+		"scram-sha-256 clientcert=verify-ca", "hostssl all all 0.0.0.0/0 scram-sha-256"
 	later := time.Now().Add(time.Hour)
 	at := db.MigratorConn + " host=" + host
 	for _, c := range []struct {
@@ -284,12 +303,27 @@ func TestCertificateErrorsSayWhatIsWrongWithTheCertificate(t *testing.T) {
 	}{
 		{"without TLS", "off", all, host, later, " sslmode=require", "There is no TLS"},
 		{"right", "on", all, host, later, " sslmode=verify-full sslrootcert=" + root, ""},
-		{"unknown authority", "on", all, host, later, " sslmode=verify-full sslrootcert=" + wrongRoot, "an authority that is not trusted here"},
-		{"unknown authority, verify-ca", "on", all, host, later, " sslmode=verify-ca sslrootcert=" + wrongRoot, "an authority that is not trusted here"},
-		{"unknown authority of the system", "on", all, host, later, " sslmode=verify-full", "an authority that is not trusted here"},
-		{"another name", "on", all, "db.example.com", later, " sslmode=verify-full sslrootcert=" + root, "is for other names than this host"},
+		{
+			"unknown authority", "on", all, host, later, " sslmode=verify-full sslrootcert=" + wrongRoot,
+			"an authority that is not trusted here",
+		},
+		{
+			"unknown authority, verify-ca", "on", all, host, later, " sslmode=verify-ca sslrootcert=" + wrongRoot,
+			"an authority that is not trusted here",
+		},
+		{
+			"unknown authority of the system", "on", all, host, later, " sslmode=verify-full",
+			"an authority that is not trusted here",
+		},
+		{
+			"another name", "on", all, "db.example.com", later, " sslmode=verify-full sslrootcert=" + root,
+			"is for other names than this host",
+		},
 		{"another name, not asked", "on", all, "db.example.com", later, " sslmode=verify-ca sslrootcert=" + root, ""},
-		{"expired", "on", all, host, time.Now().Add(-time.Hour), " sslmode=verify-full sslrootcert=" + root, "has expired or is not valid yet"},
+		{
+			"expired", "on", all, host, time.Now().Add(-time.Hour), " sslmode=verify-full sslrootcert=" + root,
+			"has expired or is not valid yet",
+		},
 		{"TLS demanded", "on", onlyTLS, host, later, " sslmode=disable", "it may demand TLS"},
 		{"client certificate demanded", "on", withCert, host, later, " sslmode=require", "lient certificate"},
 		{"client certificate of a stranger", "on", withCert, host, later, " sslmode=require" + strange, "lient"},
@@ -302,7 +336,8 @@ func TestCertificateErrorsSayWhatIsWrongWithTheCertificate(t *testing.T) {
 			_, got = m.Up(t.Context(), at+c.conn)
 			connect, refused := errors.AsType[*migrate.ConnectError](got)
 			switch {
-			case c.want == "" && refused, c.want != "" && (!refused || !connect.Refused() || !strings.Contains(got.Error(), c.want)):
+			case c.want == "" && refused, c.want != "" && (!refused || !connect.Refused() ||
+				!strings.Contains(got.Error(), c.want)):
 				return fmt.Errorf("got %w, want %q", got, c.want)
 			}
 			return nil
@@ -324,7 +359,8 @@ func newAuthority(t *testing.T, name string) authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -346,8 +382,12 @@ func (a authority) issue(t *testing.T, until time.Time, name string) (certificat
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{
+			x509.ExtKeyUsageServerAuth,
+			x509.ExtKeyUsageClientAuth,
+		},
 	}
 	if address := net.ParseIP(name); address != nil {
 		template.IPAddresses = []net.IP{address}
@@ -362,5 +402,6 @@ func (a authority) issue(t *testing.T, until time.Time, name string) (certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
 }

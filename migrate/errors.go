@@ -85,10 +85,13 @@ func (e *ReadOnlyError) Error() string {
 	case "user":
 		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " RESET default_transaction_read_only"
 	case "database user":
-		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) +
+			" RESET default_transaction_read_only"
 	}
-	return fmt.Sprintf("migrations are pending, but default_transaction_read_only is on for %q in the database %q (set by: %s); platforms do that when a disk is nearly full. "+
-		"Nothing was changed. When writing is safe again, and the platform has not reset it: %s;", e.Role, e.Database, e.Source, mend)
+	return fmt.Sprintf("migrations are pending, but default_transaction_read_only is on for %q in the database %q "+
+		"(set by: %s); platforms do that when a disk is nearly full. "+
+		"Nothing was changed. When writing is safe again, and the platform has not reset it: %s;", e.Role,
+		e.Database, e.Source, mend)
 }
 
 // A BusyError means that waiting for another migrator or for a table lock took
@@ -174,11 +177,14 @@ func (e *MigrationError) Error() string {
 	switch {
 	case e.Rehearsal:
 		fmt.Fprintf(&b, "\nrehearsed only; the database is as it was, at version %d", e.Version)
-		mend = ". A start would fail like this: change the file, or the data that it does not expect, and rehearse again"
+		mend = ". A start would fail like this: change the file, or the data that it does not expect, and " +
+			"rehearse again"
 	case e.Removed:
-		fmt.Fprintf(&b, "\nit ran without a transaction, and what it left unfinished was removed; the schema is at version %d", e.Version)
+		fmt.Fprintf(&b, "\nit ran without a transaction, and what it left unfinished was removed; the schema is "+
+			"at version %d", e.Version)
 	case e.Alone:
-		fmt.Fprintf(&b, "\nit ran without a transaction, so it was not rolled back; the schema is at version %d", e.Version)
+		fmt.Fprintf(&b, "\nit ran without a transaction, so it was not rolled back; the schema is at version %d",
+			e.Version)
 	default:
 		fmt.Fprintf(&b, "\nrolled back; the schema is at version %d", e.Version)
 	}

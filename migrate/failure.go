@@ -22,14 +22,19 @@ func (r *run) failure(m message, out outcome) error {
 	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone): // the others open no transaction of ours
 		return &StandbyError{}
 	case m.refusesRole(out):
-		return &PrivilegeError{Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message), SQL: []string{m.byHand}}
+		return &PrivilegeError{
+			Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message),
+			SQL:   []string{m.byHand},
+		}
 	case out.err.Code == insufficientPrivilege && (m.migration == nil || out.completed < m.lead):
 		return &PrivilegeError{
-			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it", m.what, out.err.Message),
-			SQL:   takeOver(r.Schema, r.me),
+			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it",
+				m.what, out.err.Message),
+			SQL: takeOver(r.Schema, r.me),
 		}
 	}
-	if claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1; claims && r.blameless(m, out.err) == "" {
+	claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1
+	if claims && r.blameless(m, out.err) == "" {
 		return r.refusedRow(m.what, out.err.Message)
 	}
 	if m.canary(out) == rowGone && out.claim == "INSERT 0 0" {
@@ -40,7 +45,11 @@ func (r *run) failure(m message, out outcome) error {
 
 // refusedRow is the error of a ledger that somebody changed so that it takes no more rows.
 func (r *run) refusedRow(file, why string) error {
-	return &LedgerLostError{Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. Somebody has changed that table; undo it", file, why), Command: r.RepairCommand}
+	return &LedgerLostError{
+		Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. "+
+			"Somebody has changed that table; undo it", file, why),
+		Command: r.RepairCommand,
+	}
 }
 
 const swallowed = "a trigger or a rule swallows it"
@@ -57,7 +66,7 @@ func (m message) canary(out outcome) string {
 	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.script.Statements) {
 		return ""
 	}
-	const undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported = "42P01", "3F000", "42703", "42809", "0A000"
+	const undefinedSchema, wrongKind, unsupported = "3F000", "42809", "0A000"
 	switch code := out.err.Code; code {
 	case endedItself, rowGone, tableBroken:
 		return code
@@ -72,7 +81,8 @@ func (m message) canary(out outcome) string {
 // says only at the commit (XX000).
 func (m message) refusesRole(out outcome) bool {
 	atCommit := strings.Count(m.sql, ";\n") + 1 + m.lead
-	return m.byHand != "" && (out.completed == m.roleAt || out.completed == m.roleAt+1 || out.completed == atCommit && out.err.Code == "XX000")
+	return m.byHand != "" && (out.completed == m.roleAt || out.completed == m.roleAt+1 ||
+		out.completed == atCommit && out.err.Code == "XX000")
 }
 
 // takeOver makes a role the owner of a schema and of all that is in it: a dump that
@@ -164,7 +174,8 @@ func advice(err *pgconn.PgError, statement string) string {
 	case extension && (code == unsupported || code == badValue || code == undefinedObject || code == "58P01"):
 		return "Let a DBA install this version of the extension on the server and start again, or change the file"
 	case code == insufficientPrivilege:
-		return "The migrator's role lacks a privilege for this statement: let a DBA grant it and start again, or change the file"
+		return "The migrator's role lacks a privilege for this statement: let a DBA grant it and start again, or " +
+			"change the file"
 	}
 	return ""
 }
@@ -172,8 +183,10 @@ func advice(err *pgconn.PgError, statement string) string {
 // untilSet explains a failure by a setting that a file without a transaction runs with.
 func (r *run) untilSet(setting string) string {
 	name, _, _ := strings.Cut(setting, " ")
-	return fmt.Sprintf("without a transaction it runs with the %s of its session, which through a pooler is that of the role, the database or the server. "+
-		"Connect past the pooler, or let a DBA run\n  ALTER ROLE %s SET %s;\nand start again", name, quoteName(r.me), setting)
+	return fmt.Sprintf("without a transaction it runs with the %s of its session, which through a pooler is that "+
+		"of the role, the database or the server. "+
+		"Connect past the pooler, or let a DBA run\n  ALTER ROLE %s SET %s;\nand start again", name,
+		quoteName(r.me), setting)
 }
 
 // lostRace reports whether the claim failed because another migrator was faster:
@@ -216,7 +229,8 @@ func (r *run) place(m message, out outcome) error {
 	case m.migration == nil && next != "":
 		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.err, next)
 	case m.migration == nil:
-		return fmt.Errorf("%s: %w%s", m.what, out.err, strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
+		return fmt.Errorf("%s: %w%s", m.what, out.err,
+			strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
 	}
 	if out.err.Code == invalidTransactionEnd && out.err.Hint == "" {
 		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and ROLLBACK out, or do without the call."
@@ -233,14 +247,16 @@ func (r *run) place(m message, out outcome) error {
 		e.Line, e.Column = sqltext.Place(m.sql, offset)
 		e.Statement = statementAt(statements, offset)
 	case out.completed == 0 && unparsed(out.err):
-		e.What = "the server cannot read the file: " + out.raw.Message // which holds nothing but what stands in the file
+		// which holds nothing but what stands in the file
+		e.What = "the server cannot read the file: " + out.raw.Message
 	case failed < 0:
 		e.What = "the transaction could not be opened: " + out.err.Message
 	case failed < len(statements):
 		e.Line, _ = sqltext.Place(m.sql, statements[failed].Start)
 		e.Statement = failed + 1
 	case m.canary(out) == endedItself:
-		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be undone by hand"
+		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be " +
+			"undone by hand"
 	case m.canary(out) == rowGone:
 		e.What = "the file deleted its own row from the ledger of applied migrations"
 	case m.changed(out) != "":
@@ -253,7 +269,8 @@ func (r *run) place(m message, out outcome) error {
 	if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
 	} else if out.err.Code == untranslatable {
-		e.Advice = "The encoding of this database lacks a character of the file: create the database with ENCODING 'UTF8'"
+		e.Advice = "The encoding of this database lacks a character of the file: create the database with " +
+			"ENCODING 'UTF8'"
 	}
 	return e
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -52,6 +54,7 @@ var (
 	errReadOnly    = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
 	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a synchronous standby that does not answer")
 	errSlow        = errors.New("the database is too slow at the moment; try again in a moment")
+	errFails       = errors.New("the database answers with an error, which the log of this program explains")
 	errLacks       = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
 	errLocked      = errors.New("another session has locked the table of applied migrations; try again in a moment")
 	errRefused     = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
@@ -63,8 +66,9 @@ const (
 	unfitFor  = time.Second      // and a bad one
 	staleFor  = 30 * time.Second // how long a good answer holds while looks are slow and other queries succeed
 	askAtMost = 3 * time.Second
-	lookWaits = 500 * time.Millisecond // for a lock that somebody holds on the ledger, while requests wait for the answer
-	clocksMay = 5 * time.Second        // differ
+	// for a lock that somebody holds on the ledger, while requests wait for the answer
+	lookWaits = 500 * time.Millisecond
+	clocksMay = 5 * time.Second // differ
 )
 
 // request is check for a request of the web server, which is counted when it cannot be served.
@@ -247,7 +251,7 @@ func (f *fitness) look(ctx context.Context) (status migrate.Status, err error) {
 // database that is away its DB has a line of its own.
 func (f *fitness) inPublic(what string, err error) error {
 	public := inPublic(err)
-	if !isPassing(public) {
+	if !isPassing(public) || errors.Is(public, errFails) {
 		f.complain(what, err)
 	}
 	return public
@@ -255,7 +259,8 @@ func (f *fitness) inPublic(what string, err error) error {
 
 // isPassing reports that a database moves, restarts or is overloaded, which ends by itself.
 func isPassing(err error) bool {
-	return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errSlow)
+	return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errSlow) ||
+		errors.Is(err, errFails)
 }
 
 // inPublic is what a visitor may read of an error of the database.
@@ -269,7 +274,11 @@ func inPublic(err error) error {
 		return errReadOnly
 	case database.Busy, database.Cancelled:
 		return errSlow
-	default:
+	case database.Other:
+		if is[*pgconn.PgError](err) && !is[*database.AwayError](err) {
+			return errFails
+		}
+	case database.Away:
 	}
 	if is[*migrate.PrivilegeError](err) {
 		return errLacks
@@ -287,7 +296,8 @@ func (f *fitness) compareClocks(facts database.Facts) {
 	}
 	warning := ""
 	if off-facts.Within > clocksMay {
-		warning = fmt.Sprintf("the database's clock is %s %s this server's; one of them is wrong, and codes come from this server's",
+		warning = fmt.Sprintf("the database's clock is %s %s this server's; one of them is wrong, and codes come "+
+			"from this server's",
 			off.Round(time.Second), which)
 	}
 	f.mu.Lock()
@@ -296,7 +306,8 @@ func (f *fitness) compareClocks(facts database.Facts) {
 	f.mu.Unlock()
 	switch {
 	case warning != "" && before == "":
-		f.log.Warn("the clocks of the database and of this server differ: codes are wrong if it is this server's; see to NTP on both",
+		f.log.Warn("the clocks of the database and of this server differ: codes are wrong if it is this server's; "+
+			"see to NTP on both",
 			"database_ahead", facts.Ahead.Round(100*time.Millisecond))
 	case warning == "" && before != "":
 		f.log.Info("the clocks of the database and of this server agree again")
@@ -308,16 +319,19 @@ func (f *fitness) warn(status migrate.Status) {
 	f.warned = true
 	another := f.role != "" && status.Role != f.role
 	if another {
-		f.log.Warn("POSTGRES_CONNECTION_STR connects as another role than POSTGRES_MIGRATOR_UNPRIVILEGED_USER, and of that one nobody keeps the rights as they are declared",
+		f.log.Warn("POSTGRES_CONNECTION_STR connects as another role than POSTGRES_MIGRATOR_UNPRIVILEGED_USER, "+
+			"and of that one nobody keeps the rights as they are declared",
 			"role", status.Role, "should_be", f.role)
 	}
 	switch excess := strings.Join(status.TooMuch, ", "); {
 	case excess == "":
 	case another || f.role == "":
-		f.log.Warn("POSTGRES_CONNECTION_STR connects as a role that could do more than a web server should; use the one that the migrator creates",
+		f.log.Warn("POSTGRES_CONNECTION_STR connects as a role that could do more than a web server should; use "+
+			"the one that the migrator creates",
 			"role", status.Role, "it", excess)
 	default:
-		f.log.Warn("the web server's role could do more than a web server should; avtotpy migrate verify prints the SQL that takes it away", "role", status.Role, "it", excess)
+		f.log.Warn("the web server's role could do more than a web server should; avtotpy migrate verify prints "+
+			"the SQL that takes it away", "role", status.Role, "it", excess)
 	}
 }
 

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
@@ -55,4 +60,28 @@ func TestAStandbyAloneIsNotReady(t *testing.T) {
 	l.awaitWrite(time.Now())
 	l.awaitReady()
 	l.report(2)
+}
+
+// TestAnErrorThatTheDatabaseAnswersIsLogged, for nothing else is: to its DB such a server is not away.
+func TestAnErrorThatTheDatabaseAnswersIsLogged(t *testing.T) {
+	t.Parallel()
+	answered := &pgconn.PgError{Severity: "ERROR", Code: "42P05", Message: "prepared statement \"s\" already exists"}
+	for _, c := range []struct {
+		err, want error
+		logged    bool
+	}{
+		{answered, errFails, true},
+		{fmt.Errorf("check the keys: %w", answered), errFails, true},
+		{&pgconn.PgError{Severity: "FATAL", Code: "57P01"}, errNoAnswer, false},
+		{&database.AwayError{Why: answered}, errNoAnswer, false},
+		{io.ErrUnexpectedEOF, errNoAnswer, false},
+		{&pgconn.PgError{Severity: "ERROR", Code: "42501"}, errLacks, true},
+		{&pgconn.PgError{Severity: "ERROR", Code: "55P03"}, errSlow, false},
+	} {
+		said := new(pgtest.Output)
+		f := &fitness{log: slog.New(slog.NewTextHandler(said, nil))}
+		if got := f.inPublic("the database fails", c.err); !errors.Is(got, c.want) || (said.String() != "") != c.logged {
+			t.Errorf("%v: got %v, want %v; the log is %q", c.err, got, c.want, said.String())
+		}
+	}
 }
