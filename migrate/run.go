@@ -130,6 +130,10 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			return err
 		})
 		if disturbed(err) && ctx.Err() == nil {
+			if h, unknown := r.askLocker(ctx, conn); unknown == nil && h != nil {
+				r.Log.Warn("another session has locked the table of applied migrations; asking again", "held_up_by", h.String())
+				r.teller.change(func(*Progress) { r.teller.blocker = h })
+			}
 			if err = r.retry(ctx, &retryError{err: fmt.Errorf("look at the database: %w", err)}); err == nil {
 				continue
 			}

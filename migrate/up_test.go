@@ -487,7 +487,7 @@ func TestTheServerIsToldToNoticeAProgramThatIsGone(t *testing.T) {
 	}
 }
 
-func TestStatusSaysThatTheLedgerIsLocked(t *testing.T) {
+func TestWhoLockedTheLedgerIsNamed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(1)...)
@@ -497,8 +497,13 @@ func TestStatusSaysThatTheLedgerIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.LockTimeout = 20 * time.Millisecond
-	_, err := m.Status(t.Context(), db.WebConn)
 	pid := fmt.Sprintf("(pid %d)", holder.PgConn().PID())
+	m.Wait = 100 * time.Millisecond
+	_, err := m.Up(t.Context(), db.MigratorConn)
+	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(busy.Holder, pid) {
+		t.Errorf("a start: got %v, want a BusyError that names the session %s", err, pid)
+	}
+	_, err = m.Status(t.Context(), db.WebConn)
 	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Holder, pid) {
 		t.Errorf("got %v, want a BusyError that says so and names the session %s", err, pid)
 	}
