@@ -114,17 +114,19 @@ func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]an
 // of a transaction is one message and so a transaction already.
 func flightMessages(mark string, outside bool, questions []string) []string {
 	marked := func(i int) string { return "SELECT '" + mark + strconv.Itoa(i) + "'; " }
+	// A DBA's search_path must not decide which functions and operators a privileged role calls.
+	asked := func(i int) string { return marked(i) + "SET LOCAL search_path = pg_catalog, pg_temp; " + questions[i] }
 	if outside && len(questions) == 1 {
-		return []string{marked(0) + questions[0]}
+		return []string{asked(0)}
 	}
 	first, last := "SAVEPOINT question; ", "RELEASE question"
 	if outside {
 		first, last = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "+first, "COMMIT"
 	}
 	const again = "ROLLBACK TO question; "
-	messages := []string{first + marked(0) + questions[0]}
-	for i, question := range questions[1:] {
-		messages = append(messages, again+marked(i+1)+question)
+	messages := []string{first + asked(0)}
+	for i := range questions[1:] {
+		messages = append(messages, again+asked(i+1))
 	}
 	return append(messages, again+marked(len(questions))+last)
 }

@@ -163,9 +163,10 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 	if hidden := slices.ContainsFunc(e.table.damage, func(d Drift) bool { return d.Line == "row security forced" }); hidden {
 		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
 	}
-	before, after := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; ", max(r.LockTimeout.Milliseconds(), 1)), "ROLLBACK"
+	const path = "SET LOCAL search_path = pg_catalog, pg_temp; "
+	before, after := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; ", max(r.LockTimeout.Milliseconds(), 1))+path, "ROLLBACK"
 	if conn.TxStatus() != 'I' {
-		before, after = "SAVEPOINT rows; ", "ROLLBACK TO rows; RELEASE rows"
+		before, after = "SAVEPOINT rows; "+path, "ROLLBACK TO rows; RELEASE rows"
 	}
 	rows, err := exec(ctx, conn, before+ask)
 	if err != nil {

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +33,10 @@ type surrounding struct {
 	says   string // what its output has to match
 	mend   string // what the message says, as far as SQL does not mend it; with exit other than 0
 	verify int    // what verify says when the migration went through
+	skip   string // why a healthy server in SKIP is not ready; "" when it is
+	create string // the database is made anew with this, and is blank
+	needs  string // a module of the server, which not each installation has
+	blank  bool   // only for a blank database
 }
 
 const platformRLS = `CREATE FUNCTION public.rls_auto_enable() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE c record; BEGIN
@@ -45,7 +52,36 @@ func raises(event, tag, what string) string {
 func surroundings() map[string]surrounding {
 	const unguard = "ALTER EVENT TRIGGER guard DISABLE"
 	return map[string]surrounding{
-		"nothing":                          {},
+		"nothing":              {},
+		"sql_drop raises":      {plant: raises("sql_drop", "%%", "RAISE 'nothing is dropped here'")},
+		"table_rewrite raises": {plant: raises("table_rewrite", "%%", "RAISE 'no rewrites'")},
+		"a trigger that minds comments": {
+			plant: raises("ddl_command_start", "COMMENT", "RAISE 'no comment'"), exit: -1, says: `"guard".*no comment`, mend: unguard,
+		},
+		"a schema of another's":        {blank: true, plant: "CREATE SCHEMA avtotpy", exit: 77, says: `ALTER SCHEMA "avtotpy" OWNER TO "%m"`, mend: "ALTER SCHEMA avtotpy OWNER TO %m"},
+		"a schema of the migrator's":   {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m"},
+		"a schema with another's work": {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m; CREATE TABLE avtotpy.theirs ()", exit: 74, says: `holds`, mend: "DROP TABLE avtotpy.theirs"},
+		"more in public":               {plant: "CREATE TABLE public.users (id int); CREATE FUNCTION public.clock_timestamp() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.now() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER DATABASE %d SET search_path = public, pg_catalog"},
+		"plpgsql for nobody": {
+			plant: "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC", exit: -1, says: `GRANT USAGE ON LANGUAGE "plpgsql" TO "%m"`, mend: "GRANT USAGE ON LANGUAGE plpgsql TO %m",
+		},
+		"a type for nobody": {
+			plant: "REVOKE USAGE ON TYPE uuid FROM PUBLIC", exit: -1, says: `GRANT USAGE ON TYPE pg_catalog."uuid" TO "%m"`, mend: "GRANT USAGE ON TYPE uuid TO %m",
+		},
+		"no TEMPORARY for everybody":       {plant: "REVOKE TEMPORARY ON DATABASE %d FROM PUBLIC"},
+		"functions and types by default":   {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON FUNCTIONS TO PUBLIC; ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE ALL ON TYPES FROM PUBLIC"},
+		"schemas by default":               {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON SCHEMAS TO PUBLIC"},
+		"no row security for the roles":    {plant: "ALTER ROLE %m SET row_security = off; ALTER ROLE %w SET row_security = off", role: true},
+		"a migrator that inherits nothing": {plant: "ALTER ROLE %m NOINHERIT"},
+		"the migrator is a member":         {plant: "GRANT %w TO %m", role: true},
+		"the web role is a member":         {plant: "GRANT %m TO %w", role: true, exit: 77, says: `REVOKE "%m" FROM "%w"`, mend: "REVOKE %m FROM %w"},
+		"passwords in MD5":                 {plant: "ALTER ROLE %m SET password_encryption = 'md5'; ALTER ROLE %w SET password_encryption = 'md5'", role: true},
+		"auto_explain":                     {needs: "auto_explain", plant: "ALTER DATABASE %d SET session_preload_libraries = 'auto_explain'; ALTER DATABASE %d SET auto_explain.log_min_duration = 0; ALTER DATABASE %d SET auto_explain.log_analyze = on"},
+		"LATIN1":                           {create: "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"SQL_ASCII":                        {create: "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"ICU":                              {create: "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"a policy":                         {plant: "CREATE POLICY open ON avtotpy.users USING (true)", role: true, verify: 74},
+		"a rule":                           {plant: "CREATE RULE quiet AS ON INSERT TO avtotpy.users DO INSTEAD NOTHING", role: true, verify: 74},
 		"row level security on each table": {plant: platformRLS, says: `ensure_rls|result=current`},
 		"a trigger that talks":             {plant: raises("ddl_command_end", "%%", "FOR i IN 1..200 LOOP RAISE NOTICE 'heard %%', tg_tag; END LOOP"), says: `the server says|result=current`},
 		"a trigger that raises with a hint": {
@@ -69,45 +105,54 @@ func surroundings() map[string]surrounding {
 		},
 		"read-only by setting": {
 			plant: "ALTER DATABASE %d SET default_transaction_read_only = on", exit: -1, says: `default_transaction_read_only is on .*ALTER DATABASE "%d" RESET`,
-			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only",
+			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only", skip: "takes no changes",
 		},
-		"an expired password":            {plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77, says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'"},
-		"no connections for the role":    {plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77, says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1"},
-		"no login":                       {plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77, says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN"},
+		"an expired password":            {plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77, says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'", skip: "password is wrong"},
+		"no connections for the role":    {plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77, says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1", skip: "try again"},
+		"no login":                       {plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77, says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN", skip: "does not let the web server in"},
 		"one connection of the migrator": {plant: "ALTER ROLE %m CONNECTION LIMIT 1"},
 		"another password": {
-			plant: "ALTER ROLE %w PASSWORD 'other'; COMMENT ON ROLE %w IS NULL", role: true, exit: 77, says: `\\password "%w"`, mend: "ALTER ROLE %w PASSWORD 'test'",
+			plant: "ALTER ROLE %w PASSWORD 'other'; COMMENT ON ROLE %w IS NULL", role: true, exit: 77, says: `\\password "%w"`, mend: "ALTER ROLE %w PASSWORD 'test'", skip: "password is wrong",
 		},
-		"pg_roles for nobody": {plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77, says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC"},
+		"pg_roles for nobody": {plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77, says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC", skip: "lacks a right"},
 		"version() for nobody": {
-			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77, says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC",
+			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77, says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC", skip: "lacks a right",
 		},
 		"a tablespace that is not ours": {
 			plant: "ALTER ROLE %m SET default_tablespace = pg_global", exit: -1, says: `GRANT CREATE ON TABLESPACE "pg_global" TO "%m"`, mend: "ALTER ROLE %m RESET default_tablespace",
 		},
 		"public for nobody":           {plant: "REVOKE ALL ON SCHEMA public FROM PUBLIC"},
 		"an extension in our schema":  {plant: "CREATE FUNCTION avtotpy.of_an_extension() RETURNS int LANGUAGE sql AS 'SELECT 1'", role: true, verify: 74},
-		"no CONNECT for everybody":    {plant: "REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m WITH GRANT OPTION"},
+		"no CONNECT for everybody":    {plant: "REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m WITH GRANT OPTION", skip: "lacks a right"},
 		"no functions for everybody":  {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"},
 		"row level security, by hand": {plant: "ALTER TABLE avtotpy.users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", role: true},
-		"the ledger hidden":           {plant: "ALTER TABLE avtotpy.migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", role: true},
+		"the ledger hidden":           {plant: "ALTER TABLE avtotpy.migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", role: true, skip: "ledger is lost"},
 	}
 }
 
 // TestSurroundings migrates a blank database, one of an older release and a healthy one in each
-// surrounding. Where that does not go through, the message says what does, and then it does.
+// surrounding; the healthy one in RUN, after a server in SKIP. Where that does not go through, the message says what does, and then it does.
 // Afterwards the web server's role can do what is declared and nothing else, which is tried as
 // that role and not read in the catalogue, and verify says the same.
 func TestSurroundings(t *testing.T) {
 	t.Parallel()
 	for name, s := range surroundings() {
 		for _, state := range []string{"blank", "behind", "healthy"} {
-			if s.role && state == "blank" {
+			if s.role && state == "blank" || (s.blank || s.create != "") && state != "blank" {
 				continue
 			}
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				p := newPlace(t)
+				if s.needs != "" {
+					if _, err := p.db.Connect(t, p.db.SuperConn).Exec(t.Context(), "LOAD '"+s.needs+"'"); err != nil {
+						t.Skip("this PostgreSQL comes without the module: ", err)
+					}
+				}
+				if s.create != "" {
+					pgtest.Exec(t, p.db.SuperConn+" dbname=postgres", "DROP DATABASE "+p.db.Name, "CREATE DATABASE "+p.db.Name+" TEMPLATE template0 "+s.create, p.fill("GRANT CREATE ON DATABASE %d TO %m"))
+				}
+				mode := "RUN_AND_EXIT"
 				switch state {
 				case "behind":
 					p.bundle = olderRelease(t)
@@ -115,8 +160,12 @@ func TestSurroundings(t *testing.T) {
 					p.bundle = ""
 				case "healthy":
 					p.must(0, "RUN_AND_EXIT")
+					mode = "RUN"
 				}
 				p.exec(s.plant)
+				if state == "healthy" {
+					p.serves("SKIP", s.skip)
+				}
 				want := s.exit
 				if want == -1 {
 					want = exitPrivilege
@@ -127,7 +176,15 @@ func TestSurroundings(t *testing.T) {
 						want = 0
 					}
 				}
-				output := p.must(want, "RUN_AND_EXIT")
+				var output string
+				switch {
+				case mode == "RUN" && want == 0 && strings.Contains(s.plant, "read_only"):
+					output = p.serves(mode, s.skip)
+				case mode == "RUN" && want == 0:
+					output = p.serves(mode, "")
+				default:
+					output = p.must(want, mode)
+				}
 				if says := p.fill(s.says); (want != 0 || s.exit == 0) && !regexp.MustCompile(says).MatchString(output) {
 					t.Errorf("want %s in\n%s", says, output)
 				}
@@ -154,9 +211,13 @@ type place struct {
 	*testing.T
 	db     *pgtest.DB
 	bundle string
+	key    string
 }
 
-func newPlace(t *testing.T) *place { t.Helper(); return &place{T: t, db: pgtest.Blank(t)} }
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	return &place{T: t, db: pgtest.Blank(t), key: keyring.Generate("k1")}
+}
 
 func (p *place) fill(s string) string {
 	return strings.NewReplacer("%m", p.db.Migrator(), "%w", p.db.WebRole, "%d", p.db.Name, "%%", "%").Replace(s)
@@ -185,20 +246,72 @@ func (p *place) must(code int, mode string, args ...string) (output string) {
 	return output
 }
 
+// serves starts a server, demands that it becomes ready, or is not for a reason, and stops it.
+func (p *place) serves(mode, unready string) (output string) {
+	p.Helper()
+	cmd, said := p.command(mode), new(pgtest.Output)
+	address := pgtest.FreeAddress(p)
+	cmd.Env = append(cmd.Env, "AVTOTPY_LISTEN_ADDR="+address)
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		p.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }() // the code is in ProcessState
+	err := pgtest.Poll("/readyz", func() error {
+		select {
+		case <-exited:
+			return nil
+		default:
+		}
+		request, err := http.NewRequestWithContext(p.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		wants := unready == "" && response.StatusCode == http.StatusOK || unready != "" && response.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), unready)
+		return pgtest.Unless(wants, "%d: %s", response.StatusCode, body)
+	})
+	if err == nil {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have exited
+	} else {
+		_ = cmd.Process.Kill()
+	}
+	<-exited
+	if code := cmd.ProcessState.ExitCode(); err != nil || code != 0 {
+		p.Errorf("avtotpy %s, with %q from /readyz: %v, exit code %d:\n%s", mode, unready, err, code, said)
+	}
+	return said.String()
+}
+
 func (p *place) run(mode string, args ...string) (code int, output string) {
 	p.Helper()
-	cmd := exec.CommandContext(p.Context(), "avtotpy", args...)
-	cmd.Dir = p.TempDir()
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BUNDLE=" + p.bundle, "AVTOTPY_MASTER_KEY=" + keyring.Generate("k1"), "AVTOTPY_LOG_FORMAT=text",
-		"POSTGRES_MIGRATOR_MODE=" + mode, "POSTGRES_MIGRATOR_CONNECTION_STR=" + p.db.MigratorConn, "POSTGRES_CONNECTION_STR=" + p.db.WebConn,
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + p.db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" + p.db.WebPassword,
-	}
+	cmd := p.command(mode, args...)
 	out, err := cmd.CombinedOutput()
 	if exited, ok := err.(*exec.ExitError); err != nil && !ok { //nolint:errorlint // as exec documents it
 		p.Fatalf("%v: %v", err, exited)
 	}
 	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func (p *place) command(mode string, args ...string) *exec.Cmd {
+	p.Helper()
+	cmd := exec.CommandContext(p.Context(), "avtotpy", args...)
+	cmd.Dir = p.TempDir()
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BUNDLE=" + p.bundle, "AVTOTPY_MASTER_KEY=" + p.key, "AVTOTPY_LOG_FORMAT=text",
+		"POSTGRES_MIGRATOR_MODE=" + mode, "POSTGRES_MIGRATOR_CONNECTION_STR=" + p.db.MigratorConn, "POSTGRES_CONNECTION_STR=" + p.db.WebConn,
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + p.db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" + p.db.WebPassword,
+	}
+	return cmd
 }
 
 // agrees compares what verify says with what the role can do. fit demands that both find that
@@ -226,6 +339,9 @@ func (p *place) judge() (wrong []string) {
 		return []string{"it cannot log in"}
 	}
 	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, "SET row_security = on"); err != nil { // as the web server does
+		p.Fatal(err)
+	}
 	declared, secured := declaredVerbs()
 	try := func(what, sql string) {
 		may := p.try(ctx, conn, sql)

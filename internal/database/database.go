@@ -132,7 +132,7 @@ func FactsOf(ctx context.Context, conn *pgx.Conn) (Facts, error) {
 	var clock time.Time
 	asked := time.Now()
 	err := conn.QueryRow(ctx, `
-		SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', clock_timestamp()`,
+		SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', pg_catalog.clock_timestamp()`,
 		pgx.QueryExecModeExec).Scan(&f.Standby, &f.ReadOnly, &clock)
 	f.Within = time.Since(asked) / 2
 	f.Ahead = clock.Sub(asked.Add(f.Within))
