@@ -262,16 +262,25 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn).load(4)
 	l.awaitWrite(time.Now())
-	super := db.Connect(t, db.SuperConn)
-	refused := l.refusals()
+	super, holder := db.Connect(t, db.SuperConn), db.Connect(t, db.SuperConn)
+	refused, cancelled := l.refusals(), 0
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil { // so that there is something to cancel
+		t.Fatal(err)
+	}
 	pgtest.Eventually(t, "cancelled queries are refused", func() error {
-		if _, err := super.Exec(t.Context(), `
+		tag, err := super.Exec(t.Context(), `
 			SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-			WHERE datname = current_database() AND usename = $1 AND state = 'active'`, db.WebRole); err != nil {
+			WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock'`, db.WebRole)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return pgtest.Unless(l.refusals() >= refused+20, "%d so far", l.refusals()-refused)
+		cancelled += int(tag.RowsAffected())
+		const enough = 8
+		return pgtest.Unless(cancelled >= enough && l.refusals() >= refused+enough, "%d cancelled, %d refused so far", cancelled, l.refusals()-refused)
 	})
+	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
 	l.awaitWrite(time.Now())
 	l.awaitReady()
 	l.report(0)
