@@ -230,8 +230,13 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 // order runs a statement whose answer is only whether it succeeded.
 func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error {
 	a, err := exec(ctx, conn, sql)
-	if err == nil && a.err != nil {
-		err = a.err
+	if err != nil || a.err == nil {
+		return err
 	}
-	return err
+	if conn.TxStatus() == 'I' {
+		if lacks := r.withheldFrom(ctx, conn, a.err); lacks != nil {
+			return lacks
+		}
+	}
+	return a.err
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -254,9 +253,10 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 		return err
 	}
 	var found []differentSetting
-	if err := errors.Join(answers[0].into(&found), answers[1].into(&s.Server.quiet)); err != nil {
+	if err := answers[0].into(&found); err != nil {
 		return err
 	}
+	_ = answers[1].into(&s.Server.quiet) // where a DBA keeps event triggers from being read, there may be some
 	lacks := &PrivilegeError{}
 	for _, f := range found {
 		if f.May {
