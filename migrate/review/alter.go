@@ -81,6 +81,13 @@ func (r *review) alterDomain(at int, p phrase) {
 func (r *review) alterNamed(kind string, p phrase) {
 	n, _ := p.name()
 	r.own(n)
+	if kind == "TYPE" && p.find("CASCADE") != nil {
+		for of, t := range r.made.tables {
+			if t.of == n.name {
+				r.locks(name{n.schema, of, p.at()}, "ALTER TYPE", useIt)
+			}
+		}
+	}
 	if kind == "TYPE" && p.find("ATTRIBUTE") != nil && r.old(object{"type", n.name}) {
 		switch {
 		case p.is("DROP"):

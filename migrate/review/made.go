@@ -48,6 +48,7 @@ type table struct {
 	notNull  map[string]bool   // columns
 	given    map[string]bool   // columns with a default
 	unproven map[string]string // columns of NOT NULL that is not valid, by the constraint's name
+	of       string            // the composite type that it is of
 	stored   bool              // it is a materialized view
 	secured  bool              // by row level security
 	policies map[string]policy

@@ -40,6 +40,9 @@ CREATE TABLE app.codes (code text, tags text[]);
 INSERT INTO app.codes VALUES ('x', '{y}');
 CREATE UNIQUE INDEX codes_code_key ON app.codes (code);
 CREATE INDEX codes_tags_idx ON app.codes USING hash (tags);
+CREATE TABLE app.spans (span int4range);
+INSERT INTO app.spans VALUES ('[1,2)');
+CREATE INDEX spans_idx ON app.spans USING brin (span range_inclusion_ops);
 CREATE DOMAIN app.plain AS text;
 CREATE TABLE app.aliases (alias app.plain);
 INSERT INTO app.aliases VALUES ('x');
@@ -484,6 +487,7 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"rewrite": {
+		{"ALTER TABLE app.spans ALTER span TYPE int4range", []string{"1:23: with the type of app.spans.span, index spans_idx is built again …"}, nil},
 		{
 			"ALTER TABLE app.lists ALTER note TYPE varchar",
 			[]string{"1:23: with the type of app.lists.note, index lists_note_idx is built again for each partition while nobody can use the table; DROP INDEX in a file before, …"},
@@ -546,6 +550,7 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"held-lock": {
+		{"ALTER TYPE app.pair ADD ATTRIBUTE z bigint CASCADE; TABLE app.users", []string{"1:53: the query reads app.users, and until the file ends nobody can use app.pairs, which ALTER TYPE has locked above; …"}, nil},
 		{
 			"ALTER TABLE app.teams ADD x integer; TABLE app.users; COPY app.users (name) TO '/tmp/x'; COPY (SELECT 1 FROM app.users) TO '/tmp/x'; CREATE TABLE app.t AS TABLE app.users",
 			[]string{"1:38: the query reads app.users, …", "1:55: COPY reads app.users, …", "1:95: the query reads app.users, …", "1:153: CREATE TABLE … AS reads app.users, …"},

@@ -24,6 +24,10 @@ func (r *review) createTable(p phrase, temporary bool) {
 		r.partition(parent, n, p)
 		r.locks(parent, "CREATE TABLE … PARTITION OF", useIt) // ATTACH PARTITION does not
 	}
+	if p.accept("OF") {
+		of, _ := p.name()
+		t.of = of.name
+	}
 	for _, item := range p.group().list() {
 		if item.accept("LIKE") {
 			source := item.target()

@@ -192,9 +192,12 @@ func (m *made) rebuilt(method, kind string) bool {
 	kind = m.base(kind)
 	name := kind[strings.LastIndexByte(kind, '.')+1:]
 	array, multirange := strings.HasSuffix(kind, "]"), strings.HasSuffix(name, "multirange")
+	ranged := strings.HasSuffix(name, "range") || m.polymorphic[name]
 	switch method {
 	case "hash":
-		return array || multirange || strings.HasSuffix(name, "range") || m.polymorphic[name]
+		return array || ranged
+	case "brin":
+		return ranged && !multirange
 	case "gin":
 		return array
 	case "gist":
