@@ -217,3 +217,25 @@ func TestAHeartbeatThatIsRefusedSaysSo(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, strings.NewReplacer("REVOKE", "GRANT", "FROM", "TO").Replace(c.sql))
 	}
 }
+
+// TestWhatTheServerKeepsFromEverybodyIsNotAskedFor: no advice gives the role what no role has by default.
+func TestWhatTheServerKeepsFromEverybodyIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	pgtest.Exec(t, db.SuperConn, "REVOKE EXECUTE ON FUNCTION md5(text) FROM PUBLIC", "REVOKE SELECT ON pg_tables FROM PUBLIC")
+	for _, c := range []struct {
+		statement string
+		advised   bool
+	}{
+		{"SELECT pg_read_file('postgresql.conf')", false},
+		{"SELECT pg_ls_dir('.')", false},
+		{"SELECT rolpassword FROM pg_authid", false},
+		{"SELECT md5('x')", true},
+		{"SELECT count(*) FROM pg_tables", true},
+	} {
+		_, err := migrator(t, db, c.statement).Up(t.Context(), db.MigratorConn)
+		if err == nil || strings.Contains(err.Error(), "as every role may by default") != c.advised || strings.Contains(err.Error(), "GRANT ") != c.advised {
+			t.Errorf("%s: got %v; advised %t", c.statement, err, c.advised)
+		}
+	}
+}

@@ -67,14 +67,18 @@ func (a answer) withheld() (name string, function bool) {
 	if a.err.Code != insufficientPrivilege {
 		return "", false
 	}
-	last := ""
-	for _, word := range regexp.MustCompile(`[a-z_][a-z0-9_]*`).FindAllString(a.err.Message, -1) {
+	words := regexp.MustCompile(`[a-z_][a-z0-9_]*`).FindAllString(a.err.Message, -1)
+	for _, word := range words {
 		switch {
 		case strings.Contains(a.asked, word+"("):
 			return word, true
 		case strings.HasPrefix(word, "pg_"):
 			return word, !regexp.MustCompile(`\b` + word + `\b`).MatchString(a.asked) // a view calls functions as who asks
-		case strings.Contains(a.asked, quoteName(word)), strings.Contains(a.asked, quoteText(word)):
+		}
+	}
+	last := ""
+	for _, word := range words { // afterwards, for words such as function may be names in a question, too
+		if strings.Contains(a.asked, quoteName(word)) || strings.Contains(a.asked, quoteText(word)) {
 			return "", false
 		}
 		last = word
