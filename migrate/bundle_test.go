@@ -80,7 +80,7 @@ func TestLoadRefusesStatementsThatBreakTheTransaction(t *testing.T) {
 		}
 	}
 	for _, sql := range []string{
-		"SET LOCAL x.y = 1", "SET LOCAL TIME ZONE 'UTC'", "SET CONSTRAINTS ALL DEFERRED", "REINDEX (CONCURRENTLY off) TABLE t", "CLUSTER VERBOSE t", "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", "CREATE INDEX i ON t (concurrently)", "DO $$ BEGIN COMMIT; END $$", "SELECT 'COMMIT'",
+		"SET LOCAL x.y = 1", "SET LOCAL TIME ZONE 'UTC'", "SET CONSTRAINTS ALL DEFERRED", "REINDEX (CONCURRENTLY off) TABLE t", "CLUSTER VERBOSE t", "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", "CREATE INDEX i ON t (concurrently)", "DO $$ BEGIN NULL; END $$", "SELECT 'COMMIT'",
 		"CREATE TABLE begin_end (id int)", "COPY t FROM '/file'", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END", "REINDEX TABLE t",
 		"CREATE TABLE index (concurrently int)", "COMMENT ON TABLE t IS 'BEGIN'", "LOCK TABLE t", "DROP TABLE t",
 	} {
