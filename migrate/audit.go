@@ -307,7 +307,11 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 		if set.Database != "" {
 			in = " IN DATABASE " + quoteName(set.Database)
 		}
-		warn("the setting "+set.Value+strings.ToLower(in), "ALTER ROLE "+role+in+" RESET "+name)
+		whose, everybody := role, ""
+		if set.All {
+			whose, everybody = "ALL", ", for each role"
+		}
+		warn("the setting "+set.Value+strings.ToLower(in)+everybody, "ALTER ROLE "+whose+in+" RESET "+name)
 	}
 	return found
 }

@@ -127,6 +127,7 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"rights in another database":    {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w", migrate.Warn, `rights on 1 objects in the database "%o"`, stays, "other"},
 		"another database":              {"GRANT CREATE ON DATABASE %o TO %w", migrate.Warn, `rights on the database "%o"`, stays, ""},
 		"a setting of the role":         {"ALTER ROLE %w SET search_path = public", migrate.Warn, "the setting search_path=public", stays, ""},
+		"a setting of the database":     {"ALTER DATABASE %d SET session_replication_role = replica", migrate.Warn, `the setting session_replication_role=replica in database "%d", for each role`, stays, ""},
 		"a setting in this database":    {"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", migrate.Warn, `the setting statement_timeout=1s in database "%d"`, stays, ""},
 		"a table for everybody":         {"GRANT UPDATE ON app.t1 TO PUBLIC", migrate.Excess, "UPDATE ON TABLE app.t1, as everybody (PUBLIC)", mended, ""},
 		"a column for everybody":        {"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Excess, "UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", mended, ""},

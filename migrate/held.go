@@ -89,7 +89,12 @@ type elsewhere struct {
 type setting struct {
 	Database string `json:"database"` // empty for all
 	Value    string `json:"value"`    // name=value
+	All      bool   `json:"all"`      // for each role
 }
+
+// harmful are settings by which a database, or ALTER ROLE ALL, breaks the service, and which it
+// does not pin: of what a DBA sets for everybody an audit names no other.
+const harmful = "'session_replication_role', 'role', 'exit_on_error', 'transaction_timeout', 'restrict_nonsystem_relation_kind'"
 
 // classes names what default privileges are about.
 const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END`
@@ -102,7 +107,7 @@ const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUEN
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes, "$secured", isSecured).Replace(`
+	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes, "$secured", isSecured, "$harmful", harmful).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
@@ -180,8 +185,9 @@ func (m *Migrator) askHeld(role string) string {
 			FROM (SELECT datname, bool_or(dbid = 0) AS connect, count(*) FILTER (WHERE dbid <> 0) AS objects
 				FROM entry JOIN pg_database d ON d.oid = CASE WHEN dbid = 0 AND classid = 'pg_database'::regclass THEN objid ELSE dbid END
 				WHERE deptype = 'a' AND d.oid <> (SELECT oid FROM here) GROUP BY datname) other),
-		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value)), '[]')
-			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value WHERE setrole = (SELECT oid FROM role)),
+		'settings', (SELECT coalesce(json_agg(json_build_object('database', coalesce(datname, ''), 'value', value, 'all', setrole = 0)), '[]')
+			FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) value
+				WHERE setrole = (SELECT oid FROM role) OR setrole = 0 AND setdatabase IN (0, (SELECT oid FROM here)) AND split_part(value, '=', 1) IN ($harmful)),
 		'public', (SELECT coalesce(json_agg(json_build_object('kind', kind, 'object', object, 'column', col, 'verb', privilege_type, 'ours', ours, 'grantable', is_grantable, 'stray', stray)), '[]')
 			FROM everybodys, aclexplode(acl) held WHERE grantee = 0 AND (ours OR kind <> 'SCHEMA' OR privilege_type = 'CREATE')
 				AND NOT EXISTS (SELECT FROM aclexplode(given) g WHERE g.grantee = 0 AND g.privilege_type = held.privilege_type)))`)

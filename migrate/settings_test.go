@@ -147,12 +147,16 @@ func sensitiveBundle(t *testing.T) migrate.Bundle {
 }
 
 // made is what a bundle made of a database: its snapshot, and the rows that depend on settings.
-func made(t *testing.T, db *pgtest.DB, bundle migrate.Bundle) (snapshot, rows string) {
+func made(t *testing.T, db *pgtest.DB, bundle migrate.Bundle, pooled bool) (snapshot, rows string) {
 	t.Helper()
 	m := &migrate.Migrator{Bundle: bundle, Schema: "app", ConnectWait: pgtest.Patience}
 	m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
-	up(t, m, db.MigratorConn)
-	conn := db.Connect(t, db.MigratorConn+" client_encoding=UTF8")
+	if pooled {
+		throughAPooler(t, db, m)
+	} else {
+		up(t, m, db.MigratorConn)
+	}
+	conn := db.Connect(t, db.MigratorConn+" client_encoding=LATIN1") // the snapshot asks for what it needs
 	snapshot, err := m.SnapshotOver(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +170,22 @@ func made(t *testing.T, db *pgtest.DB, bundle migrate.Bundle) (snapshot, rows st
 	return strings.ReplaceAll(snapshot, db.Migrator(), "the_migrator"), rows
 }
 
+// throughAPooler is Up. Nothing can be pinned there for the file without a transaction, which
+// has to wait until the settings that its literals depend on are taken away.
+func throughAPooler(t *testing.T, db *pgtest.DB, m *migrate.Migrator) {
+	t.Helper()
+	to := map[string]string{"d": db.MigratorConn}
+	_, err := m.Up(t.Context(), pgtest.PgBouncer(t, 2, to)["d"])
+	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	if !ok || !strings.Contains(lacks.Lacks, "cannot be set through a pooler") || !slices.ContainsFunc(lacks.SQL, func(sql string) bool {
+		return strings.HasSuffix(sql, " RESET IntervalStyle")
+	}) {
+		t.Fatalf("got %v", err)
+	}
+	pgtest.Exec(t, db.SuperConn, lacks.SQL...)
+	up(t, m, pgtest.PgBouncer(t, 2, to)["d"])
+}
+
 // TestSettingsDoNotChangeWhatAFileMeans applies the same files where each setting that is
 // pinned is turned around, by each of the defaults that a DBA can set.
 func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
@@ -173,16 +193,21 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 	bundle := sensitiveBundle(t)
 	plain := pgtest.Blank(t)
 	version := pgtest.Value[int](t, plain.SuperConn, "SELECT current_setting('server_version_num')::int")
-	snapshot, rows := made(t, plain, bundle)
-	for _, by := range []string{"DATABASE %d", "ROLE %r", "ROLE %r IN DATABASE %d"} {
+	snapshot, rows := made(t, plain, bundle, false)
+	const pooler = "DATABASE %d, through a pooler"
+	for _, by := range []string{"DATABASE %d", "ROLE %r", "ROLE %r IN DATABASE %d", pooler} {
 		t.Run(by, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Blank(t)
-			alter := "ALTER " + strings.NewReplacer("%d", db.Name, "%r", db.Migrator()).Replace(by)
+			where, _, _ := strings.Cut(by, ",")
+			alter := "ALTER " + strings.NewReplacer("%d", db.Name, "%r", db.Migrator()).Replace(where)
 			for name, restricted := range migrate.Pins(version) {
 				value, ok := turnedAround()[name]
 				if name == "search_path" {
 					value, ok = "", true
+				}
+				if by == pooler && (name == "backslash_quote" || name == "exit_on_error") {
+					continue // the server reads the file before it can be set: then E'\'' is an error, and one that ends the session
 				}
 				if !ok {
 					t.Errorf("the test does not turn %s around", name)
@@ -197,7 +222,7 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 					t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "REVOKE SET ON PARAMETER "+name+" FROM "+db.Migrator()) })
 				}
 			}
-			gotSnapshot, gotRows := made(t, db, bundle)
+			gotSnapshot, gotRows := made(t, db, bundle, by == pooler)
 			for _, d := range migrate.CompareSnapshots(snapshot, gotSnapshot) {
 				t.Error(d)
 			}

@@ -333,6 +333,22 @@ func TestADatabaseThatIsMadeReadOnlyIsNotReady(t *testing.T) {
 	l.report(2)
 }
 
+// Only a superuser can set it, for a role or a database, and the role itself cannot undo it.
+func TestADatabaseThatChecksNothingIsNotReady(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn).load(2)
+	l.awaitWrite(time.Now())
+	in := "ALTER ROLE " + db.WebRole + " IN DATABASE " + db.Name
+	pgtest.Exec(t, db.SuperConn, in+" SET session_replication_role = replica",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	l.awaitUnready("session_replication_role")
+	l.awaitRefused()
+	pgtest.Exec(t, db.SuperConn, in+" RESET session_replication_role")
+	l.awaitWrite(time.Now())
+	l.awaitReady()
+}
+
 func TestKeysThatWereRotatedElsewhereMakeAServerNotReady(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)

@@ -58,6 +58,7 @@ var (
 	errLacks       = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
 	errLocked      = errors.New("another session has locked the table of applied migrations; try again in a moment")
 	errRefused     = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
+	errReplica     = errors.New("session_replication_role is replica for the web server's user, so that the database would not check its constraints; a DBA resets it")
 	errKeys        = errors.New("the data is sealed with a master key that this server does not have; give it the one to which the keys were rotated, and restart it")
 )
 
@@ -232,6 +233,11 @@ func (f *fitness) look(ctx context.Context) (status migrate.Status, err error) {
 	}
 	if err != nil {
 		return status, f.inPublic("the database cannot serve", err)
+	}
+	if facts.Replica {
+		f.db.Pool().Reset() // the next look asks a session that has begun after a RESET
+		f.complain("the database cannot serve", errReplica)
+		return status, errReplica
 	}
 	if known := f.known; known != nil {
 		f.known = nil

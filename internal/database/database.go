@@ -114,6 +114,7 @@ func validatePrimary(ctx context.Context, conn *pgconn.PgConn) error {
 type Facts struct {
 	Standby  bool
 	ReadOnly bool          // for each transaction that does not say otherwise; a standby always is
+	Replica  bool          // session_replication_role turns foreign keys and triggers off for this session
 	Ahead    time.Duration // how far its clock is ahead of ours, or behind when negative
 	Within   time.Duration // how far off Ahead may be: half of the round trip
 }
@@ -132,8 +133,9 @@ func FactsOf(ctx context.Context, conn *pgx.Conn) (Facts, error) {
 	var clock time.Time
 	asked := time.Now()
 	err := conn.QueryRow(ctx, `
-		SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', pg_catalog.clock_timestamp()`,
-		pgx.QueryExecModeExec).Scan(&f.Standby, &f.ReadOnly, &clock)
+		SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', pg_catalog.clock_timestamp(),
+			pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica'`,
+		pgx.QueryExecModeExec).Scan(&f.Standby, &f.ReadOnly, &clock, &f.Replica)
 	f.Within = time.Since(asked) / 2
 	f.Ahead = clock.Sub(asked.Add(f.Within))
 	return f, err

@@ -11,7 +11,7 @@ const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_
 // whatever a DBA, a client or the initdb of the server has set; Tell takes the schema's
 // name away again.
 const Settings = Qualified + `
-	SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC';
+	SET LOCAL client_encoding = 'UTF8'; SET LOCAL standard_conforming_strings = on; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC';
 	SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; SET LOCAL lc_monetary = 'C'; SET LOCAL jit = off; SET LOCAL xmlbinary = 'base64'; SET LOCAL array_nulls = on;
 	SET LOCAL lc_numeric = 'C'; SET LOCAL lc_time = 'C'; SET LOCAL timezone_abbreviations = 'Default'; `
 
