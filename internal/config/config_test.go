@@ -48,6 +48,7 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 		{"exit without admin", []string{exit, web, user, pass}, []string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN_AND_EXIT needs it"}},
 		{"skip with admin only", []string{skip, admin}, []string{"POSTGRES_CONNECTION_STR: is not set, but SKIP needs it", "AVTOTPY_MASTER_KEY: is not set"}},
 		{"run without the rest", []string{admin, web}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is not set", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD: is not set", "AVTOTPY_MASTER_KEY: is not set"}},
+		{"a role that no connection string can name", []string{admin, web, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=a;b", pass}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: a connection string cannot hold this name"}},
 		{"a role without a server", []string{user, pass}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is set, but neither", "with an empty database"}},
 		{"admin in both", []string{admin, "POSTGRES_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy", user, pass, key}, []string{"POSTGRES_CONNECTION_STR: is the same as POSTGRES_MIGRATOR_CONNECTION_STR"}},
 		{"another mode", []string{"POSTGRES_MIGRATOR_MODE=run", admin, web, user, pass, key}, []string{`POSTGRES_MIGRATOR_MODE: "run" is not RUN, RUN_AND_EXIT or SKIP`}},

@@ -47,7 +47,7 @@ func setWebRole(c *Config, value string) error {
 	case strings.HasPrefix(value, "pg_"), value == "public", value == "none":
 		return fmt.Errorf("PostgreSQL keeps the name %q for itself", value)
 	}
-	return nil
+	return connstring.CheckRole(value)
 }
 
 // setWebPassword refuses what PostgreSQL and its clients normalise differently: login would fail with it.

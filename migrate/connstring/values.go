@@ -1,6 +1,7 @@
 package connstring
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -64,6 +65,15 @@ func checkUser(value string) string {
 		return "the name of a role alone, without ; = or &"
 	}
 	return ""
+}
+
+// CheckRole is an error when a connection string cannot name a role, so that nobody creates one
+// with which no program can log in. It holds nothing of the name.
+func CheckRole(name string) error {
+	if next := checkUser(name); next != "" {
+		return errors.New("a connection string cannot hold this name; write " + next)
+	}
+	return nil
 }
 
 func checkDatabase(value string) string {
