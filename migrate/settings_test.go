@@ -314,3 +314,40 @@ func TestAFileKeepsARoleAndALimit(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDocsListTheSettings holds the table of docs/writing-migrations.md to settings.txt; -update writes it.
+func TestTheDocsListTheSettings(t *testing.T) {
+	t.Parallel()
+	const path, begin, end = "../docs/writing-migrations.md", "<!-- settings -->\n", "<!-- /settings -->"
+	var table strings.Builder
+	table.WriteString("| setting | in a file | `SET LOCAL` | why |\n|---|---|---|---|\n")
+	for line := range strings.Lines(migrate.SettingsText()) {
+		const name, value, local, why, count = 0, 2, 3, 5, 6
+		c := strings.Split(strings.TrimSpace(line), "|")
+		if len(c) != count || strings.HasPrefix(line, "#") {
+			continue
+		}
+		for i := range c {
+			c[i] = strings.TrimSpace(c[i])
+		}
+		fmt.Fprintf(&table, "| `%s` | `%s` | %s | %s |\n", c[name], c[value], c[local], strings.NewReplacer("<", `\<`, "*", `\*`).Replace(c[why]))
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	old, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	switch {
+	case old == table.String():
+	case *update:
+		if err := os.WriteFile(path, []byte(before+begin+table.String()+end+after), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s does not list the settings of settings.txt; write it with -update", path)
+	}
+}
