@@ -43,9 +43,11 @@ func (r *run) asking(what string, ask func() error) error {
 }
 
 // answersIn is how long all answers of a look may take: no longer than a start may wait, and not
-// shorter than the wait for a lock of the ledger, whose holder is to be named.
+// shorter than the wait for a lock of the ledger, whose holder is to be named, or than a busy
+// server may take.
 func (r *run) answersIn() time.Duration {
-	return max(min(r.Wait, r.ConnectWait), mostQuestions*min(r.LockTimeout, mostPatience))
+	const busy = 5 * time.Second
+	return max(min(r.Wait, r.ConnectWait), mostQuestions*min(r.LockTimeout, mostPatience), busy)
 }
 
 // limited bounds a statement of ours, which may queue for a lock of the ledger, and otherwise

@@ -159,7 +159,10 @@ func click(selector string) chromedp.Action[chromedp.Void] {
 }
 
 // submit presses the button of a form, as a person does: submitting it by script would go past the page's own.
-func submit(form string) chromedp.Action[chromedp.Void] { return click(form + " [type=submit]") }
+// submit waits for the answer to what was sent before: until then the form is not sent again.
+func submit(form string) chromedp.Action[chromedp.Void] {
+	return click(form + `:not([aria-busy="true"]) [type=submit]`)
+}
 
 const shownCode = `document.querySelector(".card-code").textContent.replace(/\s/g, "")`
 
