@@ -127,8 +127,9 @@ func (b *tab) listen(console iter.Seq2[chromedp.ConsoleMessage, error]) {
 		if err != nil {
 			return
 		}
-		// The browser notes each answer of 4xx; the pages show these to people.
-		if m.Source != "network" {
+		// The browser notes each answer of 4xx; the pages show these to people. And it notes an autofocus that is not
+		// needed any more, because the page was slower than its visitor.
+		if m.Source != "network" && !strings.Contains(m.String(), "Autofocus processing was blocked") {
 			b.mu.Lock()
 			b.complaints = append(b.complaints, m.String())
 			b.mu.Unlock()
@@ -158,10 +159,17 @@ func click(selector string) chromedp.Action[chromedp.Void] {
 	}
 }
 
-// submit presses the button of a form, as a person does: submitting it by script would go past the page's own.
-// submit waits for the answer to what was sent before: until then the form is not sent again.
+// submit presses the button of a form. It waits for the answer to what was sent before, as until then the form is not
+// sent again, and presses it by script: a preview that comes at that moment moves it away from under the mouse.
 func submit(form string) chromedp.Action[chromedp.Void] {
-	return click(form + `:not([aria-busy="true"]) [type=submit]`)
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		button := form + `:not([aria-busy="true"]) [type=submit]`
+		if _, err := chromedp.WaitVisible(button)(ctx, t); err != nil {
+			return chromedp.Void{}, err
+		}
+		_, err := chromedp.Evaluate[bool](`(document.querySelector('` + button + `').click(), true)`)(ctx, t)
+		return chromedp.Void{}, err
+	}
 }
 
 const shownCode = `document.querySelector(".card-code").textContent.replace(/\s/g, "")`
