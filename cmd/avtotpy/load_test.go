@@ -266,12 +266,20 @@ func (l *load) end() {
 // has a line at the beginning and at the end of at most so many outages.
 func (l *load) report(outages int) {
 	l.t.Helper()
+	lines := func() (began, ended int) {
+		log := l.said.String()
+		return strings.Count(log, "the database is away"), strings.Count(log, "the database is back")
+	}
+	pgtest.Eventually(l.t, "an outage ends", func() error { // while requests come: the last one may have succeeded before it began
+		began, ended := lines()
+		return pgtest.Unless(began == ended, "the log tells of %d that began and %d that ended", began, ended)
+	})
 	l.end()
 	if len(l.wrong) > 0 {
 		l.t.Errorf("%d wrong answers, the first: %s", len(l.wrong), l.wrong[0])
 	}
 	log := l.said.String()
-	began, ended := strings.Count(log, "the database is away"), strings.Count(log, "the database is back")
+	began, ended := lines()
 	if began != ended || began > outages {
 		l.t.Errorf("the log tells of %d outages that began and %d that ended, want the same, at most %d", began, ended, outages)
 	}
