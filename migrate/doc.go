@@ -38,7 +38,7 @@
 // CREATEROLE when the unprivileged role does not exist yet. It never needs to be a
 // superuser, and no extension is used. PostgreSQL 15 and newer are supported.
 //
-// Inside each transaction the search_path is the migrated schema alone, the time
+// Inside each transaction the search_path is the migrated schema, the time
 // zone is UTC, and no timeout of the server's cuts a file; lock_timeout is
 // [Migrator.LockTimeout], since a statement that queues for a table lock makes
 // every query of the application queue behind it. A file must not end its

@@ -102,7 +102,9 @@ func orphanSettings() []assignment {
 // leak to the other clients of a pooler: no timeout of a DBA's cuts a migration,
 // while a statement that queues for a table lock gives up soon, because every
 // query of the application queues behind it; names and times without a schema or
-// zone mean the same on every server.
+// zone mean the same on every server. pg_temp is last, because where it is not named
+// it is searched first: a temporary table, of a file before or of another client of a
+// pooler, would take the place of a table of the schema.
 func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
 	// The path comes last: PostgreSQL keeps it as another setting says that names are quoted.
 	before, count := "", 4
@@ -110,7 +112,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 		before, count = assign(usual(server), true)+"; ", 5
 	}
 	return opening + before +
-		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s; SET LOCAL synchronous_commit = %s;",
+		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL synchronous_commit = %s;",
 			max(m.LockTimeout.Milliseconds(), 1), quoteName(m.Schema), commit), count
 }
 
@@ -141,7 +143,7 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 	touched, guarded := "", ""
 	if !server.quiet || !mig.plain {
 		touched = "WHEN MATCHED" + ledgerTouched(table, mig.unseen) + " THEN UPDATE SET version = ln(-pg_backend_pid()) "
-		guarded = guard(mig, server) + "; "
+		guarded = guard(mig, server) + "; DISCARD TEMP; " // which would outlive the file, for the next one or for other clients
 	}
 	return message{
 		what:      mig.File,

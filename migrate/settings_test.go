@@ -351,3 +351,28 @@ func TestTheDocsListTheSettings(t *testing.T) {
 		t.Errorf("%s does not list the settings of settings.txt; write it with -update", path)
 	}
 }
+
+// TestATemporaryTableTakesNoTablesPlace: neither of the file before, nor of another client of a pooler.
+func TestATemporaryTableTakesNoTablesPlace(t *testing.T) {
+	t.Parallel()
+	column := func(db *pgtest.DB, table string) int {
+		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_attribute WHERE attrelid = 'app."+table+"'::regclass AND attname = 'x'")
+	}
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, table, "CREATE TEMP TABLE t2 AS SELECT 1 AS n; CREATE TABLE app.t2 (n int)", "ALTER TABLE t2 ADD x int",
+		"CREATE TEMP TABLE t2 AS SELECT 1 AS n; ALTER TABLE t2 DROP x; ALTER TABLE t2 ADD x int"), db.MigratorConn)
+	if column(db, "t2") != 1 {
+		t.Error("the temporary table of a file took the place of a table of the schema")
+	}
+
+	db = pgtest.Blank(t)
+	pooled := pgtest.PgBouncer(t, 1, map[string]string{"migrator": db.MigratorConn})["migrator"]
+	pgtest.Exec(t, pooled, "CREATE TEMP TABLE t (n int)")
+	up(t, migrator(t, db, table, "CREATE TABLE t (n int)", "ALTER TABLE t ADD x int", "CREATE TEMP TABLE own (n int)"), pooled)
+	if column(db, "t") != 1 {
+		t.Error("another client's temporary table took the place of a table of the schema")
+	}
+	if left := pgtest.Value[int](t, pooled, "SELECT count(*)::int FROM pg_class WHERE relname = 'own'"); left != 0 {
+		t.Error("a file's temporary table outlives it")
+	}
+}

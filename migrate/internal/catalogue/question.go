@@ -153,8 +153,9 @@ const routineFacts = `SELECT object, 0, 0, '' FROM routine
 		(12, CASE WHEN prosupport <> 0 THEN 'support ' || prosupport::regproc END),
 		(13, 'transform for ' || (SELECT string_agg(format_type(t, NULL), ', ' ORDER BY n) FROM unnest(protrftypes) WITH ORDINALITY a (t, n)))
 		) f (place, line) WHERE line IS NOT NULL
-	UNION ALL SELECT object, 8, 0, 'set ' || split_part(s, '=', 1) || ' = ' || CASE split_part(s, '=', 1) WHEN 'search_path' -- FROM CURRENT, in a file, is this schema
-			THEN btrim(replace(', ' || substr(s, 13) || ',', ', ' || quote_ident($schema) || ',', ', "$own",'), ', ') ELSE substr(s, strpos(s, '=') + 1) END
+	UNION ALL SELECT object, 8, 0, 'set ' || split_part(s, '=', 1) || ' = ' || CASE split_part(s, '=', 1) WHEN 'search_path'
+			-- FROM CURRENT, in a file, is this schema; files of earlier releases had no pg_temp after it.
+			THEN coalesce(nullif(btrim(replace(', ' || substr(s, 13) || ',', ', ' || quote_ident($schema) || ',', ', "$own",'), ', '), '"$own", pg_temp'), '"$own"') ELSE substr(s, strpos(s, '=') + 1) END
 		FROM routine, unnest(proconfig) s
 	UNION ALL SELECT object, 9, CASE WHEN prosqlbody IS NULL THEN 0 ELSE 1 END, coalesce(pg_get_function_sqlbody(oid), concat_ws(', ', probin, prosrc)) FROM routine WHERE prokind <> 'a'`
 
