@@ -14,10 +14,11 @@ type settingProblem struct {
 }
 
 // settingProblems finds where a file sets what another one would be read by, takes a
-// limit away, or ends its transaction in a DO block: what can be seen of it, also in the bodies of its DO blocks. The rest the
-// guard after the file finds.
+// limit away, locks something for its session, or ends its transaction in a DO block: what can be seen of it, also in the
+// bodies of its DO blocks. The guard after the file finds the rest of the settings.
 func settingProblems(sql string) []settingProblem {
-	if lower := strings.ToLower(sql); !strings.Contains(lower, "set") && !strings.Contains(lower, "commit") && !strings.Contains(lower, "rollback") {
+	lower := strings.ToLower(sql)
+	if !slices.ContainsFunc([]string{"set", "commit", "rollback", "advisory"}, func(w string) bool { return strings.Contains(lower, w) }) {
 		return nil
 	}
 	var problems []settingProblem
@@ -68,11 +69,18 @@ func settingsIn(tokens []sqltext.Token, offset int) []settingProblem {
 		case (word(i) == "COMMIT" || word(i) == "ROLLBACK") && begins(i) && offset > 0 &&
 			slices.Contains([]string{"", "AND", "WORK", "TRANSACTION"}, word(i+1)):
 			add(i, word(i)+" in a DO block would end the file's transaction, which the server refuses; leave it out")
+		case sessionLock(word(i)) && word(i+1) == "(":
+			add(i, strings.ToLower(word(i))+" outlives the migration in a pooled session; write pg_advisory_xact_lock, which ends with the file's transaction")
 		case word(i) == "SET_CONFIG" && word(i+1) == "(":
 			add(i, setConfig(tokens[i+1:]))
 		}
 	}
 	return problems
+}
+
+// sessionLock reports whether a function takes or gives back an advisory lock of the session.
+func sessionLock(word string) bool {
+	return strings.HasPrefix(word, "PG_ADVISORY_LOCK") || strings.HasPrefix(word, "PG_TRY_ADVISORY_LOCK") || strings.HasPrefix(word, "PG_ADVISORY_UNLOCK")
 }
 
 // setLocal says what is wrong with SET LOCAL and what follows it.

@@ -176,7 +176,8 @@ func (m *Migrator) withConnection(ctx context.Context, connString string, harmle
 		if !ok || ctx.Err() != nil {
 			return err
 		}
-		if !harmless || attempts.before(ctx, &retryError{err: err}) != nil {
+		spent := time.Since(started) >= r.ConnectWait // in silence, too
+		if !harmless || spent || attempts.before(ctx, &retryError{err: err}) != nil {
 			return r.connectError(lost.err, time.Since(started))
 		}
 		r.Log.Warn("connection to the database lost; beginning again", "error", lost.err)

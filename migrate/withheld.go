@@ -35,6 +35,9 @@ func (a answer) failure() error {
 // withheldError is about something of the server's that every role may use by default.
 func withheldError(kind, name, me, to, said string) *PrivilegeError {
 	lacks := &PrivilegeError{beyond: true}
+	if name == "pg_catalog" || name == "information_schema" {
+		kind = "schema"
+	}
 	verb := map[string]string{"catalogue": "read", "function": "call"}[kind]
 	if verb == "" {
 		verb = "use"
@@ -47,6 +50,9 @@ func withheldError(kind, name, me, to, said string) *PrivilegeError {
 	switch kind {
 	case "catalogue":
 		lacks.SQL = []string{"GRANT SELECT ON pg_catalog." + quoteName(name) + " TO " + to}
+		return lacks
+	case "schema":
+		lacks.SQL = []string{"GRANT USAGE ON SCHEMA " + name + " TO " + to}
 		return lacks
 	case "language":
 		lacks.SQL = []string{"GRANT USAGE ON LANGUAGE " + quoteName(name) + " TO " + to}

@@ -76,6 +76,9 @@ func (p program) tooMuch(c command, words []string) error {
 	}
 	typed := strings.TrimSpace(c.name + " " + strings.Join(words, " "))
 	message := "there is no command " + config.Shown(typed)
+	if !strings.Contains(message, typed) {
+		message = "there is no command of this name, which is not repeated here, as it may hold a secret"
+	}
 	best, distance := config.Nearest(typed, names)
 	for _, name := range names { // "avtotpy status", without the word before it
 		if strings.HasSuffix(name, " "+typed) {

@@ -126,7 +126,7 @@ A connection string is a URL, ` + "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?
 quotes, with ` + "`\\`" + ` before ` + "`'` and `\\`" + `. It is checked before anything connects, together with the variables of PostgreSQL
 (` + "`PGHOST`, `PGSSLMODE`, `PGSERVICE`" + ` …) and the service file that complete it, and no message repeats any of it.
 
-The names of roles and databases may not hold ` + "`;`, `=` or `&`, those of databases `@` and `?`" + ` neither: in no form, with escapes or
+The names of roles and databases may not hold ` + "`;`, `=`, `&` or `,`, those of databases `@` and `?`" + ` neither: in no form, with escapes or
 quotes, in ` + "`PGUSER`" + ` or in a service file. They are what a slip of the pen in a password turns into, and names are shown in messages.
 The way out is another name: ` + "`ALTER ROLE \"a;b\" RENAME TO ab`, `ALTER DATABASE \"a=b\" RENAME TO ab`" + `; a password may hold anything.
 

@@ -61,8 +61,8 @@ func checkEncoding(value string) string {
 // checkUser and checkDatabase refuse what got there by mistake: messages show both, and so do the logs of servers. A
 // role or a database whose name holds one of these characters has to be renamed.
 func checkUser(value string) string {
-	if misplaced(value) || strings.ContainsAny(value, ";=&") {
-		return "the name of a role alone, without ; = or &"
+	if misplaced(value) || strings.ContainsAny(value, ";=&,") {
+		return "the name of a role alone, without ; = & or ,"
 	}
 	return ""
 }
@@ -72,6 +72,9 @@ func checkUser(value string) string {
 func CheckRole(name string) error {
 	if next := checkUser(name); next != "" {
 		return errors.New("a connection string cannot hold this name; write " + next)
+	}
+	if strings.Contains(name, ":") {
+		return errors.New("this name holds a colon, as a name with its password does; write the name of a role alone")
 	}
 	return nil
 }

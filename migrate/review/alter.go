@@ -28,6 +28,9 @@ func (r *review) alter(at int, p phrase) {
 		t, _ := p.name()
 		r.own(t)
 		r.locks(t, "ALTER "+kind, useIt)
+		if kind == "POLICY" && len(p.find("USING"))+len(p.find("CHECK")) > 0 && r.oldTable(t) {
+			r.contracting(at, "ALTER POLICY on "+t.String())
+		}
 	case "DOMAIN":
 		r.alterDomain(at, p)
 		r.alterNamed(kind, p)
