@@ -344,7 +344,7 @@ func TestTheDocsListTheSettings(t *testing.T) {
 	switch {
 	case old == table.String():
 	case *update:
-		if err := os.WriteFile(path, []byte(before+begin+table.String()+end+after), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(path, []byte(before+begin+table.String()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:
