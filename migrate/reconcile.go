@@ -56,13 +56,14 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		r.granted(granted, revoked)
 	}
 	if _, lost := errors.AsType[*lostError](err); lost {
-		r.tally.doubts = append(r.tally.doubts, func(s *seen) {
+		r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
 			if s.Held == nil {
-				return
+				return true
 			}
 			if lacks, has := r.mendable(*s); !slices.ContainsFunc(lacks, within(missing)) && !slices.ContainsFunc(has, within(excess)) {
 				r.granted(granted, revoked)
 			}
+			return true
 		})
 	}
 	if lacks, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil && !lacks.beyond {

@@ -20,7 +20,7 @@ type tally struct {
 	mu        sync.Mutex    // of unflushed, and of what the report lists: a heartbeat may count files, too
 	unflushed []Applied     // committed, and possibly not on disk yet
 	doubtful  []*Migration  // sent over a connection that was lost before the answer came
-	doubts    []func(*seen) // what else was sent like that: reports it when it was done all the same
+	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
 	password  bool          // the role's password was sent like that
 }
 
@@ -114,10 +114,11 @@ func (r *run) doubt(messages ...message) {
 		case m.migration != nil && !m.migration.Alone:
 			r.tally.doubtful = append(r.tally.doubtful, m.migration)
 		case m.byHand != "":
-			r.tally.doubts = append(r.tally.doubts, func(s *seen) {
+			r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
 				if s.Role != nil && s.Role.Comment == r.mark(s.Database) {
 					r.roleCreated()
 				}
+				return s.Role != nil // otherwise the server may still be at it
 			})
 		}
 	}
@@ -139,10 +140,7 @@ func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status 
 			"lost", lost, "version", status.Version)
 	}
 	r.report.RoleCreated = r.report.RoleCreated && s.Role != nil
-	for _, report := range r.tally.doubts {
-		report(s)
-	}
-	r.tally.doubts = nil
+	r.tally.doubts = slices.DeleteFunc(r.tally.doubts, func(report func(*seen) bool) bool { return report(s) })
 	if err := r.recountDoubtful(ctx, conn, status); err != nil {
 		return err
 	}
