@@ -17,11 +17,11 @@ const flushEvery = time.Second
 // A tally is what a run knows of the work that it sent, beyond what its report may say. The
 // report says that a file is applied when it is on disk, on a server that did not lose it.
 type tally struct {
-	mu        sync.Mutex    // of unflushed, and of what the report lists: a heartbeat may count files, too
-	unflushed []Applied     // committed, and possibly not on disk yet
-	doubtful  []*Migration  // sent over a connection that was lost before the answer came
+	mu        sync.Mutex                   // of unflushed, and of what the report lists: a heartbeat may count files, too
+	unflushed []Applied                    // committed, and possibly not on disk yet
+	doubtful  []*Migration                 // sent over a connection that was lost before the answer came
 	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
-	password  bool          // the role's password was sent like that
+	password  bool                         // the role's password was sent like that
 }
 
 // head is the version of the schema as the server's answers tell it.
