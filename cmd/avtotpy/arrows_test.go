@@ -25,7 +25,15 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/schema":            {"migrate", "github.com/jackc/"},
 		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
 		"internal/backup":            {"internal/localpg", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/store":             {"internal/database", "internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+		"internal/access":            {},
+		"internal/problem":           {},
+		"internal/store": {
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "github.com/jackc/", "github.com/google/uuid",
+		},
+		"internal/auth": {
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "internal/store",
+			"github.com/jackc/", "github.com/google/uuid", "golang.org/x/",
+		},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -11,23 +13,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/otp"
 )
 
-// An Account is a user's account elsewhere, opened. Kind and Algorithm are those
-// of package otp.
+// An Account is a user's account elsewhere, opened.
 type Account struct {
-	ID, VaultID     uuid.UUID
-	Kind, Algorithm string
-	Digits, Period  int // Period in seconds
-	Issuer, Name    string
-	Note            string
-	Secret          []byte
-	Counter         int64 // of the next code; 0 unless Kind is hotp
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
-
-	role string // of the user who asked, in its vault
+	otp.Key
+	ID, VaultID uuid.UUID
+	Note        string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Role        access.Role // of the user who asked, in its vault
 }
 
 // String names the account without what is sealed.
@@ -35,6 +33,12 @@ func (a Account) String() string { return "account " + a.ID.String() }
 
 // GoString is String: %#v shows no secret either.
 func (a Account) GoString() string { return a.String() }
+
+// Format writes String for every verb, and LogValue for a log, not what the key would.
+func (a Account) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, a.String()) } // fmt reports its writer's errors
+
+// LogValue keeps names out of logs, as they are sealed in the database.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 const selectAccounts = `
 	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
@@ -60,7 +64,7 @@ func (o opener) scan(row pgx.CollectableRow) (Account, error) {
 	var secret, issuer, name, note []byte
 	var sealed keyring.SealedKey
 	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &issuer, &name, &note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &a.role, &sealed.MasterKey, &sealed.Bytes)
+		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &a.Role, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
@@ -69,7 +73,10 @@ func (o opener) scan(row pgx.CollectableRow) (Account, error) {
 		return Account{}, fmt.Errorf("vault %s: %w", a.VaultID, err)
 	}
 	fields := fieldsOf(key, a.ID)
-	a.Secret, a.Issuer, a.Name, a.Note = fields.open("secret", secret), string(fields.open("issuer", issuer)), string(fields.open("name", name)), string(fields.open("note", note))
+	a.Secret = fields.open("secret", secret)
+	a.Issuer = string(fields.open("issuer", issuer))
+	a.Account = string(fields.open("name", name))
+	a.Note = string(fields.open("note", note))
 	return a, fields.err
 }
 
@@ -106,20 +113,20 @@ func (f *fields) open(column string, sealed []byte) []byte {
 }
 
 // Accounts returns all accounts that a user sees, by issuer and name.
-func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error) {
+func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
 	var accounts []Account
-	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
-		accounts, err = pgx.CollectRows(rows, s.opener().scan)
+	err := a.single(ctx, func(rows pgx.Rows) (err error) {
+		accounts, err = pgx.CollectRows(rows, a.store.opener().scan)
 		return err
-	}, selectAccounts+`true`, user)
+	}, selectAccounts+`true`, a.user.ID)
 	if err != nil {
 		return nil, err
 	}
 	// The database sees no names, so it cannot sort by them.
 	slices.SortFunc(accounts, func(a, b Account) int {
 		return cmp.Or(
-			cmp.Compare(strings.ToLower(cmp.Or(a.Issuer, a.Name)), strings.ToLower(cmp.Or(b.Issuer, b.Name))),
-			cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)),
+			cmp.Compare(strings.ToLower(cmp.Or(a.Issuer, a.Account)), strings.ToLower(cmp.Or(b.Issuer, b.Account))),
+			cmp.Compare(strings.ToLower(a.Account), strings.ToLower(b.Account)),
 			slices.Compare(a.ID[:], b.ID[:]),
 		)
 	})
@@ -127,45 +134,41 @@ func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error)
 }
 
 // Account returns one account; ErrNotFound also for other people's.
-func (s *Store) Account(ctx context.Context, user, id uuid.UUID) (Account, error) {
+func (a Actor) Account(ctx context.Context, id uuid.UUID) (Account, error) {
 	var account Account
-	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
-		account, err = pgx.CollectExactlyOneRow(rows, s.opener().scan)
+	err := a.single(ctx, func(rows pgx.Rows) (err error) {
+		account, err = pgx.CollectExactlyOneRow(rows, a.store.opener().scan)
 		return err
-	}, selectAccount, user, id)
+	}, selectAccount, a.user.ID, id)
 	return account, notFound(err)
 }
 
 const selectAccount = selectAccounts + `a.id = $2`
 
-func (s *Store) account(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (Account, error) {
-	rows, _ := tx.Query(ctx, selectAccount, user, id) // CollectExactlyOneRow returns the error
-	account, err := pgx.CollectExactlyOneRow(rows, s.opener().scan)
+func (a Actor) account(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Account, error) {
+	rows, _ := tx.Query(ctx, selectAccount, a.user.ID, id) // CollectExactlyOneRow returns the error
+	account, err := pgx.CollectExactlyOneRow(rows, a.store.opener().scan)
 	return account, notFound(err)
 }
 
 // A NewAccount is an account to add. Submission is chosen by who adds it: the same
 // one adds one account, however often it comes.
 type NewAccount struct {
-	Vault           uuid.UUID // the zero UUID: the user's personal vault
-	Submission      uuid.UUID
-	Kind, Algorithm string
-	Digits, Period  int
-	Issuer, Name    string
-	Note            string
-	Secret          []byte
-	Counter         int64
+	otp.Key
+	Vault      uuid.UUID // the zero UUID: the user's personal vault
+	Submission uuid.UUID
+	Note       string
 }
 
 // CreateAccount adds an account. When its submission came before, it returns the
 // account that was added then, and created is false.
-func (s *Store) CreateAccount(ctx context.Context, user User, n NewAccount, from Origin) (account Account, created bool, err error) {
-	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		v, err := s.vault(ctx, tx, user.ID, n.Vault)
+func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account, created bool, err error) {
+	err = a.inTx(ctx, func(tx pgx.Tx) error {
+		v, err := a.vault(ctx, tx, n.Vault)
 		if err != nil {
 			return err
 		}
-		if !mayEdit(v.role) {
+		if !v.role.May(access.AddAccounts) {
 			return ErrForbidden
 		}
 		id := newID()
@@ -177,10 +180,10 @@ func (s *Store) CreateAccount(ctx context.Context, user User, n NewAccount, from
 			if err := tx.QueryRow(ctx, bySubmission, v.id, n.Submission).Scan(&id); err != nil {
 				return notFound(err)
 			}
-		} else if err := record(ctx, tx, event{actor: &user, action: "account.create", subject: id, vault: v.id, from: from}); err != nil {
+		} else if err := a.record(ctx, tx, "account.create", id, v.id); err != nil {
 			return err
 		}
-		account, err = s.account(ctx, tx, user.ID, id)
+		account, err = a.account(ctx, tx, id)
 		return err
 	})
 	return account, created, err
@@ -193,28 +196,26 @@ func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewA
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (vault_id, submission) DO NOTHING`,
 		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period,
-		f.seal("secret", string(n.Secret)), f.seal("issuer", n.Issuer), f.seal("name", n.Name), f.seal("note", n.Note))
-	if err != nil || tag.RowsAffected() == 0 || n.Kind != hotp {
+		f.seal("secret", string(n.Secret)), f.seal("issuer", n.Issuer), f.seal("name", n.Account), f.seal("note", n.Note))
+	if err != nil || tag.RowsAffected() == 0 || n.Kind != otp.HOTP {
 		return err == nil && tag.RowsAffected() > 0, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ($1, $2)`, id, n.Counter)
 	return true, err
 }
 
-const hotp = "hotp"
-
 // An AccountChange holds the fields to change; nil leaves one as it is.
-type AccountChange struct{ Issuer, Name, Note *string }
+type AccountChange struct{ Issuer, Account, Note *string }
 
 // UpdateAccount changes what an account is called. Its secret never changes.
-func (s *Store) UpdateAccount(ctx context.Context, user User, id uuid.UUID, c AccountChange, from Origin) (Account, error) {
+func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
 	var changed Account
-	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		account, err := s.editable(ctx, tx, user, id)
+	err := a.inTx(ctx, func(tx pgx.Tx) error {
+		account, err := a.permitted(ctx, tx, id, access.ChangeAccounts)
 		if err != nil {
 			return err
 		}
-		v, err := s.vault(ctx, tx, user.ID, account.VaultID)
+		v, err := a.vault(ctx, tx, account.VaultID)
 		if err != nil {
 			return err
 		}
@@ -228,35 +229,35 @@ func (s *Store) UpdateAccount(ctx context.Context, user User, id uuid.UUID, c Ac
 		_, err = tx.Exec(ctx, `
 			UPDATE avtotpy.accounts
 			SET sealed_issuer = coalesce($2, sealed_issuer), sealed_name = coalesce($3, sealed_name), sealed_note = coalesce($4, sealed_note), updated_at = now()
-			WHERE id = $1`, id, sealed("issuer", c.Issuer), sealed("name", c.Name), sealed("note", c.Note))
+			WHERE id = $1`, id, sealed("issuer", c.Issuer), sealed("name", c.Account), sealed("note", c.Note))
 		if err != nil {
 			return err
 		}
-		if err := record(ctx, tx, event{actor: &user, action: "account.update", subject: id, vault: v.id, from: from}); err != nil {
+		if err := a.record(ctx, tx, "account.update", id, v.id); err != nil {
 			return err
 		}
-		changed, err = s.account(ctx, tx, user.ID, id)
+		changed, err = a.account(ctx, tx, id)
 		return err
 	})
 	return changed, err
 }
 
-// editable returns an account that the user may change.
-func (s *Store) editable(ctx context.Context, tx pgx.Tx, user User, id uuid.UUID) (Account, error) {
-	account, err := s.account(ctx, tx, user.ID, id)
+// permitted returns an account with which the user may do something.
+func (a Actor) permitted(ctx context.Context, tx pgx.Tx, id uuid.UUID, do access.Action) (Account, error) {
+	account, err := a.account(ctx, tx, id)
 	if err != nil {
 		return Account{}, err
 	}
-	if !mayEdit(account.role) {
+	if !account.Role.May(do) {
 		return Account{}, ErrForbidden
 	}
 	return account, nil
 }
 
 // DeleteAccount deletes an account for all who see it.
-func (s *Store) DeleteAccount(ctx context.Context, user User, id uuid.UUID, from Origin) error {
-	return s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		account, err := s.editable(ctx, tx, user, id)
+func (a Actor) DeleteAccount(ctx context.Context, id uuid.UUID) error {
+	return a.inTx(ctx, func(tx pgx.Tx) error {
+		account, err := a.permitted(ctx, tx, id, access.DeleteAccounts)
 		if err != nil {
 			return err
 		}
@@ -267,20 +268,20 @@ func (s *Store) DeleteAccount(ctx context.Context, user User, id uuid.UUID, from
 		if tag.RowsAffected() == 0 { // somebody else was faster
 			return ErrNotFound
 		}
-		return record(ctx, tx, event{actor: &user, action: "account.delete", subject: id, vault: account.VaultID, from: from})
+		return a.record(ctx, tx, "account.delete", id, account.VaultID)
 	})
 }
 
 // AdvanceCounter uses up the counter of a HOTP account, atomically: nobody else
 // gets the same one. The account that it returns has the counter to use now.
-func (s *Store) AdvanceCounter(ctx context.Context, user User, id uuid.UUID, from Origin) (Account, error) {
+func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error) {
 	var account Account
-	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
+	err := a.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
-		if account, err = s.account(ctx, tx, user.ID, id); err != nil {
+		if account, err = a.permitted(ctx, tx, id, access.UseCounters); err != nil {
 			return err
 		}
-		if account.Kind != hotp {
+		if account.Kind != otp.HOTP {
 			return ErrNotHOTP
 		}
 		err = tx.QueryRow(ctx, `
@@ -293,7 +294,7 @@ func (s *Store) AdvanceCounter(ctx context.Context, user User, id uuid.UUID, fro
 		if err != nil {
 			return err
 		}
-		return record(ctx, tx, event{actor: &user, action: "account.advance", subject: id, vault: account.VaultID, from: from})
+		return a.record(ctx, tx, "account.advance", id, account.VaultID)
 	})
 	return account, err
 }

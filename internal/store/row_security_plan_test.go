@@ -59,7 +59,7 @@ func BenchmarkAccounts(b *testing.B) {
 		pgtest.Exec(b, db.SuperConn, wall.make...)
 		b.Run("policies="+wall.name, func(b *testing.B) {
 			for b.Loop() {
-				accounts, err := s.Accounts(b.Context(), alice.ID)
+				accounts, err := s.As(alice, here()).Accounts(b.Context())
 				if err != nil || len(accounts) != perVault {
 					b.Fatalf("%d accounts, %v", len(accounts), err)
 				}
@@ -102,7 +102,7 @@ func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User 
 		if i%10 == 0 {
 			n.Kind = "hotp"
 		}
-		if _, _, err := s.CreateAccount(ctx, alice, n, here()); err != nil {
+		if _, _, err := s.As(alice, here()).CreateAccount(ctx, n); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -82,7 +83,7 @@ const (
 // hotp adds an account with a counter, so that each table has a row.
 func (f fixture) hotp(t *testing.T, user store.User) store.Account {
 	t.Helper()
-	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s")})
+	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
 }
 
 // join makes somebody a member behind the back of the web server.
@@ -239,20 +240,20 @@ func TestTheActingUserEndsWithTheTransaction(t *testing.T) {
 			account := f.add(t, alice, totp("Example", "a"))
 			noTrace("a transaction")
 			for range 2 { // the first describes the query, the second remembers it
-				if accounts, err := f.Accounts(t.Context(), alice.ID); err != nil || len(accounts) != 1 {
+				if accounts, err := f.As(alice, here()).Accounts(t.Context()); err != nil || len(accounts) != 1 {
 					t.Errorf("Alice has %v, %v", accounts, err)
 				}
 				noTrace("a read")
 			}
-			if _, err := f.Account(t.Context(), alice.ID, uuid.New()); !errors.Is(err, store.ErrNotFound) {
+			if _, err := f.As(alice, here()).Account(t.Context(), uuid.New()); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("got %v, want ErrNotFound", err)
 			}
 			noTrace("a read that found nothing")
-			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).Account(t.Context(), alice.ID, account.ID); err == nil {
+			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).As(alice, here()).Account(t.Context(), account.ID); err == nil {
 				t.Error("another key opens the account")
 			}
 			noTrace("a read whose rows could not be opened")
-			if err := f.DeleteAccount(t.Context(), alice, uuid.New(), here()); !errors.Is(err, store.ErrNotFound) {
+			if err := f.As(alice, here()).DeleteAccount(t.Context(), uuid.New()); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("got %v, want ErrNotFound", err)
 			}
 			noTrace("a transaction that was rolled back")

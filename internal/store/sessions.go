@@ -98,26 +98,26 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 	return session, err
 }
 
-// Sessions returns where a user is logged in, the latest first.
-func (s *Store) Sessions(ctx context.Context, user uuid.UUID) ([]Session, error) {
+// Sessions returns where the user is logged in, the latest first.
+func (a Actor) Sessions(ctx context.Context) ([]Session, error) {
 	var sessions []Session
-	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
+	err := a.single(ctx, func(rows pgx.Rows) (err error) {
 		sessions, err = pgx.CollectRows(rows, scanSession)
 		return err
-	}, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, user, SessionIdle)
+	}, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, a.user.ID, SessionIdle)
 	return sessions, err
 }
 
-// EndSession logs a user out of one place.
-func (s *Store) EndSession(ctx context.Context, user User, session uuid.UUID, from Origin) error {
-	return s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE id = $1 AND user_id = $2`, session, user.ID)
+// EndSession logs the user out of one place.
+func (a Actor) EndSession(ctx context.Context, session uuid.UUID) error {
+	return a.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE id = $1 AND user_id = $2`, session, a.user.ID)
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}
-		return record(ctx, tx, event{actor: &user, action: "session.delete", subject: session, from: from})
+		return a.record(ctx, tx, "session.delete", session, uuid.Nil)
 	})
 }

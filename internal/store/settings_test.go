@@ -128,7 +128,7 @@ func (f fixture) works(t *testing.T) {
 		t.Errorf("found %v, %q, %v; want %v", found, hash, err, user)
 	}
 	made := f.add(t, user, totp("Bäckerei €", "x"))
-	got, err := f.Account(t.Context(), user.ID, made.ID)
+	got, err := f.As(user, here()).Account(t.Context(), made.ID)
 	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" || !got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("the account: %v %q %q, %v", got, got.Issuer, got.Secret, err)
 	}
@@ -150,7 +150,7 @@ func (f fixture) works(t *testing.T) {
 	if err := f.Rehash(t.Context(), user.ID, "other"); err != nil {
 		t.Error(err)
 	}
-	if list, err := f.Sessions(t.Context(), user.ID); err != nil || len(list) != 1 {
+	if list, err := f.As(user, here()).Sessions(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("sessions: %v, %v", list, err)
 	}
 	if _, err := f.Session(t.Context(), "unknown"); !errors.Is(err, store.ErrNotFound) {

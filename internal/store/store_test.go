@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -74,14 +75,14 @@ func (f fixture) bob(t *testing.T) store.User {
 
 func totp(issuer, name string) store.NewAccount {
 	return store.NewAccount{
-		Submission: uuid.New(), Kind: "totp", Algorithm: "SHA1", Digits: 6, Period: 30,
-		Issuer: issuer, Name: name, Note: "note of " + name, Secret: []byte("seed of " + name),
+		Key:        otp.Key{Issuer: issuer, Account: name, Secret: []byte("seed of " + name)}.Canonical(),
+		Submission: uuid.New(), Note: "note of " + name,
 	}
 }
 
 func (f fixture) add(t *testing.T, user store.User, n store.NewAccount) store.Account {
 	t.Helper()
-	account, created, err := f.CreateAccount(t.Context(), user, n, here())
+	account, created, err := f.As(user, here()).CreateAccount(t.Context(), n)
 	if err != nil || !created {
 		t.Fatalf("created %v, %v", created, err)
 	}
@@ -194,14 +195,14 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 		t.Errorf("%d expired sessions are still there", n)
 	}
 	other, otherSession := login()
-	list, err := f.Sessions(t.Context(), alice.ID)
+	list, err := f.As(alice, here()).Sessions(t.Context())
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%d sessions listed (%v), want the 2 that are alive", len(list), err)
 	}
-	if err := f.EndSession(t.Context(), f.bob(t), session.ID, here()); !errors.Is(err, store.ErrNotFound) {
+	if err := f.As(f.bob(t), here()).EndSession(t.Context(), session.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Bob ends Alice's session: %v", err)
 	}
-	if err := f.EndSession(t.Context(), alice, otherSession.ID, here()); err != nil || alive(other) || !alive(token) {
+	if err := f.As(alice, here()).EndSession(t.Context(), otherSession.ID); err != nil || alive(other) || !alive(token) {
 		t.Errorf("ending one of two: %v", err)
 	}
 	for _, forged := range []string{"", "x", token + "x", strings.ToUpper(token)} {
@@ -226,13 +227,13 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.ChangePassword(t.Context(), mine, "new hash", here()); err != nil {
+	if err := f.As(alice, here()).ChangePassword(t.Context(), mine.ID, "new hash"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Session(t.Context(), thief); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the other session: %v", err)
 	}
-	if list, _ := f.Sessions(t.Context(), alice.ID); len(list) != 1 || list[0].ID != mine.ID {
+	if list, _ := f.As(alice, here()).Sessions(t.Context()); len(list) != 1 || list[0].ID != mine.ID {
 		t.Errorf("left are %v", list)
 	}
 	if _, hash, _ := f.UserByName(t.Context(), "alice"); hash != "new hash" {
@@ -336,26 +337,26 @@ func TestAnAccountLives(t *testing.T) {
 	alice := f.alice(t)
 	n := totp("Example", "alice@example.com")
 	account := f.add(t, alice, n)
-	if account.Issuer != n.Issuer || account.Name != n.Name || account.Note != n.Note || string(account.Secret) != string(n.Secret) ||
+	if account.Issuer != n.Issuer || account.Account != n.Account || account.Note != n.Note || string(account.Secret) != string(n.Secret) ||
 		account.Kind != "totp" || account.Algorithm != "SHA1" || account.Digits != 6 || account.Period != 30 || account.Counter != 0 {
 		t.Errorf("stored %#v", account)
 	}
-	again, created, err := f.CreateAccount(t.Context(), alice, n, here())
+	again, created, err := f.As(alice, here()).CreateAccount(t.Context(), n)
 	if err != nil || created || again.ID != account.ID {
 		t.Errorf("the same submission again: %v, created %v, %v", again, created, err)
 	}
 	name := "new@example.com"
-	changed, err := f.UpdateAccount(t.Context(), alice, account.ID, store.AccountChange{Name: &name}, here())
-	if err != nil || changed.Name != name || changed.Issuer != n.Issuer || changed.Note != n.Note || string(changed.Secret) != string(n.Secret) {
+	changed, err := f.As(alice, here()).UpdateAccount(t.Context(), account.ID, store.AccountChange{Account: &name})
+	if err != nil || changed.Account != name || changed.Issuer != n.Issuer || changed.Note != n.Note || string(changed.Secret) != string(n.Secret) {
 		t.Errorf("after a change of the name: %#v, %v", changed, err)
 	}
 	if !changed.UpdatedAt.After(account.UpdatedAt) || !changed.CreatedAt.Equal(account.CreatedAt) {
 		t.Errorf("times: created %v then %v, updated %v then %v", account.CreatedAt, changed.CreatedAt, account.UpdatedAt, changed.UpdatedAt)
 	}
-	if err := f.DeleteAccount(t.Context(), alice, account.ID, here()); err != nil {
+	if err := f.As(alice, here()).DeleteAccount(t.Context(), account.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.DeleteAccount(t.Context(), alice, account.ID, here()); !errors.Is(err, store.ErrNotFound) {
+	if err := f.As(alice, here()).DeleteAccount(t.Context(), account.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleting it again: %v", err)
 	}
 	if got, want := f.actions(t), "user.create by Alice, account.create by Alice, account.update by Alice, account.delete by Alice"; got != want {
@@ -372,7 +373,7 @@ func TestADoubleClickAddsOneAccount(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			account, _, err := f.CreateAccount(context.Background(), alice, n, here())
+			account, _, err := f.As(alice, here()).CreateAccount(context.Background(), n)
 			if err != nil {
 				t.Error(err)
 			}
@@ -392,13 +393,13 @@ func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
 	for _, n := range []store.NewAccount{totp("zoo", "a"), totp("Bank", "b"), totp("bank", "A"), totp("", "café"), totp("apple", "x")} {
 		f.add(t, alice, n)
 	}
-	accounts, err := f.Accounts(t.Context(), alice.ID)
+	accounts, err := f.As(alice, here()).Accounts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, a := range accounts {
-		got = append(got, a.Issuer+":"+a.Name)
+		got = append(got, a.Issuer+":"+a.Account)
 	}
 	if want := "apple:x bank:A Bank:b :café zoo:a"; strings.Join(got, " ") != want {
 		t.Errorf("got %v, want %s", got, want)
@@ -409,25 +410,25 @@ func TestOtherPeoplesAccountsAreNotFound(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice, bob := f.alice(t), f.bob(t)
-	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s")})
+	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
 	name := "mine"
 	for what, err := range map[string]error{
-		"read":    second(f.Account(t.Context(), bob.ID, account.ID)),
-		"change":  second(f.UpdateAccount(t.Context(), bob, account.ID, store.AccountChange{Name: &name}, here())),
-		"delete":  f.DeleteAccount(t.Context(), bob, account.ID, here()),
-		"advance": second(f.AdvanceCounter(t.Context(), bob, account.ID, here())),
-		"unknown": second(f.Account(t.Context(), alice.ID, uuid.New())),
+		"read":    second(f.As(bob, here()).Account(t.Context(), account.ID)),
+		"change":  second(f.As(bob, here()).UpdateAccount(t.Context(), account.ID, store.AccountChange{Account: &name})),
+		"delete":  f.As(bob, here()).DeleteAccount(t.Context(), account.ID),
+		"advance": second(f.As(bob, here()).AdvanceCounter(t.Context(), account.ID)),
+		"unknown": second(f.As(alice, here()).Account(t.Context(), uuid.New())),
 	} {
 		if !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: got %v, want ErrNotFound", what, err)
 		}
 	}
-	if accounts, err := f.Accounts(t.Context(), bob.ID); len(accounts) != 0 || err != nil {
+	if accounts, err := f.As(bob, here()).Accounts(t.Context()); len(accounts) != 0 || err != nil {
 		t.Errorf("Bob sees %v, %v", accounts, err)
 	}
 	n := totp("x", "y")
 	n.Vault = account.VaultID
-	if _, _, err := f.CreateAccount(t.Context(), bob, n, here()); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := f.As(bob, here()).CreateAccount(t.Context(), n); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Bob adds to Alice's vault: %v", err)
 	}
 }
@@ -440,15 +441,15 @@ func TestAViewerReadsAndChangesNothing(t *testing.T) {
 	alice, bob := f.alice(t), f.bob(t)
 	account := f.add(t, alice, totp("Example", "shared"))
 	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+account.VaultID.String()+"', '"+bob.ID.String()+"', 'viewer')")
-	if got, err := f.Account(t.Context(), bob.ID, account.ID); err != nil || got.Name != "shared" {
+	if got, err := f.As(bob, here()).Account(t.Context(), account.ID); err != nil || got.Account != "shared" {
 		t.Fatalf("got %v, %v", got, err)
 	}
 	n, name := totp("x", "y"), "mine"
 	n.Vault = account.VaultID
 	for what, err := range map[string]error{
-		"change": second(f.UpdateAccount(t.Context(), bob, account.ID, store.AccountChange{Name: &name}, here())),
-		"delete": f.DeleteAccount(t.Context(), bob, account.ID, here()),
-		"add":    func() error { _, _, err := f.CreateAccount(t.Context(), bob, n, here()); return err }(),
+		"change": second(f.As(bob, here()).UpdateAccount(t.Context(), account.ID, store.AccountChange{Account: &name})),
+		"delete": f.As(bob, here()).DeleteAccount(t.Context(), account.ID),
+		"add":    func() error { _, _, err := f.As(bob, here()).CreateAccount(t.Context(), n); return err }(),
 	} {
 		if !errors.Is(err, store.ErrForbidden) {
 			t.Errorf("%s: got %v, want ErrForbidden", what, err)
@@ -461,12 +462,12 @@ func TestACounterGivesEachNumberOnce(t *testing.T) {
 	f := fresh(t)
 	alice := f.alice(t)
 	const start = 1000
-	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s"), Counter: start})
-	counters := make([]int64, 20)
+	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s"), Counter: start}})
+	counters := make([]uint64, 20)
 	var wg sync.WaitGroup
 	for i := range counters {
 		wg.Go(func() {
-			a, err := f.AdvanceCounter(context.Background(), alice, account.ID, here())
+			a, err := f.As(alice, here()).AdvanceCounter(context.Background(), account.ID)
 			if err != nil {
 				t.Error(err)
 			}
@@ -476,18 +477,18 @@ func TestACounterGivesEachNumberOnce(t *testing.T) {
 	wg.Wait()
 	slices.Sort(counters)
 	for i, c := range counters {
-		if c != int64(start+i) {
+		if c != start+uint64(i) {
 			t.Fatalf("counters %v, want %d and up without gaps", counters, start)
 		}
 	}
-	if a, _ := f.Account(t.Context(), alice.ID, account.ID); a.Counter != start+int64(len(counters)) {
+	if a, _ := f.As(alice, here()).Account(t.Context(), account.ID); a.Counter != start+uint64(len(counters)) {
 		t.Errorf("the next counter is %d", a.Counter)
 	}
-	if _, err := f.AdvanceCounter(t.Context(), alice, f.add(t, alice, totp("x", "y")).ID, here()); !errors.Is(err, store.ErrNotHOTP) {
+	if _, err := f.As(alice, here()).AdvanceCounter(t.Context(), f.add(t, alice, totp("x", "y")).ID); !errors.Is(err, store.ErrNotHOTP) {
 		t.Errorf("advancing a TOTP account: %v", err)
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.hotp_counters SET counter = 9223372036854775807")
-	if _, err := f.AdvanceCounter(t.Context(), alice, account.ID, here()); !errors.Is(err, store.ErrCounterSpent) {
+	if _, err := f.As(alice, here()).AdvanceCounter(t.Context(), account.ID); !errors.Is(err, store.ErrCounterSpent) {
 		t.Errorf("advancing the last counter: %v", err)
 	}
 }
@@ -513,7 +514,7 @@ func TestSwappedSecretsDoNotOpen(t *testing.T) {
 	alice := f.alice(t)
 	a, b := f.add(t, alice, totp("A", "a")), f.add(t, alice, totp("B", "b"))
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret FROM avtotpy.accounts b WHERE a.id = '"+a.ID.String()+"' AND b.id = '"+b.ID.String()+"'")
-	if _, err := f.Account(t.Context(), alice.ID, a.ID); !errors.Is(err, keyring.ErrSealBroken) {
+	if _, err := f.As(alice, here()).Account(t.Context(), a.ID); !errors.Is(err, keyring.ErrSealBroken) {
 		t.Errorf("got %v, want ErrSealBroken", err)
 	}
 }
@@ -556,7 +557,7 @@ func TestMasterKeysAreCheckedAndRotated(t *testing.T) {
 	if err := onlyNew.CheckMasterKeys(t.Context()); err != nil {
 		t.Errorf("the old key is not needed any more, but: %v", err)
 	}
-	if got, err := onlyNew.Account(t.Context(), alice.ID, account.ID); err != nil || string(got.Secret) != "seed of a" {
+	if got, err := onlyNew.As(alice, here()).Account(t.Context(), account.ID); err != nil || string(got.Secret) != "seed of a" {
 		t.Errorf("after the rotation: %v, %v", got, err)
 	}
 }

@@ -74,14 +74,14 @@ func (s *Store) Rehash(ctx context.Context, user uuid.UUID, passwordHash string)
 
 // ChangePassword sets a new password and ends all sessions of the user but the one
 // in which it was changed.
-func (s *Store) ChangePassword(ctx context.Context, in Session, passwordHash string, from Origin) error {
-	return s.inTx(ctx, in.User.ID, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, in.User.ID, passwordHash); err != nil {
+func (a Actor) ChangePassword(ctx context.Context, in uuid.UUID, passwordHash string) error {
+	return a.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE avtotpy.users SET password_hash = $2 WHERE id = $1`, a.user.ID, passwordHash); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, in.User.ID, in.ID); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID, in); err != nil {
 			return err
 		}
-		return record(ctx, tx, event{actor: &in.User, action: "user.password", subject: in.User.ID, from: from})
+		return a.record(ctx, tx, "user.password", a.user.ID, uuid.Nil)
 	})
 }

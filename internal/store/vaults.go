@@ -6,14 +6,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
-)
-
-// The roles of a vault's members.
-const (
-	owner  = "owner"
-	editor = "editor"
-	viewer = "viewer"
 )
 
 // createPersonalVault makes the vault that comes with a user.
@@ -24,7 +18,7 @@ func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UU
 		return err
 	}
 	// Before the key: only an owner may add one.
-	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`, vault, user, owner); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`, vault, user, access.Owner); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -36,15 +30,12 @@ func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UU
 // A vault is what one of its members needs to work in it.
 type vault struct {
 	id   uuid.UUID
-	role string
+	role access.Role
 	key  keyring.VaultKey
 }
 
-// mayEdit reports whether the member may change what is in the vault.
-func mayEdit(role string) bool { return role == owner || role == editor }
-
-// vault returns a vault of a user; the zero id stands for their personal one.
-func (s *Store) vault(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (vault, error) {
+// vault returns a vault of the user; the zero id stands for their personal one.
+func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error) {
 	var v vault
 	var sealed keyring.SealedKey
 	err := tx.QueryRow(ctx, `
@@ -53,10 +44,10 @@ func (s *Store) vault(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (vault
 		JOIN avtotpy.vault_members m ON m.vault_id = v.id AND m.user_id = $1
 		JOIN avtotpy.vault_keys k ON k.vault_id = v.id
 		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END`,
-		user, orNull(id)).Scan(&v.id, &v.role, &sealed.MasterKey, &sealed.Bytes)
+		a.user.ID, orNull(id)).Scan(&v.id, &v.role, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return vault{}, notFound(err)
 	}
-	v.key, err = s.ring.Open(sealed, v.id.String())
+	v.key, err = a.store.ring.Open(sealed, v.id.String())
 	return v, err
 }

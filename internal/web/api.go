@@ -7,7 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/avtotpy/avtotpy/internal/store"
+	"github.com/avtotpy/avtotpy/internal/auth"
 )
 
 // guest adds an operation of the API that needs no session.
@@ -17,15 +17,15 @@ func guest[I, O any](s *site, api huma.API, method, path string, status int, sum
 
 // member adds an operation of the API that only somebody who is logged in can ask
 // for.
-func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, store.Session, *I) (*O, error)) {
+func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
 	op := operation(method, path, status, summary)
 	op.Security = []map[string][]string{{"session": {}}}
 	register(s, api, op, func(ctx context.Context, in *I) (*O, error) {
-		session, err := s.Store.Session(ctx, visitorOf(ctx).token)
+		who, err := s.principal(ctx)
 		if err != nil {
-			return nil, needsLogin(err)
+			return nil, err
 		}
-		return do(ctx, session, in)
+		return do(ctx, who, in)
 	})
 }
 

@@ -219,7 +219,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 	// Edit and delete.
 	b.do(click("#cards > li:not([hidden]) .card-edit"), chromedp.WaitVisible("#account-form"),
 		chromedp.SetValue("#account", "work"), submit("#account-form"), b.until(`document.querySelector(".saved").textContent === "Saved"`),
-		click("#delete"), chromedp.WaitVisible("#really"), click("#really"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
+		click("#delete"), chromedp.WaitVisible("#delete-form"), click("#delete-form button"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
 
 	// Log out, and in again with a wrong password first.
 	b.do(click("log-out button"), chromedp.WaitVisible("#login"),

@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"net/http"
 	"time"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -43,46 +45,19 @@ type codeList struct {
 }
 
 // listCodes answers with all codes that come from the time, of one moment.
-func (s *site) listCodes(ctx context.Context, session store.Session, _ *struct{}) (*body[codeList], error) {
-	accounts, err := s.Store.Accounts(ctx, session.User.ID)
+func (s *site) listCodes(ctx context.Context, p auth.Principal, _ *struct{}) (*body[codeList], error) {
+	accounts, err := p.Accounts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now()
 	list := codeList{Now: stamp(now), Codes: make([]accountCode, 0, len(accounts))}
 	for _, a := range accounts {
-		if key := keyOf(a); key.Kind != otp.HOTP {
-			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(key, now)})
+		if a.Kind != otp.HOTP {
+			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(a.Key, now)})
 		}
 	}
 	return answerWith(list), nil
-}
-
-type previewInput struct{ Body keyInput }
-
-type preview struct {
-	Account  accountView `json:"account"`
-	Now      string      `json:"now" format:"date-time"`
-	Warnings []string    `json:"warnings"`
-	CodeView
-}
-
-// previewAccount computes a code and stores nothing.
-func (s *site) previewAccount(_ context.Context, _ store.Session, in *previewInput) (*body[preview], error) {
-	key, warnings, err := in.Body.read()
-	if err != nil {
-		return nil, err
-	}
-	now := s.Now()
-	p := preview{Now: stamp(now), Warnings: append([]string{}, warnings...), CodeView: codeAt(key, now)}
-	if key.Kind == otp.HOTP {
-		p.Code = key.HOTP(key.Counter)
-	}
-	p.Account = accountView{
-		Kind: string(key.Kind), Issuer: key.Issuer, Account: key.Account, Note: in.Body.Note,
-		Algorithm: string(key.Algorithm), Digits: key.Digits, Period: key.Period, Counter: int64(key.Counter), //nolint:gosec // Validate allows none above
-	}
-	return answerWith(p), nil
 }
 
 type counterCode struct {
@@ -91,15 +66,32 @@ type counterCode struct {
 }
 
 // advanceCounter shows the next code of a counter, which is thereby used up.
-func (s *site) advanceCounter(ctx context.Context, session store.Session, in *idInput) (*body[counterCode], error) {
+func (s *site) advanceCounter(ctx context.Context, p auth.Principal, in *idInput) (*body[counterCode], error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.Store.AdvanceCounter(ctx, session.User, id, visitorOf(ctx).from)
+	account, err := p.AdvanceCounter(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(account)
-	return answerWith(counterCode{key.HOTP(key.Counter), account.Counter}), nil
+	return answerWith(counterCode{account.HOTP(account.Counter), viewOf(account).Counter}), nil
+}
+
+// A listView is the page of all codes.
+type listView struct{ Accounts []accountView }
+
+func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
+	accounts, err := p.Accounts(r.Context())
+	var v listView
+	for _, a := range accounts {
+		v.Accounts = append(v.Accounts, s.withCode(a))
+	}
+	return page{Name: "list", Title: "Codes", View: v}, err
+}
+
+func (s *site) withCode(a store.Account) accountView {
+	shown := viewOf(a)
+	shown.code = codeAt(a.Key, s.Now())
+	return shown
 }

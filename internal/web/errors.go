@@ -16,9 +16,11 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
+	"github.com/avtotpy/avtotpy/internal/problem"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -36,17 +38,22 @@ var (
 	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
 	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
 	errCrossOrigin = &failure{status: http.StatusForbidden, text: "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."}
+	errNoForm      = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
 	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
 	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
 	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
 	errReadOnly    = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
 	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours."}
+	errWrongLogin  = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 
-// tooMany asks to try again later.
-func tooMany(wait time.Duration) error {
-	return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: wait}
+// sentence is the text with what to do, for a page.
+func (f *failure) sentence() string {
+	if f.status == http.StatusTooManyRequests {
+		return fmt.Sprintf("%s Try again in %s s.", f.text, retryAfter(f.retryAfter))
+	}
+	return f.text
 }
 
 // soon is when to ask a server again that cannot serve.
@@ -57,29 +64,23 @@ func unfit(why error) error {
 	return &failure{status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".", retryAfter: soon}
 }
 
-// needsLogin turns the error of a session that is not found.
-func needsLogin(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return errLoggedOut
-	}
-	return err
-}
-
-// A fieldError says what is wrong with one field of a body.
-type fieldError struct{ field, message string }
-
-func (e *fieldError) Error() string { return e.field + ": " + e.message }
+// A fieldProblem is a sentence about one field.
+type fieldProblem struct{ Field, Message string }
 
 // explain turns any error into what may be told: a failure, or problems of fields.
 // What nobody foresaw is logged under a reference that the answer shows.
-func (s *site) explain(ctx context.Context, err error) (*failure, []*huma.ErrorDetail) {
+func (s *site) explain(ctx context.Context, err error) (*failure, []fieldProblem) {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f, nil
 	}
-	if details := fieldProblems(err); details != nil {
-		return &failure{status: http.StatusUnprocessableEntity, text: "Something in the form is not right."}, details
+	if problems := fieldProblems(err); problems != nil {
+		return &failure{status: http.StatusUnprocessableEntity, text: "Something in the form is not right."}, problems
+	}
+	if many, ok := errors.AsType[*auth.TooManyError](err); ok {
+		return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: many.Wait}, nil
 	}
 	for from, to := range map[error]*failure{
+		auth.ErrNoSession: errLoggedOut, auth.ErrWrongLogin: errWrongLogin,
 		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrSetupDone: errSetupDone,
 		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
 	} {
@@ -138,31 +139,42 @@ func changes(ctx context.Context) string {
 }
 
 // fieldProblems lists what is wrong with fields, also of several errors joined.
-func fieldProblems(err error) []*huma.ErrorDetail {
-	var details []*huma.ErrorDetail
+func fieldProblems(err error) []fieldProblem {
+	var found []fieldProblem
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find all and not the first
 	case otp.Problems:
 		for _, p := range e {
-			details = append(details, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Message})
+			found = append(found, fieldProblem{p.Field, p.Message})
 		}
-	case *fieldError:
-		details = append(details, &huma.ErrorDetail{Location: "body." + e.field, Message: e.message})
+	case problem.List:
+		for _, p := range e {
+			found = append(found, fieldProblem{p.Field, sentenceOf(p)})
+		}
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
-			details = append(details, fieldProblems(one)...)
+			found = append(found, fieldProblems(one)...)
 		}
 	}
-	return details
+	return found
+}
+
+// details are problems of fields as the API has them.
+func details(problems []fieldProblem) []*huma.ErrorDetail {
+	var all []*huma.ErrorDetail
+	for _, p := range problems {
+		all = append(all, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Message})
+	}
+	return all
 }
 
 // problem is explain for the API.
 func (s *site) problem(ctx context.Context, err error) error {
-	f, details := s.explain(ctx, err)
-	problem := &huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}
+	f, problems := s.explain(ctx, err)
+	document := &huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}
 	if f.retryAfter > 0 {
-		return huma.ErrorWithHeaders(problem, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
+		return huma.ErrorWithHeaders(document, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
 	}
-	return problem
+	return document
 }
 
 func retryAfter(wait time.Duration) string {
@@ -176,17 +188,25 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, string(to), http.StatusSeeOther)
 		return
 	}
-	f, details := s.explain(r.Context(), err)
+	f, problems := s.explain(r.Context(), err)
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(f.retryAfter))
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
-		s.render(w, r, f.status, view{Page: "error", Title: http.StatusText(f.status), Message: f.text})
+		s.render(w, r, f.status, page{
+			Name: "error", Title: http.StatusText(f.status), View: errorView{f.status, http.StatusText(f.status), f.text},
+		})
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.status)
-	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}) // whoever asked is gone
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}) // whoever asked is gone
+}
+
+// An errorView is the page of what went wrong.
+type errorView struct {
+	Status         int
+	Title, Message string
 }
 
 // A redirect is an error that sends a visitor of a page elsewhere.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -26,6 +27,12 @@ type visitor struct {
 }
 
 type visitorKey struct{}
+
+// principal returns who has the session of a request.
+func (s *site) principal(ctx context.Context) (auth.Principal, error) {
+	v := visitorOf(ctx)
+	return s.gate.Principal(ctx, v.token, v.from)
+}
 
 func visitorOf(ctx context.Context) visitor {
 	v, _ := ctx.Value(visitorKey{}).(visitor) // the guard put it there
@@ -148,9 +155,10 @@ func securityHeaders(public *url.URL) map[string]string {
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-		"Referrer-Policy":              "no-referrer",
-		"X-Content-Type-Options":       "nosniff",
-		"X-Frame-Options":              "DENY",
+		// With no-referrer a browser would send "Origin: null" with a form that is not sent by a script.
+		"Referrer-Policy":        "same-origin",
+		"X-Content-Type-Options": "nosniff",
+		"X-Frame-Options":        "DENY",
 	}
 	if public != nil && public.Scheme == "https" {
 		headers["Strict-Transport-Security"] = "max-age=31536000"

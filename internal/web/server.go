@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -42,10 +42,9 @@ func (s *Server) Handler() http.Handler {
 	h := &site{
 		Server:    s.complete(),
 		assets:    assets,
-		templates: parseTemplates(),
-		passwords: newPasswords(),
-		attempts:  newLimiter(),
+		templates: parseTemplates(assets),
 	}
+	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log)
 	return h.routes()
 }
 
@@ -66,9 +65,7 @@ type site struct {
 	Server
 	assets    *assets
 	templates map[string]*template.Template
-	passwords *passwords
-	attempts  *limiter
-	setupDone atomic.Bool // once true, it stays
+	gate      *auth.Gate
 }
 
 // routes is the table of everything that can be asked for.
@@ -81,6 +78,15 @@ func (s *site) routes() http.Handler {
 	inside.Handle("GET /accounts/new", s.memberPage(s.newPage))
 	inside.Handle("GET /accounts/{id}", s.memberPage(s.accountPage))
 	inside.Handle("GET /settings", s.memberPage(s.settingsPage))
+	inside.Handle("POST /setup", s.post(s.setupForm))
+	inside.Handle("POST /login", s.post(s.loginForm))
+	inside.Handle("POST /logout", s.memberPost(s.logoutForm))
+	inside.Handle("POST /accounts/new", s.memberPost(s.newForm))
+	inside.Handle("GET /accounts/{id}/delete", s.memberPage(s.deletePage))
+	inside.Handle("POST /accounts/{id}", s.memberPost(s.accountForm))
+	inside.Handle("POST /accounts/{id}/delete", s.memberPost(s.deleteForm))
+	inside.Handle("POST /settings/password", s.memberPost(s.passwordForm))
+	inside.Handle("POST /settings/sessions/{id}/end", s.memberPost(s.endSessionForm))
 	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPage) })
 
 	api := humago.New(inside, apiConfig(s.Version))

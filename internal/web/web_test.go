@@ -497,7 +497,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"an unknown session", "DELETE", "/api/v1/sessions/" + uuid.NewString(), nil, nil, http.StatusNotFound},
 		{"an unknown part of the API", "GET", "/api/v1/nothing", nil, nil, http.StatusNotFound},
 		{"an unknown page", "GET", "/nothing", nil, nil, http.StatusNotFound},
-		{"a page by POST", "POST", "/accounts/new", nil, nil, http.StatusNotFound},
+		{"a page by POST", "POST", "/setup/", nil, nil, http.StatusNotFound},
 		{"a key that is no UUID", "POST", "/api/v1/accounts", map[string]any{"link": link}, []string{"Idempotency-Key", "1"}, http.StatusUnprocessableEntity},
 	} {
 		a := alice.ask(c.method, c.path, c.body, c.headers...)
@@ -553,7 +553,7 @@ func TestASubmissionThatComesTwiceAddsOneAccount(t *testing.T) {
 	if first["id"] == nil || first["id"] != again["id"] {
 		t.Errorf("%v and %v", first, again)
 	}
-	if a := alice.ask("GET", "/accounts/new", nil); !regexp.MustCompile(`data-submission="[0-9a-f-]{36}"`).MatchString(a.text) {
+	if a := alice.ask("GET", "/accounts/new", nil); !regexp.MustCompile(`name="submission" value="[0-9a-f-]{36}"`).MatchString(a.text) {
 		t.Errorf("the form has no submission: %s", a.text)
 	}
 }
@@ -588,7 +588,7 @@ func TestPagesLoadNothingFromElsewhereAndRunNothingInline(t *testing.T) {
 		if !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") {
 			t.Errorf("%s: Content-Security-Policy %q", path, policy)
 		}
-		if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Referrer-Policy") != "no-referrer" {
+		if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: headers %v", path, a.Header)
 		}
 		for _, inline := range []string{`<script>`, `<style`, ` style=`, `javascript:`, ` onclick=`, `"onload=`} {

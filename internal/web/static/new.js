@@ -20,7 +20,7 @@ const fieldOf = (name) => isLink() || name === "link" || name === "secret" ? "bo
 const form = new Form(element, add, { fieldOf, guarded: true });
 
 async function add(values) {
-	const headers = { "Idempotency-Key": element.dataset.submission };
+	const headers = { "Idempotency-Key": element.elements.submission.value };
 	const { status, body: { account } } = await request("POST", "accounts", { body: content(values), headers });
 	// 200: an earlier attempt had arrived although its answer had not; names may have been typed since.
 	if (status === 200 && !isLink()) {

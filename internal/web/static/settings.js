@@ -18,9 +18,10 @@ const form = new Form(element, async ({ current, new: chosen }) => {
 element.addEventListener("input", () => { element.querySelector(".saved").textContent = ""; });
 
 const banner = new Banner();
-document.getElementById("sessions").addEventListener("click", async (event) => {
-	const button = event.target.closest("button");
-	if (!button || button.ariaDisabled === "true") {
+document.getElementById("sessions").addEventListener("submit", async (event) => {
+	event.preventDefault();
+	const button = event.target.querySelector("button");
+	if (button.ariaDisabled === "true") {
 		return;
 	}
 	const session = button.closest("li");

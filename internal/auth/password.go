@@ -1,4 +1,4 @@
-package web
+package auth
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -30,9 +29,6 @@ func newPasswords() *passwords {
 const (
 	saltSize = 16 // bytes
 	hashSize = 32
-
-	minPassword = 12   // characters
-	maxPassword = 1024 // bytes
 )
 
 // argonParams are what a hash costs.
@@ -123,15 +119,4 @@ func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: the program crashes instead
 	return b
-}
-
-// checkNewPassword returns what is wrong with a password that somebody chose.
-func checkNewPassword(field, password string) error {
-	switch n := utf8.RuneCountInString(password); {
-	case n < minPassword:
-		return &fieldError{field, fmt.Sprintf("The password has %d characters; expected at least %d.", n, minPassword)}
-	case len(password) > maxPassword:
-		return &fieldError{field, fmt.Sprintf("The password is too long; expected at most %d bytes.", maxPassword)}
-	}
-	return nil
 }
