@@ -31,6 +31,7 @@ type Gate struct {
 	setupToken string
 	log        *slog.Logger
 	now        func() time.Time
+	events     Events
 
 	passwords *passwords
 	attempts  *limiter
@@ -38,8 +39,10 @@ type Gate struct {
 }
 
 // NewGate returns a gate to a store. The set-up token proves who may create the first user.
-func NewGate(st *store.Store, setupToken string, now func() time.Time, log *slog.Logger) *Gate {
-	return &Gate{store: st, setupToken: setupToken, log: log, now: now, passwords: newPasswords(), attempts: newLimiter()}
+func NewGate(st *store.Store, setupToken string, now func() time.Time, log *slog.Logger, events Events) *Gate {
+	return &Gate{
+		store: st, setupToken: setupToken, log: log, now: now, events: events, passwords: newPasswords(), attempts: newLimiter(),
+	}
 }
 
 // What the gate answers, besides problems of fields and what the store fails with.
@@ -77,7 +80,7 @@ func (g *Gate) IsSetUp(ctx context.Context) (bool, error) {
 // SetUp creates the first user, who is then logged in; store.ErrSetupDone when there is one.
 func (g *Gate) SetUp(ctx context.Context, token, name, password string, from store.Origin) (session string, p Principal, err error) {
 	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return "", p, &TooManyError{wait}
+		return "", p, g.throttled(ctx, UseSetup, store.User{}, from, wait)
 	}
 	done, err := g.IsSetUp(ctx)
 	if err != nil {
@@ -87,6 +90,7 @@ func (g *Gate) SetUp(ctx context.Context, token, name, password string, from sto
 		return "", p, store.ErrSetupDone
 	}
 	if !sameToken(token, g.setupToken) {
+		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseSetup, From: from})
 		return "", p, problem.Of("token", TokenWrong)
 	}
 	var found problem.List
@@ -103,7 +107,7 @@ func (g *Gate) SetUp(ctx context.Context, token, name, password string, from sto
 	if err != nil {
 		return "", p, err
 	}
-	return g.begin(ctx, user, from)
+	return g.begin(ctx, UseSetup, user, from)
 }
 
 // sameToken compares hashes, so that how long it takes tells nothing. What people
@@ -119,7 +123,7 @@ func sameToken(given, want string) bool {
 // LogIn begins a session of who has the name and the password; ErrWrongLogin otherwise.
 func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Origin) (session string, p Principal, err error) {
 	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return "", p, &TooManyError{wait}
+		return "", p, g.throttled(ctx, UseLogin, store.User{}, from, wait)
 	}
 	if len(password) > MaxPassword || strings.ContainsRune(name, 0) {
 		return "", p, ErrWrongLogin
@@ -129,7 +133,7 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 		return "", p, err
 	}
 	if wait > 0 {
-		return "", p, &TooManyError{wait}
+		return "", p, g.throttled(ctx, UseLogin, store.User{}, from, wait)
 	}
 	user, hash, err := g.store.UserByName(ctx, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -144,6 +148,7 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 		if hash != "" {
 			known = &user
 		}
+		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseLogin, User: user, From: from})
 		if err := g.store.LoginFailed(ctx, known, from); err != nil {
 			return "", p, err
 		}
@@ -152,11 +157,19 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 	if outdated {
 		g.rehash(ctx, user, password)
 	}
-	return g.begin(ctx, user, from)
+	return g.begin(ctx, UseLogin, user, from)
 }
 
-func (g *Gate) begin(ctx context.Context, user store.User, from store.Origin) (token string, p Principal, err error) {
+func (g *Gate) throttled(ctx context.Context, use Use, user store.User, from store.Origin, wait time.Duration) error {
+	g.events.emit(ctx, Event{Kind: EventThrottled, Use: use, User: user, From: from, Wait: wait})
+	return &TooManyError{wait}
+}
+
+func (g *Gate) begin(ctx context.Context, use Use, user store.User, from store.Origin) (token string, p Principal, err error) {
 	token, session, err := g.store.LogIn(ctx, user, from)
+	if err == nil {
+		g.events.emit(ctx, Event{Kind: EventOK, Use: use, User: user, From: from})
+	}
 	return token, Principal{session, g.store.As(user, from)}, err
 }
 
@@ -174,7 +187,7 @@ func (g *Gate) rehash(ctx context.Context, user store.User, password string) {
 // ChangePassword sets another password for who knows the current one, and ends their other sessions.
 func (g *Gate) ChangePassword(ctx context.Context, p Principal, current, password string, from store.Origin) error {
 	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return &TooManyError{wait}
+		return g.throttled(ctx, UsePassword, p.User(), from, wait)
 	}
 	var found problem.List
 	checkPassword(&found, "new", password)
@@ -193,6 +206,7 @@ func (g *Gate) ChangePassword(ctx context.Context, p Principal, current, passwor
 		return err
 	}
 	if !right {
+		g.events.emit(ctx, Event{Kind: EventWrong, Use: UsePassword, User: p.User(), From: from})
 		return problem.Of("current", PasswordWrong)
 	}
 	if hash, err = g.passwords.hash(ctx, password); err != nil {

@@ -29,6 +29,7 @@ type Server struct {
 	// Ready is Fit for probes, which keep requests away. Without it they get Fit.
 	Ready      func(context.Context) (warning string, err error)
 	Failed     func(error) // is told why a request was not served after all, unless it was the visitor's fault
+	Event      auth.Events // is called with what is about security, and must not block; nil drops it
 	SetupToken string      // proves who may create the first user
 	PublicURL  *url.URL    // where people open the page; nil: http, by address or as localhost
 	Log        *slog.Logger
@@ -44,7 +45,7 @@ func (s *Server) Handler() http.Handler {
 		assets:    assets,
 		templates: parseTemplates(assets),
 	}
-	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log)
+	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
 	return h.routes()
 }
 
