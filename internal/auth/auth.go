@@ -103,11 +103,11 @@ func (g *Gate) SetUp(ctx context.Context, token, name, password string, from sto
 	if err != nil {
 		return "", p, err
 	}
-	user, err := g.store.CreateFirstUser(ctx, name, hash, from)
+	user, stored, err := g.store.CreateFirstUser(ctx, name, hash, from)
 	if err != nil {
 		return "", p, err
 	}
-	return g.begin(ctx, UseSetup, user, from)
+	return g.begin(ctx, UseSetup, user, stored, from)
 }
 
 // sameToken compares hashes, so that how long it takes tells nothing. What people
@@ -135,17 +135,17 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 	if wait > 0 {
 		return "", p, g.throttled(ctx, UseLogin, store.User{}, from, wait)
 	}
-	user, hash, err := g.store.UserByName(ctx, name)
+	user, stored, err := g.store.UserByName(ctx, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", p, err
 	}
-	right, outdated, err := g.passwords.check(ctx, password, hash)
+	right, outdated, err := g.passwords.check(ctx, password, stored.Hash)
 	if err != nil {
 		return "", p, err
 	}
 	if !right {
 		var known *store.User
-		if hash != "" {
+		if stored.Hash != "" {
 			known = &user
 		}
 		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseLogin, User: user, From: from})
@@ -155,9 +155,13 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 		return "", p, ErrWrongLogin
 	}
 	if outdated {
-		g.rehash(ctx, user, password)
+		stored = g.rehash(ctx, user, stored, password)
 	}
-	return g.begin(ctx, UseLogin, user, from)
+	session, p, err = g.begin(ctx, UseLogin, user, stored, from)
+	if errors.Is(err, store.ErrChanged) { // this is not the password any more
+		err = ErrWrongLogin
+	}
+	return session, p, err
 }
 
 func (g *Gate) throttled(ctx context.Context, use Use, user store.User, from store.Origin, wait time.Duration) error {
@@ -165,23 +169,25 @@ func (g *Gate) throttled(ctx context.Context, use Use, user store.User, from sto
 	return &TooManyError{wait}
 }
 
-func (g *Gate) begin(ctx context.Context, use Use, user store.User, from store.Origin) (token string, p Principal, err error) {
-	token, session, err := g.store.LogIn(ctx, user, from)
+func (g *Gate) begin(ctx context.Context, use Use, user store.User, checked store.Password, from store.Origin) (token string, p Principal, err error) {
+	token, session, err := g.store.LogIn(ctx, user, checked, from)
 	if err == nil {
 		g.events.emit(ctx, Event{Kind: EventOK, Use: use, User: user, From: from})
 	}
 	return token, Principal{session, g.store.As(user, from)}, err
 }
 
-// rehash is worth trying, and not worth refusing a login for.
-func (g *Gate) rehash(ctx context.Context, user store.User, password string) {
+// rehash returns what is stored then. It is worth trying, and not worth refusing a login for.
+func (g *Gate) rehash(ctx context.Context, user store.User, checked store.Password, password string) store.Password {
 	hash, err := g.passwords.hash(ctx, password)
 	if err == nil {
-		err = g.store.Rehash(ctx, user.ID, hash)
+		var now store.Password
+		if now, err = g.store.Rehash(ctx, user.ID, checked, hash); err == nil {
+			return now
+		}
 	}
-	if err != nil {
-		g.log.WarnContext(ctx, "a password could not be hashed again", "error", err)
-	}
+	g.log.WarnContext(ctx, "a password could not be hashed again", "error", err)
+	return checked
 }
 
 // ChangePassword sets another password for who knows the current one, and ends their other sessions.
@@ -194,14 +200,14 @@ func (g *Gate) ChangePassword(ctx context.Context, p Principal, current, passwor
 	if err := found.Err(); err != nil {
 		return err
 	}
-	_, hash, err := g.store.UserByName(ctx, p.User().Name)
+	_, stored, err := g.store.UserByName(ctx, p.User().Name)
 	if err != nil {
 		return err
 	}
 	if len(current) > MaxPassword {
 		return problem.Of("current", PasswordWrong)
 	}
-	right, _, err := g.passwords.check(ctx, current, hash)
+	right, _, err := g.passwords.check(ctx, current, stored.Hash)
 	if err != nil {
 		return err
 	}
@@ -209,8 +215,13 @@ func (g *Gate) ChangePassword(ctx context.Context, p Principal, current, passwor
 		g.events.emit(ctx, Event{Kind: EventWrong, Use: UsePassword, User: p.User(), From: from})
 		return problem.Of("current", PasswordWrong)
 	}
-	if hash, err = g.passwords.hash(ctx, password); err != nil {
+	hash, err := g.passwords.hash(ctx, password)
+	if err != nil {
 		return err
 	}
-	return p.ChangePassword(ctx, p.Session.ID, hash)
+	err = p.ChangePassword(ctx, p.Session.ID, stored, hash)
+	if errors.Is(err, store.ErrChanged) {
+		return problem.Of("current", PasswordWrong)
+	}
+	return err
 }

@@ -92,7 +92,7 @@ func BenchmarkAccounts(b *testing.B) {
 func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User {
 	tb.Helper()
 	ctx := context.Background()
-	alice, err := s.CreateFirstUser(ctx, "Alice", "x", here())
+	alice, _, err := s.CreateFirstUser(ctx, "Alice", "x", here())
 	if err != nil {
 		tb.Fatal(err)
 	}

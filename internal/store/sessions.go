@@ -28,14 +28,17 @@ type Session struct {
 	Origin     // of the login
 }
 
-// LogIn begins a session of somebody whose password was right. The token is shown
-// only here; the database has its hash.
-func (s *Store) LogIn(ctx context.Context, user User, from Origin) (token string, session Session, err error) {
+// LogIn begins a session of a user whose password was checked, and is right; ErrChanged when they
+// have another one by now. The token is shown only here; the database has its hash.
+func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Origin) (token string, session Session, err error) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails: the program crashes instead
 	token = base64.RawURLEncoding.EncodeToString(raw)
 	session = Session{ID: newID(), User: user, Origin: from}
 	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
+		if err := unchanged(ctx, tx, user.ID, checked); err != nil {
+			return err
+		}
 		if err := s.forget(ctx, tx, user.Name); err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (f fixture) keepsSettings(t *testing.T) {
 func (f fixture) works(t *testing.T) {
 	t.Helper()
 	const name = "Zoë Ünal €"
-	user, err := f.CreateFirstUser(t.Context(), name, `a\b'c`, here())
+	user, _, err := f.CreateFirstUser(t.Context(), name, `a\b'c`, here())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,17 +122,17 @@ func (f fixture) works(t *testing.T) {
 	if got := stored; got != name+`a\b'c` {
 		t.Errorf("the database holds %q", got)
 	}
-	found, hash, err := f.UserByName(t.Context(), name)
-	if err != nil || found.ID != user.ID || found.Name != name || hash != `a\b'c` ||
+	found, password, err := f.UserByName(t.Context(), name)
+	if err != nil || found.ID != user.ID || found.Name != name || password.Hash != `a\b'c` ||
 		!found.CreatedAt.Equal(user.CreatedAt) {
-		t.Errorf("found %v, %q, %v; want %v", found, hash, err, user)
+		t.Errorf("found %v, %q, %v; want %v", found, password, err, user)
 	}
 	made := f.add(t, user, totp("Bäckerei €", "x"))
 	got, err := f.As(user, here()).Account(t.Context(), made.ID)
 	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" || !got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("the account: %v %q %q, %v", got, got.Issuer, got.Secret, err)
 	}
-	token, session, err := f.LogIn(t.Context(), user, here())
+	token, session, err := f.LogIn(t.Context(), user, password, here())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func (f fixture) works(t *testing.T) {
 			t.Errorf("attempt: %v, %v", wait, err)
 		}
 	}
-	if err := f.Rehash(t.Context(), user.ID, "other"); err != nil {
+	if _, err := f.Rehash(t.Context(), user.ID, password, "other"); err != nil {
 		t.Error(err)
 	}
 	if list, err := f.As(user, here()).Sessions(t.Context()); err != nil || len(list) != 1 {

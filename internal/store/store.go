@@ -45,6 +45,7 @@ func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
 // What the methods of a Store find, besides what a database can fail with.
 var (
 	ErrNotFound     = errors.New("there is no such thing, or it is not yours")
+	ErrChanged      = errors.New("the password was changed in the meantime")
 	ErrForbidden    = errors.New("your role in the vault does not allow this")
 	ErrSetupDone    = errors.New("there is a user already")
 	ErrNotHOTP      = errors.New("the account has no counter")

@@ -58,11 +58,30 @@ func here() store.Origin {
 
 func (f fixture) alice(t *testing.T) store.User {
 	t.Helper()
-	user, err := f.CreateFirstUser(t.Context(), "Alice", "$argon2id$…", here())
+	user, _, err := f.CreateFirstUser(t.Context(), "Alice", "$argon2id$…", here())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return user
+}
+
+// login begins a session with the password that the user has.
+func (f fixture) login(t *testing.T, user store.User) (string, store.Session) {
+	t.Helper()
+	token, session, err := f.LogIn(t.Context(), user, f.password(t, user), here())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token, session
+}
+
+func (f fixture) password(t *testing.T, user store.User) store.Password {
+	t.Helper()
+	_, password, err := f.UserByName(t.Context(), user.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return password
 }
 
 // bob is a second user; there is no way to make one but by hand yet.
@@ -107,7 +126,7 @@ func TestOnlyOneBecomesTheFirstUser(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range rivals {
 		wg.Go(func() {
-			_, results[i] = f.CreateFirstUser(context.Background(), "user"+string(rune('a'+i)), "x", here())
+			_, _, results[i] = f.CreateFirstUser(context.Background(), "user"+string(rune('a'+i)), "x", here())
 		})
 	}
 	wg.Wait()
@@ -132,18 +151,19 @@ func TestUsersAreFoundWhateverTheCase(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	user, hash, err := f.UserByName(t.Context(), "  aLICE ")
-	if err != nil || user.ID != alice.ID || user.Name != "Alice" || hash != "$argon2id$…" {
-		t.Errorf("got %+v, %q, %v", user, hash, err)
+	user, password, err := f.UserByName(t.Context(), "  aLICE ")
+	if err != nil || user.ID != alice.ID || user.Name != "Alice" || password.Hash != "$argon2id$…" {
+		t.Errorf("got %+v, %q, %v", user, password, err)
 	}
 	if _, _, err := f.UserByName(t.Context(), "mallory"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown name: %v", err)
 	}
-	if err := f.Rehash(t.Context(), alice.ID, "costlier"); err != nil {
+	now, err := f.Rehash(t.Context(), alice.ID, password, "costlier")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, hash, _ := f.UserByName(t.Context(), "alice"); hash != "costlier" {
-		t.Errorf("hash %q after Rehash", hash)
+	if got := f.password(t, alice); got != now || got.Hash != "costlier" {
+		t.Errorf("hash %q after Rehash", got.Hash)
 	}
 }
 
@@ -151,13 +171,7 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	login := func() (string, store.Session) {
-		token, session, err := f.LogIn(t.Context(), alice, here())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token, session
-	}
+	login := func() (string, store.Session) { return f.login(t, alice) }
 	move := func(s store.Session, set string) {
 		pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.sessions SET "+set+" WHERE id = '"+s.ID.String()+"'")
 	}
@@ -219,15 +233,9 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	_, mine, err := f.LogIn(t.Context(), alice, here())
-	if err != nil {
-		t.Fatal(err)
-	}
-	thief, _, err := f.LogIn(t.Context(), alice, here())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.As(alice, here()).ChangePassword(t.Context(), mine.ID, "new hash"); err != nil {
+	_, mine := f.login(t, alice)
+	thief, _ := f.login(t, alice)
+	if err := f.As(alice, here()).ChangePassword(t.Context(), mine.ID, f.password(t, alice), "new hash"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Session(t.Context(), thief); !errors.Is(err, store.ErrNotFound) {
@@ -236,11 +244,35 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	if list, _ := f.As(alice, here()).Sessions(t.Context()); len(list) != 1 || list[0].ID != mine.ID {
 		t.Errorf("left are %v", list)
 	}
-	if _, hash, _ := f.UserByName(t.Context(), "alice"); hash != "new hash" {
-		t.Errorf("hash %q", hash)
+	if got := f.password(t, alice); got.Hash != "new hash" {
+		t.Errorf("hash %q", got.Hash)
 	}
 	if got, want := f.actions(t), "user.create by Alice, session.create by Alice, session.create by Alice, user.password by Alice"; got != want {
 		t.Errorf("audit log\n got %s\nwant %s", got, want)
+	}
+}
+
+func TestAPasswordThatWasReplacedMeanwhileDoesNothing(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	_, session := f.login(t, alice)
+	old := f.password(t, alice)
+	if err := f.As(alice, here()).ChangePassword(t.Context(), session.ID, old, "new"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.Rehash(t.Context(), alice.ID, old, "costlier")
+	if !errors.Is(err, store.ErrChanged) {
+		t.Errorf("hashing the old one again: %v", err)
+	}
+	if _, _, err := f.LogIn(t.Context(), alice, old, here()); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("a login with the old one: %v", err)
+	}
+	if err := f.As(alice, here()).ChangePassword(t.Context(), session.ID, old, "other"); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("changing the old one: %v", err)
+	}
+	if got := f.password(t, alice); got.Hash != "new" {
+		t.Errorf("the password is %q", got.Hash)
 	}
 }
 
@@ -278,9 +310,7 @@ func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
 	if wait := attempt("bob"); wait != 0 {
 		t.Errorf("another name waits %v", wait)
 	}
-	if _, _, err := f.LogIn(t.Context(), alice, here()); err != nil {
-		t.Fatal(err)
-	}
+	f.login(t, alice)
 	attempt("alice")
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval '61 minutes', wait_until = now()")
 	attempt("alice")
