@@ -91,7 +91,7 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	go watch.run(working, firstAudit)
 	server := &web.Server{
 		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed,
-		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version(),
+		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log, Now: time.Now, Version: version(),
 	}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -54,12 +55,20 @@ type Config struct {
 	ListenAddr   string   // host:port
 	HealthAddr   string   // host:port for machines, or empty
 	PublicURL    *url.URL // without a path; nil when not set
-	MasterKey    Secret   // text for keyring.Parse
-	DataDir      string   // absolute
-	BackupDir    string   // absolute, or empty: no backups
-	PostgresBin  string   // absolute, or empty: search
+	Proxies      Proxies
+	MasterKey    Secret // text for keyring.Parse
+	DataDir      string // absolute
+	BackupDir    string // absolute, or empty: no backups
+	PostgresBin  string // absolute, or empty: search
 	LogLevel     slog.Level
 	LogFormat    LogFormat
+}
+
+// Proxies are those whose word is taken for where a request comes from.
+type Proxies struct {
+	Networks []netip.Prefix
+	Unix     bool   // whether requests over a Unix socket come from one
+	Header   string // the only header that they write, or empty: X-Forwarded-For or Forwarded
 }
 
 // Embedded reports whether no database is configured, so that AVTotpy runs a PostgreSQL of its own.

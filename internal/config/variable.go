@@ -165,6 +165,15 @@ func variables() []variable {
 			example:   "https://otp.example.com",
 		},
 		{
+			name: "AVTOTPY_TRUSTED_PROXIES", group: server, set: setTrustedProxies,
+			otherwise: "none",
+			meaning: "The addresses or networks of the reverse proxies in front of the web server, divided by commas; unix is a proxy that connects over a Unix socket. " +
+				"Their X-Forwarded-For or Forwarded says where a request comes from: the last address in it that is not a proxy's counts. " +
+				"Nobody else's is read. Without it, everybody behind a proxy is one visitor. " +
+				"Name only proxies, and not the network of the people. The word x-forwarded-for or forwarded in the list says which header the proxies write; the other one is ignored then.",
+			example: "127.0.0.1,10.0.0.0/24",
+		},
+		{
 			name: masterKey, group: server, secret: true, set: setMasterKey,
 			neededBy: serves, neededFor: "to encrypt what it stores; make one with `avtotpy key generate`",
 			otherwise: "embedded PostgreSQL: one of its own",

@@ -52,7 +52,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
-		v := visitor{from: origin(r), token: s.sessionToken(r)}
+		v := visitor{from: s.origin(r), token: s.sessionToken(r)}
 		r = r.WithContext(context.WithValue(ctx, visitorKey{}, v))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1) // the API reports what is above maxBody
 
@@ -114,11 +114,37 @@ func isJSON(r *http.Request) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
 }
 
-// origin is where a request comes from. X-Forwarded-For is not read: anybody can
-// send it.
-func origin(r *http.Request) store.Origin {
-	address, _ := netip.ParseAddrPort(r.RemoteAddr) // a Unix socket has none
-	return store.Origin{Address: address.Addr().Unmap().WithZone(""), Agent: r.UserAgent()}
+// origin is where a request comes from.
+func (s *site) origin(r *http.Request) store.Origin {
+	address, ignored := s.route.address(r.RemoteAddr, r.Header)
+	from := store.Origin{Address: address, Agent: r.UserAgent()}
+	if ignored {
+		s.emit(r.Context(), auth.Event{Kind: auth.EventForwarded, From: from})
+		s.warnOfProxy(r.Context(), address)
+	}
+	return from
+}
+
+// warnOfProxy says what to set when a proxy is not trusted. Once an hour is enough, because anybody can send the header.
+func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
+	now, last := s.Now().Unix(), s.warnedOfProxy.Load()
+	const pause = int64(time.Hour / time.Second)
+	if now-last < pause || !s.warnedOfProxy.CompareAndSwap(last, now) {
+		return
+	}
+	name := address.String()
+	if !address.IsValid() {
+		name = "unix"
+	}
+	s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
+		"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", name)
+}
+
+// emit reports what is about security.
+func (s *site) emit(ctx context.Context, e auth.Event) {
+	if s.Event != nil {
+		s.Event(ctx, e)
+	}
 }
 
 // watch is around everything: the headers that all answers have, one line in the

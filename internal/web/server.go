@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,6 +33,7 @@ type Server struct {
 	Event      auth.Events // is called with what is about security, and must not block; nil drops it
 	SetupToken string      // proves who may create the first user
 	PublicURL  *url.URL    // where people open the page; nil: http, by address or as localhost
+	Proxies    Proxies     // whose word is taken for where a request comes from
 	Log        *slog.Logger
 	Now        func() time.Time
 	Version    string
@@ -44,6 +46,7 @@ func (s *Server) Handler() http.Handler {
 		Server:    s.complete(),
 		assets:    assets,
 		templates: parseTemplates(assets),
+		route:     &route{proxies: s.Proxies},
 	}
 	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
 	return h.routes()
@@ -67,6 +70,9 @@ type site struct {
 	assets    *assets
 	templates map[string]*template.Template
 	gate      *auth.Gate
+	route     *route
+
+	warnedOfProxy atomic.Int64 // when, in seconds
 }
 
 // routes is the table of everything that can be asked for.
