@@ -250,6 +250,9 @@ func cannotListen(setting string, err error) error {
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
 }
 
+// mostConnections need about 50 MB while each sends as many headers as it may.
+const mostConnections = 2048
+
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
 func listen(ctx context.Context, addr, address string, handler http.Handler, ready func(context.Context) (string, error),
@@ -260,13 +263,15 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, rea
 	if err != nil {
 		return cannotListen("AVTOTPY_LISTEN_ADDR", err)
 	}
+	connections := web.Connections{Most: mostConnections}
 	server := &http.Server{
 		Handler:           handler,
+		ConnState:         connections.Changed,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    web.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())

@@ -22,6 +22,9 @@ const (
 	EventNoOrigin    EventKind = "no-origin"    // a request with a cookie that does not say which site caused it
 	EventWrongHost   EventKind = "wrong-host"   // a request for another host name
 	EventUnknownID   EventKind = "unknown-id"   // an id of somebody else's, or of nothing: the two look the same
+	EventRate        EventKind = "rate"         // refused: a user asks for too much at once
+	EventOverload    EventKind = "overload"     // refused: the server has too much to do at once
+	EventTooLarge    EventKind = "too-large"    // refused: more than anything here takes
 	EventForwarded   EventKind = "forwarded"    // a proxy's header from an address that is not a trusted proxy's
 )
 

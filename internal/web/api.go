@@ -46,8 +46,11 @@ func operation(method, path string, status int, summary string) huma.Operation {
 		Path:          strings.TrimSuffix(apiPrefix, "/") + path,
 		DefaultStatus: status,
 		Summary:       summary,
-		MaxBodyBytes:  maxBody,
-		Errors:        []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		Errors: []int{
+			http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+			http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		},
+		BodyReadTimeout: -1, // it was read before
 	}
 }
 

@@ -29,6 +29,7 @@ type failure struct {
 	status     int
 	text       string
 	retryAfter time.Duration
+	event      auth.EventKind // what it is for those who watch; empty: nothing
 }
 
 func (f *failure) Error() string { return f.text }
@@ -37,16 +38,19 @@ func (f *failure) Error() string { return f.text }
 var (
 	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
 	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
-	errCrossOrigin = &failure{status: http.StatusForbidden, text: "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."}
+	errCrossOrigin = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventCrossOrigin}
+	errNoOrigin    = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventNoOrigin}
 	errNoForm      = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
 	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
 	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
 	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
 	errReadOnly    = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
-	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours."}
+	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
 	errWrongLogin  = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
+
+const notOurs = "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."
 
 // sentence is the text with what to do, for a page.
 func (f *failure) sentence() string {
@@ -67,9 +71,17 @@ func unfit(why error) error {
 // A fieldProblem is a sentence about one field.
 type fieldProblem struct{ Field, Message string }
 
-// explain turns any error into what may be told: a failure, or problems of fields.
+// explain turns any error into what a visitor may read: a failure, or problems of fields.
 // What nobody foresaw is logged under a reference that the answer shows.
 func (s *site) explain(ctx context.Context, err error) (*failure, []fieldProblem) {
+	f, problems := s.failureOf(ctx, err)
+	if f.event != "" && s.Event != nil {
+		s.Event(ctx, auth.Event{Kind: f.event, User: userOf(ctx), From: visitorOf(ctx).from, Wait: f.retryAfter})
+	}
+	return f, problems
+}
+
+func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProblem) {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f, nil
 	}
@@ -214,6 +226,8 @@ type redirect string
 
 func (r redirect) Error() string { return "see " + string(r) }
 
+const mostErrors = 10 // in one answer
+
 // plainProblem makes the problems that huma finds fit for people, and takes out
 // the values that they repeat: these may be secrets.
 func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
@@ -224,7 +238,7 @@ func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
 	plain := *problem
 	plain.Detail = sentence(problem.Detail)
 	plain.Errors = nil
-	for _, e := range problem.Errors {
+	for _, e := range problem.Errors[:min(len(problem.Errors), mostErrors)] {
 		location, message := e.Location, sentence(e.Message)
 		if name, ok := missingProperty(e.Message); ok {
 			location, message = location+"."+name, "This is missing."
@@ -262,8 +276,6 @@ func sentence(message string) string {
 		message = "expected " + number + " characters or more"
 	case scan(message, "expected length <= ", &number):
 		message = "expected " + number + " characters or fewer"
-	case strings.HasPrefix(message, "request body is too large"):
-		message = fmt.Sprintf("the body is too large; expected at most %d bytes", maxBody)
 	}
 	first, size := utf8.DecodeRuneInString(message)
 	message = string(unicode.ToUpper(first)) + message[size:]

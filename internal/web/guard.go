@@ -15,10 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-const (
-	maxBody     = 1 << 20          // bytes
-	longRequest = 20 * time.Second // nobody waits longer for a page
-)
+const longRequest = 20 * time.Second // nobody waits longer for a page
 
 // A visitor is who sent a request, as far as the request says.
 type visitor struct {
@@ -28,10 +25,14 @@ type visitor struct {
 
 type visitorKey struct{}
 
-// principal returns who has the session of a request.
+// principal returns who has the session of a request, when it is their turn.
 func (s *site) principal(ctx context.Context) (auth.Principal, error) {
 	v := visitorOf(ctx)
-	return s.gate.Principal(ctx, v.token, v.from)
+	p, err := s.gate.Principal(ctx, v.token, v.from)
+	if err == nil {
+		err = s.takeTurn(ctx, p.User())
+	}
+	return p, err
 }
 
 func visitorOf(ctx context.Context) visitor {
@@ -53,17 +54,23 @@ func (s *site) guard(next http.Handler) http.Handler {
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
 		v := visitor{from: s.origin(r), token: s.sessionToken(r)}
-		r = r.WithContext(context.WithValue(ctx, visitorKey{}, v))
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1) // the API reports what is above maxBody
+		r, turn := withTurn(r.WithContext(context.WithValue(ctx, visitorKey{}, v)))
+		defer func() { turn.end() }()
 
 		var err error
 		switch {
+		case len(r.RequestURI) > longestAddress:
+			err = errTooLong
 		case !s.isOurHost(r.Host):
 			err = s.wrongHost()
-		case elsewhere.Check(r) != nil, v.token != "" && saysNotWhence(r):
+		case elsewhere.Check(r) != nil:
 			err = errCrossOrigin
+		case v.token != "" && saysNotWhence(r):
+			err = errNoOrigin
 		case strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r):
 			err = errNotJSON
+		case !strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isForm(r):
+			err = errNotForm
 		default:
 			if why := s.Fit(ctx); why != nil {
 				err = unfit(why)
@@ -99,19 +106,27 @@ func (s *site) wrongHost() error {
 	if s.PublicURL != nil {
 		text = "This server is at " + s.PublicURL.String() + "."
 	}
-	return &failure{status: http.StatusMisdirectedRequest, text: text}
+	return &failure{status: http.StatusMisdirectedRequest, text: text, event: auth.EventWrongHost}
 }
 
 // saysNotWhence reports a request that changes something and comes from no browser
 // of these years: with a cookie, it may come from a page of somebody else's.
 func saysNotWhence(r *http.Request) bool {
-	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
-	return !safe && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
+	return !isSafe(r) && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 }
 
-func isJSON(r *http.Request) bool {
+// isSafe reports a request that changes nothing.
+func isSafe(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+}
+
+func isJSON(r *http.Request) bool { return isOf(r, "application/json") }
+
+func isForm(r *http.Request) bool { return isOf(r, "application/x-www-form-urlencoded") }
+
+func isOf(r *http.Request, want string) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
+	return strings.EqualFold(strings.TrimSpace(kind), want)
 }
 
 // origin is where a request comes from.

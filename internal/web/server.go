@@ -48,6 +48,7 @@ func (s *Server) Handler() http.Handler {
 		templates: parseTemplates(assets),
 		route:     &route{proxies: s.Proxies},
 	}
+	h.bodies, h.shares = newBudget(), newShares()
 	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
 	return h.routes()
 }
@@ -71,13 +72,15 @@ type site struct {
 	templates map[string]*template.Template
 	gate      *auth.Gate
 	route     *route
+	bodies    *budget
+	shares    *shares
 
 	warnedOfProxy atomic.Int64 // when, in seconds
 }
 
 // routes is the table of everything that can be asked for.
 func (s *site) routes() http.Handler {
-	inside := http.NewServeMux() // behind the guard, and only while the schema is fit
+	inside := limitedMux{http.NewServeMux(), s} // behind the guard, and only while the schema is fit
 
 	inside.Handle("GET /setup", s.page(s.setupPage))
 	inside.Handle("GET /login", s.page(s.loginPage))

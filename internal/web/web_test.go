@@ -475,7 +475,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	s := newSite(t)
 	alice := s.alice()
 	id := alice.add(map[string]any{"link": link})
-	huge := `{"link":"` + strings.Repeat("x", 1<<20) + `"}`
+	huge := `{"link":"` + strings.Repeat("x", 32<<10) + `"}`
 	for _, c := range []struct {
 		name         string
 		method, path string
@@ -483,7 +483,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		headers      []string
 		want         int
 	}{
-		{"more than 1 MiB", "POST", "/api/v1/accounts", huge, nil, http.StatusRequestEntityTooLarge},
+		{"more than 32 KiB", "POST", "/api/v1/accounts", huge, nil, http.StatusRequestEntityTooLarge},
 		{"not JSON", "POST", "/api/v1/accounts", "link=x", []string{"Content-Type", "application/x-www-form-urlencoded"}, http.StatusUnsupportedMediaType},
 		{"JSON as text", "POST", "/api/v1/accounts", "{}", []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType},
 		{"broken JSON", "POST", "/api/v1/accounts", "{", nil, http.StatusBadRequest},
@@ -513,7 +513,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		}
 	}
 	alice.must(http.StatusOK, "GET", "/api/v1/accounts/"+id, nil)
-	almost := `{"link":"` + link + `","note":"` + strings.Repeat(" ", 1000) + `"}` + strings.Repeat(" ", 1<<20-2000)
+	almost := `{"link":"` + link + `","note":"` + strings.Repeat(" ", 1000) + `"}` + strings.Repeat(" ", 32<<10-2000)
 	alice.must(http.StatusCreated, "POST", "/api/v1/accounts", almost)
 }
 
