@@ -26,10 +26,7 @@ func keyID(now time.Time) string {
 
 // checkKeys proves that the master keys are those of the database.
 func (p program) checkKeys(ctx context.Context) error {
-	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-		if err := checkKeys(ctx, st); err != nil {
-			return err
-		}
+	return p.withStore(ctx, func(_ *store.Store, ring *keyring.Ring) error {
 		_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
 		return err
 	})
@@ -38,9 +35,6 @@ func (p program) checkKeys(ctx context.Context) error {
 // rotateKeys seals all vaults with the first master key.
 func (p program) rotateKeys(ctx context.Context) error {
 	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-		if err := checkKeys(ctx, st); err != nil {
-			return err
-		}
 		n, err := st.RotateKeys(ctx)
 		if err != nil {
 			return err
@@ -50,7 +44,7 @@ func (p program) rotateKeys(ctx context.Context) error {
 	})
 }
 
-// withStore opens what the commands on keys need, as the unprivileged role.
+// withStore opens what commands on the data need, as the unprivileged role, when the master keys fit.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
 	cfg, log, err := p.settings(config.Skip) // which needs the same: the web server's connection and the keys
 	if err != nil {
@@ -81,5 +75,12 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		return err
 	}
 	defer db.Close()
-	return use(store.New(db.Pool(), ring), ring)
+	st := store.New(db.Pool(), ring)
+	if err := checkKeys(ctx, st); err != nil {
+		return err
+	}
+	if err := authenticate(ctx, st, log); err != nil {
+		return err
+	}
+	return use(st, ring)
 }

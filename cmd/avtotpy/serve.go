@@ -67,12 +67,18 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)
 	st.Changes = db.Changes
+	st.Distrust = s.seen.health.distrusted(log)
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
 	fit := &fitness{migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked, clock: s.seen.health.clock}
 	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
-	fit.prepare = func(ctx context.Context) error { return announceSetup(ctx, st, address, ring.SetupToken(), log) }
+	fit.prepare = func(ctx context.Context) error {
+		if err := authenticate(ctx, st, log); err != nil {
+			return err
+		}
+		return announceSetup(ctx, st, address, ring.SetupToken(), log)
+	}
 	watch := &watch{migrator: own, pool: db.Pool(), health: s.seen.health, log: log}
 	firstAudit := time.Duration(0)
 	if proof != nil {
@@ -83,6 +89,11 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	working, done := context.WithCancel(ctx)
 	defer done()
 	db.Watch(working)
+	if proof != nil { // what fails here fails again below, where a look has a limit
+		if err := checkKeys(ctx, st); err == nil {
+			_ = authenticate(ctx, st, log)
+		}
+	}
 	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
 	// With one, only a database that has moved since then is waited for.
 	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
@@ -113,6 +124,18 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	}
 	if err != nil {
 		return fmt.Errorf("check the master keys against the database: %w", err)
+	}
+	return nil
+}
+
+// authenticate brings what older programs wrote to what this one believes, once, before anybody is served.
+func authenticate(ctx context.Context, st *store.Store, log *slog.Logger) error {
+	rows, err := st.Authenticate(ctx)
+	if rows > 0 {
+		log.Info("authenticated sessions, passwords, members and accounts that an older program wrote", "rows", rows)
+	}
+	if err != nil {
+		return fmt.Errorf("authenticate what an older program wrote: %w", err)
 	}
 	return nil
 }

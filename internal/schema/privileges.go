@@ -13,12 +13,20 @@ import "github.com/avtotpy/avtotpy/migrate"
 func Privileges() []migrate.Privilege {
 	return []migrate.Privilege{
 		{
-			On: "TABLE users", Allow: "SELECT, INSERT (id, name, password_hash), UPDATE (password_hash)",
-			Why: "people change their password, and a login rehashes it when the cost has risen",
+			On: "TABLE users", Allow: "SELECT, INSERT (id, name, name_mac), UPDATE (name_mac)",
+			Why: "a name stays; users from before 0012 get the MAC by which names are looked up",
 		},
 		{
-			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at), UPDATE (last_seen_at), DELETE",
-			Why: "a session that is in use moves on; logging out deletes it",
+			On: "TABLE authentication_key", Allow: "SELECT, INSERT (master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
+			Why: "made at the first start; rotating master keys seals the same key again",
+		},
+		{
+			On: "TABLE passwords", Allow: "SELECT, INSERT (user_id, version, sealed)",
+			Why: "append only: people change their password, and a login rehashes it when the cost has risen",
+		},
+		{
+			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac), DELETE",
+			Why: "a session that is in use moves on; logging out deletes it; those from before 0012 are authenticated",
 		},
 		{
 			On: "TABLE login_throttle", Allow: "SELECT, INSERT, UPDATE (failures, failed_at, wait_until), DELETE",
@@ -37,9 +45,15 @@ func Privileges() []migrate.Privilege {
 			Why: "rotating master keys seals the same data key anew",
 		},
 		{
-			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role)",
-			Why: "the owner of a new vault; row level security lets nobody into another's",
+			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
+			Why: "the owner of a new vault; row level security lets nobody into another's. Members from before 0012 are authenticated",
 		},
+		{
+			On: "TABLE unauthenticated_passwords", Allow: "SELECT, DELETE",
+			Why: "what a migration copied is authenticated once; nothing can be added to it",
+		},
+		{On: "TABLE unauthenticated_sessions", Allow: "SELECT, DELETE", Why: "the same"},
+		{On: "TABLE unauthenticated_members", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
 		{
 			On: "TABLE accounts", RowSecurity: true,
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +

@@ -18,6 +18,11 @@ var forbidden = map[string][]string{
 	"reads or writes rows that are none of its business": {
 		"SELECT FROM avtotpy.audit_log",
 		"DELETE FROM avtotpy.users",
+		"DELETE FROM avtotpy.passwords",
+		"DELETE FROM avtotpy.authentication_key",
+		"INSERT INTO avtotpy.unauthenticated_passwords SELECT id, 'x' FROM avtotpy.users",
+		"INSERT INTO avtotpy.unauthenticated_sessions SELECT id, user_id, token_hash, created_at, expires_at FROM avtotpy.sessions",
+		"INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members",
 		"DELETE FROM avtotpy.vaults",
 		"DELETE FROM avtotpy.vault_keys",
 		"DELETE FROM avtotpy.vault_members",
@@ -48,7 +53,9 @@ var forbidden = map[string][]string{
 	},
 	"back-dates": {
 		"INSERT INTO avtotpy.audit_log (at, actor_name, action, agent) VALUES ('2020-01-01', 'x', 'x', 'x')",
-		"INSERT INTO avtotpy.users (id, name, password_hash, created_at) VALUES (gen_random_uuid(), 'x', 'x', '2020-01-01')",
+		"INSERT INTO avtotpy.users (id, name, created_at) VALUES (gen_random_uuid(), 'x', '2020-01-01')",
+		"INSERT INTO avtotpy.passwords (user_id, version, sealed, created_at) SELECT id, 1, '', '2020-01-01' FROM avtotpy.users",
+		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role, created_at) SELECT id, id, 'owner', '2020-01-01' FROM avtotpy.users",
 		"INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, created_at, expires_at) SELECT gen_random_uuid(), id, sha256(''), '', '2020-01-01', now() FROM avtotpy.users",
 		"UPDATE avtotpy.users SET created_at = now()",
 		"UPDATE avtotpy.accounts SET created_at = now()",
@@ -64,7 +71,10 @@ var forbidden = map[string][]string{
 		"UPDATE avtotpy.users SET id = gen_random_uuid()",
 		"UPDATE avtotpy.sessions SET expires_at = 'infinity'",
 		"UPDATE avtotpy.sessions SET user_id = id",
-		"UPDATE avtotpy.sessions SET token_hash = token_hash",
+		"UPDATE avtotpy.passwords SET version = version, sealed = sealed",
+		"UPDATE avtotpy.unauthenticated_passwords SET password_hash = ''",
+		"UPDATE avtotpy.unauthenticated_sessions SET token_hash = ''",
+		"UPDATE avtotpy.unauthenticated_members SET role = 'owner'",
 		"UPDATE avtotpy.vaults SET personal_of = NULL",
 		"UPDATE avtotpy.vault_members SET role = 'owner'",
 		"UPDATE avtotpy.vault_members SET user_id = vault_id",
@@ -145,7 +155,7 @@ var forbidden = map[string][]string{
 	},
 	"reaches for the server": {
 		"COPY avtotpy.users TO PROGRAM 'cat'",
-		"COPY avtotpy.users (id, name, password_hash) FROM PROGRAM 'cat'",
+		"COPY avtotpy.users (id, name) FROM PROGRAM 'cat'",
 		"COPY avtotpy.users TO '/tmp/x'",
 		"SELECT pg_read_file('/etc/passwd')",
 		"SELECT pg_read_binary_file('/etc/passwd')",
@@ -172,7 +182,7 @@ func TestTheWebRoleIsRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Migrated(t)
-			pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.users (id, name, password_hash) VALUES (gen_random_uuid(), 'Alice', '')")
+			pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.users (id, name) VALUES (gen_random_uuid(), 'Alice')")
 			other := db.Connect(t, db.SuperConn) // for those who would end it
 			fill := strings.NewReplacer("%w", db.WebRole, "%m", db.Migrator(), "%d", db.Name, "%p", strconv.Itoa(int(other.PgConn().PID()))).Replace
 			conn := db.Connect(t, db.WebConn)

@@ -42,31 +42,79 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 const selectAccounts = `
 	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, k.master_key_id, k.sealed_key
+		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, m.created_at, m.mac, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id
 	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
 	WHERE `
 
-// An opener opens accounts; it opens the key of each vault once.
+// An opener opens the accounts of a user; it opens the key of each vault once, and asks once whether the
+// user is its member.
 type opener struct {
-	ring *keyring.Ring
-	keys map[uuid.UUID]keyring.VaultKey
+	store *Store
+	user  uuid.UUID
+	proof proof
+	keys  map[uuid.UUID]keyring.VaultKey
+	roles map[uuid.UUID]access.Role // none where the user is no member
 }
 
-func (s *Store) opener() opener {
-	return opener{s.ring, map[uuid.UUID]keyring.VaultKey{}}
+func (a Actor) opener(ctx context.Context) (opener, error) {
+	p, err := a.store.proof(ctx)
+	return opener{a.store, a.user.ID, p, map[uuid.UUID]keyring.VaultKey{}, map[uuid.UUID]access.Role{}}, err
 }
 
-func (o opener) scan(row pgx.CollectableRow) (Account, error) {
+// collect opens the accounts of rows. Those of vaults of which the user is no member are left out.
+func (o opener) collect(rows pgx.Rows) ([]Account, error) {
+	defer rows.Close()
+	var accounts []Account
+	for rows.Next() {
+		account, err := o.scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		if account.Role != "" {
+			accounts = append(accounts, account)
+		}
+	}
+	return accounts, rows.Err()
+}
+
+// one is collect for an account; ErrNotFound when there is none.
+func (o opener) one(rows pgx.Rows) (Account, error) {
+	accounts, err := o.collect(rows)
+	if err != nil || len(accounts) == 0 {
+		return Account{}, cmp.Or(err, ErrNotFound)
+	}
+	return accounts[0], nil
+}
+
+func (o opener) role(m member, mac []byte) access.Role {
+	role, known := o.roles[m.vault]
+	if !known {
+		if o.proof.Proves(mac, useMember, m.values()...) {
+			role = m.role
+		} else {
+			o.store.distrust(DistrustedMember, m.vault)
+		}
+		o.roles[m.vault] = role
+	}
+	return role
+}
+
+func (o opener) scan(row pgx.Rows) (Account, error) {
 	var a Account
-	var secret, issuer, name, note []byte
+	var secret, issuer, name, note, mac []byte
 	var sealed keyring.SealedKey
+	m := member{user: o.user}
 	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &issuer, &name, &note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &a.Role, &sealed.MasterKey, &sealed.Bytes)
+		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &m.role, &m.since, &mac, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
+	}
+	m.vault = a.VaultID
+	if a.Role = o.role(m, mac); a.Role == "" {
+		return Account{}, nil
 	}
 	key, err := o.key(a.VaultID, sealed)
 	if err != nil {
@@ -84,7 +132,7 @@ func (o opener) key(vault uuid.UUID, sealed keyring.SealedKey) (keyring.VaultKey
 	if key, ok := o.keys[vault]; ok {
 		return key, nil
 	}
-	key, err := o.ring.Open(sealed, vault.String())
+	key, err := o.store.ring.Open(sealed, vault.String(), 1)
 	o.keys[vault] = key
 	return key, err
 }
@@ -106,6 +154,9 @@ func (f *fields) seal(column, text string) []byte {
 
 func (f *fields) open(column string, sealed []byte) []byte {
 	plain, err := f.key.Open(sealed, f.account.String(), column)
+	if err != nil {
+		plain, err = f.key.OpenFirst(sealed, f.account.String(), column)
+	}
 	if err != nil && f.err == nil {
 		f.err = fmt.Errorf("account %s, %s: %w", f.account, column, err)
 	}
@@ -114,9 +165,13 @@ func (f *fields) open(column string, sealed []byte) []byte {
 
 // Accounts returns all accounts that a user sees, by issuer and name.
 func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
+	o, err := a.opener(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var accounts []Account
-	err := a.single(ctx, func(rows pgx.Rows) (err error) {
-		accounts, err = pgx.CollectRows(rows, a.store.opener().scan)
+	err = a.single(ctx, func(rows pgx.Rows) (err error) {
+		accounts, err = o.collect(rows)
 		return err
 	}, selectAccounts+`true`, a.user.ID)
 	if err != nil {
@@ -135,20 +190,27 @@ func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
 
 // Account returns one account; ErrNotFound also for other people's.
 func (a Actor) Account(ctx context.Context, id uuid.UUID) (Account, error) {
+	o, err := a.opener(ctx)
+	if err != nil {
+		return Account{}, err
+	}
 	var account Account
-	err := a.single(ctx, func(rows pgx.Rows) (err error) {
-		account, err = pgx.CollectExactlyOneRow(rows, a.store.opener().scan)
+	err = a.single(ctx, func(rows pgx.Rows) (err error) {
+		account, err = o.one(rows)
 		return err
 	}, selectAccount, a.user.ID, id)
-	return account, notFound(err)
+	return account, err
 }
 
 const selectAccount = selectAccounts + `a.id = $2`
 
 func (a Actor) account(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Account, error) {
-	rows, _ := tx.Query(ctx, selectAccount, a.user.ID, id) // CollectExactlyOneRow returns the error
-	account, err := pgx.CollectExactlyOneRow(rows, a.store.opener().scan)
-	return account, notFound(err)
+	o, err := a.opener(ctx)
+	if err != nil {
+		return Account{}, err
+	}
+	rows, _ := tx.Query(ctx, selectAccount, a.user.ID, id) // one returns the error
+	return o.one(rows)
 }
 
 // A NewAccount is an account to add. Submission is chosen by who adds it: the same

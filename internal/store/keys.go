@@ -29,6 +29,7 @@ func (s *Store) CheckMasterKeys(ctx context.Context) error {
 	err := s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT m.id, m.check_value, EXISTS (SELECT FROM avtotpy.vault_keys k WHERE k.master_key_id = m.id)
+				OR EXISTS (SELECT FROM avtotpy.authentication_key a WHERE a.master_key_id = m.id)
 			FROM avtotpy.master_keys m
 			ORDER BY m.id`) // ForEachRow returns the error
 		var id string
@@ -60,7 +61,7 @@ func (s *Store) CheckMasterKeys(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.makeProof(ctx)
 }
 
 // addMasterKey may meet a replica that does the same, perhaps with another key.
@@ -90,10 +91,13 @@ func (e *KeyError) Error() string { return e.err.Error() }
 // Unwrap returns all that is wrong.
 func (e *KeyError) Unwrap() error { return e.err }
 
-// RotateKeys seals the key of every vault with the active master key, and returns
-// how many were sealed with another one. No account is touched. What was done
+// RotateKeys seals the authentication key and the key of every vault with the active master key, and
+// returns how many of vaults were sealed with another one. No account is touched. What was done
 // before an error stays done.
 func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
+	if err := s.resealProof(ctx); err != nil {
+		return 0, err
+	}
 	var vaults []uuid.UUID
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
@@ -113,6 +117,23 @@ func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
 	return resealed, nil
 }
 
+func (s *Store) resealProof(ctx context.Context) error {
+	return s.asOperator(ctx, func(tx pgx.Tx) error {
+		var sealed keyring.SealedKey
+		const read = `SELECT master_key_id, sealed_key FROM avtotpy.authentication_key FOR UPDATE`
+		err := tx.QueryRow(ctx, read).Scan(&sealed.MasterKey, &sealed.Bytes)
+		if err != nil || sealed.MasterKey == s.ring.Active() {
+			return err
+		}
+		if sealed, err = s.ring.ResealAuthenticationKey(sealed); err != nil {
+			return fmt.Errorf("the authentication key: %w", err)
+		}
+		_, err = tx.Exec(ctx, `UPDATE avtotpy.authentication_key SET master_key_id = $1, sealed_key = $2, sealed_at = now()`,
+			sealed.MasterKey, sealed.Bytes)
+		return err
+	})
+}
+
 func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
 	return s.asOperator(ctx, func(tx pgx.Tx) error {
 		var sealed keyring.SealedKey
@@ -121,7 +142,7 @@ func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
 		if err != nil {
 			return err
 		}
-		if sealed, err = s.ring.Reseal(sealed, vault.String()); err != nil {
+		if sealed, err = s.ring.Reseal(sealed, vault.String(), 1); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `

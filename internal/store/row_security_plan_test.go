@@ -108,7 +108,7 @@ func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User 
 	}
 	pgtest.Exec(tb, db.SuperConn, `
 		CREATE TABLE public.crowd AS SELECT gen_random_uuid() AS id, n FROM generate_series(2, `+strconv.Itoa(vaults)+`) n`, `
-		INSERT INTO avtotpy.users (id, name, password_hash) SELECT id, 'user ' || n, 'x' FROM public.crowd`, `
+		INSERT INTO avtotpy.users (id, name) SELECT id, 'user ' || n FROM public.crowd`, `
 		INSERT INTO avtotpy.vaults (id, personal_of, name) SELECT id, id, '' FROM public.crowd`, `
 		INSERT INTO avtotpy.vault_members (vault_id, user_id, role) SELECT id, id, 'owner' FROM public.crowd`, `
 		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) SELECT id, 'k1', '\x00' FROM public.crowd`, `

@@ -3,13 +3,16 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
@@ -86,10 +89,17 @@ func (f fixture) hotp(t *testing.T, user store.User) store.Account {
 	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
 }
 
-// join makes somebody a member behind the back of the web server.
+// join makes somebody a member, as a program would that lets owners do it.
 func (f fixture) join(t *testing.T, vault uuid.UUID, user store.User, role string) {
 	t.Helper()
 	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+vault.String()+"', '"+user.ID.String()+"', '"+role+"')")
+	member := "vault_id = '" + vault.String() + "' AND user_id = '" + user.ID.String() + "'"
+	since := pgtest.Value[time.Time](t, f.db.SuperConn, "SELECT created_at FROM avtotpy.vault_members WHERE "+member)
+	mac, err := f.MemberMAC(t.Context(), vault, user.ID, access.Role(role), since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, f.db.SuperConn, fmt.Sprintf(`UPDATE avtotpy.vault_members SET mac = '\x%x' WHERE %s`, mac, member))
 }
 
 func TestNobodySeesNothing(t *testing.T) {
@@ -150,7 +160,7 @@ func TestNobodyJoinsAVaultByThemselves(t *testing.T) {
 	alice, bob := f.alice(t), f.bob(t)
 	hers := f.hotp(t, alice).VaultID
 	carol := uuid.New()
-	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.users (id, name, password_hash) VALUES ('"+carol.String()+"', 'Carol', 'x')")
+	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.users (id, name) VALUES ('"+carol.String()+"', 'Carol')")
 	empty := uuid.New() // Carol's, and she is not in it yet
 	shared := uuid.New()
 	pgtest.Exec(t, f.db.SuperConn,

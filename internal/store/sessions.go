@@ -35,6 +35,10 @@ func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Ori
 	_, _ = rand.Read(raw) // never fails: the program crashes instead
 	token = base64.RawURLEncoding.EncodeToString(raw)
 	session = Session{ID: newID(), User: user, Origin: from}
+	p, err := s.proof(ctx)
+	if err != nil {
+		return "", Session{}, err
+	}
 	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		if err := unchanged(ctx, tx, user.ID, checked); err != nil {
 			return err
@@ -45,12 +49,15 @@ func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Ori
 		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE expires_at < now()`); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `
-			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at)
-			VALUES ($1, $2, $3, $4, $5, now() + $6)
-			RETURNING created_at, last_seen_at, expires_at`,
-			session.ID, user.ID, hashToken(token), from.address(), from.agent(), SessionLifetime,
-		).Scan(&session.CreatedAt, &session.LastSeenAt, &session.ExpiresAt)
+		if session.CreatedAt, err = now(ctx, tx); err != nil {
+			return err
+		}
+		session.LastSeenAt, session.ExpiresAt = session.CreatedAt, session.CreatedAt.Add(SessionLifetime)
+		row := sessionRow{session.ID, user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at, mac)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			row.id, row.user, row.tokenHash, from.address(), from.agent(), row.expires, p.MAC(useSession, row.values()...))
 		if err != nil {
 			return err
 		}
@@ -65,32 +72,56 @@ func hashToken(token string) []byte {
 }
 
 const selectSession = `
-	SELECT s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent
+	SELECT s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
 	WHERE s.expires_at > now() AND s.last_seen_at > now() - $2::interval AND `
 
-func scanSession(row pgx.CollectableRow) (Session, error) {
-	var s Session
+// collectSessions returns those that are proved.
+func (s *Store) collectSessions(p proof, rows pgx.Rows) ([]Session, error) {
+	var sessions []Session
+	var one Session
 	var address *netip.Addr
-	err := row.Scan(&s.ID, &s.User.ID, &s.User.Name, &s.User.CreatedAt, &s.CreatedAt, &s.LastSeenAt, &s.ExpiresAt, &address, &s.Agent)
-	if address != nil {
-		s.Address = *address
+	var tokenHash, mac []byte
+	into := []any{
+		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
+		&tokenHash, &mac,
 	}
-	return s, err
+	_, err := pgx.ForEachRow(rows, into, func() error {
+		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt}
+		if !p.Proves(mac, useSession, row.values()...) {
+			s.distrust(DistrustedSession, one.ID)
+			return nil
+		}
+		one.Address = netip.Addr{}
+		if address != nil {
+			one.Address = *address
+		}
+		sessions = append(sessions, one)
+		return nil
+	})
+	return sessions, err
 }
 
 // Session returns the session of a token, and keeps it alive; ErrNotFound when it
 // has ended.
 func (s *Store) Session(ctx context.Context, token string) (Session, error) {
-	var session Session
-	err := s.single(ctx, uuid.Nil, func(rows pgx.Rows) (err error) {
-		session, err = pgx.CollectExactlyOneRow(rows, scanSession)
-		return err
-	}, selectSession+`s.token_hash = $1`, hashToken(token), SessionIdle)
+	p, err := s.proof(ctx)
 	if err != nil {
-		return Session{}, notFound(err)
+		return Session{}, err
 	}
+	var found []Session
+	err = s.single(ctx, uuid.Nil, func(rows pgx.Rows) (err error) {
+		found, err = s.collectSessions(p, rows)
+		return err
+	}, selectSession+`s.token_hash = $1`, p.tokenHash(hashToken(token)), SessionIdle)
+	if err != nil {
+		return Session{}, err
+	}
+	if len(found) == 0 {
+		return Session{}, ErrNotFound
+	}
+	session := found[0]
 	if s.mayChange() != nil { // who only reads is served all the same
 		return session, nil //nolint:nilerr // as above
 	}
@@ -103,9 +134,13 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 
 // Sessions returns where the user is logged in, the latest first.
 func (a Actor) Sessions(ctx context.Context) ([]Session, error) {
+	p, err := a.store.proof(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var sessions []Session
-	err := a.single(ctx, func(rows pgx.Rows) (err error) {
-		sessions, err = pgx.CollectRows(rows, scanSession)
+	err = a.single(ctx, func(rows pgx.Rows) (err error) {
+		sessions, err = a.store.collectSessions(p, rows)
 		return err
 	}, selectSession+`s.user_id = $1 ORDER BY s.last_seen_at DESC, s.id`, a.user.ID, SessionIdle)
 	return sessions, err

@@ -91,9 +91,13 @@ const (
 func literal(id uuid.UUID) string { return "'" + id.String() + "'" }
 
 // inTx does all or nothing, for a user: row level security shows it nothing of
-// others' vaults, and no vault at all for the zero UUID.
+// others' vaults, and no vault at all for the zero UUID. The authentication key is read before it
+// begins: a transaction that waits for a second connection may wait for itself.
 func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
 	if err := s.mayChange(); err != nil {
+		return err
+	}
+	if _, err := s.proof(ctx); err != nil {
 		return err
 	}
 	return s.transact(ctx, begin, pin(actingUser, literal(user)), do)
@@ -102,6 +106,9 @@ func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error)
 // inOrder is inTx as if there were no other transactions at the same time.
 func (s *Store) inOrder(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
 	if err := s.mayChange(); err != nil {
+		return err
+	}
+	if _, err := s.proof(ctx); err != nil {
 		return err
 	}
 	return s.transact(ctx, beginSerializable, pin(actingUser, literal(user)), do)

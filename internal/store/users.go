@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,31 +29,71 @@ func (s *Store) HasUsers(ctx context.Context) (bool, error) {
 // A Password is a user's password as it is stored: a hash, and which of the user's hashes it is.
 // What depends on a password that was checked takes the Password, and fails with ErrChanged when
 // the user has another one since.
-type Password struct{ Hash string } // argon2id, as a PHC string
+type Password struct {
+	Hash    string // argon2id, as a PHC string; empty when the user has none
+	version int64  // of the user's hashes the newest counts
+}
 
 // CreateFirstUser creates a user and their personal vault while there is no user
 // at all; otherwise ErrSetupDone, also to all but one of those who try at once.
 func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, from Origin) (User, Password, error) {
-	user := User{ID: newID(), Name: strings.TrimSpace(name)}
+	var user User
+	var password Password
 	// Two empty tables look the same to both of two transactions, unless these are serializable.
-	err := s.inOrder(ctx, user.ID, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
-			INSERT INTO avtotpy.users (id, name, password_hash)
-			SELECT $1, $2, $3
-			WHERE NOT EXISTS (SELECT FROM avtotpy.users)
-			RETURNING created_at`, user.ID, user.Name, passwordHash).Scan(&user.CreatedAt)
-		if err != nil {
+	id := newID()
+	err := s.inOrder(ctx, id, func(tx pgx.Tx) (err error) {
+		var done bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM avtotpy.users)`).Scan(&done); err != nil {
 			return err
 		}
-		if err := s.createPersonalVault(ctx, tx, user.ID); err != nil {
+		if done {
+			return ErrSetupDone
+		}
+		user, password, err = s.createUser(ctx, tx, id, name, passwordHash)
+		if err != nil {
 			return err
 		}
 		return record(ctx, tx, event{actor: &user, action: "user.create", subject: user.ID, from: from})
 	})
-	if errors.Is(err, pgx.ErrNoRows) || lostRace(err) {
-		return User{}, Password{}, ErrSetupDone
+	if lostRace(err) {
+		err = ErrSetupDone
 	}
-	return user, Password{passwordHash}, err
+	return user, password, err
+}
+
+// CreateUser creates another user and their personal vault; ErrNameTaken when somebody has the name. It is
+// for the operator: nobody is named in the audit log.
+func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, from Origin) (user User, password Password, err error) {
+	id := newID()
+	err = s.inTx(ctx, id, func(tx pgx.Tx) (err error) {
+		user, password, err = s.createUser(ctx, tx, id, name, passwordHash)
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, event{action: "user.create", subject: user.ID, from: from})
+	})
+	if lostRace(err) {
+		err = ErrNameTaken
+	}
+	return user, password, err
+}
+
+// createUser is part of a transaction of the user to be.
+func (s *Store) createUser(ctx context.Context, tx pgx.Tx, id uuid.UUID, name, passwordHash string) (User, Password, error) {
+	user := User{ID: id, Name: strings.TrimSpace(name)}
+	p, err := s.proof(ctx)
+	if err != nil {
+		return User{}, Password{}, err
+	}
+	const insert = `INSERT INTO avtotpy.users (id, name, name_mac) VALUES ($1, $2, $3) RETURNING created_at`
+	if err := tx.QueryRow(ctx, insert, user.ID, user.Name, p.nameMAC(name)).Scan(&user.CreatedAt); err != nil {
+		return User{}, Password{}, err
+	}
+	password, err := s.setPassword(ctx, tx, user.ID, Password{}, passwordHash)
+	if err != nil {
+		return User{}, Password{}, err
+	}
+	return user, password, s.createPersonalVault(ctx, tx, user.ID)
 }
 
 // lostRace reports that another transaction did the same first.
@@ -64,38 +105,80 @@ func lostRace(err error) bool {
 
 // UserByName returns a user and their password. Upper and lower case of the name do not matter.
 func (s *Store) UserByName(ctx context.Context, name string) (user User, password Password, err error) {
-	err = s.single(ctx, uuid.Nil, scan(&user.ID, &user.Name, &user.CreatedAt, &password.Hash), `
-		SELECT id, name, created_at, password_hash
-		FROM avtotpy.users
-		WHERE lower(name) = lower($1)`, strings.TrimSpace(name))
-	return user, password, notFound(err)
+	p, err := s.proof(ctx)
+	if err != nil {
+		return User{}, Password{}, err
+	}
+	var sealed []byte
+	// By MACs, because the server logs what it is asked, and people type their password into the wrong field.
+	err = s.single(ctx, uuid.Nil, scan(&user.ID, &user.Name, &user.CreatedAt, &password.version, &sealed), `
+		SELECT u.id, u.name, u.created_at, coalesce(p.version, 0), p.sealed
+		FROM avtotpy.users u
+		LEFT JOIN LATERAL (
+			SELECT version, sealed FROM avtotpy.passwords WHERE user_id = u.id ORDER BY version DESC LIMIT 1
+		) p ON true
+		WHERE u.name_mac IN ($1, $2)
+		ORDER BY u.name_mac = $2 DESC
+		LIMIT 1`, p.nameMAC(name), p.spellingMAC(name))
+	if err != nil {
+		return User{}, Password{}, notFound(err)
+	}
+	if fold(user.Name) != fold(name) { // somebody moved the MAC
+		return User{}, Password{}, ErrNotFound
+	}
+	if password.version == 0 {
+		return user, password, nil
+	}
+	if password.Hash, err = p.openPassword(sealed, user.ID, password.version); err != nil {
+		s.distrust(DistrustedPassword, user.ID)
+		return User{}, Password{}, fmt.Errorf("password %d of user %s: %w", password.version, user.ID, err)
+	}
+	return user, password, nil
 }
 
 // unchanged fails with ErrChanged when a user has another password than the one that was checked. That
 // stays so until the transaction ends.
 func unchanged(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password) error {
-	var is bool
-	err := tx.QueryRow(ctx, `SELECT password_hash = $2 FROM avtotpy.users WHERE id = $1 FOR SHARE`, user, checked.Hash).Scan(&is)
-	if err == nil && !is {
-		return ErrChanged
+	if _, err := tx.Exec(ctx, `SELECT FROM avtotpy.users WHERE id = $1 FOR SHARE`, user); err != nil {
+		return err
 	}
-	return notFound(err)
+	return newest(ctx, tx, user, checked)
 }
 
-// setPassword replaces the password that was checked.
-func setPassword(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password, hash string) (Password, error) {
-	const update = `UPDATE avtotpy.users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`
-	tag, err := tx.Exec(ctx, update, user, checked.Hash, hash)
-	if err == nil && tag.RowsAffected() == 0 {
+// newest is a statement of its own, so that it sees what was committed while a lock was waited for.
+func newest(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password) error {
+	var version int64
+	const read = `SELECT coalesce(max(version), 0) FROM avtotpy.passwords WHERE user_id = $1`
+	err := tx.QueryRow(ctx, read, user).Scan(&version)
+	if err == nil && version != checked.version {
 		err = ErrChanged
 	}
-	return Password{hash}, err
+	return err
+}
+
+// setPassword replaces the password that was checked; the zero Password stands for none.
+func (s *Store) setPassword(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password, hash string) (Password, error) {
+	p, err := s.proof(ctx)
+	if err != nil {
+		return Password{}, err
+	}
+	// Logins that begin a session at the same time wait, or are waited for.
+	if _, err := tx.Exec(ctx, `SELECT FROM avtotpy.users WHERE id = $1 FOR NO KEY UPDATE`, user); err != nil {
+		return Password{}, err
+	}
+	if err := newest(ctx, tx, user, checked); err != nil {
+		return Password{}, err
+	}
+	set := Password{hash, checked.version + 1}
+	_, err = tx.Exec(ctx, `INSERT INTO avtotpy.passwords (user_id, version, sealed) VALUES ($1, $2, $3)`,
+		user, set.version, p.sealPassword(hash, user, set.version))
+	return set, err
 }
 
 // Rehash replaces the hash of a password that was checked by a costlier one of the same password.
 func (s *Store) Rehash(ctx context.Context, user uuid.UUID, checked Password, hash string) (now Password, err error) {
 	err = s.inTx(ctx, user, func(tx pgx.Tx) error {
-		now, err = setPassword(ctx, tx, user, checked, hash)
+		now, err = s.setPassword(ctx, tx, user, checked, hash)
 		return err
 	})
 	return now, err
@@ -105,7 +188,7 @@ func (s *Store) Rehash(ctx context.Context, user uuid.UUID, checked Password, ha
 // user but the one in which it was changed.
 func (a Actor) ChangePassword(ctx context.Context, in uuid.UUID, checked Password, hash string) error {
 	return a.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := setPassword(ctx, tx, a.user.ID, checked, hash); err != nil {
+		if _, err := a.store.setPassword(ctx, tx, a.user.ID, checked, hash); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID, in); err != nil {

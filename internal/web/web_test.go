@@ -168,10 +168,16 @@ func (s *site) alice() *visitor {
 	return v
 }
 
-// bob is a second user, logged in; there is no way to make one but by hand yet.
+// bob is a second user, logged in, with the same password as Alice.
 func (s *site) bob() *visitor {
 	s.t.Helper()
-	pgtest.Exec(s.t, s.db.SuperConn, `INSERT INTO avtotpy.users (id, name, password_hash) SELECT gen_random_uuid(), 'Bob', password_hash FROM avtotpy.users`)
+	_, of, err := s.server.Store.UserByName(s.t.Context(), "Alice")
+	if err == nil {
+		_, _, err = s.server.Store.CreateUser(s.t.Context(), "Bob", of.Hash, store.Origin{})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	v := s.visitor()
 	v.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Bob", "password": password})
 	return v
