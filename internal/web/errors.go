@@ -19,7 +19,6 @@ import (
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
-	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/problem"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -154,10 +153,6 @@ func changes(ctx context.Context) string {
 func fieldProblems(err error) []fieldProblem {
 	var found []fieldProblem
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find all and not the first
-	case otp.Problems:
-		for _, p := range e {
-			found = append(found, fieldProblem{p.Field, p.Message})
-		}
 	case problem.List:
 		for _, p := range e {
 			found = append(found, fieldProblem{p.Field, sentenceOf(p)})

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -17,46 +18,52 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// A keyInput is an account as it is entered: as a link, or by hand.
+// A keyInput is an account as it is entered: as a link, or by hand. Null is as good as nothing.
 type keyInput struct {
-	Link      string `json:"link,omitempty" doc:"otpauth://, steam:// or a bare secret; then kind, secret, algorithm, digits, period and counter are not read" example:"otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP"`
-	Kind      string `json:"kind,omitempty" doc:"totp (default), hotp or steam"`
+	Link      string `json:"link,omitempty" doc:"otpauth://, steam:// or a bare secret; then secret, algorithm, digits, period and counter are not read" example:"otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP"`
+	Kind      string `json:"kind,omitempty" nullable:"true" doc:"totp (default), hotp or steam; besides a link it stands for the link's"`
 	Issuer    string `json:"issuer,omitempty"`
 	Account   string `json:"account,omitempty"`
 	Note      string `json:"note,omitempty"`
 	Secret    string `json:"secret,omitempty" doc:"base32"`
-	Algorithm string `json:"algorithm,omitempty" doc:"SHA1 (default), SHA256 or SHA512"`
-	Digits    int    `json:"digits,omitempty" minimum:"1" doc:"4 to 10, 6 by default"`
-	Period    int    `json:"period,omitempty" minimum:"1" doc:"1 to 86400 seconds, 30 by default"`
-	Counter   int64  `json:"counter,omitempty" minimum:"0" doc:"of the next code, of kind hotp"`
+	Algorithm string `json:"algorithm,omitempty" nullable:"true" doc:"SHA1 (default), SHA256 or SHA512"`
+	Digits    int    `json:"digits,omitempty" nullable:"true" minimum:"0" doc:"4 to 10; 0: 6"`
+	Period    int    `json:"period,omitempty" nullable:"true" minimum:"0" doc:"1 to 86400 seconds; 0: 30"`
+	Counter   int64  `json:"counter,omitempty" nullable:"true" minimum:"0" doc:"of the next code, of kind hotp"`
 }
 
-// read returns the key that was entered, and what may be wrong with it. Names given
-// besides a link stand for the link's.
-func (in keyInput) read() (key otp.Key, warnings []string, err error) {
+// read returns the key that was entered, and what may be wrong with it. Names and a kind
+// given besides a link stand for the link's.
+func (in keyInput) read() (key otp.Key, warnings problem.List, err error) {
+	kind := otp.ParseKind(in.Kind)
 	if in.Link != "" {
 		if key, warnings, err = otp.Parse(in.Link); err != nil {
 			return otp.Key{}, nil, err
 		}
 		key = in.rename(key)
-		return key, warnings, errors.Join(key.Validate(), checkNote(in.Note))
+		if kind != "" {
+			key.Kind = kind
+			warnings = slices.DeleteFunc(warnings, func(one problem.Problem) bool { return one.Code == otp.WarnSteam })
+		}
+		return key.Canonical(), warnings, errors.Join(key.Validate(), checkNote(in.Note))
 	}
 	key = otp.Key{
-		Kind: otp.Kind(strings.ToLower(in.Kind)), Issuer: in.Issuer, Account: in.Account,
-		Algorithm: otp.Algorithm(strings.ToUpper(in.Algorithm)), Digits: in.Digits, Period: in.Period, Counter: uint64(in.Counter), //nolint:gosec // its minimum is 0
+		Kind: kind, Issuer: in.Issuer, Account: in.Account, Algorithm: otp.ParseAlgorithm(in.Algorithm),
+		Digits: in.Digits, Period: in.Period, Counter: uint64(in.Counter), //nolint:gosec // its minimum is 0
 	}
-	var problems otp.Problems
+	var problems problem.List
 	if key.Secret, err = otp.ParseSecret(in.Secret); err != nil {
-		problems, _ = errors.AsType[otp.Problems](err)
+		problems, _ = errors.AsType[problem.List](err)
 		key.Secret = []byte("x") // its problem is known; the others are looked for
 	}
-	if more, ok := errors.AsType[otp.Problems](key.Validate()); ok {
+	if more, ok := errors.AsType[problem.List](key.Validate()); ok {
 		problems = append(problems, more...)
 	}
 	if len(problems) > 0 {
 		return otp.Key{}, nil, problems
 	}
-	return key.Canonical(), nil, checkNote(in.Note)
+	key = key.Canonical()
+	return key, key.Warnings(), checkNote(in.Note)
 }
 
 func (in keyInput) rename(key otp.Key) otp.Key {
@@ -88,7 +95,7 @@ type addedAccount struct {
 	Status int
 	Body   struct {
 		Account  accountView `json:"account"`
-		Warnings []string    `json:"warnings" doc:"what may be wrong with the link"`
+		Warnings []warning   `json:"warnings" doc:"what may be wrong with it"`
 	}
 }
 
@@ -112,7 +119,7 @@ func (s *site) addAccount(ctx context.Context, p auth.Principal, in *addInput) (
 	if created {
 		out.Status = http.StatusCreated
 	}
-	out.Body.Account, out.Body.Warnings = viewOf(account), append([]string{}, warnings...)
+	out.Body.Account, out.Body.Warnings = viewOf(account), warningsOf(warnings)
 	return out, nil
 }
 
@@ -121,7 +128,7 @@ type previewInput struct{ Body keyInput }
 type preview struct {
 	Account  accountView `json:"account"`
 	Now      string      `json:"now" format:"date-time"`
-	Warnings []string    `json:"warnings"`
+	Warnings []warning   `json:"warnings"`
 	CodeView
 }
 
@@ -132,7 +139,7 @@ func (s *site) previewAccount(_ context.Context, _ auth.Principal, in *previewIn
 		return nil, err
 	}
 	now := s.Now()
-	shown := preview{Now: stamp(now), Warnings: append([]string{}, warnings...), CodeView: codeAt(key, now)}
+	shown := preview{Now: stamp(now), Warnings: warningsOf(warnings), CodeView: codeAt(key, now)}
 	if key.Kind == otp.HOTP {
 		shown.Code = key.HOTP(key.Counter)
 	}
@@ -194,14 +201,14 @@ func (s *site) newForm(r *http.Request, p auth.Principal) (posted, error) {
 	if isLink(box) {
 		in.Body.Link = box
 	} else {
-		in.Body.Secret, in.Body.Kind = box, r.PostFormValue("kind")
+		in.Body.Secret, in.Body.Kind = box, string(cmp.Or(otp.ParseKind(r.PostFormValue("kind")), otp.TOTP))
 		if in.Body.Kind != string(otp.Steam) {
 			in.Body.Algorithm = r.PostFormValue("algorithm")
 		}
 		var found problem.List
 		number := func(name string, kinds ...otp.Kind) (n int64) {
 			text := trim(r, name)
-			if !slices.Contains(kinds, otp.Kind(in.Body.Kind)) || text == "" {
+			if !slices.Contains(kinds, otp.Kind(in.Body.Kind)) || text == "" || strings.EqualFold(text, "null") {
 				return 0
 			}
 			n, err := strconv.ParseInt(text, 10, 64)
@@ -232,7 +239,7 @@ func isLink(box string) bool { return strings.Contains(box, ":") }
 
 // inBox moves what is wrong with a link or a secret to the field where both are typed.
 func inBox(err error) error {
-	problems, ok := errors.AsType[otp.Problems](err)
+	problems, ok := errors.AsType[problem.List](err)
 	if !ok {
 		return err
 	}

@@ -98,7 +98,7 @@ function show({ account, warnings, ...code }) {
 	document.getElementById("no-preview").hidden = true;
 	document.getElementById("warnings").replaceChildren(...(warnings ?? []).map((warning) => {
 		const item = document.createElement("li");
-		item.textContent = warning;
+		item.textContent = warning.message;
 		return item;
 	}));
 	if (card.until > 0) {
