@@ -65,6 +65,15 @@ func (g *Gate) Principal(ctx context.Context, token string, from store.Origin) (
 	return Principal{session, g.store.As(session.User, from)}, err
 }
 
+// Codes is Principal with what their codes are made of, asked for at once (store.Codes).
+func (g *Gate) Codes(ctx context.Context, token string, from store.Origin) (Principal, []store.Account, error) {
+	session, accounts, err := g.store.Codes(ctx, token)
+	if errors.Is(err, store.ErrNotFound) {
+		return Principal{}, nil, ErrNoSession
+	}
+	return Principal{session, g.store.As(session.User, from)}, accounts, err
+}
+
 // IsSetUp reports whether there is a user; once there is one, there always is.
 func (g *Gate) IsSetUp(ctx context.Context) (bool, error) {
 	if g.setUp.Load() {

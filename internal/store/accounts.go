@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,15 +59,21 @@ type opener struct {
 
 func (a Actor) opener(ctx context.Context) (opener, error) {
 	p, err := a.store.proof(ctx)
-	return opener{a.store, a.user.ID, p, map[uuid.UUID]keyring.VaultKey{}, map[uuid.UUID]access.Role{}}, err
+	return a.openerWith(p), err
+}
+
+func (a Actor) openerWith(p proof) opener {
+	return opener{a.store, a.user.ID, p, map[uuid.UUID]keyring.VaultKey{}, map[uuid.UUID]access.Role{}}
 }
 
 // collect opens the accounts of rows. Those of vaults of which the user is no member are left out.
-func (o opener) collect(rows pgx.Rows) ([]Account, error) {
+func (o opener) collect(rows pgx.Rows) ([]Account, error) { return o.collectWith(rows, opener.scan) }
+
+func (o opener) collectWith(rows pgx.Rows, scan func(opener, pgx.Rows) (Account, error)) ([]Account, error) {
 	defer rows.Close()
 	var accounts []Account
 	for rows.Next() {
-		account, err := o.scan(rows)
+		account, err := scan(o, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +167,7 @@ func (f *fields) open(column string, sealed []byte) []byte {
 	return plain
 }
 
-// Accounts returns all accounts that a user sees, by issuer and name.
+// Accounts returns all accounts that a user sees, in no order: the database sees no names to sort by.
 func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
 	o, err := a.opener(ctx)
 	if err != nil {
@@ -174,18 +178,7 @@ func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
 		accounts, err = o.collect(rows)
 		return err
 	}, selectAccounts+`true`, a.user.ID)
-	if err != nil {
-		return nil, err
-	}
-	// The database sees no names, so it cannot sort by them.
-	slices.SortFunc(accounts, func(a, b Account) int {
-		return cmp.Or(
-			cmp.Compare(strings.ToLower(cmp.Or(a.Issuer, a.Account)), strings.ToLower(cmp.Or(b.Issuer, b.Account))),
-			cmp.Compare(strings.ToLower(a.Account), strings.ToLower(b.Account)),
-			slices.Compare(a.ID[:], b.ID[:]),
-		)
-	})
-	return accounts, nil
+	return accounts, err
 }
 
 // Account returns one account; ErrNotFound also for other people's.

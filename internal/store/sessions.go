@@ -26,6 +26,8 @@ type Session struct {
 	LastSeenAt time.Time // to the minute
 	ExpiresAt  time.Time
 	Origin     // of the login
+
+	stale bool // whether LastSeenAt is worth a write
 }
 
 // LogIn begins a session of a user whose password was checked, and is right; ErrChanged when they
@@ -71,22 +73,26 @@ func hashToken(token string) []byte {
 	return sum[:]
 }
 
-const selectSession = `
-	SELECT s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac
+const (
+	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac,
+		s.last_seen_at < now() - interval '1 minute'`
+	fromSessions = `
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
 	WHERE s.expires_at > now() AND s.last_seen_at > now() - $2::interval AND `
+	selectSession = `SELECT ` + sessionColumns + fromSessions
+)
 
-// collectSessions returns those that are proved.
-func (s *Store) collectSessions(p proof, rows pgx.Rows) ([]Session, error) {
+// collectSessions returns those that are proved. More columns than those of a session are not read.
+func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Session, error) {
 	var sessions []Session
 	var one Session
 	var address *netip.Addr
 	var tokenHash, mac []byte
-	into := []any{
+	into := append([]any{
 		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
-		&tokenHash, &mac,
-	}
+		&tokenHash, &mac, &one.stale,
+	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt}
 		if !p.Proves(mac, useSession, row.values()...) {
@@ -121,15 +127,17 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 	if len(found) == 0 {
 		return Session{}, ErrNotFound
 	}
-	session := found[0]
-	if s.mayChange() != nil { // who only reads is served all the same
-		return session, nil //nolint:nilerr // as above
+	return found[0], s.keepAlive(ctx, found[0])
+}
+
+// keepAlive writes that a session is in use. Once a minute is enough: a page asks for codes all the time.
+func (s *Store) keepAlive(ctx context.Context, session Session) error {
+	if !session.stale || s.mayChange() != nil { // who only reads is served all the same
+		return nil //nolint:nilerr // as above
 	}
-	// Once a minute is enough: a page asks for codes all the time.
-	err = s.single(ctx, session.User.ID, nil, `
+	return s.single(ctx, session.User.ID, nil, `
 		UPDATE avtotpy.sessions SET last_seen_at = now()
 		WHERE id = $1 AND last_seen_at < now() - interval '1 minute'`, session.ID)
-	return session, err
 }
 
 // Sessions returns where the user is logged in, the latest first.

@@ -416,23 +416,43 @@ func TestADoubleClickAddsOneAccount(t *testing.T) {
 	}
 }
 
-func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
+func TestCodesOpenNothingButSecrets(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	for _, n := range []store.NewAccount{totp("zoo", "a"), totp("Bank", "b"), totp("bank", "A"), totp("", "café"), totp("apple", "x")} {
-		f.add(t, alice, n)
+	token, want := f.login(t, alice)
+	timed := f.add(t, alice, totp("Example", "alice"))
+	counted := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
+	pgtest.Exec(t, f.db.SuperConn, `UPDATE avtotpy.accounts SET sealed_issuer = '', sealed_name = '', sealed_note = '',
+		sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
+	for range 3 { // the first time on a connection is another way
+		session, accounts, err := f.Codes(t.Context(), token)
+		if err != nil || session.ID != want.ID || session.User != alice || len(accounts) != 2 {
+			t.Fatalf("session %v, %d accounts, %v", session, len(accounts), err)
+		}
+		for _, a := range accounts {
+			if secret := map[uuid.UUID]string{timed.ID: "seed of alice", counted.ID: ""}[a.ID]; string(a.Secret) != secret || !a.UpdatedAt.Equal(timed.UpdatedAt) && a.ID == timed.ID {
+				t.Errorf("%s: got the secret %q and %v, want %q and %v", a.ID, a.Secret, a.UpdatedAt, secret, timed.UpdatedAt)
+			}
+		}
+		if _, accounts, err := f.Codes(t.Context(), "no token"); !errors.Is(err, store.ErrNotFound) || len(accounts) != 0 {
+			t.Errorf("nobody has %d accounts, %v", len(accounts), err)
+		}
 	}
-	accounts, err := f.As(alice, here()).Accounts(t.Context())
-	if err != nil {
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.vault_members SET created_at = now()")
+	if session, accounts, err := f.Codes(t.Context(), token); err != nil || session.ID != want.ID || len(accounts) != 0 {
+		t.Errorf("a member that is not proved has %d accounts, %v", len(accounts), err)
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.sessions SET expires_at = expires_at + interval '1 second'")
+	if _, accounts, err := f.Codes(t.Context(), token); !errors.Is(err, store.ErrNotFound) || len(accounts) != 0 {
+		t.Errorf("a session that is not proved has %d accounts, %v", len(accounts), err)
+	}
+	token, want = f.login(t, alice)
+	if err := f.As(alice, here()).EndSession(t.Context(), want.ID); err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, a := range accounts {
-		got = append(got, a.Issuer+":"+a.Account)
-	}
-	if want := "apple:x bank:A Bank:b :café zoo:a"; strings.Join(got, " ") != want {
-		t.Errorf("got %v, want %s", got, want)
+	if _, _, err := f.Codes(t.Context(), token); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after the end of the session: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,7 @@ func (p past) keepsEverything(t *testing.T, s *store.Store) {
 	if err != nil || len(accounts) != 2 {
 		t.Fatalf("%d accounts, %v", len(accounts), err)
 	}
+	slices.SortFunc(accounts, func(a, b store.Account) int { return strings.Compare(a.Account, b.Account) })
 	for i, name := range []string{"a", "b"} {
 		a := accounts[i]
 		if a.Account != name || a.Issuer != "Example" || a.Note != "note of "+name || string(a.Secret) != "seed of "+name || a.Digits != 8 || a.Period != 60 || a.Algorithm != "SHA256" {

@@ -24,6 +24,7 @@ type accountView struct {
 	Digits    int    `json:"digits"`
 	Period    int    `json:"period" doc:"in seconds"`
 	Counter   int64  `json:"counter" doc:"of the next code, of kind hotp"`
+	Damaged   bool   `json:"damaged,omitempty" doc:"whether what is sealed does not open; then kind, names and note may be missing"`
 	code      CodeView
 }
 
@@ -32,6 +33,9 @@ func (v accountView) Code() string  { return v.code.Code }
 func (v accountView) Next() string  { return v.code.Next }
 func (v accountView) From() string  { return v.code.From }
 func (v accountView) Until() string { return v.code.Until }
+
+// Dots stand for a code that was not asked for yet.
+func (v accountView) Dots() string { return strings.Repeat("•", v.Digits) }
 
 func viewOf(a store.Account) accountView {
 	v := viewOfKey(a.Key)
@@ -51,7 +55,7 @@ type accountList struct {
 }
 
 func (s *site) listAccounts(ctx context.Context, p auth.Principal, _ *struct{}) (*body[accountList], error) {
-	accounts, err := p.Accounts(ctx)
+	accounts, err := s.accounts(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +156,7 @@ func (s *site) showAccount(ctx context.Context, p auth.Principal, id uuid.UUID, 
 		return page{}, err
 	}
 	v := accountPageView{
-		Account: s.withCode(a), Title: cmp.Or(a.Issuer, a.Account, "Unnamed"), Message: f.message,
+		Account: withCode(a, s.Now()), Title: cmp.Or(a.Issuer, a.Account, "Unnamed"), Message: f.message,
 		Issuer: f.field(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
 		Name:   f.field(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
 		Notes:  f.field(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),

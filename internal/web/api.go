@@ -18,15 +18,20 @@ func guest[I, O any](s *site, api huma.API, method, path string, status int, sum
 // member adds an operation of the API that only somebody who is logged in can ask
 // for.
 func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
-	op := operation(method, path, status, summary)
-	op.Security = []map[string][]string{{"session": {}}}
-	register(s, api, op, func(ctx context.Context, in *I) (*O, error) {
+	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
 		who, err := s.principal(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return do(ctx, who, in)
 	})
+}
+
+// own is member for an operation that asks for the session itself, with what it reads.
+func own[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, *I) (*O, error)) {
+	op := operation(method, path, status, summary)
+	op.Security = []map[string][]string{{"session": {}}}
+	register(s, api, op, do)
 }
 
 func register[I, O any](s *site, api huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {

@@ -194,7 +194,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 		b.do(b.until(shownCode + ` !== "` + before + `"`))
 		b.isCodeOf(key)
 	}
-	b.do(click(".card-copy"), b.until(`document.querySelector(".copied")`))
+	b.do(click(".card-copy"), b.until(`document.querySelector("[data-copied]")`))
 	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.readText().then((text) => { window.copied = text; })`), b.until(`window.copied`))
 	if copied := b.value(`window.copied`); !isNear(key, copied) {
 		t.Errorf("copied %q, which is no code of now", copied)

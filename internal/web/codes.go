@@ -2,7 +2,10 @@ package web
 
 import (
 	"context"
+	"encoding/binary"
+	"hash/fnv"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
@@ -40,24 +43,41 @@ type accountCode struct {
 }
 
 type codeList struct {
-	Now   string        `json:"now" format:"date-time" doc:"the server's clock, to count down by"`
-	Codes []accountCode `json:"codes"`
+	Now     string        `json:"now" format:"date-time" doc:"the server's clock, to count down by"`
+	Version string        `json:"version" doc:"changes when an account is added, changed or deleted"`
+	Codes   []accountCode `json:"codes"`
 }
 
 // listCodes answers with all codes that come from the time, of one moment.
-func (s *site) listCodes(ctx context.Context, p auth.Principal, _ *struct{}) (*body[codeList], error) {
-	accounts, err := p.Accounts(ctx)
+func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], error) {
+	v := visitorOf(ctx)
+	who, accounts, err := s.gate.Codes(ctx, v.token, v.from)
+	if err == nil {
+		err = s.takeTurn(ctx, who.User())
+	}
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now()
-	list := codeList{Now: stamp(now), Codes: make([]accountCode, 0, len(accounts))}
+	list := codeList{Now: stamp(now), Version: versionOf(accounts), Codes: make([]accountCode, 0, len(accounts))}
 	for _, a := range accounts {
 		if a.Kind != otp.HOTP {
 			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(a.Key, now)})
 		}
 	}
 	return answerWith(list), nil
+}
+
+// versionOf is another one when an account was added, changed or deleted, in whatever order they are.
+func versionOf(accounts []store.Account) string {
+	var sum uint64
+	for _, a := range accounts {
+		one := fnv.New64a()
+		_, _ = one.Write(a.ID[:])
+		_, _ = one.Write(binary.BigEndian.AppendUint64(nil, uint64(a.UpdatedAt.UnixMicro())))
+		sum += one.Sum64()
+	}
+	return strconv.FormatUint(sum, 36)
 }
 
 type counterCode struct {
@@ -78,20 +98,39 @@ func (s *site) advanceCounter(ctx context.Context, p auth.Principal, in *idInput
 	return answerWith(counterCode{account.HOTP(account.Counter), viewOf(account).Counter}), nil
 }
 
-// A listView is the page of all codes.
-type listView struct{ Accounts []accountView }
-
-func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
-	accounts, err := p.Accounts(r.Context())
-	var v listView
-	for _, a := range accounts {
-		v.Accounts = append(v.Accounts, s.withCode(a))
+// advanceForm is advanceCounter without a script: the list shows the code then.
+func (s *site) advanceForm(r *http.Request, p auth.Principal) (posted, error) {
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return posted{}, err
 	}
-	return page{Name: "list", Title: "Codes", View: v}, err
+	_, err = p.AdvanceCounter(r.Context(), id)
+	return posted{next: "/#account-" + id.String()}, err
 }
 
-func (s *site) withCode(a store.Account) accountView {
+// A listView is the page of all codes.
+type listView struct {
+	Accounts []accountView
+	Version  string
+}
+
+func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
+	accounts, err := s.accounts(r.Context(), p)
+	v := listView{Version: versionOf(accounts)}
+	now := s.Now()
+	for _, a := range accounts {
+		v.Accounts = append(v.Accounts, withCode(a, now))
+	}
+	return page{Name: "list", Title: "Codes", View: v, Compressed: true}, err
+}
+
+// withCode is an account with the code of a moment; of a counter, with the code that was used last:
+// whoever reloads the page may still have to type it.
+func withCode(a store.Account, now time.Time) accountView {
 	shown := viewOf(a)
-	shown.code = codeAt(a.Key, s.Now())
+	shown.code = codeAt(a.Key, now)
+	if a.Kind == otp.HOTP && a.Counter > 0 {
+		shown.code.Code = a.HOTP(a.Counter - 1)
+	}
 	return shown
 }

@@ -19,8 +19,9 @@ const longRequest = 20 * time.Second // nobody waits longer for a page
 
 // A visitor is who sent a request, as far as the request says.
 type visitor struct {
-	from  store.Origin
-	token string // of the session; empty without one
+	from      store.Origin
+	token     string // of the session; empty without one
+	languages string // that the browser asks for
 }
 
 type visitorKey struct{}
@@ -53,7 +54,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
-		v := visitor{from: s.origin(r), token: s.sessionToken(r)}
+		v := visitor{from: s.origin(r), token: s.sessionToken(r), languages: r.Header.Get("Accept-Language")}
 		r, turn := withTurn(r.WithContext(context.WithValue(ctx, visitorKey{}, v)))
 		defer func() { turn.end() }()
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"html/template"
@@ -17,12 +18,15 @@ type page struct {
 	Title string
 	View  any
 
+	// Whether it may be compressed; compress.go says what that takes.
+	Compressed bool
+
 	User string // who is logged in; empty while nobody is
 	Now  string
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
-	functions := template.FuncMap{"static": assets.url}
+	functions := template.FuncMap{"static": assets.url, "script": assets.script, "imports": assets.imports, "hue": hue, "spoken": spoken}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
 	for _, name := range []string{"setup", "login", "list", "new", "account", "delete", "settings", "error"} {
@@ -69,6 +73,10 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if p.Compressed && takesGzip(w, r) {
+		sendCompressed(w, status, compressAt(gzip.DefaultCompression, content.Bytes()))
+		return
+	}
 	w.WriteHeader(status)
 	_, _ = content.WriteTo(w) // whoever asked is gone
 }

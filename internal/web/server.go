@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,7 @@ func (s *Server) Handler() http.Handler {
 		assets:    assets,
 		templates: parseTemplates(assets),
 		route:     &route{proxies: s.Proxies},
+		orders:    sync.OnceValue(newOrders), // not at the start, which is measured in milliseconds
 	}
 	h.bodies, h.shares = newBudget(), newShares()
 	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
@@ -75,6 +77,8 @@ type site struct {
 	bodies    *budget
 	shares    *shares
 
+	orders func() *orders
+
 	warnedOfProxy atomic.Int64 // when, in seconds
 }
 
@@ -94,6 +98,7 @@ func (s *site) routes() http.Handler {
 	inside.Handle("POST /accounts/new", s.memberPost(s.newForm))
 	inside.Handle("GET /accounts/{id}/delete", s.memberPage(s.deletePage))
 	inside.Handle("POST /accounts/{id}", s.memberPost(s.accountForm))
+	inside.Handle("POST /accounts/{id}/next", s.memberPost(s.advanceForm))
 	inside.Handle("POST /accounts/{id}/delete", s.memberPost(s.deleteForm))
 	inside.Handle("POST /settings/password", s.memberPost(s.passwordForm))
 	inside.Handle("POST /settings/sessions/{id}/end", s.memberPost(s.endSessionForm))
@@ -107,7 +112,7 @@ func (s *site) routes() http.Handler {
 	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
 	member(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
 	member(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
-	member(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
+	own(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
 	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added", s.previewAccount)
 	member(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
 	member(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)

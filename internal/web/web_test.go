@@ -400,7 +400,7 @@ func TestAnAccountFromLinkToDeletion(t *testing.T) {
 		t.Errorf("preview %v", preview)
 	}
 	page := alice.ask("GET", "/", nil)
-	if !strings.Contains(page.text, `data-code="`+want.Value+`"`) || !strings.Contains(page.text, "alice@example.com") || strings.Contains(page.text, "JBSWY3DP") {
+	if !strings.Contains(page.text, `aria-label="`+strings.Join(strings.Split(want.Value, ""), " ")+`"`) || !strings.Contains(page.text, "alice@example.com") || strings.Contains(page.text, "JBSWY3DP") {
 		t.Errorf("the list: %s", page.text)
 	}
 	got, _ := alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id, map[string]any{"account": " work ", "note": ""})["account"].(map[string]any)
@@ -542,6 +542,16 @@ func TestOtherPeoplesThingsLookAsIfTheyDidNotExist(t *testing.T) {
 		}
 	}
 	bob.must(http.StatusNotFound, "POST", "/api/v1/accounts/"+id+"/hotp", nil)
+	bob.must(http.StatusNotFound, "POST", "/accounts/"+id+"/next", nil, "Content-Type", "application/x-www-form-urlencoded")
+	alice.add(map[string]any{"link": link})
+	for range 3 {
+		if list, _ := bob.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any); len(list) != 0 {
+			t.Errorf("Bob sees the codes %v", list)
+		}
+		if list, _ := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any); len(list) != 1 {
+			t.Errorf("Alice sees the codes %v", list)
+		}
+	}
 	bob.must(http.StatusNotFound, "DELETE", fmt.Sprint("/api/v1/sessions/", session["id"]), nil)
 	if list, _ := bob.must(http.StatusOK, "GET", "/api/v1/accounts", nil)["accounts"].([]any); len(list) != 0 {
 		t.Errorf("Bob sees %v", list)
