@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/avtotpy/avtotpy/internal/alarm"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -46,6 +47,8 @@ type metrics struct {
 	drift      *prometheus.GaugeVec
 	clockAhead *prometheus.GaugeVec
 	distrust   *prometheus.CounterVec
+	security   *prometheus.CounterVec
+	swept      *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -81,6 +84,17 @@ func newMetrics() *metrics {
 		m.distrust.WithLabelValues(string(kind))
 	}
 	registry.MustRegister(m.applied, m.distrust)
+	counter := func(name, help, label string, values []string) *prometheus.CounterVec {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		registry.MustRegister(vec)
+		for _, value := range values { // from 0, so that the first one is seen as an increase
+			vec.WithLabelValues(value)
+		}
+		return vec
+	}
+	m.security = counter("avtotpy_security_events_total",
+		"How many security events there were, by event; docs/security-events.md lists them.", "event", alarm.Actions())
+	m.swept = counter("avtotpy_rows_swept_total", "How many rows this server has deleted because they had ended, by table.", "table", store.SweptTables())
 	m.busyWith(starting, time.Now())
 	return m
 }
@@ -109,6 +123,15 @@ func (m *metrics) migrated(report migrated) {
 	m.applied.Add(float64(report.Applied))
 	m.duration.WithLabelValues().Set(report.Seconds)
 	m.waited.WithLabelValues().Set(report.Waited)
+}
+
+// securityEvent counts an event; alarm.Actions bounds the names.
+func (m *metrics) securityEvent(action string) { m.security.WithLabelValues(action).Inc() }
+
+func (m *metrics) sweptRows(deleted map[string]int64) {
+	for table, n := range deleted {
+		m.swept.WithLabelValues(table).Add(float64(n))
+	}
 }
 
 func (m *metrics) clock(ahead float64) { m.clockAhead.WithLabelValues().Set(ahead) }

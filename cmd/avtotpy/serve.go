@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/avtotpy/avtotpy/internal/alarm"
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
@@ -94,14 +95,19 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 			_ = authenticate(ctx, st, log)
 		}
 	}
+	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.seen.health.securityEvent, Now: time.Now}
+	recorded := make(chan struct{})
+	go func() { recorder.Run(working); close(recorded) }()
+	defer func() { done(); <-recorded }()
 	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
 	// With one, only a database that has moved since then is waited for.
 	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
 		return err
 	}
 	go watch.run(working, firstAudit)
+	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.seen.health.sweptRows}.run(working)
 	server := &web.Server{
-		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed,
+		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed, Event: recorder.Record,
 		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log, Now: time.Now, Version: version(),
 	}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)

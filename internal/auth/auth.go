@@ -153,14 +153,7 @@ func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Orig
 		return "", p, err
 	}
 	if !right {
-		var known *store.User
-		if stored.Hash != "" {
-			known = &user
-		}
 		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseLogin, User: user, From: from})
-		if err := g.store.LoginFailed(ctx, known, from); err != nil {
-			return "", p, err
-		}
 		return "", p, ErrWrongLogin
 	}
 	if outdated {

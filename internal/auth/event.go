@@ -41,6 +41,21 @@ const (
 	UseStepUp   Use = "step-up"  // before something that cannot be taken back
 )
 
+// Checks returns the kinds of events of a password or token that was asked for.
+func Checks() []EventKind {
+	return []EventKind{EventOK, EventWrong, EventThrottled, EventBusy, EventOutdated}
+}
+
+// Requests returns the kinds of events of any request.
+func Requests() []EventKind {
+	return []EventKind{
+		EventCrossOrigin, EventNoOrigin, EventWrongHost, EventUnknownID, EventRate, EventOverload, EventTooLarge, EventForwarded,
+	}
+}
+
+// Uses returns what passwords and tokens are checked for.
+func Uses() []Use { return []Use{UseLogin, UseSetup, UsePassword, UseUnlock, UseStepUp} }
+
 // An Event is something about security that metrics, the log and the audit log may want to know.
 // It holds no password, no token, and no name that nobody has: people type passwords into the wrong field.
 type Event struct {

@@ -44,24 +44,25 @@ const (
 
 // Config holds the settings of one start. What its mode does not use is empty.
 type Config struct {
-	Mode         Mode
-	MigratorConn Secret // connection string of the privileged role
-	WebConn      Secret // connection string of the unprivileged role
-	WebRole      string // name of the unprivileged role, which the migrator creates
-	WebPassword  Secret // its password
-	ConnectWait  time.Duration
-	LockTimeout  time.Duration
-	Wait         time.Duration
-	ListenAddr   string   // host:port
-	HealthAddr   string   // host:port for machines, or empty
-	PublicURL    *url.URL // without a path; nil when not set
-	Proxies      Proxies
-	MasterKey    Secret // text for keyring.Parse
-	DataDir      string // absolute
-	BackupDir    string // absolute, or empty: no backups
-	PostgresBin  string // absolute, or empty: search
-	LogLevel     slog.Level
-	LogFormat    LogFormat
+	Mode           Mode
+	MigratorConn   Secret // connection string of the privileged role
+	WebConn        Secret // connection string of the unprivileged role
+	WebRole        string // name of the unprivileged role, which the migrator creates
+	WebPassword    Secret // its password
+	ConnectWait    time.Duration
+	LockTimeout    time.Duration
+	Wait           time.Duration
+	ListenAddr     string   // host:port
+	HealthAddr     string   // host:port for machines, or empty
+	PublicURL      *url.URL // without a path; nil when not set
+	Proxies        Proxies
+	MasterKey      Secret        // text for keyring.Parse
+	AuditRetention time.Duration // 0: for ever
+	DataDir        string        // absolute
+	BackupDir      string        // absolute, or empty: no backups
+	PostgresBin    string        // absolute, or empty: search
+	LogLevel       slog.Level
+	LogFormat      LogFormat
 }
 
 // Proxies are those whose word is taken for where a request comes from.

@@ -112,6 +112,17 @@ func setDuration(field func(*Config) *time.Duration) func(*Config, string) error
 	}
 }
 
+// setAuditRetention allows no less than the database does, which keeps 90 days from the web server itself.
+func setAuditRetention(c *Config, value string) error {
+	const least, most = 90, 36500
+	days, err := strconv.Atoi(value)
+	if err != nil || days != 0 && (days < least || days > most) {
+		return fmt.Errorf("%s is not 0 or a number of days from %d to %d", Shown(value), least, most)
+	}
+	c.AuditRetention = time.Duration(days) * 24 * time.Hour
+	return nil
+}
+
 func setListenAddr(c *Config, value string) error {
 	c.ListenAddr = value
 	return checkAddr(value)

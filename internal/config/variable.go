@@ -181,6 +181,10 @@ func variables() []variable {
 				"Keep a copy apart from the database: without it the data cannot be read.",
 		},
 		{
+			name: "AVTOTPY_AUDIT_RETENTION_DAYS", group: server, preset: "400", example: "0", set: setAuditRetention,
+			meaning: "How many days the audit log is kept, at least 90; 0 keeps it for ever. Older rows are deleted while the web server runs.",
+		},
+		{
 			name: "AVTOTPY_LOG_LEVEL", group: logging, preset: "info", example: "debug", set: setLogLevel,
 			meaning: "The least important messages that are logged: debug, info, warn or error.",
 		},

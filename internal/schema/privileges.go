@@ -65,13 +65,21 @@ func Privileges() []migrate.Privilege {
 			Why: "a counter goes with its account, through the foreign key",
 		},
 		{
-			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent)",
-			Why: "append only: it can be neither read, edited nor deleted by the web server",
+			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent, count)",
+			Why: "append only: it can be neither read nor edited by the web server, and only what is old is deleted, by a function",
 		},
 		{On: "FUNCTION acting_user()", Allow: "EXECUTE", Why: "the policies of row level security call it with the rights of who asks"},
 		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION owned_vaults()", Allow: "EXECUTE", Why: "the same"},
+		{
+			On: "FUNCTION sweep_audit_log(integer, integer)", Allow: "EXECUTE",
+			Why: "the audit log is kept for as long as the operator says; it deletes nothing that is younger than 90 days",
+		},
+		{
+			On: "FUNCTION remove_user(uuid, text, text)", Allow: "EXECUTE",
+			Why: "avtotpy user remove; it refuses the last user, and leaves a row in the audit log",
+		},
 		{On: "FUNCTION unclaimed_vault()", Allow: "EXECUTE", Why: "the same"},
 	}
 }

@@ -51,6 +51,10 @@ var forbidden = map[string][]string{
 		"INSERT INTO avtotpy.audit_log (id, actor_name, action, agent) OVERRIDING SYSTEM VALUE VALUES (1, '', '', '')",
 		"SELECT setval('avtotpy.audit_log_id_seq', 1)",
 	},
+	"removes a user as if no operator did": {
+		"SELECT avtotpy.remove_user(id, '', '') FROM avtotpy.users",
+		"SELECT avtotpy.remove_user(gen_random_uuid(), '', '')",
+	},
 	"back-dates": {
 		"INSERT INTO avtotpy.audit_log (at, actor_name, action, agent) VALUES ('2020-01-01', 'x', 'x', 'x')",
 		"INSERT INTO avtotpy.users (id, name, created_at) VALUES (gen_random_uuid(), 'x', '2020-01-01')",

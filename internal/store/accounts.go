@@ -227,8 +227,16 @@ func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account
 			return ErrForbidden
 		}
 		id := newID()
+		if err := inTurn(ctx, tx, "accounts of", v.id); err != nil {
+			return err
+		}
 		if created, err = insertAccount(ctx, tx, v, id, n); err != nil {
 			return err
+		}
+		if created { // one that came before needs no room
+			if err := checkRoom(ctx, tx, v.id); err != nil {
+				return err
+			}
 		}
 		if !created {
 			const bySubmission = `SELECT id FROM avtotpy.accounts WHERE vault_id = $1 AND submission = $2`

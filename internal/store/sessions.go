@@ -48,7 +48,7 @@ func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Ori
 		if err := s.forget(ctx, tx, user.Name); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE expires_at < now()`); err != nil {
+		if err := makeRoom(ctx, tx, user.ID); err != nil {
 			return err
 		}
 		if session.CreatedAt, err = now(ctx, tx); err != nil {

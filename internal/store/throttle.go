@@ -41,23 +41,9 @@ func (s *Store) AttemptLogin(ctx context.Context, name string) (wait time.Durati
 	return seconds(left), err
 }
 
-// LoginFailed writes a wrong password, or a name that nobody has, into the audit
-// log. The name itself is not written when nobody has it: it may be a password.
-func (s *Store) LoginFailed(ctx context.Context, user *User, from Origin) error {
-	return s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
-		e := event{action: "login.fail", from: from}
-		if user != nil {
-			e.subject = user.ID
-		}
-		return record(ctx, tx, e)
-	})
-}
-
-// forget clears the count of a name, and those that are old.
+// forget clears the count of a name. Those that are old are swept.
 func (s *Store) forget(ctx context.Context, tx pgx.Tx, name string) error {
-	_, err := tx.Exec(ctx, `
-		DELETE FROM avtotpy.login_throttle
-		WHERE name_mac = $1 OR failed_at < now() - interval '1 day'`, s.nameMAC(name))
+	_, err := tx.Exec(ctx, `DELETE FROM avtotpy.login_throttle WHERE name_mac = $1`, s.nameMAC(name))
 	return err
 }
 

@@ -44,9 +44,13 @@ var (
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
 	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
 	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
-	errReadOnly    = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
-	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
-	errWrongLogin  = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
+	errFull        = &failure{
+		status: http.StatusConflict,
+		text:   fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.", store.AccountsAtMost),
+	}
+	errReadOnly   = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
+	errNotFound   = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
+	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 
 const notOurs = "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."
@@ -92,7 +96,7 @@ func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProbl
 	}
 	for from, to := range map[error]*failure{
 		auth.ErrNoSession: errLoggedOut, auth.ErrWrongLogin: errWrongLogin,
-		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrSetupDone: errSetupDone,
+		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrSetupDone: errSetupDone,
 		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
 	} {
 		if errors.Is(err, from) {
