@@ -20,6 +20,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"migrate/internal/sqltext":   {},
 		"migrate/internal/catalogue": {},
 		"internal/otp":               {"internal/problem"},
+		"internal/transfer":          {"internal/otp", "internal/problem"},
 		"internal/config":            {"migrate/connstring", "github.com/jackc/"},
 		"internal/keyring":           {},
 		"internal/schema":            {"migrate", "github.com/jackc/"},

@@ -21,6 +21,7 @@ func Parse(link string) (Key, problem.List, error) {
 		p.problems.Add("link", LinkLong, len(link), maxLink)
 		return Key{}, nil, p.problems
 	}
+	p.lines = several(link)
 	link = tidy(link)
 	scheme, rest, isLink := strings.Cut(link, ":")
 	switch scheme = strings.ToLower(scheme); {
@@ -73,6 +74,7 @@ type parser struct {
 	key      Key
 	warnings problem.List
 	doubted  bool // whether one is about the secret
+	lines    bool // whether each line was a secret
 	problems problem.List
 }
 
@@ -84,6 +86,9 @@ func (p *parser) warn(field string, code problem.Code, args ...any) {
 // bare takes the whole text as a secret. Nothing else says that it is one, so unknown characters are a problem here.
 func (p *parser) bare(text string) {
 	switch clean, unknown := cleanSecret(text); {
+	case p.lines:
+		p.problems.Add("link", SecretSeveral)
+		return
 	case len(unknown) > 0:
 		p.problems.Add("link", LinkCharacter, string(unknown[0].char), unknown[0].place)
 		return

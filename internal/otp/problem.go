@@ -28,6 +28,7 @@ const (
 	SecretLong     problem.Code = "secret.long"   // its bytes, the most
 	SecretLength   problem.Code = "secret.length" // its characters
 	SecretIsLink   problem.Code = "secret.is-link"
+	SecretSeveral  problem.Code = "secret.several"
 	SecretChar     problem.Code = "secret.character" // the first character that no secret has, its position
 	SecretZero     problem.Code = "secret.zero"      // the position of the digit
 	SecretOne      problem.Code = "secret.one"       // the position of the digit

@@ -20,6 +20,8 @@ func ParseSecret(s string) ([]byte, error) {
 	clean, unknown := cleanSecret(s)
 	secret, whole := decodeSecret(clean)
 	switch {
+	case several(s):
+		found.Add("secret", SecretSeveral)
 	case len(unknown) > 0:
 		unknown[0].addTo(&found)
 	case len(clean) == 0:
@@ -33,6 +35,24 @@ func ParseSecret(s string) ([]byte, error) {
 		return nil, found
 	}
 	return secret, nil
+}
+
+// IsSecret reports whether a text alone can be a secret: base32 of a length that services use.
+func IsSecret(s string) bool {
+	clean, unknown := cleanSecret(s)
+	secret, whole := decodeSecret(clean)
+	return len(unknown) == 0 && whole && len(secret) >= usualSecret
+}
+
+// several reports a text with a whole secret in each of its lines. Without the break between them they would look
+// like one, whose codes nobody accepts.
+func several(s string) bool {
+	lines, all := 0, true
+	for _, line := range strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) && r != ' ' }) {
+		lines++
+		all = all && IsSecret(line)
+	}
+	return lines > 1 && all
 }
 
 // misfit is a character that base32 does not have, and its place in what was typed, counted from 1.

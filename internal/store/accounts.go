@@ -252,6 +252,12 @@ func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account
 	return account, created, err
 }
 
+// Submitted reports whether a submission has added an account.
+func (a Actor) Submitted(ctx context.Context, submission uuid.UUID) (found bool, err error) {
+	const bySubmission = `SELECT EXISTS (SELECT FROM avtotpy.accounts WHERE submission = $1)`
+	return found, a.single(ctx, scan(&found), bySubmission, submission)
+}
+
 func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewAccount) (inserted bool, err error) {
 	f := fieldsOf(v.key, id)
 	tag, err := tx.Exec(ctx, `

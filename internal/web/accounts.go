@@ -34,6 +34,9 @@ func (v accountView) Next() string  { return v.code.Next }
 func (v accountView) From() string  { return v.code.From }
 func (v accountView) Until() string { return v.code.Until }
 
+// Title is what a card is called.
+func (v accountView) Title() string { return cmp.Or(v.Issuer, v.Account, "Unnamed") }
+
 // Dots stand for a code that was not asked for yet.
 func (v accountView) Dots() string { return strings.Repeat("•", v.Digits) }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
+	"github.com/avtotpy/avtotpy/internal/transfer"
 )
 
 // A limit is how much the body of a request may hold. It is read and checked before any of it is
@@ -25,8 +26,11 @@ type limit struct {
 func limitOf(pattern string) limit {
 	const few, aNote = 8 << 10, 32 << 10
 	switch pattern {
-	case "POST /api/v1/accounts", "POST /api/v1/preview", "PATCH /api/v1/accounts/{id}", "POST /accounts/new", "POST /accounts/{id}":
+	case "POST /api/v1/accounts", "POST /api/v1/preview", "PATCH /api/v1/accounts/{id}", "POST /accounts/{id}":
 		return limit{bytes: aNote, parts: fewParts} // a note of 2,000 characters takes up to 12 bytes for each
+	}
+	if pattern == "POST /accounts/new" { // each of several accounts has a choice and perhaps an answer
+		return limit{bytes: aNote, parts: fewParts + 2*transfer.Most}
 	}
 	return limit{bytes: few, parts: fewParts}
 }

@@ -1,13 +1,13 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -16,6 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/problem"
 	"github.com/avtotpy/avtotpy/internal/store"
+	"github.com/avtotpy/avtotpy/internal/transfer"
 )
 
 // A keyInput is an account as it is entered: as a link, or by hand. Null is as good as nothing.
@@ -100,12 +101,9 @@ type addedAccount struct {
 }
 
 func (s *site) addAccount(ctx context.Context, p auth.Principal, in *addInput) (*addedAccount, error) {
-	submission := uuid.New()
-	if in.Submission != "" {
-		var err error
-		if submission, err = uuid.Parse(in.Submission); err != nil {
-			return nil, &failure{status: http.StatusUnprocessableEntity, text: "The header Idempotency-Key is not a UUID."}
-		}
+	submission, err := submissionOf(in.Submission)
+	if err != nil {
+		return nil, err
 	}
 	key, warnings, err := in.Body.read()
 	if err != nil {
@@ -133,19 +131,30 @@ type preview struct {
 }
 
 // previewAccount computes a code and stores nothing.
-func (s *site) previewAccount(_ context.Context, _ auth.Principal, in *previewInput) (*body[preview], error) {
+func (s *site) previewAccount(ctx context.Context, p auth.Principal, in *previewInput) (*body[preview], error) {
 	key, warnings, err := in.Body.read()
 	if err != nil {
 		return nil, err
 	}
-	now := s.Now()
-	shown := preview{Now: stamp(now), Warnings: warningsOf(warnings), CodeView: codeAt(key, now)}
-	if key.Kind == otp.HOTP {
-		shown.Code = key.HOTP(key.Counter)
+	accounts, err := p.Accounts(ctx)
+	if err != nil {
+		return nil, err
 	}
+	row := transfer.Review([]transfer.Entry{{Key: key, Warnings: warnings}}, existing(accounts))[0]
+	now := s.Now()
+	shown := preview{Now: stamp(now), Warnings: warningsOf(row.Warnings), CodeView: previewOf(key, now)}
 	shown.Account = viewOfKey(key)
 	shown.Account.Note = in.Body.Note
 	return answerWith(shown), nil
+}
+
+// previewOf is codeAt for a key that is not stored yet: also with the code of its counter, which is not used up by that.
+func previewOf(key otp.Key, now time.Time) CodeView {
+	code := codeAt(key, now)
+	if key.Kind == otp.HOTP {
+		code.Code = key.HOTP(key.Counter)
+	}
+	return code
 }
 
 // A newView is the page that adds an account.
@@ -164,8 +173,8 @@ func newPage(f form) page {
 		Message: f.message, Submission: f.values.Get("submission"),
 		Preview: accountView{Kind: string(otp.TOTP), Digits: otp.DefaultDigits},
 		Box: f.field(field{
-			Name: "box", Label: "Link or secret", Rows: 3, Exact: true, Required: true, Autofocus: true, Autocomplete: "off", Placeholder: "otpauth://totp/…",
-			Hint: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret alone.",
+			Name: "box", Label: "Links or secret", Rows: 3, Exact: true, Required: true, Autofocus: true, Autocomplete: "off", Placeholder: "otpauth://totp/…",
+			Hint: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret alone. Several links can come together, each in a line.",
 		}),
 		Issuer:  f.field(field{Name: "issuer", Label: "Issuer", Autocomplete: "off", Placeholder: "Example Bank"}),
 		Account: f.field(field{Name: "account", Label: "Account", Plain: true, Autocomplete: "off", Placeholder: "alice@example.com"}),
@@ -191,63 +200,4 @@ func newPage(f form) page {
 
 func (s *site) newPage(*http.Request, auth.Principal) (page, error) { return newPage(form{}), nil }
 
-// newForm reads what was typed as the page's script does. A field for numbers that holds something
-// else is wrong; what belongs to another kind of code is not read.
-func (s *site) newForm(r *http.Request, p auth.Principal) (posted, error) {
-	again := posted{again: newPage}
-	in := addInput{Submission: r.PostFormValue("submission")}
-	box := r.PostFormValue("box")
-	in.Body.Issuer, in.Body.Account, in.Body.Note = trim(r, "issuer"), trim(r, "account"), trim(r, "note")
-	if isLink(box) {
-		in.Body.Link = box
-	} else {
-		in.Body.Secret, in.Body.Kind = box, string(cmp.Or(otp.ParseKind(r.PostFormValue("kind")), otp.TOTP))
-		if in.Body.Kind != string(otp.Steam) {
-			in.Body.Algorithm = r.PostFormValue("algorithm")
-		}
-		var found problem.List
-		number := func(name string, kinds ...otp.Kind) (n int64) {
-			text := trim(r, name)
-			if !slices.Contains(kinds, otp.Kind(in.Body.Kind)) || text == "" || strings.EqualFold(text, "null") {
-				return 0
-			}
-			n, err := strconv.ParseInt(text, 10, 64)
-			if err != nil || n < 0 {
-				found.Add(name, notANumber)
-			}
-			return n
-		}
-		in.Body.Digits = int(number("digits", otp.TOTP, otp.HOTP))
-		in.Body.Period = int(number("period", otp.TOTP))
-		in.Body.Counter = number("counter", otp.HOTP)
-		if err := found.Err(); err != nil {
-			return again, err
-		}
-	}
-	out, err := s.addAccount(r.Context(), p, &in)
-	if err != nil {
-		return again, inBox(err)
-	}
-	again.next = "/#account-" + out.Body.Account.ID
-	return again, nil
-}
-
 func trim(r *http.Request, name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-
-// isLink reports whether the box holds one: no base32 secret has a colon.
-func isLink(box string) bool { return strings.Contains(box, ":") }
-
-// inBox moves what is wrong with a link or a secret to the field where both are typed.
-func inBox(err error) error {
-	problems, ok := errors.AsType[problem.List](err)
-	if !ok {
-		return err
-	}
-	moved := slices.Clone(problems)
-	for i := range moved {
-		if moved[i].Field == "link" || moved[i].Field == "secret" {
-			moved[i].Field = "box"
-		}
-	}
-	return moved
-}

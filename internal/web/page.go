@@ -29,7 +29,7 @@ func parseTemplates(assets *assets) map[string]*template.Template {
 	functions := template.FuncMap{"static": assets.url, "script": assets.script, "imports": assets.imports, "hue": hue, "spoken": spoken}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"setup", "login", "list", "new", "account", "delete", "settings", "error"} {
+	for _, name := range []string{"setup", "login", "list", "new", "review", "account", "delete", "settings", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all
@@ -121,6 +121,7 @@ func (f form) field(d field) field {
 // A posted form leads to another page, or is shown again with what is wrong with it.
 type posted struct {
 	next      string // where its sender goes
+	shown     *page  // is shown instead: there is more to ask
 	token     string // of the session that it began; empty without one
 	loggedOut bool
 	again     func(form) page                           // for a form of a page that needs nothing from the database
@@ -142,6 +143,9 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 		case p.token != "" || p.loggedOut:
 			cookie := s.cookie(p.token)
 			http.SetCookie(w, &cookie)
+		case p.shown != nil:
+			s.render(w, r, http.StatusOK, *p.shown)
+			return
 		}
 		http.Redirect(w, r, p.next, http.StatusSeeOther)
 	})
@@ -157,6 +161,9 @@ func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, erro
 		}
 		s.post(func(r *http.Request) (posted, error) {
 			p, err := take(r, who)
+			if p.shown != nil {
+				p.shown.User = who.User().Name
+			}
 			if again := p.againFor; again != nil {
 				p.againFor = func(ctx context.Context, f form) (page, error) {
 					shown, err := again(ctx, f)

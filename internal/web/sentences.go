@@ -6,6 +6,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/problem"
+	"github.com/avtotpy/avtotpy/internal/transfer"
 )
 
 // What can be wrong with a form of a page, besides what the rooms behind it find.
@@ -28,6 +29,7 @@ func sentences() map[problem.Code]string {
 		auth.TokenWrong:    "This is not the token. The server prints it at its start, in the line that names this page.",
 		notANumber:         "This is not a whole number.",
 		noteLong:           "The note has %d characters; expected at most %d.",
+		notAnswered:        "Choose one of the two.",
 
 		otp.LinkMissing:    "There is nothing here" + link,
 		otp.LinkLong:       "The link has %d bytes; expected at most %d.",
@@ -47,6 +49,7 @@ func sentences() map[problem.Code]string {
 		otp.SecretLong:     "The secret has %d bytes; expected at most %d.",
 		otp.SecretLength:   "The secret has %d characters, which base32 never has; one is missing or one is too many.",
 		otp.SecretIsLink:   "This is a whole otpauth link; expected only the secret, or paste the link where links go.",
+		otp.SecretSeveral:  "Each line is a secret; expected one.",
 		otp.SecretChar:     "The character %q at position %d does not belong to a secret; " + base32,
 		otp.SecretZero:     "The digit 0 at position %d does not belong to a secret. Perhaps it is the letter O.",
 		otp.SecretOne:      "The digit 1 at position %d does not belong to a secret. Perhaps it is the letter I or L.",
@@ -57,6 +60,13 @@ func sentences() map[problem.Code]string {
 		otp.CounterRange:   "A counter of %s is not possible; expected a whole number from %d to %d.",
 		otp.IssuerLong:     "The issuer has %d characters; expected at most %d.",
 		otp.AccountLong:    "The account has %d characters; expected at most %d.",
+
+		transfer.LineUnread: "This line is neither a link nor a secret.",
+		transfer.TooMany:    "There are more than %d; add the rest afterwards.",
+		transfer.WarnJoined: "This was in several lines, which were joined. Check that the service accepts the code.",
+		transfer.WarnLines:  "This line was taken as a secret of its own. If it is a part of one, write that in one line.",
+		transfer.WarnHave:   "You have this secret already, as %s.",
+		transfer.WarnSame:   "This is the same secret as in number %d.",
 
 		otp.WarnKindAssumed: "The link does not say what kind of codes it makes; time-based codes (totp) were assumed.",
 		otp.WarnNoCounter:   "The link has no counter; counting starts at 0.",

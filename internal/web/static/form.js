@@ -42,6 +42,12 @@ export class Form {
 		location.assign(address);
 	}
 
+	// handOver sends the form as a browser does without scripts, for a page of the server's to go on.
+	handOver() {
+		this.#left = true;
+		this.#form.submit();
+	}
+
 	// keep takes what is typed as saved.
 	keep() {
 		for (const field of this.#form.querySelectorAll("input, textarea")) {
