@@ -1,8 +1,9 @@
 // Package auth answers who is asking, and with what right.
 //
 // It promises that each way in gives a Principal; that each place that checks a password checks it
-// here, behind the same throttles; that a name that nobody has takes as long as a wrong password and
-// is answered in the same words; and that the work for visitors who are not known is bounded.
+// in one function, behind the same throttles; that a name that nobody has takes as long as a wrong
+// password and is answered in the same words; that the work for visitors who are not known is bounded;
+// and that nobody keeps the owner of a name out by guessing at it.
 package auth
 
 import (
@@ -25,6 +26,20 @@ type Principal struct {
 	store.Actor
 }
 
+// A Visit is what a request says of who sent it.
+type Visit struct {
+	From    store.Origin
+	Session string   // the token of a session; empty without one
+	Devices []string // the tokens of the device; it may be one that several people use
+}
+
+// An Entry is what a browser gets when somebody is let in.
+type Entry struct {
+	Principal
+	Token  string // of the session
+	Device string // the token of a device that is known from now on; empty when it was known before
+}
+
 // A Gate lets people in.
 type Gate struct {
 	store      *store.Store
@@ -45,9 +60,10 @@ func NewGate(st *store.Store, setupToken string, now func() time.Time, log *slog
 	}
 }
 
-// What the gate answers, besides problems of fields and what the store fails with.
+// What the gate answers, besides problems of fields, a *TooManyError, a *BusyError and what the store fails with.
 var (
 	ErrNoSession  = errors.New("there is no session, or it has ended")
+	ErrLocked     = errors.New("the session is locked, because nobody used it for a while")
 	ErrWrongLogin = errors.New("name or password is wrong")
 )
 
@@ -56,22 +72,38 @@ type TooManyError struct{ Wait time.Duration }
 
 func (e *TooManyError) Error() string { return "too many attempts; wait " + e.Wait.String() }
 
-// Principal returns who has a session, and keeps that alive; ErrNoSession when it has ended.
-func (g *Gate) Principal(ctx context.Context, token string, from store.Origin) (Principal, error) {
-	session, err := g.store.Session(ctx, token)
-	if errors.Is(err, store.ErrNotFound) {
+// Principal returns who has a session. ErrNoSession means that it has ended, and ErrLocked that it was idle: then the
+// principal is returned, too, and may do no more than Unlock and end the session.
+func (g *Gate) Principal(ctx context.Context, v Visit) (Principal, error) {
+	if v.Session == "" {
 		return Principal{}, ErrNoSession
 	}
-	return Principal{session, g.store.As(session.User, from)}, err
+	session, err := g.store.Session(ctx, v.Session)
+	return g.principal(v, session, err)
 }
 
 // Codes is Principal with what their codes are made of, asked for at once (store.Codes).
-func (g *Gate) Codes(ctx context.Context, token string, from store.Origin) (Principal, []store.Account, error) {
-	session, accounts, err := g.store.Codes(ctx, token)
-	if errors.Is(err, store.ErrNotFound) {
+func (g *Gate) Codes(ctx context.Context, v Visit) (Principal, []store.Account, error) {
+	if v.Session == "" {
 		return Principal{}, nil, ErrNoSession
 	}
-	return Principal{session, g.store.As(session.User, from)}, accounts, err
+	session, accounts, err := g.store.Codes(ctx, v.Session)
+	p, err := g.principal(v, session, err)
+	return p, accounts, err
+}
+
+func (g *Gate) principal(v Visit, session store.Session, err error) (Principal, error) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return Principal{}, ErrNoSession
+	case err != nil:
+		return Principal{}, err
+	}
+	p := Principal{session, g.store.As(session.User, v.From)}
+	if session.Locked {
+		return p, ErrLocked
+	}
+	return p, nil
 }
 
 // IsSetUp reports whether there is a user; once there is one, there always is.
@@ -87,36 +119,37 @@ func (g *Gate) IsSetUp(ctx context.Context) (bool, error) {
 }
 
 // SetUp creates the first user, who is then logged in; store.ErrSetupDone when there is one.
-func (g *Gate) SetUp(ctx context.Context, token, name, password string, from store.Origin) (session string, p Principal, err error) {
-	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return "", p, g.throttled(ctx, UseSetup, store.User{}, from, wait)
-	}
+func (g *Gate) SetUp(ctx context.Context, v Visit, token, name, password string) (Entry, error) {
 	done, err := g.IsSetUp(ctx)
 	if err != nil {
-		return "", p, err
+		return Entry{}, err
 	}
-	if done {
-		return "", p, store.ErrSetupDone
+	if done { // before it counts: what can do nothing needs no limit, and takes none from others
+		return Entry{}, store.ErrSetupDone
+	}
+	if wait := g.attempts.attempt(UseSetup, v.From.Address, g.now()); wait > 0 {
+		g.events.emit(ctx, Event{Kind: EventThrottled, Use: UseSetup, From: v.From, Wait: wait})
+		return Entry{}, &TooManyError{wait}
 	}
 	if !sameToken(token, g.setupToken) {
-		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseSetup, From: from})
-		return "", p, problem.Of("token", TokenWrong)
+		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseSetup, From: v.From})
+		return Entry{}, problem.Of("token", TokenWrong)
 	}
 	var found problem.List
 	checkName(&found, name)
-	checkPassword(&found, "password", password)
+	CheckPassword(&found, "password", name, password)
 	if err := found.Err(); err != nil {
-		return "", p, err
+		return Entry{}, err
 	}
-	hash, err := g.passwords.hash(ctx, password)
+	hash, err := g.passwords.hash(ctx, placeOf(v.From.Address, true), password)
 	if err != nil {
-		return "", p, err
+		return Entry{}, err
 	}
-	user, stored, err := g.store.CreateFirstUser(ctx, name, hash, from)
+	user, stored, err := g.store.CreateFirstUser(ctx, name, hash, v.From)
 	if err != nil {
-		return "", p, err
+		return Entry{}, err
 	}
-	return g.begin(ctx, UseSetup, user, stored, from)
+	return g.enter(ctx, v, UseSetup, checked{user: user, password: stored})
 }
 
 // sameToken compares hashes, so that how long it takes tells nothing. What people
@@ -129,101 +162,89 @@ func sameToken(given, want string) bool {
 	return want != "" && subtle.ConstantTimeCompare(normal(given), normal(want)) == 1
 }
 
-// LogIn begins a session of who has the name and the password; ErrWrongLogin otherwise.
-func (g *Gate) LogIn(ctx context.Context, name, password string, from store.Origin) (session string, p Principal, err error) {
-	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return "", p, g.throttled(ctx, UseLogin, store.User{}, from, wait)
-	}
-	if len(password) > MaxPassword || strings.ContainsRune(name, 0) {
-		return "", p, ErrWrongLogin
-	}
-	wait, err := g.store.AttemptLogin(ctx, name)
+// LogIn begins a session of who has the name and the password; ErrWrongLogin otherwise. A session that the
+// browser had ends.
+func (g *Gate) LogIn(ctx context.Context, v Visit, name, password string) (Entry, error) {
+	var entry Entry
+	err := g.withPassword(ctx, v, UseLogin, name, password, func(c checked) (err error) {
+		entry, err = g.enter(ctx, v, UseLogin, c)
+		return err
+	})
+	return entry, err
+}
+
+// enter begins a session of somebody who has proved who they are.
+func (g *Gate) enter(ctx context.Context, v Visit, use Use, c checked) (Entry, error) {
+	opened, err := g.store.LogIn(ctx, store.Login{
+		User: c.user, Checked: c.password, From: v.From, Attempt: c.attempt, Device: c.device, Replaces: v.Session,
+	})
 	if err != nil {
-		return "", p, err
+		return Entry{}, err
 	}
-	if wait > 0 {
-		return "", p, g.throttled(ctx, UseLogin, store.User{}, from, wait)
-	}
-	user, stored, err := g.store.UserByName(ctx, name)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return "", p, err
-	}
-	right, outdated, err := g.passwords.check(ctx, password, stored.Hash)
-	if err != nil {
-		return "", p, err
-	}
-	if !right {
-		g.events.emit(ctx, Event{Kind: EventWrong, Use: UseLogin, User: user, From: from})
-		return "", p, ErrWrongLogin
-	}
-	if outdated {
-		stored = g.rehash(ctx, user, stored, password)
-	}
-	session, p, err = g.begin(ctx, UseLogin, user, stored, from)
-	if errors.Is(err, store.ErrChanged) { // this is not the password any more
-		err = ErrWrongLogin
-	}
-	return session, p, err
+	g.events.emit(ctx, Event{Kind: EventOK, Use: use, User: c.user, From: v.From, Known: c.known()})
+	return Entry{Principal{opened.Session, g.store.As(c.user, v.From)}, opened.Token, opened.Device}, nil
 }
 
-func (g *Gate) throttled(ctx context.Context, use Use, user store.User, from store.Origin, wait time.Duration) error {
-	g.events.emit(ctx, Event{Kind: EventThrottled, Use: use, User: user, From: from, Wait: wait})
-	return &TooManyError{wait}
-}
-
-func (g *Gate) begin(ctx context.Context, use Use, user store.User, checked store.Password, from store.Origin) (token string, p Principal, err error) {
-	token, session, err := g.store.LogIn(ctx, user, checked, from)
-	if err == nil {
-		g.events.emit(ctx, Event{Kind: EventOK, Use: use, User: user, From: from})
+// Unlock goes on with a session that was idle, for who has its user's password. It has another token afterwards.
+func (g *Gate) Unlock(ctx context.Context, v Visit, password string) (Entry, error) {
+	p, err := g.Principal(ctx, v)
+	if err != nil && !errors.Is(err, ErrLocked) {
+		return Entry{}, err
 	}
-	return token, Principal{session, g.store.As(user, from)}, err
-}
-
-// rehash returns what is stored then. It is worth trying, and not worth refusing a login for.
-func (g *Gate) rehash(ctx context.Context, user store.User, checked store.Password, password string) store.Password {
-	hash, err := g.passwords.hash(ctx, password)
-	if err == nil {
-		var now store.Password
-		if now, err = g.store.Rehash(ctx, user.ID, checked, hash); err == nil {
-			return now
+	entry := Entry{Principal: p}
+	err = g.withPassword(ctx, v, UseUnlock, p.User().Name, password, func(c checked) (err error) {
+		entry.Session, entry.Token, err = p.Unlock(ctx, p.Session, c.password, c.attempt)
+		if err == nil {
+			g.events.emit(ctx, Event{Kind: EventOK, Use: UseUnlock, User: c.user, From: v.From, Known: c.known()})
 		}
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = ErrNoSession
+	case errors.Is(err, ErrWrongLogin):
+		err = problem.Of("password", PasswordWrong)
 	}
-	g.log.WarnContext(ctx, "a password could not be hashed again", "error", err)
-	return checked
+	return entry, err
 }
 
-// ChangePassword sets another password for who knows the current one, and ends their other sessions.
-func (g *Gate) ChangePassword(ctx context.Context, p Principal, current, password string, from store.Origin) error {
-	if wait := g.attempts.attempt(from.Address, g.now()); wait > 0 {
-		return g.throttled(ctx, UsePassword, p.User(), from, wait)
-	}
+// ChangePassword sets another password for who knows the current one, and ends their other sessions. This one has
+// another token afterwards.
+func (g *Gate) ChangePassword(ctx context.Context, v Visit, p Principal, current, password string) (Entry, error) {
 	var found problem.List
-	checkPassword(&found, "new", password)
+	CheckPassword(&found, "new", p.User().Name, password)
 	if err := found.Err(); err != nil {
-		return err
+		return Entry{}, err
 	}
-	_, stored, err := g.store.UserByName(ctx, p.User().Name)
+	entry := Entry{Principal: p}
+	err := g.withPassword(ctx, v, UsePassword, p.User().Name, current, func(c checked) error {
+		if password == current {
+			return problem.Of("new", PasswordUnchanged)
+		}
+		hash, err := g.passwords.hash(ctx, placeOf(v.From.Address, true), password)
+		if err != nil {
+			return err
+		}
+		entry.Token, err = p.ChangePassword(ctx, p.Session, c.password, hash, store.Keep{Attempt: c.attempt, Device: c.device})
+		if err == nil {
+			g.events.emit(ctx, Event{Kind: EventOK, Use: UsePassword, User: c.user, From: v.From, Known: c.known()})
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = ErrNoSession
+	case errors.Is(err, ErrWrongLogin):
+		err = problem.Of("current", PasswordWrong)
+	}
+	return entry, err
+}
+
+// EndOthers ends all sessions of a principal but the one that asks, and forgets the devices that were known.
+func (g *Gate) EndOthers(ctx context.Context, v Visit, p Principal) error {
+	device, err := g.device(ctx, p.User(), v)
 	if err != nil {
 		return err
 	}
-	if len(current) > MaxPassword {
-		return problem.Of("current", PasswordWrong)
-	}
-	right, _, err := g.passwords.check(ctx, current, stored.Hash)
-	if err != nil {
-		return err
-	}
-	if !right {
-		g.events.emit(ctx, Event{Kind: EventWrong, Use: UsePassword, User: p.User(), From: from})
-		return problem.Of("current", PasswordWrong)
-	}
-	hash, err := g.passwords.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	err = p.ChangePassword(ctx, p.Session.ID, stored, hash)
-	if errors.Is(err, store.ErrChanged) {
-		return problem.Of("current", PasswordWrong)
-	}
-	return err
+	return p.EndOtherSessions(ctx, p.Session.ID, device)
 }

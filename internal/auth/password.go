@@ -11,17 +11,14 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// passwords hashes and checks passwords with argon2id (RFC 9106), a few at a time:
-// each takes 46 MiB while it lasts.
+// passwords hashes and checks passwords with argon2id (RFC 9106), a few at a time.
 type passwords struct {
-	busy  chan struct{}
+	queue queue
 	dummy string // a hash that no password has, to check against when nobody has the name
 }
 
-const hashesAtOnce = 2
-
 func newPasswords() *passwords {
-	p := &passwords{busy: make(chan struct{}, hashesAtOnce)}
+	p := new(passwords)
 	p.dummy = argonHash{params: costs(), salt: randomBytes(saltSize), key: randomBytes(hashSize)}.String()
 	return p
 }
@@ -41,18 +38,26 @@ type argonParams struct {
 // costs are those of new hashes; a login with a hash of another cost makes a new one.
 func costs() argonParams { return argonParams{memory: 46 * 1024, time: 2, threads: 1} }
 
+// The most that a stored hash may cost. A row that asks for more is not from this program.
+const (
+	mostMemory  = 256 * 1024 // KiB
+	mostTime    = 8
+	mostThreads = 4
+	mostSalt    = 64 // bytes
+)
+
 // hash returns the PHC string of a password.
-func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+func (p *passwords) hash(ctx context.Context, at place, password string) (string, error) {
 	h := argonHash{params: costs(), salt: randomBytes(saltSize)}
-	if err := p.compute(ctx, &h.key, h, password); err != nil {
+	if err := p.compute(ctx, at, &h.key, h, password); err != nil {
 		return "", err
 	}
 	return h.String(), nil
 }
 
 // check reports whether a password has a hash, and whether the hash should be made
-// anew. An empty hash stands for a user who does not exist; it takes as long.
-func (p *passwords) check(ctx context.Context, password, phc string) (right, outdated bool, err error) {
+// again. An empty hash stands for a user who does not exist; it takes as long.
+func (p *passwords) check(ctx context.Context, at place, password, phc string) (right, outdated bool, err error) {
 	exists := phc != ""
 	if !exists {
 		phc = p.dummy
@@ -62,22 +67,17 @@ func (p *passwords) check(ctx context.Context, password, phc string) (right, out
 		return false, false, err
 	}
 	var key []byte
-	if err := p.compute(ctx, &key, h, password); err != nil {
+	if err := p.compute(ctx, at, &key, h, password); err != nil {
 		return false, false, err
 	}
 	right = subtle.ConstantTimeCompare(key, h.key) == 1 && exists
 	return right, h.params != costs(), nil
 }
 
-func (p *passwords) compute(ctx context.Context, key *[]byte, h argonHash, password string) error {
-	select {
-	case p.busy <- struct{}{}:
-		defer func() { <-p.busy }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	*key = argon2.IDKey([]byte(password), h.salt, h.params.time, h.params.memory, h.params.threads, hashSize)
-	return nil
+func (p *passwords) compute(ctx context.Context, at place, key *[]byte, h argonHash, password string) error {
+	return p.queue.do(ctx, at, func() {
+		*key = argon2.IDKey([]byte(password), h.salt, h.params.time, h.params.memory, h.params.threads, hashSize)
+	})
 }
 
 // An argonHash is a hash with all that it takes to compare with it.
@@ -95,7 +95,7 @@ func (h argonHash) String() string {
 func parseHash(phc string) (argonHash, error) {
 	var h argonHash
 	var version int
-	malformed := fmt.Errorf("a stored password hash is not argon2id version %d", argon2.Version)
+	malformed := fmt.Errorf("a stored password hash is not argon2id version %d, or costs more than this program asks for", argon2.Version)
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return h, malformed
@@ -109,7 +109,8 @@ func parseHash(phc string) (argonHash, error) {
 	var saltErr, keyErr error
 	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
 	h.key, keyErr = base64.RawStdEncoding.DecodeString(parts[5])
-	if saltErr != nil || keyErr != nil || len(h.key) != hashSize || h.params.time == 0 || h.params.threads == 0 {
+	if saltErr != nil || keyErr != nil || len(h.key) != hashSize || len(h.salt) > mostSalt || h.params.time == 0 || h.params.threads == 0 ||
+		h.params.memory > mostMemory || h.params.time > mostTime || h.params.threads > mostThreads || h.String() != phc {
 		return h, malformed
 	}
 	return h, nil

@@ -26,7 +26,12 @@ func Privileges() []migrate.Privilege {
 		},
 		{
 			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac), DELETE",
-			Why: "a session that is in use moves on; logging out deletes it; those from before 0012 are authenticated",
+			Why: "a session that is in use moves on, and has another token after its user's password was entered; logging out deletes it; " +
+				"those from before 0012 are authenticated",
+		},
+		{
+			On: "TABLE devices", Allow: "SELECT, INSERT (id, user_id, token_mac), UPDATE (last_used_at), DELETE",
+			Why: "a login makes a device known; a changed password forgets the others",
 		},
 		{
 			On: "TABLE login_throttle", Allow: "SELECT, INSERT, UPDATE (failures, failed_at, wait_until), DELETE",

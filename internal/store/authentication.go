@@ -24,6 +24,7 @@ import (
 const (
 	useToken    = "session token"
 	useSession  = "session"
+	useDevice   = "device"
 	useMember   = "vault member"
 	usePassword = "password"
 	useName     = "user name"       // in lower case

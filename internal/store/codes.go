@@ -13,7 +13,7 @@ import (
 
 // Codes returns the session of a token, as Session does, and what its user's codes are made of, in one
 // round trip: pages ask for codes more often than for all else. The accounts have no names and notes,
-// which are not opened for that, and those with a counter no secret.
+// which are not opened for that, and those with a counter no secret. There are none for a session that is locked.
 func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, error) {
 	p, err := s.proof(ctx)
 	if err != nil {
@@ -31,13 +31,16 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 			if len(found) == 0 { // also for a session that is not proved: what was read for it is not opened
 				return ErrNotFound
 			}
+			if found[0].Locked {
+				return nil
+			}
 			accounts, err = s.As(found[0].User, Origin{}).openerWith(p).collectWith(rows, opener.scanCode)
 			return err
 		}})
 	if err != nil {
 		return Session{}, nil, err
 	}
-	return found[0], accounts, s.keepAlive(ctx, found[0])
+	return found[0], accounts, nil
 }
 
 // selectSessionAndAct names the session's user to row level security, for the query that follows. Without

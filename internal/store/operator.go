@@ -100,7 +100,11 @@ func (s *Store) EndSessions(ctx context.Context, user uuid.UUID, by Operator) (e
 	return ended, err
 }
 
+// endSessions also forgets the devices of a user.
 func endSessions(ctx context.Context, tx pgx.Tx, user uuid.UUID) (int64, error) {
+	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1`, user); err != nil {
+		return 0, err
+	}
 	tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1`, user)
 	return tag.RowsAffected(), err
 }

@@ -2,9 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// How long a session lives without being used, and at most.
+// How long a session may be idle before it is locked, and how long it lives at most.
 const (
 	SessionIdle     = 15 * time.Minute
 	SessionLifetime = 12 * time.Hour
@@ -23,29 +22,52 @@ type Session struct {
 	ID         uuid.UUID
 	User       User
 	CreatedAt  time.Time
-	LastSeenAt time.Time // to the minute
+	LastSeenAt time.Time // when a person last did something in it, to the minute
 	ExpiresAt  time.Time
-	Origin     // of the login
+	Locked     bool // it was idle, and does nothing until Unlock
+	Origin          // of the login
+}
 
-	stale bool // whether LastSeenAt is worth a write
+// LocksAt returns when the session is locked, unless somebody uses it before.
+func (s Session) LocksAt() time.Time { return s.LastSeenAt.Add(SessionIdle) }
+
+// A Login is somebody whose password was right.
+type Login struct {
+	User     User
+	Checked  Password
+	From     Origin
+	Attempt  Attempt   // is no failure
+	Device   uuid.UUID // a known one; the zero UUID for one that is known from now on
+	Replaces string    // the token of the session that the browser had, which ends; empty for none
+}
+
+// An Opened session comes with what only its browser knows.
+type Opened struct {
+	Session Session
+	Token   string
+	Device  string // the token of a new device; empty for a known one
 }
 
 // LogIn begins a session of a user whose password was checked, and is right; ErrChanged when they
-// have another one by now. The token is shown only here; the database has its hash.
-func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Origin) (token string, session Session, err error) {
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw) // never fails: the program crashes instead
-	token = base64.RawURLEncoding.EncodeToString(raw)
-	session = Session{ID: newID(), User: user, Origin: from}
+// have another one by now. The tokens are shown only here; the database has their MACs.
+func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
+	user, from, token := l.User, l.From, newToken()
+	session := Session{ID: newID(), User: user, Origin: from}
 	p, err := s.proof(ctx)
 	if err != nil {
-		return "", Session{}, err
+		return Opened{}, err
 	}
 	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		if err := unchanged(ctx, tx, user.ID, checked); err != nil {
+		if err := unchanged(ctx, tx, user.ID, l.Checked); err != nil {
 			return err
 		}
-		if err := s.forget(ctx, tx, user.Name); err != nil {
+		if err := s.forget(ctx, tx, l.Attempt); err != nil {
+			return err
+		}
+		if err := s.replace(ctx, tx, l); err != nil {
+			return err
+		}
+		if opened.Device, err = s.useDevice(ctx, tx, user.ID, l.Device); err != nil {
 			return err
 		}
 		if err := makeRoom(ctx, tx, user.ID); err != nil {
@@ -65,7 +87,74 @@ func (s *Store) LogIn(ctx context.Context, user User, checked Password, from Ori
 		}
 		return record(ctx, tx, event{actor: &user, action: "session.create", subject: session.ID, from: from})
 	})
-	return token, session, err
+	opened.Session, opened.Token = session, token
+	return opened, err
+}
+
+// replace ends the session that the browser had, whoever's it was.
+func (s *Store) replace(ctx context.Context, tx pgx.Tx, l Login) error {
+	if l.Replaces == "" {
+		return nil
+	}
+	p, err := s.proof(ctx)
+	if err != nil {
+		return err
+	}
+	var ended uuid.UUID
+	var by User
+	err = tx.QueryRow(ctx, `
+		DELETE FROM avtotpy.sessions s
+		USING avtotpy.users u
+		WHERE s.token_hash = $1 AND u.id = s.user_id
+		RETURNING s.id, u.id, u.name`, p.tokenHash(hashToken(l.Replaces))).Scan(&ended, &by.ID, &by.Name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return record(ctx, tx, event{actor: &by, action: "session.delete", subject: ended, from: l.From})
+}
+
+// Unlock goes on with a session of the user, for who has the password that was checked. The session has another
+// token afterwards, which is returned. ErrNotFound means that it has ended.
+func (a Actor) Unlock(ctx context.Context, session Session, checked Password, attempt Attempt) (unlocked Session, token string, err error) {
+	unlocked = session
+	err = a.inTx(ctx, func(tx pgx.Tx) error {
+		if err := unchanged(ctx, tx, a.user.ID, checked); err != nil {
+			return err
+		}
+		if err := a.store.forget(ctx, tx, attempt); err != nil {
+			return err
+		}
+		if token, err = a.renew(ctx, tx, session); err != nil {
+			return err
+		}
+		const use = `UPDATE avtotpy.sessions SET last_seen_at = now() WHERE id = $1 RETURNING last_seen_at`
+		if err := tx.QueryRow(ctx, use, session.ID).Scan(&unlocked.LastSeenAt); err != nil {
+			return err
+		}
+		unlocked.Locked = false
+		return a.record(ctx, tx, "session.unlock", session.ID, uuid.Nil)
+	})
+	return unlocked, token, err
+}
+
+// renew gives a session another token: who has a copy of the one before has nothing.
+func (a Actor) renew(ctx context.Context, tx pgx.Tx, session Session) (token string, err error) {
+	p, err := a.store.proof(ctx)
+	if err != nil {
+		return "", err
+	}
+	token = newToken()
+	row := sessionRow{session.ID, a.user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt}
+	tag, err := tx.Exec(ctx, `
+		UPDATE avtotpy.sessions SET token_hash = $3, mac = $4
+		WHERE id = $1 AND user_id = $2 AND expires_at > now()`, row.id, row.user, row.tokenHash, p.MAC(useSession, row.values()...))
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrNotFound
+	}
+	return token, err
 }
 
 func hashToken(token string) []byte {
@@ -75,11 +164,11 @@ func hashToken(token string) []byte {
 
 const (
 	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac,
-		s.last_seen_at < now() - interval '1 minute'`
+		s.last_seen_at <= now() - $2::interval`
 	fromSessions = `
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
-	WHERE s.expires_at > now() AND s.last_seen_at > now() - $2::interval AND `
+	WHERE s.expires_at > now() AND `
 	selectSession = `SELECT ` + sessionColumns + fromSessions
 )
 
@@ -91,7 +180,7 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	var tokenHash, mac []byte
 	into := append([]any{
 		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
-		&tokenHash, &mac, &one.stale,
+		&tokenHash, &mac, &one.Locked,
 	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt}
@@ -109,8 +198,8 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	return sessions, err
 }
 
-// Session returns the session of a token, and keeps it alive; ErrNotFound when it
-// has ended.
+// Session returns the session of a token, also when it is locked; ErrNotFound when it has ended. To ask for it is no
+// use of it: pages do that by themselves.
 func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 	p, err := s.proof(ctx)
 	if err != nil {
@@ -127,17 +216,18 @@ func (s *Store) Session(ctx context.Context, token string) (Session, error) {
 	if len(found) == 0 {
 		return Session{}, ErrNotFound
 	}
-	return found[0], s.keepAlive(ctx, found[0])
+	return found[0], nil
 }
 
-// keepAlive writes that a session is in use. Once a minute is enough: a page asks for codes all the time.
-func (s *Store) keepAlive(ctx context.Context, session Session) error {
-	if !session.stale || s.mayChange() != nil { // who only reads is served all the same
+// UseSession notes that a person did something in a session, so that it is not locked. One that is locked stays so.
+func (a Actor) UseSession(ctx context.Context, session uuid.UUID) error {
+	if a.store.mayChange() != nil { // who only reads is served all the same
 		return nil //nolint:nilerr // as above
 	}
-	return s.single(ctx, session.User.ID, nil, `
+	return a.single(ctx, nil, `
 		UPDATE avtotpy.sessions SET last_seen_at = now()
-		WHERE id = $1 AND last_seen_at < now() - interval '1 minute'`, session.ID)
+		WHERE id = $1 AND user_id = $2 AND last_seen_at < now() - interval '20 seconds' AND last_seen_at > now() - $3::interval`,
+		session, a.user.ID, SessionIdle)
 }
 
 // Sessions returns where the user is logged in, the latest first.
@@ -166,4 +256,22 @@ func (a Actor) EndSession(ctx context.Context, session uuid.UUID) error {
 		}
 		return a.record(ctx, tx, "session.delete", session, uuid.Nil)
 	})
+}
+
+// EndOtherSessions logs the user out everywhere but in one session, and forgets the devices that are known, but for one.
+func (a Actor) EndOtherSessions(ctx context.Context, kept, device uuid.UUID) error {
+	return a.inTx(ctx, func(tx pgx.Tx) error {
+		if err := a.endOthers(ctx, tx, kept, device); err != nil {
+			return err
+		}
+		return a.record(ctx, tx, "session.delete-others", kept, uuid.Nil)
+	})
+}
+
+func (a Actor) endOthers(ctx context.Context, tx pgx.Tx, kept, device uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID, kept); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1 AND id <> $2`, a.user.ID, device)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -132,9 +133,13 @@ func (f fixture) works(t *testing.T) {
 	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" || !got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("the account: %v %q %q, %v", got, got.Issuer, got.Secret, err)
 	}
-	token, session, err := f.LogIn(t.Context(), user, password, here())
+	opened, err := f.LogIn(t.Context(), store.Login{User: user, Checked: password, From: here(), Attempt: stranger(name)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	token, session := opened.Token, opened.Session
+	if device, err := f.KnownDevice(t.Context(), user.ID, []string{"x", opened.Device}); err != nil || device == uuid.Nil {
+		t.Errorf("the device: %v, %v", device, err)
 	}
 	if d := session.ExpiresAt.Sub(session.CreatedAt); d != store.SessionLifetime {
 		t.Errorf("a session of %v", d)
@@ -143,7 +148,7 @@ func (f fixture) works(t *testing.T) {
 		t.Errorf("the session: %+v, %v; want %+v", again, err, session)
 	}
 	for range 4 {
-		if wait, err := f.AttemptLogin(t.Context(), name); wait != 0 || err != nil {
+		if wait, err := f.AttemptLogin(t.Context(), stranger(name)); wait != 0 || err != nil {
 			t.Errorf("attempt: %v, %v", wait, err)
 		}
 	}

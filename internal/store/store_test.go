@@ -68,11 +68,11 @@ func (f fixture) alice(t *testing.T) store.User {
 // login begins a session with the password that the user has.
 func (f fixture) login(t *testing.T, user store.User) (string, store.Session) {
 	t.Helper()
-	token, session, err := f.LogIn(t.Context(), user, f.password(t, user), here())
+	opened, err := f.LogIn(t.Context(), store.Login{User: user, Checked: f.password(t, user), From: here()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token, session
+	return opened.Token, opened.Session
 }
 
 func (f fixture) password(t *testing.T, user store.User) store.Password {
@@ -192,12 +192,25 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	if !alive(token) {
 		t.Error("14 minutes without use ended it")
 	}
-	if s, _ := f.Session(t.Context(), token); time.Since(s.LastSeenAt) > time.Minute {
-		t.Errorf("being used did not move it on: last seen %v ago", time.Since(s.LastSeenAt))
+	if s, _ := f.Session(t.Context(), token); s.Locked || time.Since(s.LastSeenAt) < 10*time.Minute {
+		t.Errorf("to ask for it counts as use: %+v", s)
+	}
+	use := func() store.Session {
+		if err := f.As(alice, here()).UseSession(t.Context(), session.ID); err != nil {
+			t.Fatal(err)
+		}
+		s, err := f.Session(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := use(); s.Locked || time.Since(s.LastSeenAt) > time.Minute {
+		t.Errorf("being used did not move it on: %+v", s)
 	}
 	move(session, "last_seen_at = now() - interval '16 minutes'")
-	if alive(token) {
-		t.Error("16 minutes without use did not end it")
+	if s := use(); !s.Locked || time.Since(s.LastSeenAt) < 15*time.Minute {
+		t.Errorf("16 minutes without use, and it goes on: %+v", s)
 	}
 	token, session = login()
 	move(session, "expires_at = now() - interval '1 second'")
@@ -213,8 +226,8 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	}
 	other, otherSession := login()
 	list, err := f.As(alice, here()).Sessions(t.Context())
-	if err != nil || len(list) != 2 {
-		t.Fatalf("%d sessions listed (%v), want the 2 that are alive", len(list), err)
+	if err != nil || len(list) != 3 || !list[2].Locked || list[0].Locked {
+		t.Fatalf("%d sessions listed (%v), want the 2 that are alive and the one that is locked", len(list), err)
 	}
 	if err := f.As(f.bob(t), here()).EndSession(t.Context(), session.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Bob ends Alice's session: %v", err)
@@ -236,10 +249,17 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	_, mine := f.login(t, alice)
+	before, mine := f.login(t, alice)
 	thief, _ := f.login(t, alice)
-	if err := f.As(alice, here()).ChangePassword(t.Context(), mine.ID, f.password(t, alice), "new hash"); err != nil {
+	renewed, err := f.As(alice, here()).ChangePassword(t.Context(), mine, f.password(t, alice), "new hash", store.Keep{})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := f.Session(t.Context(), before); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the session goes on with the token that it had: %v", err)
+	}
+	if s, err := f.Session(t.Context(), renewed); err != nil || s.ID != mine.ID {
+		t.Errorf("the session with its new token: %v, %v", s.ID, err)
 	}
 	if _, err := f.Session(t.Context(), thief); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the other session: %v", err)
@@ -261,91 +281,21 @@ func TestAPasswordThatWasReplacedMeanwhileDoesNothing(t *testing.T) {
 	alice := f.alice(t)
 	_, session := f.login(t, alice)
 	old := f.password(t, alice)
-	if err := f.As(alice, here()).ChangePassword(t.Context(), session.ID, old, "new"); err != nil {
+	if _, err := f.As(alice, here()).ChangePassword(t.Context(), session, old, "new", store.Keep{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := f.Rehash(t.Context(), alice.ID, old, "costlier")
 	if !errors.Is(err, store.ErrChanged) {
 		t.Errorf("hashing the old one again: %v", err)
 	}
-	if _, _, err := f.LogIn(t.Context(), alice, old, here()); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: old, From: here()}); !errors.Is(err, store.ErrChanged) {
 		t.Errorf("a login with the old one: %v", err)
 	}
-	if err := f.As(alice, here()).ChangePassword(t.Context(), session.ID, old, "other"); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.As(alice, here()).ChangePassword(t.Context(), session, old, "other", store.Keep{}); !errors.Is(err, store.ErrChanged) {
 		t.Errorf("changing the old one: %v", err)
 	}
 	if got := f.password(t, alice); got.Hash != "new" {
 		t.Errorf("the password is %q", got.Hash)
-	}
-}
-
-func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
-	t.Parallel()
-	f := fresh(t)
-	alice := f.alice(t)
-	past := func() { pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now()") }
-	waits := func() time.Duration {
-		return time.Duration(1e9 * pgtest.Value[float64](t, f.db.SuperConn, "SELECT extract(epoch FROM wait_until - failed_at)::float8 FROM avtotpy.login_throttle"))
-	}
-	attempt := func(name string) time.Duration {
-		wait, err := f.AttemptLogin(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return wait
-	}
-	for i, want := range []time.Duration{0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60} {
-		if wait := attempt("Alice"); wait != 0 {
-			t.Fatalf("attempt %d has to wait %v, although nothing is left to wait", i+1, wait)
-		}
-		if got := waits(); got != want*time.Second {
-			t.Errorf("after attempt %d the next waits %v, want %v", i+1, got, want*time.Second)
-		}
-		if want > 0 {
-			// An hour more, so that it is too early on a slow machine, too.
-			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour'")
-			if wait := attempt(" aLICE"); wait <= 0 || wait > time.Hour+want*time.Second {
-				t.Errorf("attempt too early: wait %v, want up to an hour and %v", wait, want*time.Second)
-			}
-		}
-		past()
-	}
-	if wait := attempt("bob"); wait != 0 {
-		t.Errorf("another name waits %v", wait)
-	}
-	f.login(t, alice)
-	attempt("alice")
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval '61 minutes', wait_until = now()")
-	attempt("alice")
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT min(failures) FROM avtotpy.login_throttle"); n != 1 {
-		t.Errorf("%d failures are counted after an hour of peace, want 1", n)
-	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.login_throttle t WHERE t::text ILIKE '%alice%'"); n != 0 {
-		t.Error("the name itself is in the table")
-	}
-}
-
-func TestAttemptsAtOnceDoNotSlipThrough(t *testing.T) {
-	t.Parallel()
-	f := fresh(t)
-	const guesses = 40
-	passed := make([]bool, guesses)
-	var wg sync.WaitGroup
-	for i := range guesses {
-		wg.Go(func() {
-			wait, err := f.AttemptLogin(context.Background(), "alice")
-			passed[i] = wait == 0 && err == nil
-		})
-	}
-	wg.Wait()
-	n := 0
-	for _, p := range passed {
-		if p {
-			n++
-		}
-	}
-	if n < 5 || n > 6 {
-		t.Errorf("%d of %d guesses at once were let through, want 5", n, guesses)
 	}
 }
 

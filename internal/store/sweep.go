@@ -21,6 +21,9 @@ func sweeps() []sweep {
 			DELETE FROM avtotpy.login_throttle WHERE name_mac IN (
 				SELECT name_mac FROM avtotpy.login_throttle
 				WHERE failed_at < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
+		{"devices", `
+			DELETE FROM avtotpy.devices WHERE id IN (
+				SELECT id FROM avtotpy.devices WHERE last_used_at < now() - interval '180 days' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
 	}
 }
 

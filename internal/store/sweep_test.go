@@ -50,7 +50,7 @@ func TestQuotasHoldForManyAtOnce(t *testing.T) {
 		group.Go(func() {
 			_, password, err := f.UserByName(context.Background(), "Alice")
 			if err == nil {
-				_, _, err = f.LogIn(context.Background(), alice, password, here())
+				_, err = f.LogIn(context.Background(), store.Login{User: alice, Checked: password, From: here()})
 			}
 			if err != nil {
 				t.Error(err)
@@ -89,6 +89,9 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		FROM avtotpy.users, generate_series(1, 2503) i`, `
 		INSERT INTO avtotpy.login_throttle (name_mac, failures, failed_at, wait_until)
 		SELECT sha256(i::text::bytea), 1, now() - interval '25 hours' + (i / 2501) * interval '2 hours', now() FROM generate_series(1, 2503) i`, `
+		INSERT INTO avtotpy.devices (id, user_id, token_mac, last_used_at)
+		SELECT gen_random_uuid(), id, sha256(i::text::bytea), now() - interval '181 days' + (i / 2501) * interval '2 days'
+		FROM avtotpy.users, generate_series(1, 2503) i`, `
 		INSERT INTO avtotpy.audit_log (at, actor_name, action, agent)
 		SELECT now() - interval '101 days' + (i / 2501) * interval '2 days', '', 'x', '' FROM generate_series(1, 2503) i`)
 	const day = 24 * time.Hour
@@ -111,7 +114,7 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	deleted, err := f.Sweep(t.Context(), 100*day, time.Hour)
-	want := map[string]int64{"sessions": ended - 1, "login_throttle": ended, "audit_log": ended}
+	want := map[string]int64{"sessions": ended - 1, "login_throttle": ended, "devices": ended, "audit_log": ended}
 	if err != nil || !maps.Equal(deleted, want) {
 		t.Errorf("deleted %v, want %v: %v", deleted, want, err)
 	}
@@ -122,8 +125,9 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		t.Errorf("afterwards: %v, %v", deleted, err)
 	}
 	const left = `SELECT (SELECT count(*) FROM avtotpy.sessions) || ' ' || (SELECT count(*) FROM avtotpy.login_throttle) || ' ' ||
+		(SELECT count(*) FROM avtotpy.devices) || ' ' ||
 		(SELECT count(*) FROM avtotpy.audit_log WHERE action = 'x')`
-	if got := pgtest.Value[string](t, f.db.SuperConn, left); got != "3 3 3" {
+	if got := pgtest.Value[string](t, f.db.SuperConn, left); got != "3 3 3 3" {
 		t.Errorf("left are %s", got)
 	}
 }

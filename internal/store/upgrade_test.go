@@ -118,7 +118,7 @@ func (p past) keepsEverything(t *testing.T, s *store.Store) {
 	if accounts[1].Counter != 7 {
 		t.Errorf("the counter is %d", accounts[1].Counter)
 	}
-	if _, _, err := s.LogIn(t.Context(), user, password, here()); err != nil {
+	if _, err := s.LogIn(t.Context(), store.Login{User: user, Checked: password, From: here()}); err != nil {
 		t.Errorf("a login: %v", err)
 	}
 }

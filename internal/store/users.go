@@ -184,16 +184,29 @@ func (s *Store) Rehash(ctx context.Context, user uuid.UUID, checked Password, ha
 	return now, err
 }
 
+// A Keep is what stays when a password is changed.
+type Keep struct {
+	Attempt Attempt   // is no failure
+	Device  uuid.UUID // stays known; the others do not
+}
+
 // ChangePassword replaces the password that was checked by another, and ends all sessions of the
-// user but the one in which it was changed.
-func (a Actor) ChangePassword(ctx context.Context, in uuid.UUID, checked Password, hash string) error {
-	return a.inTx(ctx, func(tx pgx.Tx) error {
+// user but the one in which it was changed. That one has another token afterwards, which is returned.
+func (a Actor) ChangePassword(ctx context.Context, in Session, checked Password, hash string, keep Keep) (token string, err error) {
+	err = a.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := a.store.setPassword(ctx, tx, a.user.ID, checked, hash); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID, in); err != nil {
+		if err := a.store.forget(ctx, tx, keep.Attempt); err != nil {
+			return err
+		}
+		if err := a.endOthers(ctx, tx, in.ID, keep.Device); err != nil {
+			return err
+		}
+		if token, err = a.renew(ctx, tx, in); err != nil {
 			return err
 		}
 		return a.record(ctx, tx, "user.password", a.user.ID, uuid.Nil)
 	})
+	return token, err
 }

@@ -18,8 +18,24 @@ func guest[I, O any](s *site, api huma.API, method, path string, status int, sum
 // member adds an operation of the API that only somebody who is logged in can ask
 // for.
 func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+	// Pages ask for codes and previews by themselves.
+	counts := method != http.MethodGet && path != "/preview"
 	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
 		who, err := s.principal(ctx)
+		if err == nil && counts {
+			err = s.used(ctx, who)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return do(ctx, who, in)
+	})
+}
+
+// owner adds an operation that is also for a session that is locked.
+func owner[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
+		who, err := s.ownerOf(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -50,8 +50,7 @@ type codeList struct {
 
 // listCodes answers with all codes that come from the time, of one moment.
 func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], error) {
-	v := visitorOf(ctx)
-	who, accounts, err := s.gate.Codes(ctx, v.token, v.from)
+	who, accounts, err := s.gate.Codes(ctx, visitorOf(ctx).visit())
 	if err == nil {
 		err = s.takeTurn(ctx, who.User())
 	}

@@ -28,6 +28,7 @@ type failure struct {
 	status     int
 	text       string
 	retryAfter time.Duration
+	kind       string         // a URI for programs (RFC 9457); empty: the status says all
 	event      auth.EventKind // what it is for those who watch; empty: nothing
 }
 
@@ -38,7 +39,8 @@ var (
 	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
 	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
 	errCrossOrigin = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventCrossOrigin}
-	errNoOrigin    = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventNoOrigin}
+	errNoOrigin    = &failure{status: http.StatusForbidden, text: saysNothing, event: auth.EventNoOrigin}
+	errLocked      = &failure{status: http.StatusUnauthorized, kind: sessionLocked, text: "Your session is locked, because nobody used it for a while. Enter your password to go on."}
 	errNoForm      = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
 	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
@@ -53,7 +55,14 @@ var (
 	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 
-const notOurs = "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."
+const (
+	notOurs     = "This request came from another site. Open AVTotpy in a tab of its own."
+	saysNothing = "This request has a cookie and does not say where it comes from: it has neither Sec-Fetch-Site nor Origin. " +
+		"Use a browser that sends one of them; a program can send Origin with this server's address."
+)
+
+// sessionLocked tells a page that its session goes on when the password is entered, without leaving the page.
+const sessionLocked = "urn:avtotpy:session-locked"
 
 // sentence is the text with what to do, for a page.
 func (f *failure) sentence() string {
@@ -94,8 +103,11 @@ func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProbl
 	if many, ok := errors.AsType[*auth.TooManyError](err); ok {
 		return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: many.Wait}, nil
 	}
+	if busy, ok := errors.AsType[*auth.BusyError](err); ok {
+		return &failure{status: http.StatusServiceUnavailable, text: "Too many people are logging in at once. Try again in a moment.", retryAfter: busy.Wait}, nil
+	}
 	for from, to := range map[error]*failure{
-		auth.ErrNoSession: errLoggedOut, auth.ErrWrongLogin: errWrongLogin,
+		auth.ErrNoSession: errLoggedOut, auth.ErrLocked: errLocked, auth.ErrWrongLogin: errWrongLogin,
 		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrSetupDone: errSetupDone,
 		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
 	} {
@@ -181,7 +193,7 @@ func details(problems []fieldProblem) []*huma.ErrorDetail {
 // problem is explain for the API.
 func (s *site) problem(ctx context.Context, err error) error {
 	f, problems := s.explain(ctx, err)
-	document := &huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}
+	document := &huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}
 	if f.retryAfter > 0 {
 		return huma.ErrorWithHeaders(document, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
 	}
@@ -211,7 +223,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.status)
-	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}) // whoever asked is gone
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}) // whoever asked is gone
 }
 
 // An errorView is the page of what went wrong.

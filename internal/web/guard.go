@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,20 +21,42 @@ const longRequest = 20 * time.Second // nobody waits longer for a page
 // A visitor is who sent a request, as far as the request says.
 type visitor struct {
 	from      store.Origin
-	token     string // of the session; empty without one
-	languages string // that the browser asks for
+	token     string   // of the session; empty without one
+	devices   []string // tokens of the device
+	passive   bool     // nobody asked for it just now: a prefetch, or a link that another site opened
+	languages string   // that the browser asks for
+}
+
+func (v visitor) visit() auth.Visit {
+	return auth.Visit{From: v.from, Session: v.token, Devices: v.devices}
 }
 
 type visitorKey struct{}
 
-// principal returns who has the session of a request, when it is their turn.
+// principal returns who has the session of a request, when it is their turn. With auth.ErrLocked it is returned, too.
 func (s *site) principal(ctx context.Context) (auth.Principal, error) {
-	v := visitorOf(ctx)
-	p, err := s.gate.Principal(ctx, v.token, v.from)
-	if err == nil {
-		err = s.takeTurn(ctx, p.User())
+	p, err := s.gate.Principal(ctx, visitorOf(ctx).visit())
+	if err == nil || errors.Is(err, auth.ErrLocked) {
+		err = cmp.Or(s.takeTurn(ctx, p.User()), err)
 	}
 	return p, err
+}
+
+// ownerOf is principal for what may be done with a session that is locked: to end it.
+func (s *site) ownerOf(ctx context.Context) (auth.Principal, error) {
+	p, err := s.principal(ctx)
+	if errors.Is(err, auth.ErrLocked) {
+		err = nil
+	}
+	return p, err
+}
+
+// used notes that a person did something just now.
+func (s *site) used(ctx context.Context, p auth.Principal) error {
+	if visitorOf(ctx).passive {
+		return nil
+	}
+	return p.UseSession(ctx, p.Session.ID)
 }
 
 func visitorOf(ctx context.Context) visitor {
@@ -54,7 +77,10 @@ func (s *site) guard(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
-		v := visitor{from: s.origin(r), token: s.sessionToken(r), languages: r.Header.Get("Accept-Language")}
+		v := visitor{
+			from: s.origin(r), token: s.sessionToken(r), devices: s.deviceTokens(r), passive: isPassive(r),
+			languages: r.Header.Get("Accept-Language"),
+		}
 		r, turn := withTurn(r.WithContext(context.WithValue(ctx, visitorKey{}, v)))
 		defer func() { turn.end() }()
 
@@ -66,7 +92,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 			err = s.wrongHost()
 		case elsewhere.Check(r) != nil:
 			err = errCrossOrigin
-		case v.token != "" && saysNotWhence(r):
+		case (v.token != "" || len(v.devices) > 0) && saysNotWhence(r):
 			err = errNoOrigin
 		case strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r):
 			err = errNotJSON
@@ -116,6 +142,11 @@ func saysNotWhence(r *http.Request) bool {
 	return !isSafe(r) && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 }
 
+// isPassive reports a page that was not asked for by who looks at it.
+func isPassive(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") != ""
+}
+
 // isSafe reports a request that changes nothing.
 func isSafe(r *http.Request) bool {
 	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
@@ -135,7 +166,9 @@ func (s *site) origin(r *http.Request) store.Origin {
 	address, ignored := s.route.address(r.RemoteAddr, r.Header)
 	from := store.Origin{Address: address, Agent: r.UserAgent()}
 	if ignored {
-		s.emit(r.Context(), auth.Event{Kind: auth.EventForwarded, From: from})
+		if s.Event != nil {
+			s.Event(r.Context(), auth.Event{Kind: auth.EventForwarded, From: from})
+		}
 		s.warnOfProxy(r.Context(), address)
 	}
 	return from
@@ -154,13 +187,6 @@ func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
 	}
 	s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
 		"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", name)
-}
-
-// emit reports what is about security.
-func (s *site) emit(ctx context.Context, e auth.Event) {
-	if s.Event != nil {
-		s.Event(ctx, e)
-	}
 }
 
 // watch is around everything: the headers that all answers have, one line in the

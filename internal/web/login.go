@@ -19,23 +19,24 @@ type userBody struct {
 type sessionBody struct {
 	User      userBody  `json:"user"`
 	ExpiresAt time.Time `json:"expires_at" doc:"when it ends, however much it is used"`
+	LocksAt   time.Time `json:"locks_at" doc:"when it is locked, unless somebody uses it before"`
 }
 
-// A loggedIn answer brings the cookie of the new session.
+// A loggedIn answer brings the cookies of the session and of the device.
 type loggedIn struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
+	SetCookie []http.Cookie `header:"Set-Cookie"`
 	Body      sessionBody
 }
 
-func (s *site) loggedIn(token string, p auth.Principal, err error) (*loggedIn, error) {
+func (s *site) loggedIn(ctx context.Context, e auth.Entry, err error) (*loggedIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loggedIn{SetCookie: s.cookie(token), Body: bodyOf(p)}, nil
+	return &loggedIn{SetCookie: s.cookies(visitorOf(ctx).visit(), e), Body: bodyOf(e.Principal)}, nil
 }
 
 func bodyOf(p auth.Principal) sessionBody {
-	return sessionBody{User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt}
+	return sessionBody{User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt, LocksAt: p.Session.LocksAt()}
 }
 
 type setUpInput struct {
@@ -48,7 +49,8 @@ type setUpInput struct {
 
 // setUp creates the first user, who is then logged in.
 func (s *site) setUp(ctx context.Context, in *setUpInput) (*loggedIn, error) {
-	return s.loggedIn(s.gate.SetUp(ctx, in.Body.Token, in.Body.Name, in.Body.Password, visitorOf(ctx).from))
+	entry, err := s.gate.SetUp(ctx, visitorOf(ctx).visit(), in.Body.Token, in.Body.Name, in.Body.Password)
+	return s.loggedIn(ctx, entry, err)
 }
 
 type logInInput struct {
@@ -59,7 +61,20 @@ type logInInput struct {
 }
 
 func (s *site) logIn(ctx context.Context, in *logInInput) (*loggedIn, error) {
-	return s.loggedIn(s.gate.LogIn(ctx, in.Body.Name, in.Body.Password, visitorOf(ctx).from))
+	entry, err := s.gate.LogIn(ctx, visitorOf(ctx).visit(), in.Body.Name, in.Body.Password)
+	return s.loggedIn(ctx, entry, err)
+}
+
+type unlockInput struct {
+	Body struct {
+		Password string `json:"password" minLength:"1"`
+	}
+}
+
+// unlock goes on with a session that was idle.
+func (s *site) unlock(ctx context.Context, _ auth.Principal, in *unlockInput) (*loggedIn, error) {
+	entry, err := s.gate.Unlock(ctx, visitorOf(ctx).visit(), in.Body.Password)
+	return s.loggedIn(ctx, entry, err)
 }
 
 func (s *site) whoAmI(_ context.Context, p auth.Principal, _ *struct{}) (*body[sessionBody], error) {
@@ -118,8 +133,8 @@ func (s *site) setupPage(r *http.Request) (page, error) {
 func setupPage(f form) page { return page{Name: "setup", Title: "Set up", View: newSetupView(f)} }
 
 func (s *site) setupForm(r *http.Request) (posted, error) {
-	token, _, err := s.gate.SetUp(r.Context(), r.PostFormValue("token"), r.PostFormValue("name"), r.PostFormValue("password"), visitorOf(r.Context()).from)
-	return posted{next: "/", token: token, again: setupPage}, err
+	entry, err := s.gate.SetUp(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("token"), r.PostFormValue("name"), r.PostFormValue("password"))
+	return posted{next: "/", entry: entry, again: setupPage}, err
 }
 
 // A loginView is the page to log in.
@@ -150,15 +165,15 @@ func (s *site) loginPage(r *http.Request) (page, error) {
 	switch _, err = s.principal(r.Context()); {
 	case err == nil:
 		return page{}, redirect(next)
-	case !errors.Is(err, auth.ErrNoSession):
+	case !errors.Is(err, auth.ErrNoSession) && !errors.Is(err, auth.ErrLocked):
 		return page{}, err
 	}
 	return loginPage(form{values: url.Values{"next": {next}}}), nil
 }
 
 func (s *site) loginForm(r *http.Request) (posted, error) {
-	token, _, err := s.gate.LogIn(r.Context(), r.PostFormValue("name"), r.PostFormValue("password"), visitorOf(r.Context()).from)
-	return posted{next: ownPath(r.PostFormValue("next")), token: token, again: loginPage}, err
+	entry, err := s.gate.LogIn(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("name"), r.PostFormValue("password"))
+	return posted{next: ownPath(r.PostFormValue("next")), entry: entry, again: loginPage}, err
 }
 
 func (s *site) logoutForm(r *http.Request, p auth.Principal) (posted, error) {

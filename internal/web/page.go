@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
+	"github.com/avtotpy/avtotpy/internal/store"
 )
 
 // A page is what a template is filled with: what all pages have, and a view of its own.
@@ -21,8 +22,10 @@ type page struct {
 	// Whether it may be compressed; compress.go says what that takes.
 	Compressed bool
 
-	User string // who is logged in; empty while nobody is
-	Now  string
+	User    string // who is logged in; empty while nobody is
+	Path    string // of the page, to come back to it
+	LocksIn int    // seconds until the session is locked when nobody uses it
+	Now     string
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
@@ -51,8 +54,11 @@ func (s *site) page(show func(*http.Request) (page, error)) http.Handler {
 func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)) http.Handler {
 	return s.page(func(r *http.Request) (page, error) {
 		who, err := s.principal(r.Context())
-		if errors.Is(err, auth.ErrNoSession) {
+		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrLocked) {
 			return page{}, loginFirst(r)
+		}
+		if err == nil {
+			err = s.used(r.Context(), who)
 		}
 		if err != nil {
 			return page{}, err
@@ -65,7 +71,10 @@ func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)
 
 // render fills the template before anything is sent: half a page helps nobody.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page) {
-	p.Now = stamp(s.Now())
+	p.Now, p.LocksIn = stamp(s.Now()), int(store.SessionIdle.Seconds())
+	if p.Path = "/"; r.Method == http.MethodGet {
+		p.Path = r.URL.RequestURI()
+	}
 	var content bytes.Buffer
 	if err := s.templates[p.Name].ExecuteTemplate(&content, "layout.html", p); err != nil {
 		s.Log.ErrorContext(r.Context(), "a page cannot be shown", "page", p.Name, "error", err)
@@ -120,9 +129,9 @@ func (f form) field(d field) field {
 
 // A posted form leads to another page, or is shown again with what is wrong with it.
 type posted struct {
-	next      string // where its sender goes
-	shown     *page  // is shown instead: there is more to ask
-	token     string // of the session that it began; empty without one
+	next      string     // where its sender goes
+	shown     *page      // is shown instead: there is more to ask
+	entry     auth.Entry // what it let somebody in with; without a token, nobody
 	loggedOut bool
 	again     func(form) page                           // for a form of a page that needs nothing from the database
 	againFor  func(context.Context, form) (page, error) // for others; with neither, what is wrong is a page of its own
@@ -140,8 +149,12 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 		case err != nil:
 			s.showAgain(w, r, p, err)
 			return
-		case p.token != "" || p.loggedOut:
-			cookie := s.cookie(p.token)
+		case p.entry.Token != "":
+			for _, cookie := range s.cookies(visitorOf(r.Context()).visit(), p.entry) {
+				http.SetCookie(w, &cookie)
+			}
+		case p.loggedOut:
+			cookie := s.cookie("")
 			http.SetCookie(w, &cookie)
 		case p.shown != nil:
 			s.render(w, r, http.StatusOK, *p.shown)
@@ -153,8 +166,23 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 
 // memberPost is post for somebody who is logged in.
 func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
+	return s.postAs(func(ctx context.Context) (auth.Principal, error) {
+		who, err := s.principal(ctx)
+		if err == nil {
+			err = s.used(ctx, who)
+		}
+		return who, err
+	}, take)
+}
+
+// ownerPost is memberPost for what may be done with a session that is locked, too.
+func (s *site) ownerPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
+	return s.postAs(s.ownerOf, take)
+}
+
+func (s *site) postAs(who func(context.Context) (auth.Principal, error), take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.principal(r.Context())
+		who, err := who(r.Context())
 		if err != nil {
 			s.fail(w, r, err)
 			return

@@ -17,6 +17,7 @@ type sessionView struct {
 	Agent      string `json:"agent" doc:"the browser, as it calls itself"`
 	CreatedAt  string `json:"created_at" format:"date-time"`
 	LastSeenAt string `json:"last_seen_at" format:"date-time" doc:"to the minute"`
+	Locked     bool   `json:"locked" doc:"whether it was idle, and waits for the password"`
 	Current    bool   `json:"current" doc:"whether it is the one that asks"`
 }
 
@@ -34,7 +35,7 @@ func sessionViews(ctx context.Context, p auth.Principal) ([]sessionView, error) 
 	views := make([]sessionView, 0, len(sessions))
 	for _, session := range sessions {
 		v := sessionView{
-			ID: session.ID.String(), Agent: session.Agent, Current: session.ID == p.Session.ID,
+			ID: session.ID.String(), Agent: session.Agent, Locked: session.Locked, Current: session.ID == p.Session.ID,
 			CreatedAt: session.CreatedAt.UTC().Format(time.RFC3339), LastSeenAt: session.LastSeenAt.UTC().Format(time.RFC3339),
 		}
 		if session.Address.IsValid() {
@@ -66,6 +67,14 @@ func (s *site) endSession(ctx context.Context, p auth.Principal, in *idInput) (*
 	return nil, p.EndSession(ctx, id)
 }
 
+func (s *site) endOthers(ctx context.Context, p auth.Principal, _ *struct{}) (*nothing, error) {
+	return nil, s.gate.EndOthers(ctx, visitorOf(ctx).visit(), p)
+}
+
+func (s *site) endOthersForm(r *http.Request, p auth.Principal) (posted, error) {
+	return posted{next: "/settings"}, s.gate.EndOthers(r.Context(), visitorOf(r.Context()).visit(), p)
+}
+
 type passwordInput struct {
 	Body struct {
 		Current string `json:"current" minLength:"1"`
@@ -73,8 +82,17 @@ type passwordInput struct {
 	}
 }
 
-func (s *site) changePassword(ctx context.Context, p auth.Principal, in *passwordInput) (*nothing, error) {
-	return nil, s.gate.ChangePassword(ctx, p, in.Body.Current, in.Body.New, visitorOf(ctx).from)
+// A renewed answer brings the cookie with which the session goes on.
+type renewed struct {
+	SetCookie http.Cookie `header:"Set-Cookie"`
+}
+
+func (s *site) changePassword(ctx context.Context, p auth.Principal, in *passwordInput) (*renewed, error) {
+	entry, err := s.gate.ChangePassword(ctx, visitorOf(ctx).visit(), p, in.Body.Current, in.Body.New)
+	if err != nil {
+		return nil, err
+	}
+	return &renewed{s.cookie(entry.Token)}, nil
 }
 
 // A settingsView is the page of one's own settings.
@@ -106,8 +124,8 @@ func (s *site) settingsPage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 func (s *site) passwordForm(r *http.Request, p auth.Principal) (posted, error) {
-	err := s.gate.ChangePassword(r.Context(), p, r.PostFormValue("current"), r.PostFormValue("new"), visitorOf(r.Context()).from)
-	return posted{next: "/settings?saved", againFor: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}, err
+	entry, err := s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, r.PostFormValue("current"), r.PostFormValue("new"))
+	return posted{next: "/settings?saved", entry: entry, againFor: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}, err
 }
 
 func (s *site) endSessionForm(r *http.Request, p auth.Principal) (posted, error) {

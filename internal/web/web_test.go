@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -134,9 +135,9 @@ func (v *visitor) ask(method, path string, body any, headers ...string) answer {
 		v.t.Fatal(err)
 	}
 	for _, c := range response.Cookies() {
-		v.cookies = nil
+		v.cookies = slices.DeleteFunc(slices.Clone(v.cookies), func(old *http.Cookie) bool { return old.Name == c.Name })
 		if c.MaxAge >= 0 {
-			v.cookies = []*http.Cookie{c}
+			v.cookies = append(v.cookies, c)
 		}
 	}
 	return answer{response, string(text)}
@@ -272,10 +273,15 @@ func TestLoggingInAndOut(t *testing.T) {
 	if in.StatusCode != http.StatusOK {
 		t.Fatal(in.Status, in.text)
 	}
-	cookie := in.Header.Get("Set-Cookie")
-	for _, part := range []string{"avtotpy=", "HttpOnly", "SameSite=Strict", "Path=/"} {
-		if !strings.Contains(cookie, part) {
-			t.Errorf("no %s in the cookie %s", part, cookie)
+	cookies := in.Header.Values("Set-Cookie")
+	if len(cookies) != 2 || !strings.HasPrefix(cookies[0], "avtotpy=") || !strings.HasPrefix(cookies[1], "avtotpy-device=") {
+		t.Errorf("cookies %q", cookies)
+	}
+	for _, part := range []string{"HttpOnly", "SameSite=Lax", "Path=/"} {
+		for _, cookie := range cookies {
+			if !strings.Contains(cookie, part) {
+				t.Errorf("no %s in the cookie %s", part, cookie)
+			}
 		}
 	}
 	if a := v.ask("GET", "/login", nil); a.Header.Get("Location") != "/" {
@@ -294,8 +300,8 @@ func TestLoggingInAndOut(t *testing.T) {
 	alice.must(http.StatusUnauthorized, "GET", "/api/v1/codes", nil)
 	kept := *v
 	v.must(http.StatusNoContent, "DELETE", "/api/v1/session", nil)
-	if len(v.cookies) != 0 {
-		t.Error("logging out leaves the cookie")
+	if len(v.cookies) != 1 || v.cookies[0].Name != "avtotpy-device" {
+		t.Errorf("logging out leaves %v, want the device alone", v.cookies)
 	}
 	kept.must(http.StatusUnauthorized, "GET", "/api/v1/codes", nil)
 	if a := kept.ask("GET", "/", nil); a.Header.Get("Location") != "/login" {
@@ -311,6 +317,9 @@ func TestOverTLSTheCookieBelongsToThisHostOnly(t *testing.T) {
 	cookie := a.Header.Get("Set-Cookie")
 	if a.StatusCode != http.StatusCreated || !strings.HasPrefix(cookie, "__Host-avtotpy=") || !strings.Contains(cookie, "Secure") || strings.Contains(cookie, "Domain") {
 		t.Errorf("%s, cookie %s", a.Status, cookie)
+	}
+	if device := a.Header.Values("Set-Cookie")[1]; !strings.HasPrefix(device, "__Host-avtotpy-device=") || !strings.Contains(device, "Secure") {
+		t.Errorf("the cookie of the device is %s", device)
 	}
 	if a.Header.Get("Strict-Transport-Security") == "" {
 		t.Error("no Strict-Transport-Security")
@@ -331,9 +340,9 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 			t.Fatal(a.Status)
 		}
 	}
-	const wait = "SELECT extract(epoch FROM wait_until - failed_at)::int FROM avtotpy.login_throttle"
+	const wait = "SELECT count(*)::int FROM avtotpy.login_throttle WHERE wait_until = failed_at + interval '1 second'"
 	if got := pgtest.Value[int](t, s.db.SuperConn, wait); got != 1 {
-		t.Errorf("after five guesses the next one has to wait %d s, want 1", got)
+		t.Errorf("after five guesses %d rows let the next one wait for a second, want 1", got)
 	}
 	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() + interval '1 day'")
 	a := guess()
@@ -640,7 +649,7 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	document := s.visitor().must(http.StatusOK, "GET", "/api/v1/openapi.json", nil)
 	paths, _ := document["paths"].(map[string]any)
 	version, _ := document["openapi"].(string)
-	if !strings.HasPrefix(version, "3.1") || len(paths) != 10 {
+	if !strings.HasPrefix(version, "3.1") || len(paths) != 12 {
 		t.Errorf("OpenAPI %v with %d paths", version, len(paths))
 	}
 	described, err := json.Marshal(document["components"])
