@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -17,7 +18,12 @@ import (
 func (p program) run() int {
 	ctx, stop := untilSignalled()
 	defer stop()
-	err := p.command(ctx)
+	err := osuser.Protect()
+	if err == nil {
+		err = p.command(ctx)
+	} else {
+		err = &settingsError{err}
+	}
 	if err != nil && !is[*toldError](err) {
 		p.explain(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
+	"github.com/avtotpy/avtotpy/internal/owned"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
@@ -83,7 +84,8 @@ func refused(err error) bool {
 // isLocalSettings reports what an operator has to set right before a PostgreSQL of
 // our own can run.
 func isLocalSettings(err error) bool {
-	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err)
+	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err) ||
+		is[*localpg.OwnerError](err) || is[*owned.Error](err)
 }
 
 // passes reports whether the same start may succeed later: the server's disk was full,

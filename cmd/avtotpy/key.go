@@ -50,7 +50,7 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	ctx, stop, err := p.settled(ctx, &cfg, log)
 	if err != nil {
 		return err
 	}

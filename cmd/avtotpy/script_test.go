@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,10 +45,23 @@ func commandUnderTest() {
 		migrations: schema.Files(), privileges: schema.Privileges(), exec: replaceProcess,
 	}
 	if folder := os.Getenv("BUNDLE"); folder != "" {
-		p.migrations = os.DirFS(folder)
+		p.migrations = inMemory(os.DirFS(folder)) // a program that gives up root may not reach the test's folder
 		p.privileges = privilegesWithin(p.migrations, p.privileges)
 	}
 	os.Exit(p.run())
+}
+
+// inMemory copies the files of a folder.
+func inMemory(folder fs.FS) fs.FS {
+	copied := fstest.MapFS{}
+	_ = fs.WalkDir(folder, ".", func(name string, entry fs.DirEntry, err error) error { // Load reports what is missing
+		if err == nil && !entry.IsDir() {
+			content, _ := fs.ReadFile(folder, name)
+			copied[name] = &fstest.MapFile{Data: content}
+		}
+		return err
+	})
+	return copied
 }
 
 // replaceProcess fails where NO_EXEC stands for a system on which it is not possible.

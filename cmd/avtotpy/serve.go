@@ -274,7 +274,8 @@ func cannotListen(setting string, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		next = "this machine has no such address: choose one of its own, or leave out the host to listen on all"
 	case errors.Is(err, fs.ErrPermission):
-		next = "ports below 1024 are for root: choose a higher one, or let the service manager give the program CAP_NET_BIND_SERVICE"
+		next = "ports below 1024 are for root, which the program does not stay: choose a higher one behind a proxy, let the service manager start it as its user " +
+			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= beside User=), or lower the sysctl net.ipv4.ip_unprivileged_port_start"
 	}
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
 }

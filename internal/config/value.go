@@ -223,6 +223,19 @@ func parseNetwork(word string) (netip.Prefix, error) {
 	return network, nil
 }
 
+// setUser leaves it open whether there is such a user: only a start as root needs to know.
+func setUser(c *Config, value string) error {
+	const longest = 32 // bytes, of a name (useradd)
+	c.User = value
+	switch {
+	case len(value) > longest, strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-$") != "":
+		return fmt.Errorf("%s is neither the name nor the number of a user", Shown(value))
+	case value == "root" || strings.Trim(value, "0") == "":
+		return errors.New("root is the user that is given up; expected another one")
+	}
+	return nil
+}
+
 func setLogLevel(c *Config, value string) error {
 	switch strings.ToLower(value) {
 	case "debug", "info", "warn", "error":

@@ -18,6 +18,7 @@ const (
 	listenAddr   = "AVTOTPY_LISTEN_ADDR"
 	healthAddr   = "AVTOTPY_HEALTH_ADDR"
 	backupDir    = "POSTGRES_MIGRATOR_BACKUP_DIR"
+	runAs        = "AVTOTPY_USER"
 
 	fileSuffix = "_FILE"
 )
@@ -172,6 +173,13 @@ func variables() []variable {
 				"Nobody else's is read. Without it, everybody behind a proxy is one visitor. " +
 				"Name only proxies, and not the network of the people. The word x-forwarded-for or forwarded in the list says which header the proxies write; the other one is ignored then.",
 			example: "127.0.0.1,10.0.0.0/24",
+		},
+		{
+			name: runAs, group: server, set: setUser,
+			otherwise: "embedded: the owner of the data",
+			meaning: "The user, by name or number, that the program becomes when root starts it: before it listens, and for good. " +
+				"Without it, and with a PostgreSQL of your own, the program stays what it is, and warns when that is root. docs/permissions.md says more.",
+			example: "avtotpy",
 		},
 		{
 			name: masterKey, group: server, secret: true, set: setMasterKey,
