@@ -46,8 +46,8 @@ func Privileges() []migrate.Privilege {
 			Why: "each user comes with a personal vault, and it stays theirs",
 		},
 		{
-			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
-			Why: "rotating master keys seals the same data key anew",
+			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, generation, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at), DELETE",
+			Why: "rotating master keys seals the same data key again; rotating data keys adds a generation, and removes the one before",
 		},
 		{
 			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
@@ -59,11 +59,12 @@ func Privileges() []migrate.Privilege {
 		},
 		{On: "TABLE unauthenticated_sessions", Allow: "SELECT, DELETE", Why: "the same"},
 		{On: "TABLE unauthenticated_members", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
+		{On: "TABLE unauthenticated_accounts", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
 		{
 			On: "TABLE accounts", RowSecurity: true,
-			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +
-				"UPDATE (sealed_issuer, sealed_name, sealed_note, updated_at), DELETE",
-			Why: "a stored secret and how codes are made from it are never rewritten",
+			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
+				"version, generation), UPDATE (sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation, updated_at), DELETE",
+			Why: "how codes are made is never rewritten; a change seals all fields again, with a higher version",
 		},
 		{
 			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
@@ -86,5 +87,7 @@ func Privileges() []migrate.Privilege {
 			Why: "avtotpy user remove; it refuses the last user, and leaves a row in the audit log",
 		},
 		{On: "FUNCTION unclaimed_vault()", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION newest_generation(uuid)", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION version_grows()", Allow: "", Why: "a trigger, which the server runs"},
 	}
 }

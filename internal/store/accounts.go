@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
@@ -23,7 +25,9 @@ type Account struct {
 	Note        string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Version     int64       // of what is stored, one more with each change
 	Role        access.Role // of the user who asked, in its vault
+	Damaged     bool        // something of it does not open; then it has no secret, and only what opens of the rest
 }
 
 // String names the account without what is sealed.
@@ -40,12 +44,22 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 const selectAccounts = `
 	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, m.created_at, m.mac, k.master_key_id, k.sealed_key
+		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, m.created_at, m.mac, a.version, a.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
-	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
 	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
 	WHERE `
+
+type vaultGeneration struct {
+	vault      uuid.UUID
+	generation int
+}
+
+type openedKey struct {
+	keyring.VaultKey
+	err error
+}
 
 // An opener opens the accounts of a user; it opens the key of each vault once, and asks once whether the
 // user is its member.
@@ -53,7 +67,7 @@ type opener struct {
 	store *Store
 	user  uuid.UUID
 	proof proof
-	keys  map[uuid.UUID]keyring.VaultKey
+	keys  map[vaultGeneration]openedKey
 	roles map[uuid.UUID]access.Role // none where the user is no member
 }
 
@@ -63,7 +77,7 @@ func (a Actor) opener(ctx context.Context) (opener, error) {
 }
 
 func (a Actor) openerWith(p proof) opener {
-	return opener{a.store, a.user.ID, p, map[uuid.UUID]keyring.VaultKey{}, map[uuid.UUID]access.Role{}}
+	return opener{a.store, a.user.ID, p, map[vaultGeneration]openedKey{}, map[uuid.UUID]access.Role{}}
 }
 
 // collect opens the accounts of rows. Those of vaults of which the user is no member are left out.
@@ -108,63 +122,49 @@ func (o opener) role(m member, mac []byte) access.Role {
 
 func (o opener) scan(row pgx.Rows) (Account, error) {
 	var a Account
-	var secret, issuer, name, note, mac []byte
+	var f sealedFields
+	var mac []byte
 	var sealed keyring.SealedKey
+	var in vaultGeneration
 	m := member{user: o.user}
-	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &issuer, &name, &note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &m.role, &m.since, &mac, &sealed.MasterKey, &sealed.Bytes)
+	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
+		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &m.role, &m.since, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
-	m.vault = a.VaultID
+	m.vault, in.vault = a.VaultID, a.VaultID
 	if a.Role = o.role(m, mac); a.Role == "" {
 		return Account{}, nil
 	}
-	key, err := o.key(a.VaultID, sealed)
-	if err != nil {
-		return Account{}, fmt.Errorf("vault %s: %w", a.VaultID, err)
-	}
-	fields := fieldsOf(key, a.ID)
-	a.Secret = fields.open("secret", secret)
-	a.Issuer = string(fields.open("issuer", issuer))
-	a.Account = string(fields.open("name", name))
-	a.Note = string(fields.open("note", note))
-	return a, fields.err
+	err = o.open(&a, in, sealed, func(s sealing) { s.open(&a, f) })
+	return a, err
 }
 
-func (o opener) key(vault uuid.UUID, sealed keyring.SealedKey) (keyring.VaultKey, error) {
-	if key, ok := o.keys[vault]; ok {
-		return key, nil
+// open opens an account with the key of its vault, or marks it as damaged. Its error is that of a master key that is missing.
+func (o opener) open(a *Account, in vaultGeneration, sealed keyring.SealedKey, with func(sealing)) error {
+	key, err := o.key(in, sealed)
+	switch {
+	case errors.Is(err, keyring.ErrSealBroken):
+		a.spoil(err)
+	case err != nil:
+		return fmt.Errorf("vault %s: %w", a.VaultID, err)
+	default:
+		with(sealing{key: key, account: a.ID, createdAt: a.CreatedAt, version: a.Version})
 	}
-	key, err := o.store.ring.Open(sealed, vault.String(), 1)
-	o.keys[vault] = key
+	if a.Damaged {
+		o.store.distrust(DistrustedAccount, a.ID)
+	}
+	return nil
+}
+
+// key opens the key of a vault. Its errors are those of the ring.
+func (o opener) key(in vaultGeneration, sealed keyring.SealedKey) (keyring.VaultKey, error) {
+	if opened, ok := o.keys[in]; ok {
+		return opened.VaultKey, opened.err
+	}
+	key, err := o.store.ring.Open(sealed, in.vault.String(), in.generation)
+	o.keys[in] = openedKey{key, err}
 	return key, err
-}
-
-// fields seals and opens the columns of one account, and keeps the first error.
-type fields struct {
-	key     keyring.VaultKey
-	account uuid.UUID
-	err     error
-}
-
-func fieldsOf(key keyring.VaultKey, account uuid.UUID) *fields {
-	return &fields{key: key, account: account}
-}
-
-func (f *fields) seal(column, text string) []byte {
-	return f.key.Seal([]byte(text), f.account.String(), column)
-}
-
-func (f *fields) open(column string, sealed []byte) []byte {
-	plain, err := f.key.Open(sealed, f.account.String(), column)
-	if err != nil {
-		plain, err = f.key.OpenFirst(sealed, f.account.String(), column)
-	}
-	if err != nil && f.err == nil {
-		f.err = fmt.Errorf("account %s, %s: %w", f.account, column, err)
-	}
-	return plain
 }
 
 // Accounts returns all accounts that a user sees, in no order: the database sees no names to sort by.
@@ -218,7 +218,7 @@ type NewAccount struct {
 // CreateAccount adds an account. When its submission came before, it returns the
 // account that was added then, and created is false.
 func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account, created bool, err error) {
-	err = a.inTx(ctx, func(tx pgx.Tx) error {
+	err = a.sealing(ctx, func(tx pgx.Tx) error {
 		v, err := a.vault(ctx, tx, n.Vault)
 		if err != nil {
 			return err
@@ -259,13 +259,17 @@ func (a Actor) Submitted(ctx context.Context, submission uuid.UUID) (found bool,
 }
 
 func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewAccount) (inserted bool, err error) {
-	f := fieldsOf(v.key, id)
+	s := sealing{key: v.key, account: id, version: 1}
+	if s.createdAt, err = now(ctx, tx); err != nil {
+		return false, err
+	}
+	f := s.seal(n.Key, n.Note)
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note,
+			version, generation)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (vault_id, submission) DO NOTHING`,
-		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period,
-		f.seal("secret", string(n.Secret)), f.seal("issuer", n.Issuer), f.seal("name", n.Account), f.seal("note", n.Note))
+		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period, f.secret, f.issuer, f.name, f.note, s.version, v.generation)
 	if err != nil || tag.RowsAffected() == 0 || n.Kind != otp.HOTP {
 		return err == nil && tag.RowsAffected() > 0, err
 	}
@@ -279,27 +283,24 @@ type AccountChange struct{ Issuer, Account, Note *string }
 // UpdateAccount changes what an account is called. Its secret never changes.
 func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
 	var changed Account
-	err := a.inTx(ctx, func(tx pgx.Tx) error {
+	err := a.sealing(ctx, func(tx pgx.Tx) error {
 		account, err := a.permitted(ctx, tx, id, access.ChangeAccounts)
 		if err != nil {
+			return err
+		}
+		if err := account.damage(); err != nil {
 			return err
 		}
 		v, err := a.vault(ctx, tx, account.VaultID)
 		if err != nil {
 			return err
 		}
-		f := fieldsOf(v.key, id)
-		sealed := func(column string, text *string) []byte {
-			if text == nil {
-				return nil
+		for to, from := range map[*string]*string{&account.Issuer: c.Issuer, &account.Account: c.Account, &account.Note: c.Note} {
+			if from != nil {
+				*to = *from
 			}
-			return f.seal(column, *text)
 		}
-		_, err = tx.Exec(ctx, `
-			UPDATE avtotpy.accounts
-			SET sealed_issuer = coalesce($2, sealed_issuer), sealed_name = coalesce($3, sealed_name), sealed_note = coalesce($4, sealed_note), updated_at = now()
-			WHERE id = $1`, id, sealed("issuer", c.Issuer), sealed("name", c.Account), sealed("note", c.Note))
-		if err != nil {
+		if err := a.store.update(ctx, tx, account, v); err != nil {
 			return err
 		}
 		if err := a.record(ctx, tx, "account.update", id, v.id); err != nil {
@@ -309,6 +310,45 @@ func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange)
 		return err
 	})
 	return changed, err
+}
+
+// sealing is inTx for what seals an account. It tries again when somebody else changed the account since it was read, or the
+// data key was removed with which it was sealed.
+func (a Actor) sealing(ctx context.Context, do func(pgx.Tx) error) error {
+	const patience = 10
+	for tried := 1; ; tried++ {
+		err := a.inTx(ctx, do)
+		if tried == patience || !errors.Is(err, errOvertaken) && !keyIsGone(err) {
+			return err
+		}
+	}
+}
+
+// errOvertaken means that a row was changed since it was read.
+var errOvertaken = errors.New("somebody else changes it all the time")
+
+// keyIsGone reports that a data key was removed while it sealed something.
+func keyIsGone(err error) bool {
+	const foreignKeyViolation = "23503"
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && failure.Code == foreignKeyViolation && failure.ConstraintName == "accounts_generation_fkey"
+}
+
+// update seals an account again, as it is now, with the newest key of its vault; errOvertaken when its row is
+// not the one any more that was read.
+func (s *Store) update(ctx context.Context, tx pgx.Tx, a Account, v vault) error {
+	before := sealing{account: a.ID, createdAt: a.CreatedAt, version: a.Version}
+	after := before.next(v)
+	f := after.seal(a.Key, a.Note)
+	tag, err := tx.Exec(ctx, `
+		UPDATE avtotpy.accounts
+		SET sealed_secret = $3, sealed_issuer = $4, sealed_name = $5, sealed_note = $6, version = $7, generation = $8, updated_at = now()
+		WHERE id = $1 AND version = $2`,
+		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errOvertaken
+	}
+	return err
 }
 
 // permitted returns an account with which the user may do something.
@@ -352,6 +392,9 @@ func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error
 		}
 		if account.Kind != otp.HOTP {
 			return ErrNotHOTP
+		}
+		if err := account.damage(); err != nil {
+			return err
 		}
 		err = tx.QueryRow(ctx, `
 			UPDATE avtotpy.hotp_counters SET counter = counter + 1

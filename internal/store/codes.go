@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -48,19 +47,20 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 const selectSessionAndAct = `SELECT ` + sessionColumns + `, set_config('` + actingUser + `', u.id::text, true)` + fromSessions + `s.token_hash = $1`
 
 const selectCodes = `
-	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.updated_at,
-		m.role, m.created_at, m.mac, k.master_key_id, k.sealed_key
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at, a.version,
+		m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = current_setting('` + actingUser + `')::uuid
-	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id`
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation`
 
 func (o opener) scanCode(row pgx.Rows) (Account, error) {
 	var a Account
 	var secret, mac []byte
 	var sealed keyring.SealedKey
 	m := member{user: o.user}
-	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &a.UpdatedAt,
-		&m.role, &m.since, &mac, &sealed.MasterKey, &sealed.Bytes)
+	var generation int
+	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &a.CreatedAt, &a.UpdatedAt, &a.Version,
+		&m.role, &m.since, &mac, &generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
@@ -68,11 +68,6 @@ func (o opener) scanCode(row pgx.Rows) (Account, error) {
 	if a.Role = o.role(m, mac); a.Role == "" || a.Kind == otp.HOTP {
 		return a, nil
 	}
-	key, err := o.key(a.VaultID, sealed)
-	if err != nil {
-		return Account{}, fmt.Errorf("vault %s: %w", a.VaultID, err)
-	}
-	fields := fieldsOf(key, a.ID)
-	a.Secret = fields.open("secret", secret)
-	return a, fields.err
+	err = o.open(&a, vaultGeneration{a.VaultID, generation}, sealed, func(s sealing) { s.openSecret(&a, secret) })
+	return a, err
 }

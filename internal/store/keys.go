@@ -98,19 +98,21 @@ func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
 	if err := s.resealProof(ctx); err != nil {
 		return 0, err
 	}
-	var vaults []uuid.UUID
+	var keys []vaultGeneration
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
-			SELECT vault_id FROM avtotpy.vault_keys WHERE master_key_id <> $1 ORDER BY vault_id`, s.ring.Active()) // CollectRows returns the error
-		vaults, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			SELECT vault_id, generation FROM avtotpy.vault_keys
+			WHERE master_key_id <> $1
+			ORDER BY vault_id, generation`, s.ring.Active()) // CollectRows returns the error
+		keys, err = pgx.CollectRows(rows, scanGeneration)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	for _, vault := range vaults {
-		if err := s.reseal(ctx, vault); err != nil {
-			return resealed, fmt.Errorf("vault %s: %w", vault, err)
+	for _, key := range keys {
+		if err := s.reseal(ctx, key); err != nil {
+			return resealed, fmt.Errorf("vault %s: %w", key.vault, err)
 		}
 		resealed++
 	}
@@ -134,20 +136,25 @@ func (s *Store) resealProof(ctx context.Context) error {
 	})
 }
 
-func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
+func (s *Store) reseal(ctx context.Context, key vaultGeneration) error {
 	return s.asOperator(ctx, func(tx pgx.Tx) error {
 		var sealed keyring.SealedKey
 		err := tx.QueryRow(ctx, `
-			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys WHERE vault_id = $1 FOR UPDATE`, vault).Scan(&sealed.MasterKey, &sealed.Bytes)
+			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys
+			WHERE vault_id = $1 AND generation = $2
+			FOR UPDATE`, key.vault, key.generation).Scan(&sealed.MasterKey, &sealed.Bytes)
+		if errors.Is(err, pgx.ErrNoRows) { // it was replaced meanwhile, or its vault deleted
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if sealed, err = s.ring.Reseal(sealed, vault.String(), 1); err != nil {
+		if sealed, err = s.ring.Reseal(sealed, key.vault.String(), key.generation); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			UPDATE avtotpy.vault_keys SET master_key_id = $2, sealed_key = $3, sealed_at = now()
-			WHERE vault_id = $1`, vault, sealed.MasterKey, sealed.Bytes)
+			UPDATE avtotpy.vault_keys SET master_key_id = $3, sealed_key = $4, sealed_at = now()
+			WHERE vault_id = $1 AND generation = $2`, key.vault, key.generation, sealed.MasterKey, sealed.Bytes)
 		return err
 	})
 }

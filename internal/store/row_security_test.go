@@ -76,10 +76,10 @@ func code(err error) string {
 }
 
 const (
-	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '')`
+	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '', 1, 1)`
 	insertMember = `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`
-	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) SELECT $1, id, '' FROM avtotpy.master_keys`
+	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) SELECT $1, 2, id, '' FROM avtotpy.master_keys`
 	insertVault  = `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`
 )
 
@@ -133,15 +133,15 @@ func TestOtherPeoplesRowsAreOutOfReach(t *testing.T) {
 		r.reaches(t, bob.ID, 0, "SELECT FROM avtotpy."+table)
 	}
 	for sql, withAlice := range map[string]int64{
-		"UPDATE avtotpy.accounts SET sealed_note = ''":                 1,
-		"DELETE FROM avtotpy.accounts":                                 1,
-		"UPDATE avtotpy.hotp_counters SET counter = 7":                 1,
-		"UPDATE avtotpy.vault_keys SET sealed_key = ''":                0, // only rotating master keys does that
-		"SELECT FROM avtotpy.vault_keys FOR UPDATE":                    0,
-		"SELECT FROM avtotpy.accounts FOR UPDATE":                      1,
-		"UPDATE avtotpy.hotp_counters SET counter = 7 RETURNING *":     1,
-		"SELECT FROM avtotpy.accounts a, avtotpy.hotp_counters h":      1,
-		"SELECT FROM avtotpy.vaults v NATURAL JOIN avtotpy.vault_keys": 1,
+		"UPDATE avtotpy.accounts SET sealed_note = '', version = version + 1": 1,
+		"DELETE FROM avtotpy.accounts":                                        1,
+		"UPDATE avtotpy.hotp_counters SET counter = 7":                        1,
+		"UPDATE avtotpy.vault_keys SET sealed_key = ''":                       0, // only rotating master keys does that
+		"SELECT FROM avtotpy.vault_keys FOR UPDATE":                           0,
+		"SELECT FROM avtotpy.accounts FOR UPDATE":                             1,
+		"UPDATE avtotpy.hotp_counters SET counter = 7 RETURNING *":            1,
+		"SELECT FROM avtotpy.accounts a, avtotpy.hotp_counters h":             1,
+		"SELECT FROM avtotpy.vaults v NATURAL JOIN avtotpy.vault_keys":        1,
 	} {
 		r.reaches(t, bob.ID, 0, sql)
 		r.reaches(t, alice.ID, withAlice, sql)
@@ -199,7 +199,7 @@ func TestTheDatabaseKnowsTheRoles(t *testing.T) {
 			for table, rows := range map[string]int64{"vaults": 1, "vault_keys": 1, "vault_members": 2, "accounts": 1, "hotp_counters": 1} {
 				r.reaches(t, bob.ID, rows, "SELECT FROM avtotpy."+table)
 			}
-			r.reaches(t, bob.ID, want, "UPDATE avtotpy.accounts SET sealed_note = ''")
+			r.reaches(t, bob.ID, want, "UPDATE avtotpy.accounts SET sealed_note = '', version = version + 1")
 			r.reaches(t, bob.ID, want, "DELETE FROM avtotpy.accounts")
 			r.reaches(t, bob.ID, 1, "UPDATE avtotpy.hotp_counters SET counter = counter + 1") // to read a code is to use it up
 			pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.hotp_counters")

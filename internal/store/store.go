@@ -54,6 +54,7 @@ var (
 	ErrNotFound     = errors.New("there is no such thing, or it is not yours")
 	ErrNameTaken    = errors.New("there is a user with this name")
 	ErrChanged      = errors.New("the password was changed in the meantime")
+	ErrDamaged      = errors.New("it cannot be opened: it was damaged, or changed without its key")
 	ErrForbidden    = errors.New("your role in the vault does not allow this")
 	ErrSetupDone    = errors.New("there is a user already")
 	ErrNotHOTP      = errors.New("the account has no counter")

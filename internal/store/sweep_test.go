@@ -21,8 +21,8 @@ func TestQuotasHoldForManyAtOnce(t *testing.T) {
 	alice := f.alice(t)
 	before := f.add(t, alice, totp("first", "x"))
 	pgtest.Exec(t, f.db.SuperConn, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		SELECT gen_random_uuid(), vault_id, gen_random_uuid(), kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+		SELECT gen_random_uuid(), vault_id, gen_random_uuid(), kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, 1, 1
 		FROM avtotpy.accounts, generate_series(1, 994)`, `
 		INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, last_seen_at, expires_at)
 		SELECT gen_random_uuid(), id, sha256(i::text::bytea), 'old', now() - interval '1 hour' - i * interval '1 s', now() + interval '1 hour'

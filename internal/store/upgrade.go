@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/keyring"
 )
 
 // atOnce is how many rows one transaction authenticates: a server that is killed loses no more work than
@@ -38,14 +41,15 @@ func (s *Store) Authenticate(ctx context.Context) (done int, err error) {
 
 // authenticateSome takes a batch of each kind of which there are any.
 func (s *Store) authenticateSome(ctx context.Context, p proof) (done int, left bool, err error) {
-	takes := []func(context.Context, pgx.Tx, proof) (int, error){takeNames, takePasswords, takeSessions, takeMembers}
+	takes := []func(context.Context, pgx.Tx, proof) (int, error){takeNames, takePasswords, takeSessions, takeMembers, s.takeAccounts}
 	has := make([]bool, len(takes))
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 			SELECT EXISTS (SELECT FROM avtotpy.users WHERE name_mac IS NULL),
 				EXISTS (SELECT FROM avtotpy.unauthenticated_passwords),
 				EXISTS (SELECT FROM avtotpy.unauthenticated_sessions),
-				EXISTS (SELECT FROM avtotpy.unauthenticated_members)`).Scan(&has[0], &has[1], &has[2], &has[3])
+				EXISTS (SELECT FROM avtotpy.unauthenticated_members),
+				EXISTS (SELECT FROM avtotpy.unauthenticated_accounts)`).Scan(&has[0], &has[1], &has[2], &has[3], &has[4])
 	})
 	for i, take := range takes {
 		if err != nil || !has[i] {
@@ -162,4 +166,96 @@ func takeMembers(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 			m.vault, m.user, m.role, m.since, p.MAC(useMember, m.values()...))
 	}
 	return len(taken), tx.SendBatch(ctx, &batch).Close()
+}
+
+// takeAccounts seals accounts again that were sealed without a version, with what their codes depended on when they
+// were copied. One that does not open stays as it is, and is a damaged one.
+func (s *Store) takeAccounts(ctx context.Context, tx pgx.Tx, _ proof) (taken int, err error) {
+	for taken < atOnce {
+		var vault uuid.UUID
+		err := tx.QueryRow(ctx, `SELECT vault_id FROM avtotpy.unauthenticated_accounts ORDER BY vault_id LIMIT 1`).Scan(&vault)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return taken, nil
+		}
+		if err != nil {
+			return taken, err
+		}
+		if _, err := actFor(ctx, tx, vault); err != nil {
+			return taken, err
+		}
+		n, err := s.takeAccountsOf(ctx, tx, vault)
+		taken += n
+		if err != nil || n == 0 { // others have taken them
+			return taken, err
+		}
+	}
+	return taken, nil
+}
+
+// actFor makes the transaction one of somebody who may change what a vault holds, and reports whether there is anybody:
+// row level security opens no vault to nobody.
+func actFor(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		SELECT set_config('avtotpy.user_id', user_id::text, true)
+		FROM avtotpy.vault_members
+		WHERE vault_id = $1 AND role IN ('owner', 'editor')
+		LIMIT 1`, vault)
+	return tag.RowsAffected() > 0, err
+}
+
+func (s *Store) takeAccountsOf(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (taken int, err error) {
+	rows, _ := tx.Query(ctx, `
+		WITH taken AS (
+			DELETE FROM avtotpy.unauthenticated_accounts
+			WHERE vault_id = $1
+				AND account_id IN (SELECT account_id FROM avtotpy.unauthenticated_accounts WHERE vault_id = $1 ORDER BY account_id LIMIT $2)
+			RETURNING *
+		)
+		SELECT t.account_id, t.kind, t.algorithm, t.digits, t.period, t.created_at,
+			a.id IS NOT NULL AND k.vault_id IS NOT NULL, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
+			coalesce(k.generation, 0), coalesce(k.master_key_id, ''), k.sealed_key
+		FROM taken t
+		LEFT JOIN avtotpy.accounts a ON a.id = t.account_id AND a.vault_id = t.vault_id AND a.version = 0 AND a.created_at = t.created_at
+			AND a.kind = t.kind AND a.algorithm = t.algorithm AND a.digits = t.digits AND a.period = t.period
+		LEFT JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation`, vault, atOnce) // Close and Err below
+	defer rows.Close()
+	keys := map[vaultGeneration]openedKey{}
+	var updates pgx.Batch
+	for rows.Next() {
+		var a Account
+		var f sealedFields
+		var unchanged bool
+		var generation int
+		var sealed keyring.SealedKey
+		err := rows.Scan(&a.ID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &a.CreatedAt,
+			&unchanged, &f.secret, &f.issuer, &f.name, &f.note, &generation, &sealed.MasterKey, &sealed.Bytes)
+		if err != nil {
+			return 0, err
+		}
+		taken++
+		if !unchanged {
+			s.distrust(DistrustedAccount, a.ID)
+			continue
+		}
+		key, err := opener{store: s, keys: keys}.key(vaultGeneration{vault, generation}, sealed)
+		if err != nil && !errors.Is(err, keyring.ErrSealBroken) {
+			return 0, fmt.Errorf("vault %s: %w", vault, err)
+		}
+		row := sealing{key: key, generation: generation, account: a.ID, createdAt: a.CreatedAt}
+		if err != nil || row.openFirst(&a, f) != nil {
+			s.distrust(DistrustedAccount, a.ID)
+			continue
+		}
+		row.version++
+		f = row.seal(a.Key, a.Note)
+		updates.Queue(`
+			UPDATE avtotpy.accounts
+			SET sealed_secret = $2, sealed_issuer = $3, sealed_name = $4, sealed_note = $5, version = $6
+			WHERE id = $1 AND version = 0`, a.ID, f.secret, f.issuer, f.name, f.note, row.version)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	return taken, tx.SendBatch(ctx, &updates).Close()
 }

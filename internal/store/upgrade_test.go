@@ -125,7 +125,7 @@ func (p past) keepsEverything(t *testing.T, s *store.Store) {
 
 func (p past) leftovers(t *testing.T) (n int) {
 	t.Helper()
-	for _, table := range []string{"unauthenticated_passwords", "unauthenticated_sessions", "unauthenticated_members"} {
+	for _, table := range []string{"unauthenticated_passwords", "unauthenticated_sessions", "unauthenticated_members", "unauthenticated_accounts"} {
 		n += pgtest.Value[int](t, p.db.SuperConn, "SELECT count(*)::int FROM avtotpy."+table)
 	}
 	return n

@@ -23,8 +23,8 @@ func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UU
 		return err
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key)
-		VALUES ($1, $2, $3)`, vault, sealed.MasterKey, sealed.Bytes)
+		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key)
+		VALUES ($1, 1, $2, $3)`, vault, sealed.MasterKey, sealed.Bytes)
 	return err
 }
 
@@ -45,9 +45,10 @@ func (s *Store) addMember(ctx context.Context, tx pgx.Tx, vault, user uuid.UUID,
 
 // A vault is what one of its members needs to work in it.
 type vault struct {
-	id   uuid.UUID
-	role access.Role
-	key  keyring.VaultKey
+	id         uuid.UUID
+	role       access.Role
+	key        keyring.VaultKey // the newest
+	generation int              // of the key
 }
 
 // vault returns a vault of the user; the zero id stands for their personal one.
@@ -61,12 +62,14 @@ func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error
 	var mac []byte
 	var sealed keyring.SealedKey
 	err = tx.QueryRow(ctx, `
-		SELECT v.id, m.role, m.created_at, m.mac, k.master_key_id, k.sealed_key
+		SELECT v.id, m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 		FROM avtotpy.vaults v
 		JOIN avtotpy.vault_members m ON m.vault_id = v.id AND m.user_id = $1
 		JOIN avtotpy.vault_keys k ON k.vault_id = v.id
-		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END`,
-		a.user.ID, orNull(id)).Scan(&v.id, &v.role, &since, &mac, &sealed.MasterKey, &sealed.Bytes)
+		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END
+		ORDER BY k.generation DESC
+		LIMIT 1`,
+		a.user.ID, orNull(id)).Scan(&v.id, &v.role, &since, &mac, &v.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return vault{}, notFound(err)
 	}
@@ -74,6 +77,6 @@ func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error
 		a.store.distrust(DistrustedMember, v.id)
 		return vault{}, ErrNotFound
 	}
-	v.key, err = a.store.ring.Open(sealed, v.id.String(), 1)
+	v.key, err = a.store.ring.Open(sealed, v.id.String(), v.generation)
 	return v, err
 }

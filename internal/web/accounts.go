@@ -42,7 +42,7 @@ func (v accountView) Dots() string { return strings.Repeat("•", v.Digits) }
 
 func viewOf(a store.Account) accountView {
 	v := viewOfKey(a.Key)
-	v.ID, v.Note = a.ID.String(), a.Note
+	v.ID, v.Note, v.Damaged = a.ID.String(), a.Note, a.Damaged
 	return v
 }
 
@@ -98,6 +98,9 @@ func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeIn
 		return nil, err
 	}
 	before, err := p.Account(ctx, id)
+	if err == nil && before.Damaged {
+		err = store.ErrDamaged
+	}
 	if err != nil {
 		return nil, err
 	}

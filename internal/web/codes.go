@@ -60,7 +60,7 @@ func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], err
 	now := s.Now()
 	list := codeList{Now: stamp(now), Version: versionOf(accounts), Codes: make([]accountCode, 0, len(accounts))}
 	for _, a := range accounts {
-		if a.Kind != otp.HOTP {
+		if a.Kind != otp.HOTP && !a.Damaged {
 			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(a.Key, now)})
 		}
 	}
@@ -127,6 +127,9 @@ func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
 // whoever reloads the page may still have to type it.
 func withCode(a store.Account, now time.Time) accountView {
 	shown := viewOf(a)
+	if a.Damaged {
+		return shown
+	}
 	shown.code = codeAt(a.Key, now)
 	if a.Kind == otp.HOTP && a.Counter > 0 {
 		shown.code.Code = a.HOTP(a.Counter - 1)

@@ -50,6 +50,7 @@ var (
 		status: http.StatusConflict,
 		text:   fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.", store.AccountsAtMost),
 	}
+	errDamaged    = &failure{status: http.StatusConflict, text: "This account cannot be opened: what the database has of it was altered or damaged. It can only be deleted."}
 	errReadOnly   = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
 	errNotFound   = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
 	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
@@ -109,7 +110,7 @@ func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProbl
 	for from, to := range map[error]*failure{
 		auth.ErrNoSession: errLoggedOut, auth.ErrLocked: errLocked, auth.ErrWrongLogin: errWrongLogin,
 		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrSetupDone: errSetupDone,
-		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
+		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent, store.ErrDamaged: errDamaged,
 	} {
 		if errors.Is(err, from) {
 			return to, nil

@@ -684,8 +684,8 @@ func TestNoSecretIsLogged(t *testing.T) {
 		planted = append(planted, one.(map[string]any)["code"].(string)) //nolint:forcetypeassert // the test panics with it
 	}
 	// A failure inside, which is logged in full.
-	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.accounts SET sealed_secret = sealed_note")
-	if a := alice.ask("GET", "/api/v1/codes", nil); a.StatusCode != http.StatusInternalServerError || !strings.Contains(a.text, "The server's log says more, under ") {
+	pgtest.Exec(t, s.db.SuperConn, "INSERT INTO avtotpy.passwords (user_id, version, sealed) SELECT id, 2, '' FROM avtotpy.users")
+	if a := s.visitor().ask("POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password}); a.StatusCode != http.StatusInternalServerError || !strings.Contains(a.text, "The server's log says more, under ") {
 		t.Errorf("a broken seal: %s %s", a.Status, a.text)
 	}
 	log := s.log.String()
@@ -696,5 +696,42 @@ func TestNoSecretIsLogged(t *testing.T) {
 		if strings.Contains(log, secret) {
 			t.Errorf("%q is in the log:\n%s", secret, log)
 		}
+	}
+}
+
+func TestADamagedRowIsADamagedCard(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	alice := s.alice()
+	whole := alice.add(map[string]any{"link": link})
+	damaged := alice.add(map[string]any{"link": strings.ReplaceAll(link, "Example", "Contoso")})
+	counter := alice.add(map[string]any{"link": "otpauth://hotp/Counted?secret=JBSWY3DPEHPK3PXP&counter=1"})
+	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.accounts SET digits = 4, version = version + 1 WHERE id IN ('"+damaged+"', '"+counter+"')")
+	codes, _ := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any)
+	if len(codes) != 1 || codes[0].(map[string]any)["account_id"] != whole { //nolint:forcetypeassert // the test panics with it
+		t.Errorf("codes %v, want that of %s alone", codes, whole)
+	}
+	list, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts", nil)["accounts"].([]any)
+	for _, one := range list {
+		account, _ := one.(map[string]any)
+		if got := account["damaged"] == true; got != (account["id"] != whole) {
+			t.Errorf("%v says damaged: %v", account["id"], got)
+		}
+	}
+	if a := alice.ask("GET", "/", nil); a.StatusCode != http.StatusOK || strings.Count(a.text, "cannot be opened") != 2 || !strings.Contains(a.text, "<code-card") {
+		t.Errorf("the list: %s %s", a.Status, a.text)
+	}
+	for _, path := range []string{"/accounts/" + damaged, "/accounts/" + damaged + "/delete"} {
+		if a := alice.ask("GET", path, nil); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, a.Status)
+		}
+	}
+	alice.must(http.StatusConflict, "PATCH", "/api/v1/accounts/"+damaged, map[string]any{"issuer": "x"})
+	alice.must(http.StatusConflict, "POST", "/api/v1/accounts/"+counter+"/hotp", nil)
+	for _, id := range []string{damaged, counter} {
+		alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+id, nil)
+	}
+	if list, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts", nil)["accounts"].([]any); len(list) != 1 {
+		t.Errorf("%d accounts are left", len(list))
 	}
 }
