@@ -118,7 +118,8 @@ func (s *site) guard(next http.Handler) http.Handler {
 // server (DNS rebinding). Without a public URL only addresses and localhost are ours.
 func (s *site) isOurHost(host string) bool {
 	if s.PublicURL != nil {
-		return strings.EqualFold(host, s.PublicURL.Host)
+		standard := map[string]string{"http": ":80", "https": ":443"}[s.PublicURL.Scheme] // which some clients write, and no browser
+		return strings.EqualFold(host, s.PublicURL.Host) || strings.EqualFold(host, s.PublicURL.Host+standard)
 	}
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
