@@ -24,12 +24,10 @@ type Session struct {
 	CreatedAt  time.Time
 	LastSeenAt time.Time // when a person last did something in it, to the minute
 	ExpiresAt  time.Time
-	Locked     bool // it was idle, and does nothing until Unlock
-	Origin          // of the login
+	Locked     bool          // it was idle, and does nothing until Unlock
+	LocksIn    time.Duration // until it is locked, unless somebody uses it before
+	Origin                   // of the login
 }
-
-// LocksAt returns when the session is locked, unless somebody uses it before.
-func (s Session) LocksAt() time.Time { return s.LastSeenAt.Add(SessionIdle) }
 
 // A Login is somebody whose password was right.
 type Login struct {
@@ -52,7 +50,7 @@ type Opened struct {
 // have another one by now. The tokens are shown only here; the database has their MACs.
 func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 	user, from, token := l.User, l.From, newToken()
-	session := Session{ID: newID(), User: user, Origin: from}
+	session := Session{ID: newID(), User: user, Origin: from, LocksIn: SessionIdle}
 	p, err := s.proof(ctx)
 	if err != nil {
 		return Opened{}, err
@@ -134,7 +132,7 @@ func (a Actor) Unlock(ctx context.Context, session Session, checked Password, at
 		if err := tx.QueryRow(ctx, use, session.ID).Scan(&unlocked.LastSeenAt); err != nil {
 			return err
 		}
-		unlocked.Locked = false
+		unlocked.Locked, unlocked.LocksIn = false, SessionIdle
 		return a.record(ctx, tx, "session.unlock", session.ID, uuid.Nil)
 	})
 	return unlocked, token, err
@@ -164,7 +162,7 @@ func hashToken(token string) []byte {
 
 const (
 	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac,
-		s.last_seen_at <= now() - $2::interval`
+		extract(epoch FROM s.last_seen_at + $2::interval - now())::float8`
 	fromSessions = `
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
@@ -178,9 +176,10 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	var one Session
 	var address *netip.Addr
 	var tokenHash, mac []byte
+	var locksIn float64
 	into := append([]any{
 		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
-		&tokenHash, &mac, &one.Locked,
+		&tokenHash, &mac, &locksIn,
 	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt}
@@ -188,6 +187,8 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 			s.distrust(DistrustedSession, one.ID)
 			return nil
 		}
+		one.LocksIn = max(seconds(locksIn), 0)
+		one.Locked = one.LocksIn == 0
 		one.Address = netip.Addr{}
 		if address != nil {
 			one.Address = *address

@@ -19,7 +19,7 @@ type userBody struct {
 type sessionBody struct {
 	User      userBody  `json:"user"`
 	ExpiresAt time.Time `json:"expires_at" doc:"when it ends, however much it is used"`
-	LocksAt   time.Time `json:"locks_at" doc:"when it is locked, unless somebody uses it before"`
+	LocksIn   int       `json:"locks_in" doc:"seconds until it is locked, unless somebody uses it before"`
 }
 
 // A loggedIn answer brings the cookies of the session and of the device.
@@ -36,7 +36,7 @@ func (s *site) loggedIn(ctx context.Context, e auth.Entry, err error) (*loggedIn
 }
 
 func bodyOf(p auth.Principal) sessionBody {
-	return sessionBody{User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt, LocksAt: p.Session.LocksAt()}
+	return sessionBody{User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt, LocksIn: int(p.Session.LocksIn.Seconds())}
 }
 
 type setUpInput struct {
@@ -79,6 +79,12 @@ func (s *site) unlock(ctx context.Context, _ auth.Principal, in *unlockInput) (*
 
 func (s *site) whoAmI(_ context.Context, p auth.Principal, _ *struct{}) (*body[sessionBody], error) {
 	return answerWith(bodyOf(p)), nil
+}
+
+// active answers a page that says that somebody is there.
+func (s *site) active(ctx context.Context, _ auth.Principal, _ *struct{}) (*body[sessionBody], error) {
+	p, err := s.principal(ctx) // as it is now
+	return answerWith(bodyOf(p)), err
 }
 
 // A loggedOut answer takes the cookie away.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -23,13 +24,13 @@ type page struct {
 	Compressed bool
 
 	User    string // who is logged in; empty while nobody is
-	Path    string // of the page, to come back to it
-	LocksIn int    // seconds until the session is locked when nobody uses it
+	LocksIn int    // seconds until the session is locked when nobody uses it; 0: it was just used
+	Unlock  field  // what goes on with it then
 	Now     string
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
-	functions := template.FuncMap{"static": assets.url, "script": assets.script, "imports": assets.imports, "hue": hue, "spoken": spoken}
+	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
 	for _, name := range []string{"setup", "login", "list", "new", "review", "account", "delete", "settings", "error"} {
@@ -65,16 +66,17 @@ func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)
 		}
 		p, err := show(r, who)
 		p.User = who.User().Name
+		if visitorOf(r.Context()).passive {
+			p.LocksIn = int(who.Session.LocksIn.Seconds())
+		}
 		return p, err
 	})
 }
 
 // render fills the template before anything is sent: half a page helps nobody.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page) {
-	p.Now, p.LocksIn = stamp(s.Now()), int(store.SessionIdle.Seconds())
-	if p.Path = "/"; r.Method == http.MethodGet {
-		p.Path = r.URL.RequestURI()
-	}
+	p.Now, p.LocksIn = stamp(s.Now()), cmp.Or(p.LocksIn, int(store.SessionIdle.Seconds()))
+	p.Unlock = field{Name: "password", Label: "Password", Type: "password", Required: true, Autofocus: true, Autocomplete: "current-password"}
 	var content bytes.Buffer
 	if err := s.templates[p.Name].ExecuteTemplate(&content, "layout.html", p); err != nil {
 		s.Log.ErrorContext(r.Context(), "a page cannot be shown", "page", p.Name, "error", err)

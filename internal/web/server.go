@@ -109,7 +109,7 @@ func (s *site) routes() http.Handler {
 	guest(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
 	guest(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
 	member(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
-	member(s, api, http.MethodPost, "/session/activity", http.StatusOK, "Say that the page is in use, so that the session is not locked", s.whoAmI)
+	member(s, api, http.MethodPost, "/session/activity", http.StatusOK, "Say that the page is in use, so that the session is not locked", s.active)
 	owner(s, api, http.MethodPost, "/session/unlock", http.StatusOK, "Go on with a session that is locked", s.unlock)
 	owner(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
 	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)

@@ -79,18 +79,31 @@ func mediaType(name string) string {
 // url returns the address of a file.
 func (a *assets) url(name string) string { return a.prefix + name }
 
-// script returns the module of a page; pages that ask for nothing but a click have none.
-func (a *assets) script(page string) string {
-	module := page + ".js"
-	if _, has := a.files[module]; !has {
-		return ""
+// scripts returns the modules of a page: its own, if it has one, and that of the session for somebody who is logged in.
+func (a *assets) scripts(page, user string) []string {
+	var modules []string
+	if user != "" {
+		modules = append(modules, "session.js")
 	}
-	return module
+	if module := page + ".js"; a.files[module].content != nil {
+		modules = append(modules, module)
+	}
+	return modules
 }
 
-// imports returns the modules that a module imports, directly or not. A page names them all, so that
+// imports returns the modules that modules import, directly or not. A page names them all, so that
 // a browser asks for them at once, and not for one after it has read another.
-func (a *assets) imports(module string) []string { return a.modules()[module] }
+func (a *assets) imports(modules []string) []string {
+	var all []string
+	for _, module := range modules {
+		for _, imported := range a.modules()[module] {
+			if !slices.Contains(all, imported) && !slices.Contains(modules, imported) {
+				all = append(all, imported)
+			}
+		}
+	}
+	return all
+}
 
 func (a *assets) follow(module string) []string {
 	found := []string{module}

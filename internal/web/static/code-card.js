@@ -18,6 +18,7 @@ export class CodeCard extends HTMLElement {
 	#from = 0;
 	#until = 0;
 	#drawn = false;
+	#kept = ""; // the code of a counter, while it is concealed
 
 	connectedCallback() {
 		if (!this.#stop) {
@@ -53,6 +54,24 @@ export class CodeCard extends HTMLElement {
 		this.toggleAttribute("data-until", this.#until > 0); // for the style sheet: whether there is a ring to draw
 		this.#set(code, next);
 		this.#tick(clock.now());
+	}
+
+	// conceal takes the codes off the page until reveal, or until show has others.
+	conceal() {
+		if (!this.timed && !this.classList.contains("blank")) {
+			this.#kept = codeIn(this.querySelector(".card-code"));
+		}
+		delete this.dataset.code;
+		delete this.dataset.next;
+		this.show({});
+	}
+
+	// reveal shows the code of a counter again; others are asked for.
+	reveal() {
+		if (this.#kept !== "") {
+			this.show({ code: this.#kept });
+			this.#kept = "";
+		}
 	}
 
 	// rename shows other names, for a card that is still being typed.

@@ -27,6 +27,7 @@ export class Codes {
 			return;
 		}
 		document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(this.#timer) : this.refresh());
+		document.addEventListener("uncover", () => this.refresh());
 		addEventListener("online", () => this.refresh());
 		addEventListener("pageshow", (event) => event.persisted && this.refresh());
 		this.#plan();
@@ -44,6 +45,9 @@ export class Codes {
 		try {
 			const { body, sentAt, receivedAt } = await request("GET", "codes");
 			clock.set(body.now, sentAt, receivedAt);
+			if (document.body.classList.contains("covered")) {
+				return;
+			}
 			this.#show(new Map(body.codes.map((code) => [code.account_id, code])));
 			this.#compare(body.version);
 			this.#failures = 0;
@@ -73,7 +77,7 @@ export class Codes {
 
 	#plan() {
 		clearTimeout(this.#timer);
-		if (document.hidden) {
+		if (document.hidden || document.body.classList.contains("covered")) {
 			return; // it asks when it is looked at again
 		}
 		const ends = Math.min(clock.now() + longestPause, ...this.#cards.map((card) => card.until)) - clock.now();
@@ -85,8 +89,7 @@ export class Codes {
 
 	#trouble(problem) {
 		if (problem.status === 401) {
-			location.assign("/login");
-			return;
+			return; // session.js covers the page
 		}
 		const consequence = problem.status === 0 ? " Codes already here stay right until their time is over." : "";
 		this.#banner.show(problem.message + consequence, { label: "Try again", act: () => this.refresh() });

@@ -131,7 +131,7 @@ export function sentence(problem) {
 	case 0:
 		return `${problem.message} What you typed is still here; try again in a moment.`;
 	case 401:
-		return "Your session has ended. Log in again in another tab, then come back and repeat this; what you typed is still here.";
+		return "Your session was locked or has ended. Enter your password, then repeat this; what you typed is still here.";
 	case 429:
 		return `${problem.message} ${problem.retryAfter ? `Try again in ${problem.retryAfter} s.` : ""}`.trim();
 	default:

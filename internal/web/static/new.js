@@ -82,6 +82,8 @@ function arrange() {
 		: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret alone. Several links can come together, each in a line.";
 }
 
+document.addEventListener("uncover", () => preview());
+
 let seen = {}; // what the preview is of, its warnings, and whether they were there to read
 let latest = 0; // the preview that counts; answers may overtake each other
 let timer;
@@ -101,7 +103,7 @@ async function preview() {
 	try {
 		const wanted = content(form.values);
 		const { body, sentAt, receivedAt } = await request("POST", "preview", { body: wanted });
-		if (mine === latest) {
+		if (mine === latest && !document.body.classList.contains("covered")) {
 			seen = { content: JSON.stringify(wanted), warnings: body.warnings, shown: !element.ariaBusy || element.ariaBusy === "false" };
 			clock.set(body.now, sentAt, receivedAt);
 			show(body);
