@@ -33,6 +33,7 @@ test-long:
 	@scripts/need postgres pgbouncer nginx haproxy caddy
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestTheDocumentedProxies
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestRootIsGivenUp # as root
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestPatroni # with apt-get install patroni etcd-server haproxy
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy ./migrate/connstring -count=1 -timeout 60m -v -run 'BrokenConnectionStrings|ReadByPgx'
 	MIGRATE_LONG=1 go test ./migrate -count=1 -timeout 60m -v -run 'TestACrashAtAnyMessageIsResumed|TestAReportAfterLostAnswers|TestARehearsalBeginsAgain|TestReplicasTakeEachOthersFilesForNoDrift'

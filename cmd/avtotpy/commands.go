@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/config"
-	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -18,11 +17,11 @@ import (
 func (p program) run() int {
 	ctx, stop := untilSignalled()
 	defer stop()
-	err := osuser.Protect()
-	if err == nil {
-		err = p.command(ctx)
-	} else {
+	err := p.protect()
+	if err != nil {
 		err = &settingsError{err}
+	} else {
+		err = p.command(ctx)
 	}
 	if err != nil && !is[*toldError](err) {
 		p.explain(err)

@@ -60,7 +60,7 @@ func runningProgram(t *testing.T, path string, environ ...string) (pid int, said
 	said = new(pgtest.Output)
 	cmd := exec.CommandContext(context.Background(), path) // the cleanup stops it in order
 	cmd.Args[0] = "avtotpy"                                // what TestMain goes by
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "AVTOTPY_POSTGRES_BIN=" + pgtest.Bin(), "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text"}, environ...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PROTECT=1", "AVTOTPY_POSTGRES_BIN=" + pgtest.Bin(), "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text"}, environ...)
 	cmd.Stdout, cmd.Stderr = said, said
 
 	if err := cmd.Start(); err != nil {
@@ -307,6 +307,24 @@ func TestTheProgramIsNotToBeSetUserID(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "chmod ug-s") || cmd.ProcessState.ExitCode() != exitSettings {
 		t.Errorf("got %v, %s, want exit code %d and the command", err, out, exitSettings)
+	}
+}
+
+// TestRootWithoutCapabilitiesIsExplained, as a container may have it.
+func TestRootWithoutCapabilitiesIsExplained(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, missing := range []string{"setuid", "setgid", "chown"} {
+		cmd := exec.CommandContext(t.Context(), setpriv, "--bounding-set=-"+missing, "--", "bash", "-c", `exec -a avtotpy "$0"`, testBinary(t))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "AVTOTPY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}
+		out, err := cmd.CombinedOutput()
+		if err == nil || cmd.ProcessState.ExitCode() != exitSettings || !strings.Contains(string(out), "CAP_"+strings.ToUpper(missing)) {
+			t.Errorf("without %s: got %v, %s", missing, err, out)
+		}
 	}
 }
 

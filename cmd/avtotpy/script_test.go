@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -43,6 +44,10 @@ func commandUnderTest() {
 	p := program{
 		name: os.Args[0], args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr,
 		migrations: schema.Files(), privileges: schema.Privileges(), exec: replaceProcess,
+		protect: func() error { return nil },
+	}
+	if os.Geteuid() == 0 || os.Getenv("PROTECT") != "" { // without root, tests could not read its environment in /proc any more
+		p.protect = osuser.Protect
 	}
 	if folder := os.Getenv("BUNDLE"); folder != "" {
 		p.migrations = inMemory(os.DirFS(folder)) // a program that gives up root may not reach the test's folder

@@ -235,6 +235,12 @@ func (l *loader) read(v variable) {
 	if value == "" {
 		return
 	}
+	if v.name == migratorConn || v.name == webConn {
+		before := len(l.problems)
+		if l.checkConnFiles(v.name, value); len(l.problems) > before {
+			return
+		}
+	}
 	if err := v.set(&l.config, value); err != nil {
 		name := v.name
 		if path != "" {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/avtotpy/avtotpy/internal/osuser"
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // UnreachableError says that the user the server runs as cannot pass through a folder.
@@ -37,8 +38,8 @@ func (e *OwnerError) Error() string {
 	return fmt.Sprintf("%s belongs to %s, and %s. Give it to the user %s: chown -R %d:%d '%[1]s'", e.Cluster, e.Owner, e.Why, e.Wants, e.Wants.UID, e.Wants.GID)
 }
 
-// OwnerOf returns whose a data folder is: nobody's, which is nil, while it does not exist. Who owns it was root's decision
-// or its owner's, for others cannot put a folder there.
+// OwnerOf returns whose a data folder is: nobody's, which is nil, while it does not exist. That a folder belongs to somebody
+// else is root's decision only where nobody else can make one: in /tmp everybody can, and in a home its owner.
 func OwnerOf(dataDir string) (*osuser.User, error) {
 	home, err := openFolder(dataDir)
 	if err != nil {
@@ -55,7 +56,22 @@ func OwnerOf(dataDir string) (*osuser.User, error) {
 	if !ok {
 		return nil, fmt.Errorf("the owner of %s is not known on this system", home.path)
 	}
-	return &osuser.User{UID: stat.Uid, GID: stat.Gid}, nil
+	owner := &osuser.User{UID: stat.Uid, GID: stat.Gid}
+	if owner.UID == osuser.Current().UID {
+		return owner, nil
+	}
+	parent, err := os.Lstat(filepath.Dir(home.path))
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	const others = 0o022
+	if parent.Mode().Perm()&others != 0 {
+		return nil, fmt.Errorf("data folder: %w", &owned.Error{
+			Path: home.path, Problem: fmt.Sprintf("belongs to %s, and is in a folder that others can write to (mode %04o), so that anybody may have made it", owner, parent.Mode().Perm()),
+			Next: fmt.Sprintf("Start as %s, or choose a folder in a place that only root writes to, such as /var/lib/avtotpy", owner),
+		})
+	}
+	return owner, nil
 }
 
 // account is the user that the server runs as.

@@ -172,6 +172,30 @@ func TestAFolderInTheHandsOfOthersIsRefused(t *testing.T) {
 	}
 }
 
+// TestWhoOwnsTheFolderIsRootsDecision only where nobody else can make one.
+func TestWhoOwnsTheFolderIsRootsDecision(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := newDir(t)
+	if owner, err := OwnerOf(dir); owner != nil || err != nil {
+		t.Errorf("there is none: got %v, %v", owner, err)
+	}
+	must(t, errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, mallory, mallory)))
+	if owner, err := OwnerOf(dir); err != nil || owner.UID != mallory {
+		t.Errorf("made by root: got %v, %v", owner, err)
+	}
+	must(t, os.Chmod(filepath.Dir(dir), os.ModeSticky|0o777))
+	if _, err := OwnerOf(dir); !is[*owned.Error](err) || !strings.Contains(err.Error(), "anybody may have made it") {
+		t.Errorf("in a folder like /tmp: got %v", err)
+	}
+	must(t, os.Chown(dir, 0, 0))
+	if owner, err := OwnerOf(dir); err != nil || owner.UID != 0 {
+		t.Errorf("root's in a folder like /tmp: got %v, %v", owner, err)
+	}
+}
+
 // TestAClusterOfAnotherUserIsRefused with the command that mends it.
 func TestAClusterOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()

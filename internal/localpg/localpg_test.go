@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestFirstStartMakesEverything(t *testing.T) {
@@ -88,6 +89,16 @@ func TestMigratorIsWeakAndCanDoItsWork(t *testing.T) {
 		}
 	}
 	execute(t, s.MigratorConn(), `CREATE SCHEMA avtotpy`)
+	c := connect(t, s.MigratorConn())
+	for _, statement := range []string{ // with CREATEROLE, PostgreSQL 15 would take the first three
+		`GRANT pg_execute_server_program TO avtotpy_migrator`, `GRANT pg_read_server_files TO avtotpy_migrator`, `CREATE ROLE another`,
+		`ALTER ROLE avtotpy_migrator CREATEROLE`, `COPY (SELECT 1) TO PROGRAM 'true'`,
+	} {
+		_, err := c.Exec(t.Context(), statement)
+		if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+			t.Errorf("as the migrator, %s: got %v, want insufficient_privilege", statement, err)
+		}
+	}
 
 	if got := ask[string](t, s.WebConn(), `SELECT current_user::text`); got != s.WebRole() {
 		t.Errorf("web connection: got user %q, want %q", got, s.WebRole())

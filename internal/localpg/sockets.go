@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // maxSocketPath is what fits into sun_path with its final zero: 104 bytes on macOS and FreeBSD, 108 on Linux.
@@ -35,7 +38,11 @@ func (s *Server) openSockets() error {
 		}
 		return nil
 	}
-	temporary, err := os.MkdirTemp("", "avtotpy-")
+	parent, err := owned.Ours().Reach(filepath.Join(os.TempDir(), "avtotpy"))
+	if err != nil { // others could put a socket of theirs in place of the server's
+		return fmt.Errorf("folder of the socket: %w", err)
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(parent), "avtotpy-")
 	if err != nil {
 		return fmt.Errorf("folder of the socket: %w", err)
 	}

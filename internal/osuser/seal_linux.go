@@ -39,6 +39,29 @@ func hide() error {
 	return named("keep other processes out of the memory", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
+// MayChangeUser reports what this process, which is root, lacks to become another user and to give files to it: containers
+// take capabilities away.
+func MayChangeUser() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var held [2]unix.CapUserData
+	if err := unix.Capget(&header, &held[0]); err != nil {
+		return named("look at the capabilities", err)
+	}
+	var missing []string
+	for _, needed := range []struct {
+		number int
+		name   string
+	}{{unix.CAP_CHOWN, "CAP_CHOWN"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETUID, "CAP_SETUID"}} {
+		if held[0].Effective&(1<<needed.number) == 0 {
+			missing = append(missing, needed.name)
+		}
+	}
+	if len(missing) > 0 {
+		return errors.New("it lacks " + strings.Join(missing, ", "))
+	}
+	return nil
+}
+
 func withoutCapabilities() error {
 	status, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {

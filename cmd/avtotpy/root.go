@@ -29,6 +29,10 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves bool, log
 		return nil, becomeAsked(cfg, asked, serves && !handedOver, log)
 	}
 	if os.Geteuid() == 0 {
+		if err := osuser.MayChangeUser(); err != nil {
+			return nil, &settingsError{fmt.Errorf("started as root, the program has to become another user, because PostgreSQL refuses root, and cannot: %w. Start it as a user: "+
+				"USER or --user in a container, User= in a systemd unit", err)}
+		}
 		owner, err := localpg.OwnerOf(cfg.DataDir)
 		if err != nil {
 			return nil, &localError{err}
