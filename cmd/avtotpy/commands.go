@@ -46,7 +46,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands returns the table, in the order in which people read about it.
 func (p program) commands() []command {
-	return slices.Concat([]command{p.startCommand()}, p.migrateCommands(), p.otherCommands())
+	return slices.Concat([]command{p.startCommand()}, p.migrateCommands(), p.userCommands(), p.otherCommands())
 }
 
 func (p program) startCommand() command {
@@ -82,7 +82,7 @@ POSTGRES_MIGRATOR_MODE=SKIP avtotpy
 func (p program) otherCommands() []command {
 	return []command{
 		{
-			name: "serve", summary: "second half of a start in mode RUN, which calls it",
+			name: "serve", summary: "second half of a start in mode RUN",
 			about: `Serves with the unprivileged connection alone. It migrates nothing, but refuses
 to serve when the schema or the web server's role are not what they should be.`,
 			examples: `avtotpy serve

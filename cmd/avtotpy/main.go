@@ -37,6 +37,7 @@ type program struct {
 	name           string // as it was called
 	args           []string
 	environ        []string
+	stdin          *os.File // nil: that of the process
 	stdout, stderr *os.File
 	migrations     fs.FS
 	privileges     []migrate.Privilege

@@ -89,6 +89,46 @@ func (s *Store) Users(ctx context.Context) ([]UserSummary, error) {
 	return users, err
 }
 
+// CreateUser creates a user and their personal vault; ErrNameTaken when somebody has the name.
+func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, by Operator) (user User, password Password, err error) {
+	id := newID()
+	err = s.inTx(ctx, id, func(tx pgx.Tx) (err error) {
+		if user, password, err = s.createUser(ctx, tx, id, name, passwordHash); err != nil {
+			return err
+		}
+		return by.record(ctx, tx, "user.create", user.ID)
+	})
+	if lostRace(err) {
+		err = ErrNameTaken
+	}
+	return user, password, err
+}
+
+// ResetPassword sets a password for a user who cannot give the current one, and ends their sessions. It returns how many
+// these were.
+func (s *Store) ResetPassword(ctx context.Context, user User, passwordHash string, by Operator) (ended int64, err error) {
+	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
+		var current Password
+		// In the order of setPassword: whoever changes it at the same time waits, or is waited for.
+		const lock = `SELECT FROM avtotpy.users WHERE id = $1 FOR NO KEY UPDATE`
+		if err := tx.QueryRow(ctx, lock, user.ID).Scan(); err != nil {
+			return notFound(err)
+		}
+		const newest = `SELECT coalesce(max(version), 0) FROM avtotpy.passwords WHERE user_id = $1`
+		if err := tx.QueryRow(ctx, newest, user.ID).Scan(&current.version); err != nil {
+			return err
+		}
+		if _, err := s.setPassword(ctx, tx, user.ID, current, passwordHash); err != nil {
+			return err
+		}
+		if ended, err = endSessions(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		return by.record(ctx, tx, "user.reset-password", user.ID)
+	})
+	return ended, err
+}
+
 // EndSessions logs a user out everywhere, and returns how many sessions that were.
 func (s *Store) EndSessions(ctx context.Context, user uuid.UUID, by Operator) (ended int64, err error) {
 	err = s.inTx(ctx, user, func(tx pgx.Tx) error {
@@ -101,7 +141,11 @@ func (s *Store) EndSessions(ctx context.Context, user uuid.UUID, by Operator) (e
 }
 
 // endSessions also forgets the devices of a user.
+// endSessions also forgets the devices that are known: one of them may be why.
 func endSessions(ctx context.Context, tx pgx.Tx, user uuid.UUID) (int64, error) {
+	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1`, user); err != nil {
+		return 0, err
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1`, user); err != nil {
 		return 0, err
 	}

@@ -61,23 +61,6 @@ func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, 
 	return user, password, err
 }
 
-// CreateUser creates another user and their personal vault; ErrNameTaken when somebody has the name. It is
-// for the operator: nobody is named in the audit log.
-func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, from Origin) (user User, password Password, err error) {
-	id := newID()
-	err = s.inTx(ctx, id, func(tx pgx.Tx) (err error) {
-		user, password, err = s.createUser(ctx, tx, id, name, passwordHash)
-		if err != nil {
-			return err
-		}
-		return record(ctx, tx, event{action: "user.create", subject: user.ID, from: from})
-	})
-	if lostRace(err) {
-		err = ErrNameTaken
-	}
-	return user, password, err
-}
-
 // createUser is part of a transaction of the user to be.
 func (s *Store) createUser(ctx context.Context, tx pgx.Tx, id uuid.UUID, name, passwordHash string) (User, Password, error) {
 	user := User{ID: id, Name: strings.TrimSpace(name)}

@@ -88,6 +88,9 @@ func sentences() map[problem.Code]string {
 	}
 }
 
+// Sentence words a problem for people.
+func Sentence(p problem.Problem) string { return sentenceOf(p) }
+
 func sentenceOf(p problem.Problem) string {
 	format, ok := sentences()[p.Code]
 	if !ok {

@@ -174,7 +174,7 @@ func (s *site) bob() *visitor {
 	s.t.Helper()
 	_, of, err := s.server.Store.UserByName(s.t.Context(), "Alice")
 	if err == nil {
-		_, _, err = s.server.Store.CreateUser(s.t.Context(), "Bob", of.Hash, store.Origin{})
+		_, _, err = s.server.Store.CreateUser(s.t.Context(), "Bob", of.Hash, store.Operator{})
 	}
 	if err != nil {
 		s.t.Fatal(err)
