@@ -38,7 +38,7 @@ func TestDataKeysAreReplaced(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	bob, _, err := f.CreateUser(t.Context(), "Bob", "x", here())
+	bob, _, err := f.CreateUser(t.Context(), "Bob", "x", store.Operator{})
 	if err != nil {
 		t.Fatal(err)
 	}
