@@ -25,7 +25,7 @@ func Privileges() []migrate.Privilege {
 			Why: "append only: people change their password, and a login rehashes it when the cost has risen",
 		},
 		{
-			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac), DELETE",
+			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac, version), DELETE",
 			Why: "a session that is in use moves on, and has another token after its user's password was entered; logging out deletes it; " +
 				"those from before 0012 are authenticated",
 		},

@@ -107,10 +107,11 @@ type sessionRow struct {
 	id, user           uuid.UUID
 	tokenHash          []byte
 	createdAt, expires time.Time
+	version            int64 // of the token
 }
 
 func (r sessionRow) values() []string {
-	return []string{r.id.String(), r.user.String(), string(r.tokenHash), stampOf(r.createdAt), stampOf(r.expires)}
+	return []string{r.id.String(), r.user.String(), string(r.tokenHash), stampOf(r.createdAt), stampOf(r.expires), strconv.FormatInt(r.version, 10)}
 }
 
 // A member is somebody in a vault.

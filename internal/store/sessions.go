@@ -75,7 +75,7 @@ func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 			return err
 		}
 		session.LastSeenAt, session.ExpiresAt = session.CreatedAt, session.CreatedAt.Add(SessionLifetime)
-		row := sessionRow{session.ID, user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt}
+		row := sessionRow{session.ID, user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt, 1}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at, mac)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
@@ -145,13 +145,16 @@ func (a Actor) renew(ctx context.Context, tx pgx.Tx, session Session) (token str
 		return "", err
 	}
 	token = newToken()
-	row := sessionRow{session.ID, a.user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt}
-	tag, err := tx.Exec(ctx, `
-		UPDATE avtotpy.sessions SET token_hash = $3, mac = $4
-		WHERE id = $1 AND user_id = $2 AND expires_at > now()`, row.id, row.user, row.tokenHash, p.MAC(useSession, row.values()...))
-	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
+	row := sessionRow{session.ID, a.user.ID, p.tokenHash(hashToken(token)), session.CreatedAt, session.ExpiresAt, 0}
+	err = tx.QueryRow(ctx, `
+		SELECT version + 1 FROM avtotpy.sessions
+		WHERE id = $1 AND user_id = $2 AND expires_at > now()
+		FOR UPDATE`, row.id, row.user).Scan(&row.version)
+	if err != nil {
+		return "", notFound(err)
 	}
+	_, err = tx.Exec(ctx, `UPDATE avtotpy.sessions SET token_hash = $2, mac = $3, version = $4 WHERE id = $1`,
+		row.id, row.tokenHash, p.MAC(useSession, row.values()...), row.version)
 	return token, err
 }
 
@@ -161,7 +164,7 @@ func hashToken(token string) []byte {
 }
 
 const (
-	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac,
+	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac, s.version,
 		extract(epoch FROM s.last_seen_at + $2::interval - now())::float8`
 	fromSessions = `
 	FROM avtotpy.sessions s
@@ -176,13 +179,14 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	var one Session
 	var address *netip.Addr
 	var tokenHash, mac []byte
+	var version int64
 	var locksIn float64
 	into := append([]any{
 		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
-		&tokenHash, &mac, &locksIn,
+		&tokenHash, &mac, &version, &locksIn,
 	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
-		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt}
+		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt, version}
 		if !p.Proves(mac, useSession, row.values()...) {
 			s.distrust(DistrustedSession, one.ID)
 			return nil

@@ -137,10 +137,10 @@ func takeSessions(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 	var batch pgx.Batch
 	for _, r := range taken {
 		before := r.tokenHash
-		r.tokenHash = p.tokenHash(before)
+		r.tokenHash, r.version = p.tokenHash(before), 2
 		batch.Queue(`
-			UPDATE avtotpy.sessions SET token_hash = $6, mac = $7
-			WHERE id = $1 AND user_id = $2 AND token_hash = $3 AND created_at = $4 AND expires_at = $5`,
+			UPDATE avtotpy.sessions SET token_hash = $6, mac = $7, version = 2
+			WHERE id = $1 AND user_id = $2 AND token_hash = $3 AND created_at = $4 AND expires_at = $5 AND version = 1`,
 			r.id, r.user, before, r.createdAt, r.expires, r.tokenHash, p.MAC(useSession, r.values()...))
 	}
 	return len(taken), tx.SendBatch(ctx, &batch).Close()

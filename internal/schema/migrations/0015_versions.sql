@@ -54,13 +54,21 @@ CREATE FUNCTION avtotpy.version_grows() RETURNS trigger
     SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN
         IF NEW.version <= OLD.version THEN
-            RAISE EXCEPTION 'the version of account % has to grow with each change', OLD.id USING ERRCODE = 'check_violation';
+            RAISE EXCEPTION 'the version of % in % has to grow with each change', OLD.id, TG_TABLE_NAME USING ERRCODE = 'check_violation';
         END IF;
         RETURN NEW;
     END $$;
 COMMENT ON FUNCTION avtotpy.version_grows() IS 'Refuses a change that does not raise the version.';
 REVOKE EXECUTE ON FUNCTION avtotpy.version_grows() FROM PUBLIC;
 CREATE TRIGGER version_grows BEFORE UPDATE ON avtotpy.accounts FOR EACH ROW EXECUTE FUNCTION avtotpy.version_grows();
+
+-- Who keeps the token that a session had, and what was written for it, does not get it back.
+ALTER TABLE avtotpy.sessions ADD COLUMN version bigint NOT NULL DEFAULT 1 CHECK (version > 0);
+CREATE TRIGGER version_grows BEFORE UPDATE OF token_hash, mac, version ON avtotpy.sessions
+    FOR EACH ROW EXECUTE FUNCTION avtotpy.version_grows();
+
+COMMENT ON COLUMN avtotpy.sessions.version IS 'One more with each token that the session gets.';
+COMMENT ON COLUMN avtotpy.sessions.mac IS 'HMAC of id, user, token_hash, created_at, expires_at and version, by the authentication key. Without it a session is none.';
 
 -- As with sessions (0012): only what was there now may be opened as it was sealed then.
 CREATE TABLE avtotpy.unauthenticated_accounts (
