@@ -86,6 +86,10 @@ func TestNothingOfOthersIsTrusted(t *testing.T) {
 		"secrets/web-password": onFiles(), "postgres/PG_VERSION": onFiles(),
 		"secrets": onFolders(0o700), "postgres": onFolders(0o700), "log": onFolders(0o700), "run": onFolders(0o700),
 	}
+	for _, name := range []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"} { // PostgreSQL's log repeats their words
+		do, undo := aside(func(p string) error { return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"), p) })
+		paths["postgres/"+name] = []attempt{{"a link to the master key", "is a link", do, undo, false}}
+	}
 	do, undo := change(func(p string) error { return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"), p) }, os.Remove)
 	paths["postgres/postmaster.pid"] = []attempt{{"a link to the master key", "is a link", do, undo, false}}
 	if os.Geteuid() == 0 {

@@ -31,9 +31,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/osuser"
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 const (
@@ -168,8 +170,31 @@ func (s *Server) prepare(ctx context.Context, o Options, found cluster, bin bina
 	return s.makeSockets()
 }
 
+// checkSettings refuses links and files of others in the places of PostgreSQL's own settings: of what it does not understand in
+// them, its log repeats pieces, and our errors the end of its log.
+func (s *Server) checkSettings() error {
+	dir, err := s.folder.dir.With(s.account.uid).Sub("postgres")
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	defer dir.Close() //nolint:errcheck // it was only looked at
+	for _, name := range []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"} {
+		file, err := dir.Open(name, os.O_RDONLY)
+		if is[*owned.Error](err) {
+			return fmt.Errorf("settings of the cluster: %w", err)
+		}
+		if err == nil { // otherwise PostgreSQL says what is wrong
+			_ = file.Close() // as above
+		}
+	}
+	return nil
+}
+
 // clear does what is left to do before the server runs, as its user where root has become that one.
 func (s *Server) clear(ctx context.Context, found cluster) error {
+	if err := s.checkSettings(); err != nil {
+		return err
+	}
 	if found.exists() {
 		if err := s.endEarlierServer(ctx); err != nil {
 			return err
