@@ -32,16 +32,62 @@ func (p program) checkKeys(ctx context.Context) error {
 	})
 }
 
-// rotateKeys seals all vaults with the first master key.
-func (p program) rotateKeys(ctx context.Context) error {
+// A rotation is what key rotate prints for machines.
+type rotation struct {
+	MasterKey string                 `json:"master_key"` // that seals now
+	Resealed  int                    `json:"resealed"`   // vault keys that another one had sealed
+	DataKeys  *store.DataKeyRotation `json:"data_keys,omitempty"`
+}
+
+// rotateKeys seals the keys of all vaults with the first master key, and replaces them where that is wanted.
+func (p program) rotateKeys(ctx context.Context, dataKeys, asJSON bool) error {
 	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-		n, err := st.RotateKeys(ctx)
-		if err != nil {
+		r := rotation{MasterKey: ring.Active()}
+		var err error
+		if r.Resealed, err = st.RotateKeys(ctx); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", n, ring.Active())
+		if dataKeys {
+			done, err := st.RotateDataKeys(ctx, p.rotating())
+			if err != nil {
+				return fmt.Errorf("%d accounts are sealed with new data keys; the same command goes on from there: %w", done.Sealed, err)
+			}
+			r.DataKeys = &done
+		}
+		if asJSON {
+			return encode(p.stdout, r)
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", r.Resealed, r.MasterKey)
+		if err != nil || r.DataKeys == nil {
+			return err
+		}
+		_, err = fmt.Fprintln(p.stdout, dataKeysInWords(*r.DataKeys))
 		return err
 	})
+}
+
+func dataKeysInWords(d store.DataKeyRotation) string {
+	text := fmt.Sprintf("%d vaults have a new data key, and %d accounts are sealed with it", d.Done, d.Sealed)
+	if d.Resumed {
+		text += "; this ended a rotation that had been interrupted"
+	}
+	if d.Damaged > 0 {
+		text += fmt.Sprintf("; %d accounts do not open and keep their key: the log of a server names them", d.Damaged)
+	}
+	return text
+}
+
+// rotating writes how far a rotation has come, once a second.
+func (p program) rotating() func(store.DataKeyRotation) {
+	const often = time.Second
+	last := time.Now()
+	return func(d store.DataKeyRotation) {
+		if time.Since(last) < often {
+			return
+		}
+		last = time.Now()
+		_, _ = fmt.Fprintf(p.stderr, "data keys: %d of %d vaults, %d accounts\n", d.Done, d.Vaults, d.Sealed) // nobody else is left to tell
+	}
 }
 
 // withStore opens what commands on the data need, as the unprivileged role, when the master keys fit.
