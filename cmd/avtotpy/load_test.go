@@ -67,6 +67,7 @@ func startServer(t *testing.T, webConn, key string, environ ...string) *served {
 		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + key, "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text",
 		"POSTGRES_MIGRATOR_MODE=SKIP", "POSTGRES_CONNECTION_STR=" + webConn,
 	}, environ...)
+	cmd.Env = append(cmd.Env, environ...)
 	cmd.Stdout, cmd.Stderr = s.said, s.said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
