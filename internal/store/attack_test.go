@@ -37,7 +37,7 @@ func newScene(t *testing.T) scene {
 	t.Helper()
 	s := scene{fixture: fresh(t)}
 	s.alice = s.fixture.alice(t)
-	bob, _, err := s.CreateUser(t.Context(), "Bob", "hash of Bob", here())
+	bob, _, err := s.CreateUser(t.Context(), "Bob", "hash of Bob", store.Operator{})
 	if err != nil {
 		t.Fatal(err)
 	}
