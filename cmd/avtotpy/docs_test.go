@@ -60,6 +60,39 @@ func TestLinksBetweenDocumentsResolve(t *testing.T) {
 	}
 }
 
+// TestTheTestsOfTheSecurityModelExist keeps claims of docs/security.md from outliving the tests that hold them.
+func TestTheTestsOfTheSecurityModelExist(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	err = fs.WalkDir(os.DirFS("../.."), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path.Join("../..", name))
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(content), -1) {
+			there[found[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(document), -1)
+	for _, name := range named {
+		if !there[name[1]] {
+			t.Errorf("docs/security.md names %s, and there is no such test", name[1])
+		}
+	}
+	const fewest = 40
+	if len(named) < fewest {
+		t.Errorf("docs/security.md names %d tests", len(named))
+	}
+}
+
 // withoutCode takes out what is not read as Markdown.
 func withoutCode(text string) string {
 	var prose strings.Builder
