@@ -63,8 +63,9 @@ func Privileges() []migrate.Privilege {
 		{
 			On: "TABLE accounts", RowSecurity: true,
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
-				"version, generation), UPDATE (sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation, updated_at), DELETE",
-			Why: "how codes are made is never rewritten; a change seals all fields again, with a higher version",
+				"version, generation), UPDATE (kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
+				"version, generation, updated_at, deleted_at), DELETE",
+			Why: "a change seals all fields again, with a higher version; the secret opens only with how its codes are made",
 		},
 		{
 			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
@@ -74,6 +75,7 @@ func Privileges() []migrate.Privilege {
 			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent, count)",
 			Why: "append only: it can be neither read nor edited by the web server, and only what is old is deleted, by a function",
 		},
+		{On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE", Why: "deletes what has been in the trash for 30 days, of all users"},
 		{On: "FUNCTION acting_user()", Allow: "EXECUTE", Why: "the policies of row level security call it with the rights of who asks"},
 		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},

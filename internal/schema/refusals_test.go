@@ -70,7 +70,7 @@ var forbidden = map[string][]string{
 	"rewrites a secret, or whose it is": {
 		"UPDATE avtotpy.accounts SET vault_id = id",
 		"UPDATE avtotpy.accounts SET id = vault_id",
-		"UPDATE avtotpy.accounts SET kind = 'totp', algorithm = 'SHA1', digits = 6, period = 30",
+		"UPDATE avtotpy.accounts SET submission = id",
 		"UPDATE avtotpy.users SET name = 'root'",
 		"UPDATE avtotpy.users SET id = gen_random_uuid()",
 		"UPDATE avtotpy.sessions SET expires_at = 'infinity'",

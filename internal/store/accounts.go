@@ -25,6 +25,7 @@ type Account struct {
 	Note        string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	DeletedAt   time.Time   // zero for one that is in use
 	Version     int64       // of what is stored, one more with each change
 	Role        access.Role // of the user who asked, in its vault
 	Damaged     bool        // something of it does not open; then it has no secret, and only what opens of the rest
@@ -42,14 +43,20 @@ func (a Account) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, a.String
 // LogValue keeps names out of logs, as they are sealed in the database.
 func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-const selectAccounts = `
+// accountRows finds accounts wherever they are; a condition follows.
+const accountRows = `
 	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, m.created_at, m.mac, a.version, a.generation, k.master_key_id, k.sealed_key
+		coalesce(h.counter, 0), a.created_at, a.updated_at, a.deleted_at, m.role, m.created_at, m.mac, a.version, a.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
-	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
+	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id AND a.kind = 'hotp'
 	WHERE `
+
+const (
+	selectAccounts = accountRows + `a.deleted_at IS NULL`
+	selectAccount  = selectAccounts + ` AND a.id = $2`
+)
 
 type vaultGeneration struct {
 	vault      uuid.UUID
@@ -126,13 +133,17 @@ func (o opener) scan(row pgx.Rows) (Account, error) {
 	var mac []byte
 	var sealed keyring.SealedKey
 	var in vaultGeneration
+	var deletedAt *time.Time
 	m := member{user: o.user}
 	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &m.role, &m.since, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
+		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &deletedAt, &m.role, &m.since, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
 	m.vault, in.vault = a.VaultID, a.VaultID
+	if deletedAt != nil {
+		a.DeletedAt = *deletedAt
+	}
 	if a.Role = o.role(m, mac); a.Role == "" {
 		return Account{}, nil
 	}
@@ -169,6 +180,10 @@ func (o opener) key(in vaultGeneration, sealed keyring.SealedKey) (keyring.Vault
 
 // Accounts returns all accounts that a user sees, in no order: the database sees no names to sort by.
 func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
+	return a.accounts(ctx, selectAccounts, a.user.ID)
+}
+
+func (a Actor) accounts(ctx context.Context, sql string, args ...any) ([]Account, error) {
 	o, err := a.opener(ctx)
 	if err != nil {
 		return nil, err
@@ -177,32 +192,25 @@ func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
 	err = a.single(ctx, func(rows pgx.Rows) (err error) {
 		accounts, err = o.collect(rows)
 		return err
-	}, selectAccounts+`true`, a.user.ID)
+	}, sql, args...)
 	return accounts, err
 }
 
-// Account returns one account; ErrNotFound also for other people's.
+// Account returns one account; ErrNotFound also for other people's, and for one in the trash.
 func (a Actor) Account(ctx context.Context, id uuid.UUID) (Account, error) {
-	o, err := a.opener(ctx)
-	if err != nil {
-		return Account{}, err
-	}
-	var account Account
-	err = a.single(ctx, func(rows pgx.Rows) (err error) {
-		account, err = o.one(rows)
-		return err
-	}, selectAccount, a.user.ID, id)
-	return account, err
+	return first(a.accounts(ctx, selectAccount, a.user.ID, id))
 }
 
-const selectAccount = selectAccounts + `a.id = $2`
-
 func (a Actor) account(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Account, error) {
+	return a.find(ctx, tx, selectAccount, id)
+}
+
+func (a Actor) find(ctx context.Context, tx pgx.Tx, sql string, id uuid.UUID) (Account, error) {
 	o, err := a.opener(ctx)
 	if err != nil {
 		return Account{}, err
 	}
-	rows, _ := tx.Query(ctx, selectAccount, a.user.ID, id) // one returns the error
+	rows, _ := tx.Query(ctx, sql, a.user.ID, id) // one returns the error
 	return o.one(rows)
 }
 
@@ -246,7 +254,7 @@ func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account
 		} else if err := a.record(ctx, tx, "account.create", id, v.id); err != nil {
 			return err
 		}
-		account, err = a.account(ctx, tx, id)
+		account, err = a.find(ctx, tx, selectAnywhere, id) // one that came before may be in the trash
 		return err
 	})
 	return account, created, err
@@ -278,9 +286,9 @@ func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewA
 }
 
 // An AccountChange holds the fields to change; nil leaves one as it is.
-type AccountChange struct{ Issuer, Account, Note *string }
+type AccountChange struct{ Issuer, LabelIssuer, Account, Note *string }
 
-// UpdateAccount changes what an account is called. Its secret never changes.
+// UpdateAccount changes what an account is called. Its secret stays.
 func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
 	var changed Account
 	err := a.sealing(ctx, func(tx pgx.Tx) error {
@@ -295,7 +303,9 @@ func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange)
 		if err != nil {
 			return err
 		}
-		for to, from := range map[*string]*string{&account.Issuer: c.Issuer, &account.Account: c.Account, &account.Note: c.Note} {
+		for to, from := range map[*string]*string{
+			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account, &account.Note: c.Note,
+		} {
 			if from != nil {
 				*to = *from
 			}
@@ -342,9 +352,10 @@ func (s *Store) update(ctx context.Context, tx pgx.Tx, a Account, v vault) error
 	f := after.seal(a.Key, a.Note)
 	tag, err := tx.Exec(ctx, `
 		UPDATE avtotpy.accounts
-		SET sealed_secret = $3, sealed_issuer = $4, sealed_name = $5, sealed_note = $6, version = $7, generation = $8, updated_at = now()
+		SET sealed_secret = $3, sealed_issuer = $4, sealed_name = $5, sealed_note = $6, version = $7, generation = $8,
+			kind = $9, algorithm = $10, digits = $11, period = $12, updated_at = now()
 		WHERE id = $1 AND version = $2`,
-		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation)
+		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation, a.Kind, a.Algorithm, a.Digits, a.Period)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errOvertaken
 	}
@@ -361,24 +372,6 @@ func (a Actor) permitted(ctx context.Context, tx pgx.Tx, id uuid.UUID, do access
 		return Account{}, ErrForbidden
 	}
 	return account, nil
-}
-
-// DeleteAccount deletes an account for all who see it.
-func (a Actor) DeleteAccount(ctx context.Context, id uuid.UUID) error {
-	return a.inTx(ctx, func(tx pgx.Tx) error {
-		account, err := a.permitted(ctx, tx, id, access.DeleteAccounts)
-		if err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.accounts WHERE id = $1`, id)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 { // somebody else was faster
-			return ErrNotFound
-		}
-		return a.record(ctx, tx, "account.delete", id, account.VaultID)
-	})
 }
 
 // AdvanceCounter uses up the counter of a HOTP account, atomically: nobody else

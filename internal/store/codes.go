@@ -51,7 +51,8 @@ const selectCodes = `
 		m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = current_setting('` + actingUser + `')::uuid
-	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation`
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
+	WHERE a.deleted_at IS NULL`
 
 func (o opener) scanCode(row pgx.Rows) (Account, error) {
 	var a Account

@@ -84,7 +84,7 @@ func (s *Store) Users(ctx context.Context) ([]UserSummary, error) {
 			SELECT count(*)
 			FROM avtotpy.accounts a
 			JOIN avtotpy.vaults v ON v.id = a.vault_id
-			WHERE v.personal_of = $1`, users[i].ID)
+			WHERE v.personal_of = $1 AND a.deleted_at IS NULL`, users[i].ID)
 	}
 	return users, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +43,7 @@ func (s sealing) secretPlace(k otp.Key) []string {
 
 func (s sealing) seal(k otp.Key, note string) sealedFields {
 	field := func(column, text string) []byte { return s.key.Seal([]byte(text), s.place(column)...) }
-	return sealedFields{s.key.Seal(k.Secret, s.secretPlace(k)...), field("issuer", k.Issuer), field("name", k.Account), field("note", note)}
+	return sealedFields{s.key.Seal(k.Secret, s.secretPlace(k)...), field("issuer", issuers(k)), field("name", k.Account), field("note", note)}
 }
 
 // open fills in what is sealed, as far as it opens; otherwise the account is Damaged, and has no secret.
@@ -54,10 +55,20 @@ func (s sealing) open(a *Account, f sealedFields) {
 		return plain
 	}
 	a.Secret = field(f.secret, s.secretPlace(a.Key))
-	a.Issuer = string(field(f.issuer, s.place("issuer")))
+	a.Issuer, a.LabelIssuer, _ = strings.Cut(string(field(f.issuer, s.place("issuer"))), issuerEnd)
 	a.Account = string(field(f.name, s.place("name")))
 	a.Note = string(field(f.note, s.place("note")))
 	a.spoil(errors.Join(problems...))
+}
+
+// issuerEnd is between the issuer and what a link's label called it, which are sealed together. No name holds it.
+const issuerEnd = "\x00"
+
+func issuers(k otp.Key) string {
+	if k.LabelIssuer == "" {
+		return k.Issuer
+	}
+	return k.Issuer + issuerEnd + k.LabelIssuer
 }
 
 // openSecret opens the secret alone.

@@ -24,6 +24,7 @@ func sweeps() []sweep {
 		{"devices", `
 			DELETE FROM avtotpy.devices WHERE id IN (
 				SELECT id FROM avtotpy.devices WHERE last_used_at < now() - interval '180 days' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
+		{trash, ""},
 	}
 }
 
@@ -65,7 +66,11 @@ func (s *Store) Sweep(ctx context.Context, keep, upTo time.Duration) (deleted ma
 	return deleted, nil
 }
 
-const auditLog = "audit_log"
+// What functions delete, which see the rows of all users, or may delete what the web role may not.
+const (
+	auditLog = "audit_log"
+	trash    = "accounts"
+)
 
 // SweptTables returns the tables that Sweep deletes from.
 func SweptTables() []string {
@@ -88,6 +93,10 @@ func (one sweep) batch(ctx context.Context, tx pgx.Tx, keep time.Duration) (n in
 	if one.table == auditLog {
 		const day = 24 * time.Hour
 		err = tx.QueryRow(ctx, `SELECT avtotpy.sweep_audit_log($1, $2)`, int(keep/day), sweepBatch).Scan(&n)
+		return n, err
+	}
+	if one.table == trash {
+		err = tx.QueryRow(ctx, `SELECT avtotpy.empty_trash($1)`, sweepBatch).Scan(&n)
 		return n, err
 	}
 	tag, err := tx.Exec(ctx, one.sql, sweepBatch)

@@ -114,7 +114,7 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	deleted, err := f.Sweep(t.Context(), 100*day, time.Hour)
-	want := map[string]int64{"sessions": ended - 1, "login_throttle": ended, "devices": ended, "audit_log": ended}
+	want := map[string]int64{"sessions": ended - 1, "login_throttle": ended, "devices": ended, "audit_log": ended, "accounts": 0}
 	if err != nil || !maps.Equal(deleted, want) {
 		t.Errorf("deleted %v, want %v: %v", deleted, want, err)
 	}
