@@ -18,6 +18,7 @@ type accountView struct {
 	ID        string `json:"id,omitempty" doc:"empty in a preview"`
 	Kind      string `json:"kind" enum:"totp,hotp,steam"`
 	Issuer    string `json:"issuer" example:"Example"`
+	Label     string `json:"label_issuer,omitempty" doc:"what a link's label called the issuer, where that differs"`
 	Account   string `json:"account" example:"alice@example.com"`
 	Note      string `json:"note"`
 	Algorithm string `json:"algorithm" enum:"SHA1,SHA224,SHA256,SHA384,SHA512,MD5"`
@@ -35,7 +36,12 @@ func (v accountView) From() string  { return v.code.From }
 func (v accountView) Until() string { return v.code.Until }
 
 // Title is what a card is called.
-func (v accountView) Title() string { return cmp.Or(v.Issuer, v.Account, "Unnamed") }
+func (v accountView) Title() string {
+	if v.Issuer != "" && v.Label != "" {
+		return v.Issuer + " (" + v.Label + ")"
+	}
+	return cmp.Or(v.Issuer, v.Account, "Unnamed")
+}
 
 // Dots stand for a code that was not asked for yet.
 func (v accountView) Dots() string { return strings.Repeat("•", v.Digits) }
@@ -48,7 +54,7 @@ func viewOf(a store.Account) accountView {
 
 func viewOfKey(k otp.Key) accountView {
 	return accountView{
-		Kind: string(k.Kind), Issuer: k.Issuer, Account: k.Account, Algorithm: string(k.Algorithm), Digits: k.Digits, Period: k.Period,
+		Kind: string(k.Kind), Issuer: k.Issuer, Label: k.LabelIssuer, Account: k.Account, Algorithm: string(k.Algorithm), Digits: k.Digits, Period: k.Period,
 		Counter: int64(k.Counter), //nolint:gosec // Validate and the table allow none above
 	}
 }
@@ -86,6 +92,7 @@ type changeInput struct {
 	ID   string `path:"id"`
 	Body struct {
 		Issuer  *string `json:"issuer,omitempty"`
+		Label   *string `json:"label_issuer,omitempty"`
 		Account *string `json:"account,omitempty"`
 		Note    *string `json:"note,omitempty"`
 	}
@@ -105,15 +112,18 @@ func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeIn
 		return nil, err
 	}
 	key := before.Key
-	change := store.AccountChange{Issuer: trimmed(in.Body.Issuer), Account: trimmed(in.Body.Account), Note: in.Body.Note}
-	if change.Issuer != nil {
-		key.Issuer = *change.Issuer
-	}
-	if change.Account != nil {
-		key.Account = *change.Account
+	for to, from := range map[*string]*string{&key.Issuer: in.Body.Issuer, &key.LabelIssuer: in.Body.Label, &key.Account: in.Body.Account} {
+		if from != nil {
+			*to = strings.TrimSpace(*from)
+		}
 	}
 	if err := key.Validate(); err != nil {
 		return nil, err
+	}
+	key = key.Canonical()
+	change := store.AccountChange{
+		Issuer: changed(before.Issuer, key.Issuer), LabelIssuer: changed(before.LabelIssuer, key.LabelIssuer),
+		Account: changed(before.Account, key.Account), Note: in.Body.Note,
 	}
 	if change.Note != nil {
 		if err := checkNote(*change.Note); err != nil {
@@ -124,14 +134,15 @@ func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeIn
 	return answerWith(accountBody{viewOf(account)}), err
 }
 
-func trimmed(text *string) *string {
-	if text == nil {
+// changed returns a name when it is another one: somebody else may have changed the rest.
+func changed(before, after string) *string {
+	if before == after {
 		return nil
 	}
-	t := strings.TrimSpace(*text)
-	return &t
+	return &after
 }
 
+// deleteAccount moves an account to the trash.
 func (s *site) deleteAccount(ctx context.Context, p auth.Principal, in *idInput) (*nothing, error) {
 	id, err := in.id()
 	if err != nil {
@@ -142,10 +153,12 @@ func (s *site) deleteAccount(ctx context.Context, p auth.Principal, in *idInput)
 
 // An accountPageView is the page of one account.
 type accountPageView struct {
-	Account             accountView
-	Title               string
-	Message, Saved      string
-	Issuer, Name, Notes field
+	Account        accountView
+	Title          string
+	Message, Saved string
+	Warnings       []string // what is doubtful about its key
+	Issuer, Name   field
+	Label, Notes   field
 }
 
 func (s *site) accountPage(r *http.Request, p auth.Principal) (page, error) {
@@ -162,13 +175,19 @@ func (s *site) showAccount(ctx context.Context, p auth.Principal, id uuid.UUID, 
 		return page{}, err
 	}
 	v := accountPageView{
-		Account: withCode(a, s.Now()), Title: cmp.Or(a.Issuer, a.Account, "Unnamed"), Message: f.message,
+		Account: withCode(a, s.Now()), Title: viewOf(a).Title(), Message: f.message,
 		Issuer: f.field(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
 		Name:   f.field(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
+		Label:  f.field(field{Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off", Optional: true}),
 		Notes:  f.field(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
 	}
 	if f.values.Has("saved") {
 		v.Saved = "Saved"
+	}
+	if !a.Damaged {
+		for _, one := range a.Warnings() {
+			v.Warnings = append(v.Warnings, sentenceOf(one))
+		}
 	}
 	return page{Name: "account", Title: "Account", View: v}, nil
 }
@@ -179,7 +198,7 @@ func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	in := changeInput{ID: r.PathValue("id")}
-	for name, to := range map[string]**string{"issuer": &in.Body.Issuer, "account": &in.Body.Account, "note": &in.Body.Note} {
+	for name, to := range map[string]**string{"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label, "account": &in.Body.Account, "note": &in.Body.Note} {
 		if r.PostForm.Has(name) {
 			text := r.PostForm.Get(name)
 			*to = &text
@@ -201,5 +220,5 @@ func (s *site) deletePage(r *http.Request, p auth.Principal) (page, error) {
 
 func (s *site) deleteForm(r *http.Request, p auth.Principal) (posted, error) {
 	_, err := s.deleteAccount(r.Context(), p, &idInput{r.PathValue("id")})
-	return posted{next: "/"}, err
+	return posted{next: "/?deleted=" + r.PathValue("id")}, err
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/store"
@@ -111,6 +113,7 @@ func (s *site) advanceForm(r *http.Request, p auth.Principal) (posted, error) {
 type listView struct {
 	Accounts []accountView
 	Version  string
+	Deleted  *accountView // what was deleted just now, and can be brought back
 }
 
 func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
@@ -119,6 +122,12 @@ func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
 	now := s.Now()
 	for _, a := range accounts {
 		v.Accounts = append(v.Accounts, withCode(a, now))
+	}
+	if id, err := uuid.Parse(r.URL.Query().Get("deleted")); err == nil {
+		if deleted, err := p.Deleted(r.Context(), id); err == nil { // otherwise it was restored, or never there
+			shown := viewOf(deleted)
+			v.Deleted = &shown
+		}
 	}
 	return page{Name: "list", Title: "Codes", View: v, Compressed: true}, err
 }

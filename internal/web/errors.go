@@ -46,6 +46,7 @@ var (
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
 	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
 	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
+	errTrashFull   = &failure{status: http.StatusConflict, text: "The trash is full. Delete something in it for good first."}
 	errFull        = &failure{
 		status: http.StatusConflict,
 		text:   fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.", store.AccountsAtMost),
@@ -109,7 +110,7 @@ func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProbl
 	}
 	for from, to := range map[error]*failure{
 		auth.ErrNoSession: errLoggedOut, auth.ErrLocked: errLocked, auth.ErrWrongLogin: errWrongLogin,
-		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrSetupDone: errSetupDone,
+		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrTrashFull: errTrashFull, store.ErrSetupDone: errSetupDone,
 		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent, store.ErrDamaged: errDamaged,
 	} {
 		if errors.Is(err, from) {

@@ -3,6 +3,9 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 // send posts a form as a browser without scripts does.
 func (v *visitor) send(path string, values url.Values) answer {
 	v.t.Helper()
+	v.sent = append(v.sent, path)
 	return v.ask("POST", path, values.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 }
 
@@ -79,24 +83,64 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	again(v.send(account, url.Values{"issuer": {strings.Repeat("x", 300)}, "account": {"typed"}, "note": {"n"}}), http.StatusUnprocessableEntity, "300 characters", `value="typed"`)
 	again(v.follow(v.send(account, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"a note"}}), account+"?saved"), http.StatusOK, `value="Other"`, "a note</textarea>", "Saved")
 	again(v.ask("GET", account+"/delete", nil), http.StatusOK, "Delete Other?", `action="`+account+`/delete"`)
-	again(v.follow(v.send(account+"/delete", nil), "/"), http.StatusOK, "No accounts yet")
+
+	key := url.Values{"secret": {"JBSWY3DP1"}, "kind": {"hotp"}, "digits": {"8"}, "counter": {"41"}, "counter-before": {"0"}, "current": {password}}
+	again(v.ask("GET", account+"/key", nil), http.StatusOK, `name="period" value="30"`)
+	again(v.send(account+"/key", key), http.StatusUnprocessableEntity, "The digit 1 at position 9", `value="JBSWY3DP1"`, `value="41"`)
+	key.Set("secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
+	key.Set("current", "wrong")
+	again(v.send(account+"/key", key), http.StatusUnprocessableEntity, "not your current password", `value="41"`)
+	key.Set("current", password)
+	again(v.follow(v.send(account+"/key", key), account+"?saved"), http.StatusOK, "Counter-based (HOTP)", `<dd id="counter">41</dd>`, "Saved")
+	v.follow(v.send(account+"/next", nil), "/")
+
+	again(v.follow(v.send(account+"/delete", nil), "/?deleted="+id), http.StatusOK, "No accounts yet", "Other was deleted.", `action="`+account+`/restore"`)
+	again(v.follow(v.send(account+"/restore", nil), "/#account-"+id), http.StatusOK, `id="account-`+id)
+	v.follow(v.send(account+"/delete", nil), "/")
+	again(v.ask("GET", "/trash", nil), http.StatusOK, "Other", "/trash/"+id+"/delete")
+	again(v.ask("GET", "/trash/"+id+"/delete", nil), http.StatusOK, "Delete Other for good?")
+	again(v.send("/trash/"+id+"/delete", url.Values{"current": {"wrong"}}), http.StatusUnprocessableEntity, "not your current password")
+	again(v.follow(v.send("/trash/"+id+"/delete", url.Values{"current": {password}}), "/trash?purged"), http.StatusOK, "The trash is empty")
 
 	other := s.visitor()
 	other.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password})
 	session := pgtest.Value[string](t, s.db.SuperConn, "SELECT id::text FROM avtotpy.sessions ORDER BY created_at DESC LIMIT 1")
 	v.follow(v.send("/settings/sessions/"+session+"/end", nil), "/settings")
+	v.follow(v.send("/settings/sessions/end", nil), "/settings")
 	other.must(http.StatusUnauthorized, "GET", "/api/v1/codes", nil)
 
 	again(v.send("/settings/password", url.Values{"current": {"wrong"}, "new": {"another good password"}}), http.StatusUnprocessableEntity, "not your current password")
 	again(v.follow(v.send("/settings/password", url.Values{"current": {password}, "new": {"another good password"}}), "/settings?saved"), http.StatusOK, "Password changed")
 
-	for _, path := range []string{"/accounts/new", account, account + "/delete", "/settings/password", "/logout"} {
+	for _, path := range []string{
+		"/accounts/new", account, account + "/delete", account + "/key", account + "/restore", "/trash/" + id + "/delete", "/settings/password", "/logout",
+	} {
 		if a := s.visitor().send(path, right); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s by a stranger: %s", path, a.Status)
 		}
 	}
+	everyFormOf(t, v.sent)
 	if a := v.ask("POST", "/login", "name=x", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site"); a.StatusCode != http.StatusForbidden {
 		t.Errorf("a login from another site: %s", a.Status)
+	}
+}
+
+// everyFormOf fails for a form of the server's table that was not sent.
+func everyFormOf(t *testing.T, sent []string) {
+	t.Helper()
+	source, err := os.ReadFile("server.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := regexp.MustCompile(`Handle\("POST (/[^"]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(forms) < 10 {
+		t.Errorf("server.go has %d forms; is it read right?", len(forms))
+	}
+	for _, form := range forms {
+		path := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(form[1]), `\{id\}`, "[0-9a-f-]{36}") + "$")
+		if !slices.ContainsFunc(sent, path.MatchString) {
+			t.Errorf("the form of %s is not tried without scripts", form[1])
+		}
 	}
 }
 

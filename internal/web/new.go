@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -169,6 +168,7 @@ type newView struct {
 }
 
 func newPage(f form) page {
+	kind, algorithm, digits, period, counter := keyFields(otp.Key{}.Canonical())
 	v := newView{
 		Message: f.message, Submission: f.values.Get("submission"),
 		Preview: accountView{Kind: string(otp.TOTP), Digits: otp.DefaultDigits},
@@ -179,15 +179,7 @@ func newPage(f form) page {
 		Issuer:  f.field(field{Name: "issuer", Label: "Issuer", Autocomplete: "off", Placeholder: "Example Bank"}),
 		Account: f.field(field{Name: "account", Label: "Account", Plain: true, Autocomplete: "off", Placeholder: "alice@example.com"}),
 		Note:    f.field(field{Name: "note", Label: "Note", Autocomplete: "off", Optional: true}),
-		Kind: f.field(field{Name: "kind", Label: "Kind", Value: string(otp.TOTP), Options: []option{
-			{string(otp.TOTP), "Time-based (TOTP)"}, {string(otp.HOTP), "Counter-based (HOTP)"}, {string(otp.Steam), "Steam"},
-		}}),
-		Algorithm: f.field(field{Name: "algorithm", Label: "Algorithm", Value: string(otp.SHA1), For: "totp hotp", Options: []option{
-			{string(otp.SHA1), ""}, {string(otp.SHA256), ""}, {string(otp.SHA512), ""},
-		}}),
-		Digits:  f.field(field{Name: "digits", Label: "Digits", Value: strconv.Itoa(otp.DefaultDigits), For: "totp hotp", InputMode: "numeric", Autocomplete: "off"}),
-		Period:  f.field(field{Name: "period", Label: "Period in seconds", Value: strconv.Itoa(otp.DefaultPeriod), For: "totp", InputMode: "numeric", Autocomplete: "off"}),
-		Counter: f.field(field{Name: "counter", Label: "Counter", Value: "0", For: "hotp", InputMode: "numeric", Autocomplete: "off"}),
+		Kind:    f.field(kind), Algorithm: f.field(algorithm), Digits: f.field(digits), Period: f.field(period), Counter: f.field(counter),
 	}
 	if v.Submission == "" {
 		v.Submission = uuid.NewString()

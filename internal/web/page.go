@@ -33,7 +33,7 @@ func parseTemplates(assets *assets) map[string]*template.Template {
 	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"setup", "login", "list", "new", "review", "account", "delete", "settings", "error"} {
+	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all

@@ -83,6 +83,7 @@ func newSite(t *testing.T, change ...func(*web.Server)) *site {
 type visitor struct {
 	*site
 	cookies []*http.Cookie
+	sent    []string // the paths of forms
 }
 
 func (s *site) visitor() *visitor { return &visitor{site: s} }

@@ -16,7 +16,7 @@ const form = new Form(element, async (values) => {
 	const changes = Object.entries(values).filter(([name, value]) => value !== element.elements[name].defaultValue);
 	const { body: { account } } = await request("PATCH", path, { body: Object.fromEntries(changes) });
 	form.keep();
-	card.rename(account.issuer, account.account);
+	card.rename(account);
 	document.querySelector("h1").textContent = card.name;
 	saved("Saved");
 }, { guarded: true });
@@ -47,6 +47,6 @@ const deleting = new Form(document.getElementById("delete-form"), async () => {
 			throw problem;
 		}
 	}
-	form.leave("/");
-	deleting.leave("/");
+	form.leave(`/?deleted=${element.dataset.id}`);
+	deleting.leave(`/?deleted=${element.dataset.id}`);
 });

@@ -75,8 +75,8 @@ export class CodeCard extends HTMLElement {
 	}
 
 	// rename shows other names, for a card that is still being typed.
-	rename(issuer, account) {
-		const title = issuer || account || "Unnamed";
+	rename({ issuer, label_issuer: label, account }) {
+		const title = (issuer && label ? `${issuer} (${label})` : issuer) || account || "Unnamed";
 		this.querySelector(".card-title").textContent = title;
 		this.querySelector(".card-account").textContent = issuer ? account : "";
 		const ring = this.querySelector(".ring");

@@ -125,6 +125,13 @@ export class Form {
 	}
 }
 
+// showFieldsFor shows the fields that mean something for a kind of code.
+export function showFieldsFor(form, kind) {
+	for (const field of form.querySelectorAll("[data-for]")) {
+		field.hidden = !field.dataset.for.split(" ").includes(kind);
+	}
+}
+
 // sentence says what went wrong as a whole, and what to do.
 export function sentence(problem) {
 	switch (problem.status) {

@@ -4,7 +4,7 @@ import "./code-card.js";
 import "./log-out.js";
 import { request } from "./api.js";
 import { clock } from "./clock.js";
-import { Form } from "./form.js";
+import { Form, showFieldsFor } from "./form.js";
 
 const element = document.getElementById("new");
 const card = document.querySelector("#preview code-card");
@@ -74,9 +74,7 @@ function names({ issuer, account, note }) {
 function arrange() {
 	document.getElementById("by-hand").hidden = isLink() || isSeveral();
 	element.querySelector("[type=submit]").textContent = isSeveral() ? "Check accounts…" : "Add account";
-	for (const field of element.querySelectorAll("[data-for]")) {
-		field.hidden = !field.dataset.for.split(" ").includes(element.elements.kind.value);
-	}
+	showFieldsFor(element, element.elements.kind.value);
 	document.getElementById("box-hint").textContent = isLink() && !isSeveral()
 		? "A link: names and everything else come from it. You can change the names later."
 		: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret alone. Several links can come together, each in a line.";
@@ -119,7 +117,7 @@ async function preview() {
 function show({ account, warnings, ...code }) {
 	card.dataset.kind = account.kind;
 	card.dataset.digits = account.digits;
-	card.rename(account.issuer, account.account);
+	card.rename(account);
 	card.show(code);
 	document.getElementById("preview").hidden = false;
 	document.getElementById("no-preview").hidden = true;
