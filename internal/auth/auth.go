@@ -143,7 +143,7 @@ func (g *Gate) SetUp(ctx context.Context, v Visit, token, name, password string)
 	}
 	hash, err := g.passwords.hash(ctx, placeOf(v.From.Address, true), password)
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, g.refuse(ctx, Event{Use: UseSetup, From: v.From}, err)
 	}
 	user, stored, err := g.store.CreateFirstUser(ctx, name, hash, v.From)
 	if err != nil {

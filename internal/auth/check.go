@@ -34,6 +34,7 @@ func (g *Gate) withPassword(ctx context.Context, v Visit, use Use, name, passwor
 	}
 	if err = next(c); err != nil {
 		g.giveBack(ctx, use, v, c) // the password was right
+		err = g.refuse(ctx, Event{Use: use, User: c.user, From: v.From, Known: c.known()}, err)
 	}
 	if !errors.Is(err, store.ErrChanged) {
 		return err

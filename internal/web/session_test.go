@@ -72,8 +72,10 @@ func TestASessionThatNobodyUsesIsLocked(t *testing.T) {
 			if slices.Contains(open, route) {
 				continue
 			}
-			body := map[string]any{"POST /api/v1/preview": map[string]any{"link": link}, "POST /api/v1/accounts": map[string]any{"link": link},
-				"PATCH /api/v1/accounts/{id}": map[string]any{"note": "x"}, "PUT /api/v1/password": map[string]any{"current": "x", "new": "x"}}[route]
+			body := map[string]any{
+				"POST /api/v1/preview": map[string]any{"link": link}, "POST /api/v1/accounts": map[string]any{"link": link},
+				"PATCH /api/v1/accounts/{id}": map[string]any{"note": "x"}, "PUT /api/v1/password": map[string]any{"current": "x", "new": "x"},
+			}[route]
 			a := alice.ask(strings.ToUpper(method), strings.ReplaceAll(path, "{id}", id), body)
 			if a.StatusCode != http.StatusUnauthorized || !strings.Contains(a.text, locked) {
 				t.Errorf("%s of a locked session: %s %s", route, a.Status, a.text)
