@@ -163,7 +163,7 @@ func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 		}
 	}
 	pgtest.EventuallyValue(t, own.SuperConn, "SELECT coalesce(sum(count), 0) >= 2 FROM avtotpy.audit_log WHERE action = 'login.fail'", true)
-	metrics, err := http.Get("http://" + health + "/metrics") //nolint:noctx // as short as the test
+	metrics, err := http.Get("http://" + health + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

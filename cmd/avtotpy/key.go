@@ -9,6 +9,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -90,17 +91,31 @@ func (p program) rotating() func(store.DataKeyRotation) {
 	}
 }
 
+// join completes the settings with those of the embedded PostgreSQL that another process runs.
+func join(cfg *config.Config) error {
+	running, err := localpg.Join(localpg.Options{DataDir: cfg.DataDir, MasterKey: cfg.MasterKey.Reveal()})
+	if err != nil {
+		return &localError{err}
+	}
+	cfg.WebConn, cfg.WebRole, cfg.MasterKey = config.Secret(running.WebConn), running.WebRole, config.Secret(running.MasterKey)
+	return nil
+}
+
 // withStore opens what commands on the data need, as the unprivileged role, when the master keys fit.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
 	cfg, log, err := p.settings(config.Skip) // which needs the same: the web server's connection and the keys
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.settled(ctx, &cfg, log)
+	within, stop, err := p.settled(ctx, &cfg, log)
+	if is[*localpg.LockedError](err) { // a server runs: it is enough to be another client of its PostgreSQL
+		within, stop, err = ctx, func() {}, join(&cfg)
+	}
 	if err != nil {
 		return err
 	}
 	defer stop()
+	ctx = within
 	ring, err := masterKeys(cfg)
 	if err != nil {
 		return err
