@@ -280,8 +280,8 @@ func cannotListen(setting string, err error) error {
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
 }
 
-// mostConnections need about 50 MB while each sends as many headers as it may.
-const mostConnections = 2048
+// mostConnections need about 60 MB while each sends as many headers as it may.
+const mostConnections = 1024
 
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
