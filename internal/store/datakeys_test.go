@@ -196,3 +196,17 @@ func TestADamagedAccountKeepsItsKey(t *testing.T) {
 	}
 	f.opensAll(t, alice, 2)
 }
+
+// TestAUserGoesWithAllThatTheirKeysSeal, although a key that seals something cannot be removed.
+func TestAUserGoesWithAllThatTheirKeysSeal(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	f.add(t, alice, totp("Example", "a"))
+	f.hotp(t, alice)
+	pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.users")
+	const left = "SELECT (SELECT count(*) FROM avtotpy.vault_keys) + (SELECT count(*) FROM avtotpy.accounts) + (SELECT count(*) FROM avtotpy.passwords)"
+	if n := pgtest.Value[int](t, f.db.SuperConn, left); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
