@@ -17,3 +17,16 @@ func hue(name string) uint32 {
 
 // spoken writes a code as a screen reader has to say it: as digits, not as a number of six figures.
 func spoken(code string) string { return strings.Join(strings.Split(code, ""), " ") }
+
+// grouped cuts a code into parts that can be remembered. code-card.js does the same for codes that come later.
+func grouped(code string) string {
+	switch len(code) {
+	case 6, 7:
+		return code[:3] + " " + code[3:]
+	case 8:
+		return code[:4] + " " + code[4:]
+	case 9, 10:
+		return code[:3] + " " + code[3:6] + " " + code[6:]
+	}
+	return code
+}

@@ -30,7 +30,7 @@ type page struct {
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
-	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken}
+	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken, "grouped": grouped}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
 	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "error"} {

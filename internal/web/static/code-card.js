@@ -177,29 +177,24 @@ function codeIn(element) {
 	return element?.textContent.replace(/\s/gu, "") ?? "";
 }
 
-// write shows a code in groups that can be read aloud, as parts.html does.
 function write(element, code) {
-	if (codeIn(element) === code) {
-		return;
+	if (codeIn(element) !== code) {
+		element.textContent = grouped(code);
+		element.setAttribute("aria-label", [...code].join(" ")); // digits, not a number of six figures
 	}
-	element.replaceChildren(...groups(code).map((group) => {
-		const span = document.createElement("span");
-		span.textContent = group;
-		return span;
-	}));
-	element.setAttribute("aria-label", [...code].join(" ")); // digits, not a number of six figures
 }
 
-function groups(code) {
+// grouped cuts a code into parts that can be remembered, as card.go does.
+function grouped(code) {
 	switch (code.length) {
 	case 6: case 7:
-		return [code.slice(0, 3), code.slice(3)];
+		return `${code.slice(0, 3)} ${code.slice(3)}`;
 	case 8:
-		return [code.slice(0, 4), code.slice(4)];
+		return `${code.slice(0, 4)} ${code.slice(4)}`;
 	case 9: case 10:
-		return [code.slice(0, 3), code.slice(3, 6), code.slice(6)];
+		return `${code.slice(0, 3)} ${code.slice(3, 6)} ${code.slice(6)}`;
 	default:
-		return [code];
+		return code;
 	}
 }
 
