@@ -207,7 +207,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 		t.Errorf("a wrong secret: %q", message)
 	}
 	b.do(click("#advanced summary"), chromedp.WaitVisible("#kind"), chromedp.SetValue("#kind", "hotp"),
-		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), submit("#new"), chromedp.WaitVisible(".card-advance"))
+		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), chromedp.WaitVisible("#preview"), submit("#new"), chromedp.WaitVisible(".card-advance"))
 
 	// A counter shows its code when asked, once each (RFC 4226, appendix D).
 	b.do(click(".card-advance"), b.until(`document.querySelector("[data-kind=hotp] .card-code").textContent.replace(/\s/g, "") === "755224"`))
