@@ -124,7 +124,7 @@ func (b *tab) sendEveryForm() {
 	b.t.Helper()
 	const chosen = "another good password"
 	at := func(path, visible string) chromedp.Action[chromedp.Void] {
-		return b.until(`location.pathname + location.search === "` + path + `" && document.querySelector("` + visible + `")?.checkVisibility()`)
+		return b.until(`location.pathname === "` + path + `" && document.querySelector("` + visible + `")?.checkVisibility()`)
 	}
 
 	b.begin("/setup", "#setup")
