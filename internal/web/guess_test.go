@@ -48,6 +48,8 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 	s := newSite(t, func(s *web.Server) { s.Event = events.hear })
 	alice := s.alice()
 	const other = "another good password"
+	kept, deleted := alice.add(map[string]any{"link": link}), alice.add(map[string]any{"secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
+	alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+deleted, nil)
 	for name, c := range map[string]struct {
 		use   auth.Use
 		guess func(v *visitor) answer
@@ -61,6 +63,12 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 		}},
 		"password by form": {auth.UsePassword, func(v *visitor) answer {
 			return v.send("/settings/password", url.Values{"current": {"guess"}, "new": {other}})
+		}},
+		"key": {auth.UseStepUp, func(v *visitor) answer {
+			return v.ask("PATCH", "/api/v1/accounts/"+kept+"/key", map[string]any{"current": "guess", "digits": 8})
+		}},
+		"delete for good": {auth.UseStepUp, func(v *visitor) answer {
+			return v.ask("POST", "/api/v1/trash/"+deleted+"/delete", map[string]any{"current": "guess"})
 		}},
 		"unlock": {auth.UseUnlock, func(v *visitor) answer {
 			return v.ask("POST", "/api/v1/session/unlock", map[string]any{"password": "guess"})

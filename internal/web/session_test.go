@@ -75,6 +75,7 @@ func TestASessionThatNobodyUsesIsLocked(t *testing.T) {
 			body := map[string]any{
 				"POST /api/v1/preview": map[string]any{"link": link}, "POST /api/v1/accounts": map[string]any{"link": link},
 				"PATCH /api/v1/accounts/{id}": map[string]any{"note": "x"}, "PUT /api/v1/password": map[string]any{"current": "x", "new": "x"},
+				"PATCH /api/v1/accounts/{id}/key": map[string]any{"current": "x"}, "POST /api/v1/trash/{id}/delete": map[string]any{"current": "x"},
 			}[route]
 			a := alice.ask(strings.ToUpper(method), strings.ReplaceAll(path, "{id}", id), body)
 			if a.StatusCode != http.StatusUnauthorized || !strings.Contains(a.text, locked) {
