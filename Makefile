@@ -30,10 +30,14 @@ test-newest:
 
 # test-long runs the long forms of tests, each of which says what that is.
 test-long:
-	@scripts/need postgres pgbouncer
+	@scripts/need postgres pgbouncer nginx haproxy caddy chromium
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestTheDocumentedProxies
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 60m -v -run 'Primary|Switchover|Pooler|Lock|ReadOnly'
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestRootIsGivenUp # as root
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestPatroni # with apt-get install patroni etcd-server haproxy
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy ./migrate/connstring -count=1 -timeout 60m -v -run 'BrokenConnectionStrings|ReadByPgx'
+	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestBodiesOfStrangersCostLittle
+	AVTOTPY_LONG=1 go test ./internal/web -count=1 -timeout 20m -v -run 'TestEveryFormWorksBeforeItsScriptsCome|TestAListOfHundredsIsLight'
 	MIGRATE_LONG=1 go test ./migrate -count=1 -timeout 60m -v -run 'TestACrashAtAnyMessageIsResumed|TestAReportAfterLostAnswers|TestARehearsalBeginsAgain|TestReplicasTakeEachOthersFilesForNoDrift'
 	AVTOTPY_LONG=1 go test ./migrate -count=1 -timeout 20m -v -run 'TestAScratchDatabaseThatCannotBeDropped|TestAHardenedCatalogueIsNamed|TestWithoutAnythingOfTheServers'
 	REVIEW_CHANGES=5000 go test ./migrate/review -run TestTheReviewAgreesWithTheServer -count=1 -timeout 60m -v

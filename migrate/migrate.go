@@ -48,6 +48,10 @@ type Report struct {
 	PasswordSet bool          // whether the role, which was ours, got the configured password anew
 	Waited      time.Duration // for locks, other migrators and lost connections
 	Elapsed     time.Duration
+
+	// RunsPrograms names the privileged role when it is no superuser and can yet run programs on the server: before
+	// PostgreSQL 16, CREATEROLE lets a role grant itself pg_execute_server_program.
+	RunsPrograms string
 }
 
 // An Applied is one file that was applied.

@@ -161,6 +161,9 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			r.reconnected = false
 		}
 		r.note(status, s.Server)
+		if s.Me.CreatesRole && !s.Me.Superuser && s.Server.Version < 16_00_00 {
+			r.report.RunsPrograms = s.Me.Name
+		}
 		done := false
 		switch status.State {
 		case Blank, Behind:

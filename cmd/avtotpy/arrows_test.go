@@ -19,13 +19,24 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"migrate/review":             {"migrate", "github.com/jackc/"},
 		"migrate/internal/sqltext":   {},
 		"migrate/internal/catalogue": {},
-		"internal/otp":               {},
-		"internal/config":            {"migrate/connstring", "github.com/jackc/"},
+		"internal/otp":               {"internal/problem"},
+		"internal/transfer":          {"internal/otp", "internal/problem"},
+		"internal/osuser":            {"golang.org/x/sys/"},
+		"internal/owned":             {"internal/osuser", "golang.org/x/sys/"},
+		"internal/config":            {"internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
 		"internal/keyring":           {},
 		"internal/schema":            {"migrate", "github.com/jackc/"},
-		"internal/localpg":           {"github.com/jackc/", "golang.org/x/sys/"},
-		"internal/backup":            {"internal/localpg", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/store":             {"internal/database", "internal/keyring", "github.com/jackc/", "github.com/google/uuid"},
+		"internal/localpg":           {"internal/osuser", "internal/owned", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup":            {"internal/localpg", "internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/access":            {},
+		"internal/problem":           {},
+		"internal/store": {
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "github.com/jackc/", "github.com/google/uuid",
+		},
+		"internal/auth": {
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "internal/store",
+			"github.com/jackc/", "github.com/google/uuid", "golang.org/x/",
+		},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)

@@ -77,7 +77,7 @@ func onTerminal(t *testing.T, until string, environ ...string) string {
 
 func TestTheBarIsDrawnBelowTheLog(t *testing.T) {
 	t.Parallel()
-	seen := onTerminal(t, `\rapplying 0012_last.sql \(1 of 1\) for \d+s\x1b\[K`)
+	seen := onTerminal(t, `\rapplying \d{4}_last.sql \(1 of 1\) for \d+s\x1b\[K`)
 	for line := range strings.SplitSeq(seen, "\r\n") {
 		drawn := strings.Split(line, "\r")
 		for i, one := range drawn {

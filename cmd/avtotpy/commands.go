@@ -17,7 +17,12 @@ import (
 func (p program) run() int {
 	ctx, stop := untilSignalled()
 	defer stop()
-	err := p.command(ctx)
+	err := p.protect()
+	if err != nil {
+		err = &settingsError{err}
+	} else {
+		err = p.command(ctx)
+	}
 	if err != nil && !is[*toldError](err) {
 		p.explain(err)
 	}
@@ -41,7 +46,7 @@ type action func(ctx context.Context, args []string) error
 
 // commands returns the table, in the order in which people read about it.
 func (p program) commands() []command {
-	return slices.Concat([]command{p.startCommand()}, p.migrateCommands(), p.otherCommands())
+	return slices.Concat([]command{p.startCommand()}, p.migrateCommands(), p.userCommands(), p.otherCommands())
 }
 
 func (p program) startCommand() command {
@@ -77,7 +82,7 @@ POSTGRES_MIGRATOR_MODE=SKIP avtotpy
 func (p program) otherCommands() []command {
 	return []command{
 		{
-			name: "serve", summary: "second half of a start in mode RUN, which calls it",
+			name: "serve", summary: "second half of a start in mode RUN",
 			about: `Serves with the unprivileged connection alone. It migrates nothing, but refuses
 to serve when the schema or the web server's role are not what they should be.`,
 			examples: `avtotpy serve
@@ -141,16 +146,24 @@ database are sealed.`,
 			},
 		},
 		{
-			name: "key rotate", summary: "seal all vaults with the first master key",
+			name: "key rotate", summary: "seal all vaults with the first master key, or with new data keys",
 			about: `Put a new key before the old one in AVTOTPY_MASTER_KEY of every server, and
-restart them. Then rotate. Then the old key can be removed.`,
+restart them. Then rotate. Then the old key can be removed.
+
+With --data-keys each vault also gets a new data key, and its accounts are
+sealed with it: after a key may have leaked. Servers go on meanwhile, and an
+interrupted rotation goes on when it is started again.`,
 			examples: `avtotpy key rotate
-    seal all vaults with the first key of AVTOTPY_MASTER_KEY`,
+    seal all vaults with the first key of AVTOTPY_MASTER_KEY
+avtotpy key rotate --data-keys
+    replace the keys that seal the accounts, too`,
 			exits: ` 0  done
 75  the migrations have yet to run
 78  a key is missing or is another one`,
-			bind: func(*flag.FlagSet) action {
-				return func(ctx context.Context, _ []string) error { return p.rotateKeys(ctx) }
+			bind: func(flags *flag.FlagSet) action {
+				dataKeys := flags.Bool("data-keys", false, "replace the data keys of all vaults, too")
+				asJSON := jsonFlag(flags)
+				return func(ctx context.Context, _ []string) error { return p.rotateKeys(ctx, *dataKeys, *asJSON) }
 			},
 		},
 		{

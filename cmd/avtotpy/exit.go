@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
+	"github.com/avtotpy/avtotpy/internal/owned"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
@@ -24,6 +25,7 @@ const (
 	exitOK          = 0
 	exitUsage       = 64 // wrong command line
 	exitMigration   = 65 // a migration failed and was rolled back
+	exitUser        = 67 // a user: unknown, or what was asked for is refused
 	exitUnreachable = 69 // the database was not reachable in time, or a health check failed
 	exitBug         = 70 // anything that is our bug
 	exitLedger      = 74 // the ledger is diverged or lost, or the schema was changed by hand
@@ -47,6 +49,8 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, errUsage):
 		return exitUsage
+	case is[*userError](err):
+		return exitUser
 	case is[*settingsError](err), is[*connstring.Error](err), refused(err), isLocalSettings(err), is[*backup.SetupError](err):
 		return exitSettings
 	case is[*localpg.LockedError](err), is[*migrate.BackupError](err):
@@ -83,7 +87,8 @@ func refused(err error) bool {
 // isLocalSettings reports what an operator has to set right before a PostgreSQL of
 // our own can run.
 func isLocalSettings(err error) bool {
-	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err)
+	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err) ||
+		is[*localpg.OwnerError](err) || is[*owned.Error](err)
 }
 
 // passes reports whether the same start may succeed later: the server's disk was full,

@@ -216,7 +216,7 @@ func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	s := startServing(t, db.WebConn+" pool_max_conns=4")
-	s.cookie = ""
+	s.cookie = "avtotpy=ended" // which has to be looked for
 	if status, body, err := s.ask(http.MethodGet, "/login", nil); err != nil || status != http.StatusOK {
 		t.Fatalf("before: %d %s, %v", status, body, err)
 	}

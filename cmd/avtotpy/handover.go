@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
@@ -15,15 +17,17 @@ import (
 // possible, and then this process goes on.
 func (p program) handOver(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
 	log.Debug("handing over to a process without the privileged settings")
-	file, environ := executable(), migratedBy(report).environ(cfg.WithoutPrivileged(p.environ))
-	err := config.CanReadAgain(environ)
+	file := executable()
+	environ, err := cfg.HandedOver(migratedBy(report).environ(cfg.WithoutPrivileged(p.environ)))
 	if err == nil {
 		release := holdSignals() // one that arrives from here on waits for the successor
 		defer release()
 		if ctx.Err() != nil {
 			return
 		}
-		err = p.exec(file, []string{p.name, "serve"}, environ)
+		if err = osuser.NoNewPrivileges(); err == nil {
+			err = p.exec(file, []string{p.name, "serve"}, environ)
+		}
 	}
 	log.Warn("the privileged connection string stays readable in the environment of this process, because it could not be replaced; "+
 		"to keep it out, migrate in a job of its own (RUN_AND_EXIT) and serve with SKIP", "error", err)
@@ -53,12 +57,19 @@ func (p program) serveMigrated(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen, err := p.onlookers(ctx, cfg, log)
+	home, err := p.settle(ctx, cfg, true, log)
 	if err != nil {
 		return err
 	}
+	seen, err := p.onlookers(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, closeUnused(home))
+	}
 	defer seen.leave()
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	if _, handedOver := p.migrated(); !handedOver { // the first half has said it
+		warnOfNetworks(cfg, log)
+	}
+	ctx, stop, err := withLocal(ctx, home, &cfg, log)
 	if err != nil {
 		return err
 	}

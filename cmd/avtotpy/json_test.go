@@ -28,7 +28,7 @@ func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	p := program{args: args, environ: environ, stdout: out, stderr: os.Stderr, migrations: schema.Files(), privileges: schema.Privileges()}
+	p := program{args: args, environ: environ, stdout: out, stderr: os.Stderr, migrations: schema.Files(), privileges: schema.Privileges(), protect: func() error { return nil }}
 	code := p.run()
 	content, err := os.ReadFile(path)
 	if err != nil {

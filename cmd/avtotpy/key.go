@@ -9,6 +9,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -26,41 +27,95 @@ func keyID(now time.Time) string {
 
 // checkKeys proves that the master keys are those of the database.
 func (p program) checkKeys(ctx context.Context) error {
-	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-		if err := checkKeys(ctx, st); err != nil {
-			return err
-		}
+	return p.withStore(ctx, func(_ *store.Store, ring *keyring.Ring) error {
 		_, err := fmt.Fprintf(p.stdout, "the master keys fit the database; %q seals new vaults\n", ring.Active())
 		return err
 	})
 }
 
-// rotateKeys seals all vaults with the first master key.
-func (p program) rotateKeys(ctx context.Context) error {
+// A rotation is what key rotate prints for machines.
+type rotation struct {
+	MasterKey string                 `json:"master_key"` // that seals now
+	Resealed  int                    `json:"resealed"`   // vault keys that another one had sealed
+	DataKeys  *store.DataKeyRotation `json:"data_keys,omitempty"`
+}
+
+// rotateKeys seals the keys of all vaults with the first master key, and replaces them where that is wanted.
+func (p program) rotateKeys(ctx context.Context, dataKeys, asJSON bool) error {
 	return p.withStore(ctx, func(st *store.Store, ring *keyring.Ring) error {
-		if err := checkKeys(ctx, st); err != nil {
+		r := rotation{MasterKey: ring.Active()}
+		var err error
+		if r.Resealed, err = st.RotateKeys(ctx); err != nil {
 			return err
 		}
-		n, err := st.RotateKeys(ctx)
-		if err != nil {
+		if dataKeys {
+			done, err := st.RotateDataKeys(ctx, p.rotating())
+			if err != nil {
+				return fmt.Errorf("%d accounts are sealed with new data keys; the same command goes on from there: %w", done.Sealed, err)
+			}
+			r.DataKeys = &done
+		}
+		if asJSON {
+			return encode(p.stdout, r)
+		}
+		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", r.Resealed, r.MasterKey)
+		if err != nil || r.DataKeys == nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", n, ring.Active())
+		_, err = fmt.Fprintln(p.stdout, dataKeysInWords(*r.DataKeys))
 		return err
 	})
 }
 
-// withStore opens what the commands on keys need, as the unprivileged role.
+func dataKeysInWords(d store.DataKeyRotation) string {
+	text := fmt.Sprintf("%d vaults have a new data key, and %d accounts are sealed with it", d.Done, d.Sealed)
+	if d.Resumed {
+		text += "; this ended a rotation that had been interrupted"
+	}
+	if d.Damaged > 0 {
+		text += fmt.Sprintf("; %d accounts do not open and keep their key: the log of a server names them", d.Damaged)
+	}
+	return text
+}
+
+// rotating writes how far a rotation has come, once a second.
+func (p program) rotating() func(store.DataKeyRotation) {
+	const often = time.Second
+	last := time.Now()
+	return func(d store.DataKeyRotation) {
+		if time.Since(last) < often {
+			return
+		}
+		last = time.Now()
+		_, _ = fmt.Fprintf(p.stderr, "data keys: %d of %d vaults, %d accounts\n", d.Done, d.Vaults, d.Sealed) // nobody else is left to tell
+	}
+}
+
+// join completes the settings with those of the embedded PostgreSQL that another process runs.
+func join(cfg *config.Config) error {
+	running, err := localpg.Join(localpg.Options{DataDir: cfg.DataDir, MasterKey: cfg.MasterKey.Reveal()})
+	if err != nil {
+		return &localError{err}
+	}
+	cfg.WebConn, cfg.WebRole, cfg.MasterKey = config.Secret(running.WebConn), running.WebRole, config.Secret(running.MasterKey)
+	return nil
+}
+
+// withStore opens what commands on the data need, as the unprivileged role, when the master keys fit.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
 	cfg, log, err := p.settings(config.Skip) // which needs the same: the web server's connection and the keys
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	within, stop, err := p.settled(ctx, &cfg, log)
+	if is[*localpg.LockedError](err) { // a server runs: it is enough to be another client of its PostgreSQL
+		within, stop, err = ctx, func() {}, join(&cfg)
+	}
 	if err != nil {
 		return err
 	}
 	defer stop()
+	ctx = within
 	ring, err := masterKeys(cfg)
 	if err != nil {
 		return err
@@ -81,5 +136,12 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		return err
 	}
 	defer db.Close()
-	return use(store.New(db.Pool(), ring), ring)
+	st := store.New(db.Pool(), ring)
+	if err := checkKeys(ctx, st); err != nil {
+		return err
+	}
+	if err := authenticate(ctx, st, log); err != nil {
+		return err
+	}
+	return use(st, ring)
 }

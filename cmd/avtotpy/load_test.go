@@ -47,7 +47,7 @@ func (s *served) beside(t *testing.T, webConn string) *served {
 	return other
 }
 
-func startServer(t *testing.T, webConn, key string) *served {
+func startServer(t *testing.T, webConn, key string, environ ...string) *served {
 	t.Helper()
 	own, err := os.Executable()
 	if err != nil {
@@ -63,10 +63,11 @@ func startServer(t *testing.T, webConn, key string) *served {
 	s.url = "http://" + address
 	cmd := exec.CommandContext(context.Background(), own)
 	cmd.Args[0] = "avtotpy" // what TestMain goes by
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + key, "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text",
 		"POSTGRES_MIGRATOR_MODE=SKIP", "POSTGRES_CONNECTION_STR=" + webConn,
-	}
+	}, environ...)
+	cmd.Env = append(cmd.Env, environ...)
 	cmd.Stdout, cmd.Stderr = s.said, s.said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

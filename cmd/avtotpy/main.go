@@ -11,6 +11,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -25,6 +26,7 @@ func main() {
 		migrations: schema.Files(),
 		privileges: schema.Privileges(),
 		exec:       syscall.Exec,
+		protect:    osuser.Protect,
 	}
 	os.Exit(p.run())
 }
@@ -35,8 +37,10 @@ type program struct {
 	name           string // as it was called
 	args           []string
 	environ        []string
+	stdin          *os.File // nil: that of the process
 	stdout, stderr *os.File
 	migrations     fs.FS
 	privileges     []migrate.Privilege
 	exec           func(file string, args, environ []string) error // replaces the process
+	protect        func() error                                    // keeps its memory to itself
 }

@@ -44,6 +44,8 @@ func cmdMessages(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("%s: the message shows the insides of the program: %s", command, message)
 		}
 		message = regexp.MustCompile(`[0-9a-f]{12}`).ReplaceAllString(names.Replace(message), "…")
+		message = regexp.MustCompile(`(version|ends at) `+ts.Getenv("V0")+`\b`).ReplaceAllString(message, "$1 LAST") // of this program
+		message = regexp.MustCompile(`version `+ts.Getenv("V1")+`\b`).ReplaceAllString(message, "version NEXT")
 		message = regexp.MustCompile(`at /\S+:5432`).ReplaceAllString(message, "at db:5432")
 		_, err := fmt.Fprintf(ts.Stdout(), "%s: %d %s\n", strings.TrimSuffix(command, " --json"), code, strings.ReplaceAll(message, "\n", "\n    "))
 		ts.Check(err)

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/avtotpy/avtotpy/internal/alarm"
+	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
@@ -41,6 +46,9 @@ type metrics struct {
 	auditedAt  prometheus.Gauge
 	drift      *prometheus.GaugeVec
 	clockAhead *prometheus.GaugeVec
+	distrust   *prometheus.CounterVec
+	security   *prometheus.CounterVec
+	swept      *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -68,7 +76,25 @@ func newMetrics() *metrics {
 		clockAhead: gauge("avtotpy_database_clock_ahead_seconds", "By how much the database's clock is ahead of this server's, negative when it is behind. Absent before the first look."),
 		applied:    prometheus.NewCounter(prometheus.CounterOpts{Name: "avtotpy_migrations_applied_total", Help: "How many files this start has applied."}),
 	}
-	registry.MustRegister(m.applied)
+	m.distrust = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "avtotpy_distrusted_rows_total",
+		Help: "How often a row was met that the keys do not prove, by kind: session, member, password, account. Above 0, rows were damaged or forged.",
+	}, []string{"kind"})
+	for _, kind := range store.AllDistrusted() {
+		m.distrust.WithLabelValues(string(kind))
+	}
+	registry.MustRegister(m.applied, m.distrust)
+	counter := func(name, help, label string, values []string) *prometheus.CounterVec {
+		vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		registry.MustRegister(vec)
+		for _, value := range values { // from 0, so that the first one is seen as an increase
+			vec.WithLabelValues(value)
+		}
+		return vec
+	}
+	m.security = counter("avtotpy_security_events_total",
+		"How many security events there were, by event; docs/security-events.md lists them.", "event", alarm.Actions())
+	m.swept = counter("avtotpy_rows_swept_total", "How many rows this server has deleted because they had ended, by table.", "table", store.SweptTables())
 	m.busyWith(starting, time.Now())
 	return m
 }
@@ -99,7 +125,34 @@ func (m *metrics) migrated(report migrated) {
 	m.waited.WithLabelValues().Set(report.Waited)
 }
 
+// securityEvent counts an event; alarm.Actions bounds the names.
+func (m *metrics) securityEvent(action string) { m.security.WithLabelValues(action).Inc() }
+
+func (m *metrics) sweptRows(deleted map[string]int64) {
+	for table, n := range deleted {
+		m.swept.WithLabelValues(table).Add(float64(n))
+	}
+}
+
 func (m *metrics) clock(ahead float64) { m.clockAhead.WithLabelValues().Set(ahead) }
+
+// distrusted counts rows that the keys do not prove, and logs each one once.
+func (m *metrics) distrusted(log *slog.Logger) func(store.Distrusted, uuid.UUID) {
+	const most = 1000 // rows that are remembered
+	var mu sync.Mutex
+	logged := map[uuid.UUID]bool{}
+	return func(kind store.Distrusted, id uuid.UUID) {
+		m.distrust.WithLabelValues(string(kind)).Inc()
+		mu.Lock()
+		defer mu.Unlock()
+		if logged[id] || len(logged) >= most {
+			return
+		}
+		logged[id] = true
+		log.Error("a row of the database is not what this program wrote, and is left out: it was damaged, or somebody writes as the web server's role",
+			"kind", string(kind), "id", id)
+	}
+}
 
 func (m *metrics) compared(differences int) { m.drift.WithLabelValues().Set(float64(differences)) }
 

@@ -40,7 +40,7 @@ avtotpy migrate plan && avtotpy migrate
 			},
 		},
 		{
-			name: "migrate status", summary: "how the database stands to this program; its history",
+			name: "migrate status", summary: "how the database stands; its history",
 			about: `Prints the schema's state and version, what is pending, what is wrong and what
 to do about it, and the last 20 migrations that were applied, the latest last.
 It changes nothing and needs no right beyond reading: the web server's
@@ -91,7 +91,7 @@ avtotpy migrate plan --json | jq '.pending | length'
 			bind: p.bindPlan,
 		},
 		{
-			name: "migrate verify", summary: "prove that ledger, schema and privileges are right",
+			name: "migrate verify", summary: "prove ledger, schema and privileges",
 			about: `Compares the ledger with this program and with the schema's comment, the schema
 with what its migrations make, and what the web server's role can do with what
 is declared, both ways, as the catalogue tells it. It changes nothing.
@@ -207,7 +207,7 @@ func (p program) look(ctx context.Context, look func(context.Context, looker) er
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	ctx, stop, err := p.settled(ctx, &cfg, log)
 	if err != nil {
 		return err
 	}

@@ -31,15 +31,20 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	if err != nil {
 		return err
 	}
-	seen, err := p.onlookers(ctx, cfg, log)
+	home, err := p.settle(ctx, cfg, cfg.Mode != config.RunAndExit, log)
 	if err != nil {
 		return err
+	}
+	seen, err := p.onlookers(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, closeUnused(home))
 	}
 	defer seen.leave()
 	log = seen.log
 	logStart(log, cfg.Mode)
+	warnOfNetworks(cfg, log)
 	local := cfg.Embedded()
-	ctx, stop, err := p.withLocal(ctx, &cfg, log)
+	ctx, stop, err := withLocal(ctx, home, &cfg, log)
 	if err != nil {
 		return err
 	}
@@ -71,6 +76,7 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 		if err != nil {
 			return err
 		}
+		warnOfPrograms(report, log)
 	}
 	switch {
 	case cfg.Mode == config.RunAndExit:
@@ -146,16 +152,13 @@ func (p program) settings(m config.Mode) (config.Config, *slog.Logger, error) {
 	return cfg, log, nil
 }
 
-// withLocal runs PostgreSQL as a child process when no database is configured, and
-// completes the settings with the connections, passwords and keys of that server.
-// The context that it returns ends with the server; stop stops it.
-func (p program) withLocal(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
-	if !cfg.Embedded() {
+// withLocal runs PostgreSQL as a child process on a data folder, when there is one, and completes the settings with the
+// connections, passwords and keys of that server. The context that it returns ends with the server; stop stops it.
+func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
+	if home == nil {
 		return ctx, func() {}, nil
 	}
-	server, err := localpg.Start(ctx, localpg.Options{
-		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log,
-	})
+	server, err := home.Start(ctx)
 	if err != nil {
 		return nil, nil, &localError{err}
 	}
@@ -167,6 +170,23 @@ func (p program) withLocal(ctx context.Context, cfg *config.Config, log *slog.Lo
 	ctx, lost := context.WithCancelCause(ctx)
 	go func() { <-server.Done(); lost(server.Err()) }()
 	return ctx, func() { stopLocal(ctx, server, log); lost(nil) }, nil
+}
+
+// settled is settle and withLocal for commands that do nothing in between.
+func (p program) settled(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
+	home, err := p.settle(ctx, *cfg, false, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return withLocal(ctx, home, cfg, log)
+}
+
+// closeUnused gives a data folder back on which nothing was started.
+func closeUnused(home *localpg.Home) error {
+	if home == nil {
+		return nil
+	}
+	return home.Close()
 }
 
 // stopLocal works with a context that has ended, too: that is when it is called.
@@ -203,6 +223,17 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 // logStart names the program that a log is of, in its first line.
 func logStart(log *slog.Logger, mode config.Mode) {
 	log.Info("starting AVTotpy", "version", version(), "mode", mode, "go", strings.TrimPrefix(runtime.Version(), "go"), "system", runtime.GOOS+"/"+runtime.GOARCH)
+}
+
+// warnOfPrograms says what CREATEROLE is worth on PostgreSQL 15. The migrator needs it no more once the web server's role
+// is there.
+func warnOfPrograms(r migrate.Report, log *slog.Logger) {
+	if r.RunsPrograms == "" {
+		return
+	}
+	log.Warn("the migrator's role may create roles, and before PostgreSQL 16 such a role can make itself a member of pg_execute_server_program and run programs on "+
+		"the database server. It is not needed any more, now that the web server's role exists (docs/privileges.md)",
+		"role", r.RunsPrograms, "sql", "ALTER ROLE "+pgx.Identifier{r.RunsPrograms}.Sanitize()+" NOCREATEROLE")
 }
 
 // logReport ends each migration with one line that a machine can read.

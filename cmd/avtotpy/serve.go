@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/avtotpy/avtotpy/internal/alarm"
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
@@ -67,12 +68,18 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)
 	st.Changes = db.Changes
+	st.Distrust = s.seen.health.distrusted(log)
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
 	fit := &fitness{migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked, clock: s.seen.health.clock}
 	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
-	fit.prepare = func(ctx context.Context) error { return announceSetup(ctx, st, address, ring.SetupToken(), log) }
+	fit.prepare = func(ctx context.Context) error {
+		if err := authenticate(ctx, st, log); err != nil {
+			return err
+		}
+		return announceSetup(ctx, st, address, ring.SetupToken(), log)
+	}
 	watch := &watch{migrator: own, pool: db.Pool(), health: s.seen.health, log: log}
 	firstAudit := time.Duration(0)
 	if proof != nil {
@@ -83,15 +90,25 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	working, done := context.WithCancel(ctx)
 	defer done()
 	db.Watch(working)
+	if proof != nil { // what fails here fails again below, where a look has a limit
+		if err := checkKeys(ctx, st); err == nil {
+			_ = authenticate(ctx, st, log)
+		}
+	}
+	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.seen.health.securityEvent, Now: time.Now}
+	recorded := make(chan struct{})
+	go func() { recorder.Run(working); close(recorded) }()
+	defer func() { done(); <-recorded }()
 	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
 	// With one, only a database that has moved since then is waited for.
 	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
 		return err
 	}
 	go watch.run(working, firstAudit)
+	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.seen.health.sweptRows}.run(working)
 	server := &web.Server{
-		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed,
-		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Log: log, Now: time.Now, Version: version(),
+		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed, Event: recorder.Record,
+		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log, Now: time.Now, Version: version(),
 	}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)
 }
@@ -113,6 +130,18 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	}
 	if err != nil {
 		return fmt.Errorf("check the master keys against the database: %w", err)
+	}
+	return nil
+}
+
+// authenticate brings what older programs wrote to what this one believes, once, before anybody is served.
+func authenticate(ctx context.Context, st *store.Store, log *slog.Logger) error {
+	rows, err := st.Authenticate(ctx)
+	if rows > 0 {
+		log.Info("authenticated sessions, passwords, members and accounts that an older program wrote", "rows", rows)
+	}
+	if err != nil {
+		return fmt.Errorf("authenticate what an older program wrote: %w", err)
 	}
 	return nil
 }
@@ -245,10 +274,14 @@ func cannotListen(setting string, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		next = "this machine has no such address: choose one of its own, or leave out the host to listen on all"
 	case errors.Is(err, fs.ErrPermission):
-		next = "ports below 1024 are for root: choose a higher one, or let the service manager give the program CAP_NET_BIND_SERVICE"
+		next = "ports below 1024 are for root, which the program does not stay: choose a higher one behind a proxy, let the service manager start it as its user " +
+			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= beside User=), or lower the sysctl net.ipv4.ip_unprivileged_port_start"
 	}
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
 }
+
+// mostConnections need about 60 MB while each sends as many headers as it may.
+const mostConnections = 1024
 
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
@@ -260,13 +293,15 @@ func listen(ctx context.Context, addr, address string, handler http.Handler, rea
 	if err != nil {
 		return cannotListen("AVTOTPY_LISTEN_ADDR", err)
 	}
+	connections := web.Connections{Most: mostConnections}
 	server := &http.Server{
 		Handler:           handler,
+		ConnState:         connections.Changed,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    web.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())

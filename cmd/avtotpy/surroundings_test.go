@@ -99,7 +99,7 @@ func surroundings() map[string]surrounding {
 			plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON SEQUENCES TO PUBLIC",
 		},
 		"everything of ours for the web role": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO %w", role: true},
-		"tables for everybody, by hand":       {plant: "GRANT ALL ON ALL TABLES IN SCHEMA avtotpy TO PUBLIC; GRANT UPDATE (password_hash, name) ON avtotpy.users TO PUBLIC", role: true},
+		"tables for everybody, by hand":       {plant: "GRANT ALL ON ALL TABLES IN SCHEMA avtotpy TO PUBLIC; GRANT UPDATE (name_mac, name) ON avtotpy.users TO PUBLIC", role: true},
 		"a membership that writes all": {
 			plant: "GRANT pg_write_all_data TO %w", role: true, exit: 77, says: `REVOKE "pg_write_all_data" FROM "%w"`, mend: `REVOKE pg_write_all_data FROM "%w"`,
 		},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // A file is a backup in the making. It is locked as long as its writer lives, so that
@@ -17,6 +19,7 @@ import (
 type file struct {
 	*os.File
 	dir  string
+	made bool // the folder, too
 	kept bool
 }
 
@@ -24,9 +27,18 @@ type file struct {
 // a backup.
 const unfinished = ".backup-*.unfinished"
 
-// create makes an empty file, and the folder if there is none, for this user only.
+// create makes an empty file, and the folder if there is none, for this user only. pg_dump is
+// given the file's name, so nobody else may be able to put a link in its place.
 func create(dir string) (*file, error) {
+	dir, err := owned.Ours().Reach(dir)
+	if err != nil {
+		return nil, err
+	}
+	_, missing := os.Lstat(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := owned.Ours().Reach(filepath.Join(dir, "a file")); err != nil {
 		return nil, err
 	}
 	sweep(dir)
@@ -35,7 +47,7 @@ func create(dir string) (*file, error) {
 		return nil, err
 	}
 	_ = lock(f) // where a file system knows no locks, sweep goes by the age
-	return &file{File: f, dir: dir}, nil
+	return &file{File: f, dir: dir, made: missing != nil}, nil
 }
 
 // keep makes what was written safe on the disk, and then gives it its name, or one
@@ -62,7 +74,11 @@ func (f *file) keep(name string) (path string, size int64, err error) {
 		return "", 0, err
 	}
 	f.kept = true
-	return path, info.Size(), errors.Join(syncDir(f.dir), syncDir(filepath.Dir(f.dir)))
+	err = syncDir(f.dir)
+	if f.made {
+		err = errors.Join(err, syncDir(filepath.Dir(f.dir)))
+	}
+	return path, info.Size(), err
 }
 
 // isArchive reads the first bytes: what was called pg_dump may have been something else.
@@ -92,11 +108,15 @@ func sweep(dir string) {
 	const young, old = time.Minute, 24 * time.Hour
 	left, _ := filepath.Glob(filepath.Join(escape(dir), unfinished)) // the pattern is well-formed
 	for _, path := range left {
-		f, err := os.Open(path) //nolint:gosec // in the operator's folder
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) //nolint:gosec // in the operator's folder
 		if err != nil {
 			continue // somebody else's
 		}
 		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			_ = f.Close() // it is no file of ours
+			continue
+		}
 		locked := lock(f)
 		inUse := errors.Is(locked, unix.EWOULDBLOCK)
 		if err == nil && !inUse {

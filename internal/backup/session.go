@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/avtotpy/avtotpy/internal/owned"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
@@ -104,7 +105,11 @@ func (s *session) begin(ctx context.Context, conn *pgconn.PgConn) error {
 // listen makes the socket. A container may have no folder for temporary files that can
 // be written to: but it has ours.
 func (s *session) listen(ctx context.Context) (err error) {
-	if s.dir, err = os.MkdirTemp("", "avtotpy-"); err != nil {
+	parent, err := owned.Ours().Reach(filepath.Join(os.TempDir(), "avtotpy"))
+	if err != nil { // others could put a socket of theirs in place of this one
+		return err
+	}
+	if s.dir, err = os.MkdirTemp(filepath.Dir(parent), "avtotpy-"); err != nil {
 		return err
 	}
 	s.listener, err = (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(s.dir, ".s.PGSQL."+port))

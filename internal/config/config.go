@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/osuser"
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // Mode tells what a start does with the database and whether it serves.
@@ -43,23 +47,33 @@ const (
 
 // Config holds the settings of one start. What its mode does not use is empty.
 type Config struct {
-	Mode         Mode
-	MigratorConn Secret // connection string of the privileged role
-	WebConn      Secret // connection string of the unprivileged role
-	WebRole      string // name of the unprivileged role, which the migrator creates
-	WebPassword  Secret // its password
-	ConnectWait  time.Duration
-	LockTimeout  time.Duration
-	Wait         time.Duration
-	ListenAddr   string   // host:port
-	HealthAddr   string   // host:port for machines, or empty
-	PublicURL    *url.URL // without a path; nil when not set
-	MasterKey    Secret   // text for keyring.Parse
-	DataDir      string   // absolute
-	BackupDir    string   // absolute, or empty: no backups
-	PostgresBin  string   // absolute, or empty: search
-	LogLevel     slog.Level
-	LogFormat    LogFormat
+	Mode           Mode
+	MigratorConn   Secret // connection string of the privileged role
+	WebConn        Secret // connection string of the unprivileged role
+	WebRole        string // name of the unprivileged role, which the migrator creates
+	WebPassword    Secret // its password
+	ConnectWait    time.Duration
+	LockTimeout    time.Duration
+	Wait           time.Duration
+	ListenAddr     string   // host:port
+	HealthAddr     string   // host:port for machines, or empty
+	PublicURL      *url.URL // without a path; nil when not set
+	Proxies        Proxies
+	MasterKey      Secret        // text for keyring.Parse
+	AuditRetention time.Duration // 0: for ever
+	DataDir        string        // absolute
+	BackupDir      string        // absolute, or empty: no backups
+	PostgresBin    string        // absolute, or empty: search
+	LogLevel       slog.Level
+	LogFormat      LogFormat
+	User           string // whom root becomes before it serves, by name or number; empty when not set
+}
+
+// Proxies are those whose word is taken for where a request comes from.
+type Proxies struct {
+	Networks []netip.Prefix
+	Unix     bool   // whether requests over a Unix socket come from one
+	Header   string // the only header that they write, or empty: X-Forwarded-For or Forwarded
 }
 
 // Embedded reports whether no database is configured, so that AVTotpy runs a PostgreSQL of its own.
@@ -77,13 +91,14 @@ func Load(environ []string) (Config, []string, error) {
 // connection will do; with the privileged one goes the name of the unprivileged user.
 func LoadFor(m Mode, environ []string) (Config, []string, error) {
 	l := loader{env: parseEnviron(environ), config: Config{Mode: m}}
+	l.trusted = owned.Ours(l.asked()...)
 	for _, v := range variables() {
 		if m == "" || v.name != mode {
 			l.read(v)
 		}
 	}
 	l.checkTogether()
-	warnings := unknownVariables(l.env)
+	warnings := append(unknownVariables(l.env), l.warnings...)
 	if m == "" && l.config.Mode == Skip {
 		for _, v := range variables() {
 			if v.privileged && l.given(v.name) {
@@ -115,23 +130,40 @@ func (c Config) WithoutPrivileged(environ []string) []string {
 	})
 }
 
-// CanReadAgain returns an error when another process with this environment could not read the files that its
-// variables name: a pipe gives its content only once, and a file may be gone by now.
-func CanReadAgain(environ []string) error {
+// HandedOver returns the environment with which another process, of the user that this one is now, finds the secrets that
+// a server needs. A file that it could not read, because only root can, or because it was a pipe whose content is gone, is
+// replaced by one in memory, which only this process and its successor can reach.
+func (c Config) HandedOver(environ []string) ([]string, error) {
 	env := parseEnviron(environ)
-	for _, v := range variables() {
-		path := env[v.fileName()]
-		if !v.secret || path == "" {
+	environ = slices.Clone(environ)
+	for _, secret := range []struct {
+		name  string
+		value Secret
+	}{{webConn, c.WebConn}, {masterKey, c.MasterKey}} {
+		path := env[secret.name+fileSuffix]
+		if path == "" || canReadAgain(path) {
 			continue
 		}
-		switch file, err := os.Stat(path); {
-		case err != nil:
-			return fmt.Errorf("%s: %w", v.fileName(), unreadable(path, err))
-		case !file.Mode().IsRegular():
-			return fmt.Errorf("%s: %q is no regular file, and can be read only once", v.fileName(), path)
+		handed, err := inMemory(secret.value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q cannot be read again, and its content cannot be handed over: %w", secret.name+fileSuffix, path, err)
+		}
+		for i, entry := range environ {
+			if name, _, _ := strings.Cut(entry, "="); name == secret.name+fileSuffix {
+				environ[i] = name + "=" + handed
+			}
 		}
 	}
-	return nil
+	return environ, nil
+}
+
+func canReadAgain(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator says which file
+	return err == nil && f.Close() == nil
 }
 
 // parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
@@ -157,6 +189,18 @@ type loader struct {
 	env      map[string]string
 	config   Config
 	problems []error
+	warnings []string
+	trusted  owned.Users // of whom a file of a secret may be
+}
+
+// asked returns the user that root is to become, whose files are trusted as well.
+func (l *loader) asked() []uint32 {
+	if name := l.env[runAs]; name != "" {
+		if user, err := osuser.Lookup(name); err == nil {
+			return []uint32{user.UID}
+		}
+	}
+	return nil
 }
 
 func (l *loader) problem(name, format string, args ...any) {
@@ -176,10 +220,13 @@ func (l *loader) read(v variable) {
 		l.problem(v.name, "is set, and %s too; set one of the two", v.fileName())
 		return
 	case path != "":
-		content, err := readSecretFile(path, patience)
+		content, warning, err := readSecretFile(path, l.trusted, patience)
 		if err != nil {
 			l.problem(v.fileName(), "%v; for example %s=%s", err, v.fileName(), v.exampleFile())
 			return
+		}
+		if warning != "" {
+			l.warnings = append(l.warnings, v.fileName()+": "+warning)
 		}
 		value = content
 	case value == "":
@@ -187,6 +234,12 @@ func (l *loader) read(v variable) {
 	}
 	if value == "" {
 		return
+	}
+	if v.name == migratorConn || v.name == webConn {
+		before := len(l.problems)
+		if l.checkConnFiles(v.name, value); len(l.problems) > before {
+			return
+		}
 	}
 	if err := v.set(&l.config, value); err != nil {
 		name := v.name

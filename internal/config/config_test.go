@@ -12,12 +12,14 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/avtotpy/avtotpy/internal/owned"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
@@ -168,7 +170,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		file("zero", "a\x00b"):                     "not plain text",
 		file("large", strings.Repeat("x", 70_000)): "larger than 64 KiB",
 		filepath.Join(dir, "missing"):              "cannot read",
-		dir:                                        "cannot read",
+		dir:                                        "is a folder",
 		"hunter2":                                  "its path is not shown",
 	} {
 		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
@@ -184,29 +186,44 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip("no named pipes: ", err)
 	}
-	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
 		t.Errorf("a pipe that nobody writes to: got %v", err)
 	}
 	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readSecretFile(pipe, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
 		t.Errorf("a pipe that somebody holds and does not write to: got %v", err)
 	}
 	_ = silent.Close()                                             // it wrote nothing
 	go func() { _ = os.WriteFile(pipe, []byte("hunter2\n"), 0) }() // the reader reports what is missing
-	if got, err := readSecretFile(pipe, time.Minute); got != "hunter2" || err != nil {
+	if got, _, err := readSecretFile(pipe, owned.Ours(), time.Minute); got != "hunter2" || err != nil {
 		t.Errorf("a pipe: got %q, %v", got, err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	c := Config{MasterKey: "hunter2"}
 	for path, again := range map[string]bool{file: true, pipe: false, file + "-gone": false, "": true} {
-		err := CanReadAgain([]string{"AVTOTPY_MASTER_KEY_FILE=" + path, "AVTOTPY_DATA_DIR_FILE=/nowhere"})
-		if (err == nil) != again || err != nil && !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") {
-			t.Errorf("%q: got %v, want that it can be read again: %t", path, err, again)
+		environ := []string{"A=b", "AVTOTPY_MASTER_KEY_FILE=" + path, "AVTOTPY_DATA_DIR_FILE=/nowhere"}
+		handed, err := c.HandedOver(environ)
+		if runtime.GOOS != "linux" && !again {
+			if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") {
+				t.Errorf("%q: got %v, want that it cannot be handed over", path, err)
+			}
+			continue
+		}
+		if err != nil || slices.Equal(handed, environ) != again {
+			t.Errorf("%q: got %v, %v, want that it can be read again: %t", path, handed, err, again)
+		}
+		if again {
+			continue
+		}
+		inMemory := strings.TrimPrefix(handed[1], "AVTOTPY_MASTER_KEY_FILE=")
+		if text, _, err := readSecretFile(inMemory, owned.Ours(), patience); text != "hunter2" || err != nil {
+			t.Errorf("%s: got %q, %v, want what was handed over", inMemory, text, err)
 		}
 	}
 }

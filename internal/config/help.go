@@ -109,7 +109,9 @@ The two connection strings must differ: they are two users of one database.
 
 Instead of a secret itself, a file that holds it can be given: ` + "`NAME_FILE`" + ` is the path of a file with the value of
 ` + "`NAME`" + `. One newline at the end of the file is ignored. It is an error to set both. The file may be a pipe, which has to
-deliver within ten seconds; in mode ` + "`RUN`" + ` a regular file is better ([why](privileges.md#where-the-admins-secret-is)).
+deliver within ten seconds. A file that others can change, or that belongs to another user than root and the one that starts the
+program, is refused, and one that every user can read is a warning; [permissions.md](permissions.md#files-that-hold-secrets) says
+what that means for containers.
 
 ## Mistakes
 

@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // Secret is text that is not shown, whichever way it is printed, logged or encoded. An empty one stays empty, so
@@ -51,21 +52,22 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // patience is how long a pipe may take to deliver a secret.
 const patience = 10 * time.Second
 
-// readSecretFile returns the content of a file without one newline at its end, which editors and echo add. It does not
-// wait for a pipe for ever: nothing else would end the program meanwhile but a second signal.
-func readSecretFile(path string, patience time.Duration) (string, error) {
-	const most = 64 << 10                                          // bytes; a mistaken path must not fill the memory
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator says which file
+// readSecretFile returns the content of a file without one newline at its end, which editors and echo add, and a warning
+// when others can read it, too. It does not wait for a pipe for ever: nothing else would end the program meanwhile but a
+// second signal.
+func readSecretFile(path string, trusted owned.Users, patience time.Duration) (text, warning string, err error) {
+	const most = 64 << 10 // bytes; a mistaken path must not fill the memory
+	f, warning, err := trusted.Given(path)
 	if err != nil {
-		return "", unreadable(path, err)
+		return "", "", unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	content, err := readSecret(f, most+1, patience)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "", fmt.Errorf("nobody has written to the pipe %q for %s", path, patience)
+		return "", "", fmt.Errorf("nobody has written to the pipe %q for %s", path, patience)
 	}
 	if err != nil {
-		return "", unreadable(path, err)
+		return "", "", unreadable(path, err)
 	}
 	text, cut := strings.CutSuffix(string(content), "\n")
 	if cut {
@@ -73,13 +75,14 @@ func readSecretFile(path string, patience time.Duration) (string, error) {
 	}
 	switch {
 	case len(content) > most:
-		return "", fmt.Errorf("the file %q is larger than 64 KiB; expected only the secret", path)
+		return "", "", fmt.Errorf("the file %q is larger than 64 KiB; expected only the secret", path)
 	case text == "":
-		return "", fmt.Errorf("the file %q is empty", path)
+		return "", "", fmt.Errorf("the file %q is empty", path)
 	case strings.Contains(text, "\x00"):
-		return "", fmt.Errorf("the file %q is not plain text", path)
+		return "", "", fmt.Errorf("the file %q is not plain text", path)
 	}
-	return text, nil
+	keepFromChildren(path)
+	return text, warning, nil
 }
 
 // readSecret reads all of a file. Of a pipe it waits for the first byte: as long as nobody has opened its other end, it
@@ -110,10 +113,16 @@ func readSecret(f *os.File, most int64, patience time.Duration) ([]byte, error) 
 
 // unreadable names the path, unless somebody may have put the secret itself where its path belongs.
 func unreadable(path string, err error) error {
+	shown := filepath.IsAbs(path) || strings.HasPrefix(path, ".")
+	if refused, ok := errors.AsType[*owned.Error](err); ok && shown {
+		return refused
+	} else if ok {
+		err = errors.New("it is not trusted, as others could have changed it, or it is no file")
+	}
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathError.Err
 	}
-	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
+	if !shown {
 		return fmt.Errorf("cannot read the file: %w (its path is not shown, as it may be the secret itself; start it with / or ./)", err)
 	}
 	return fmt.Errorf("cannot read %q: %w", path, err)

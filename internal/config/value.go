@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -111,6 +112,17 @@ func setDuration(field func(*Config) *time.Duration) func(*Config, string) error
 	}
 }
 
+// setAuditRetention allows no less than the database does, which keeps 90 days from the web server itself.
+func setAuditRetention(c *Config, value string) error {
+	const least, most = 90, 36500
+	days, err := strconv.Atoi(value)
+	if err != nil || days != 0 && (days < least || days > most) {
+		return fmt.Errorf("%s is not 0 or a number of days from %d to %d", Shown(value), least, most)
+	}
+	c.AuditRetention = time.Duration(days) * 24 * time.Hour
+	return nil
+}
+
 func setListenAddr(c *Config, value string) error {
 	c.ListenAddr = value
 	return checkAddr(value)
@@ -159,6 +171,68 @@ func setPublicURL(c *Config, value string) error {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
 	host = strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme]) // as browsers do
 	c.PublicURL = &url.URL{Scheme: u.Scheme, Host: host}
+	return nil
+}
+
+func setTrustedProxies(c *Config, value string) error {
+	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(", \t\r\n;", r) }) {
+		switch strings.ToLower(word) {
+		case "unix":
+			c.Proxies.Unix = true
+		case "x-forwarded-for", "forwarded":
+			header := map[bool]string{true: "Forwarded", false: "X-Forwarded-For"}[strings.EqualFold(word, "forwarded")]
+			if c.Proxies.Header != "" && c.Proxies.Header != header {
+				return errors.New("both headers are named; name the one that the proxies write, or none of them")
+			}
+			c.Proxies.Header = header
+		default:
+			network, err := parseNetwork(word)
+			if err != nil {
+				return err
+			}
+			c.Proxies.Networks = append(c.Proxies.Networks, network)
+		}
+	}
+	if len(c.Proxies.Networks) == 0 && !c.Proxies.Unix {
+		return errors.New("there is no address or network in it")
+	}
+	return nil
+}
+
+// parseNetwork reads an address, or a network in CIDR notation.
+func parseNetwork(word string) (netip.Prefix, error) {
+	address, err := netip.ParseAddr(word)
+	if err == nil && address.Zone() == "" {
+		address = address.Unmap()
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	const mapped = 96 // bits before an IPv4 address that is written as IPv6
+	network, err := netip.ParsePrefix(word)
+	if err == nil && network.Addr().Is4In6() && network.Bits() >= mapped {
+		network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mapped)
+	}
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Errorf("%s is not an address or a network; host names are not looked up", Shown(word))
+	case network.Bits() == 0:
+		return netip.Prefix{}, fmt.Errorf("%s is every address, so that all visitors could choose theirs; name the addresses of the proxies", Shown(word))
+	case network != network.Masked():
+		return netip.Prefix{}, fmt.Errorf("%s has bits set after the first %d; expected the network %s or the address %s",
+			Shown(word), network.Bits(), network.Masked(), network.Addr())
+	}
+	return network, nil
+}
+
+// setUser leaves it open whether there is such a user: only a start as root needs to know.
+func setUser(c *Config, value string) error {
+	const longest = 32 // bytes, of a name (useradd)
+	c.User = value
+	switch {
+	case len(value) > longest, strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-$") != "":
+		return fmt.Errorf("%s is neither the name nor the number of a user", Shown(value))
+	case value == "root" || strings.Trim(value, "0") == "":
+		return errors.New("root is the user that is given up; expected another one")
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ const (
 	listenAddr   = "AVTOTPY_LISTEN_ADDR"
 	healthAddr   = "AVTOTPY_HEALTH_ADDR"
 	backupDir    = "POSTGRES_MIGRATOR_BACKUP_DIR"
+	runAs        = "AVTOTPY_USER"
 
 	fileSuffix = "_FILE"
 )
@@ -165,11 +166,31 @@ func variables() []variable {
 			example:   "https://otp.example.com",
 		},
 		{
+			name: "AVTOTPY_TRUSTED_PROXIES", group: server, set: setTrustedProxies,
+			otherwise: "none",
+			meaning: "The addresses or networks of the reverse proxies in front of the web server, divided by commas; unix is a proxy that connects over a Unix socket. " +
+				"Their X-Forwarded-For or Forwarded says where a request comes from: the last address in it that is not a proxy's counts. " +
+				"Nobody else's is read. Without it, everybody behind a proxy is one visitor. " +
+				"Name only proxies, and not the network of the people. The word x-forwarded-for or forwarded in the list says which header the proxies write; the other one is ignored then.",
+			example: "127.0.0.1,10.0.0.0/24",
+		},
+		{
+			name: runAs, group: server, set: setUser,
+			otherwise: "embedded: the owner of the data",
+			meaning: "The user, by name or number, that the program becomes when root starts it: before it listens, and for good. " +
+				"Without it, and with a PostgreSQL of your own, the program stays what it is, and warns when that is root. docs/permissions.md says more.",
+			example: "avtotpy",
+		},
+		{
 			name: masterKey, group: server, secret: true, set: setMasterKey,
 			neededBy: serves, neededFor: "to encrypt what it stores; make one with `avtotpy key generate`",
 			otherwise: "embedded PostgreSQL: one of its own",
 			meaning: "The keys that encrypt the data, one id:base64 a line, the first one active; make one with `avtotpy key generate`. " +
 				"Keep a copy apart from the database: without it the data cannot be read.",
+		},
+		{
+			name: "AVTOTPY_AUDIT_RETENTION_DAYS", group: server, preset: "400", example: "0", set: setAuditRetention,
+			meaning: "How many days the audit log is kept, at least 90; 0 keeps it for ever. Older rows are deleted while the web server runs.",
 		},
 		{
 			name: "AVTOTPY_LOG_LEVEL", group: logging, preset: "info", example: "debug", set: setLogLevel,

@@ -2,7 +2,7 @@
 // which in turn seal what vaults hold.
 //
 // It promises that everything sealed is AES-256-GCM with a random nonce and opens
-// only in the place that it was sealed for (vault, row and column are additional
+// only in the place that it was sealed for (vault, row, version and column are additional
 // data); that no two uses share a key (HKDF-SHA-256, RFC 5869, derives one for
 // each); and that no error or printed value shows a key.
 //

@@ -80,10 +80,10 @@ func TestDerivedValuesStayTheSame(t *testing.T) {
 func TestSealOpensOnlyInItsPlace(t *testing.T) {
 	t.Parallel()
 	r := ring(t, Generate("a"))
-	vault, sealedKey := r.NewVaultKey("v1")
+	vault, sealedKey := r.NewVaultKey("v1", 1)
 	sealed := vault.Seal([]byte("seed"), "row", "secret")
 
-	reopened, err := r.Open(sealedKey, "v1")
+	reopened, err := r.Open(sealedKey, "v1", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSealOpensOnlyInItsPlace(t *testing.T) {
 		t.Error("sealing twice gives the same: the nonce repeats")
 	}
 
-	other, _ := r.NewVaultKey("v1")
+	other, _ := r.NewVaultKey("v1", 1)
 	altered := bytes.Clone(sealed)
 	altered[len(altered)-1] ^= 1
 	for name, open := range map[string]func() ([]byte, error){
@@ -105,58 +105,157 @@ func TestSealOpensOnlyInItsPlace(t *testing.T) {
 		"altered":         func() ([]byte, error) { return vault.Open(altered, "row", "secret") },
 		"truncated":       func() ([]byte, error) { return vault.Open(sealed[:5], "row", "secret") },
 		"empty":           func() ([]byte, error) { return vault.Open(nil, "row", "secret") },
-		"another version": func() ([]byte, error) { return vault.Open(append([]byte{2}, sealed[1:]...), "row", "secret") },
+		"the first way":   func() ([]byte, error) { return vault.Open(append([]byte{joined}, sealed[1:]...), "row", "secret") },
+		"opened that way": func() ([]byte, error) { return vault.OpenFirst(sealed, "row", "secret") },
+		"parts that join": func() ([]byte, error) { return vault.Open(sealed, "ro", "wsecret") },
+		"fewer parts":     func() ([]byte, error) { return vault.Open(sealed, "row") },
+		"more parts":      func() ([]byte, error) { return vault.Open(sealed, "row", "secret", "") },
 	} {
 		if got, err := open(); !errors.Is(err, ErrSealBroken) {
 			t.Errorf("%s: got %q, %v; want ErrSealBroken", name, got, err)
 		}
 	}
-	if _, err := r.Open(sealedKey, "v2"); !errors.Is(err, ErrSealBroken) {
+	if _, err := r.Open(sealedKey, "v2", 1); !errors.Is(err, ErrSealBroken) {
 		t.Errorf("a vault key in another vault: %v", err)
+	}
+	if _, err := r.Open(sealedKey, "v1", 2); !errors.Is(err, ErrSealBroken) {
+		t.Errorf("a vault key of another generation: %v", err)
 	}
 }
 
 func TestRotationKeepsWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	oldLine, newLine := Generate("old"), Generate("new")
-	vault, sealedKey := ring(t, oldLine).NewVaultKey("v")
+	vault, sealedKey := ring(t, oldLine).NewVaultKey("v", 3)
 	field := vault.Seal([]byte("seed"), "row", "secret")
 
-	resealed, err := ring(t, newLine, oldLine).Reseal(sealedKey, "v")
+	resealed, err := ring(t, newLine, oldLine).Reseal(sealedKey, "v", 3)
 	if err != nil || resealed.MasterKey != "new" {
 		t.Fatalf("got %q, %v", resealed.MasterKey, err)
 	}
 	onlyNew := ring(t, newLine)
-	reopened, err := onlyNew.Open(resealed, "v")
+	reopened, err := onlyNew.Open(resealed, "v", 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := reopened.Open(field, "row", "secret"); err != nil || string(got) != "seed" {
 		t.Errorf("after rotating: got %q, %v", got, err)
 	}
-	_, err = onlyNew.Open(sealedKey, "v")
+	_, err = onlyNew.Open(sealedKey, "v", 3)
 	if missing, ok := errors.AsType[*MissingKeyError](err); !ok || missing.ID != "old" {
 		t.Errorf("without the old key: %v", err)
 	}
 	wrong := ring(t, Generate("old"))
-	if _, err := wrong.Open(sealedKey, "v"); !errors.Is(err, ErrSealBroken) {
+	if _, err := wrong.Open(sealedKey, "v", 3); !errors.Is(err, ErrSealBroken) {
 		t.Errorf("with another key of the same id: %v", err)
 	}
+}
+
+// What the first programs sealed opens in its place alone, and is nothing that is sealed now.
+func TestWhatWasSealedTheFirstWayOpens(t *testing.T) {
+	t.Parallel()
+	r := ring(t, Generate("a"))
+	key := random()
+	first := func(key, plaintext []byte, place string) []byte {
+		return newAEAD(key).Seal([]byte{joined}, nil, plaintext, []byte(place))
+	}
+	sealed := SealedKey{MasterKey: "a", Bytes: first(r.keys[0].derive("vault keys"), key, "v")}
+	vault, err := r.Open(sealed, "v", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := first(key, []byte("seed"), "row/secret")
+	if got, err := vault.OpenFirst(field, "row", "secret"); err != nil || string(got) != "seed" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for name, err := range map[string]error{
+		"as what is sealed now":              second(vault.Open(field, "row", "secret")),
+		"in another row":                     second(vault.OpenFirst(field, "row2", "secret")),
+		"a key of another vault":             second(r.Open(sealed, "w", 1)),
+		"a key as one that is not the first": second(r.Open(sealed, "v", 2)),
+	} {
+		if !errors.Is(err, ErrSealBroken) {
+			t.Errorf("%s: %v, want ErrSealBroken", name, err)
+		}
+	}
+	resealed, err := r.Reseal(sealed, "v", 1)
+	if err != nil || resealed.Bytes[0] != prefixed {
+		t.Errorf("sealed again: %x, %v", resealed.Bytes[:1], err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestTheAuthenticationKeyOutlivesTheMasterKey(t *testing.T) {
+	t.Parallel()
+	oldLine, newLine := Generate("old"), Generate("new")
+	sealed := ring(t, oldLine).NewAuthenticationKey()
+	key, err := ring(t, oldLine).OpenAuthenticationKey(sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac, password := key.MAC("member", "vault", "user"), key.Seal([]byte("hash"), "password", "user", "1")
+	resealed, err := ring(t, newLine, oldLine).ResealAuthenticationKey(sealed)
+	if err != nil || resealed.MasterKey != "new" {
+		t.Fatalf("got %q, %v", resealed.MasterKey, err)
+	}
+	again, err := ring(t, newLine).OpenAuthenticationKey(resealed)
+	if err != nil || !again.Proves(mac, "member", "vault", "user") {
+		t.Errorf("after a rotation nothing is proved any more: %v", err)
+	}
+	if got, err := again.Open(password, "password", "user", "1"); err != nil || string(got) != "hash" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for name, proved := range map[string]bool{
+		"other values":    again.Proves(mac, "member", "vault", "bob"),
+		"another use":     again.Proves(mac, "session", "vault", "user"),
+		"joined values":   again.Proves(mac, "member", "vaultuser"),
+		"shifted values":  again.Proves(mac, "member", "vaul", "tuser"),
+		"nothing":         again.Proves(nil, "member", "vault", "user"),
+		"a part of a MAC": again.Proves(mac[:16], "member", "vault", "user"),
+	} {
+		if proved {
+			t.Errorf("%s are proved", name)
+		}
+	}
+	for name, err := range map[string]error{
+		"another version":            second(again.Open(password, "password", "user", "2")),
+		"another use":                second(again.Open(password, "session", "user", "1")),
+		"a vault's key in its place": second(ring(t, oldLine).OpenAuthenticationKey(second2(ring(t, oldLine).NewVaultKey(authentication, 1)))),
+	} {
+		if !errors.Is(err, ErrSealBroken) {
+			t.Errorf("%s: %v, want ErrSealBroken", name, err)
+		}
+	}
+	if _, err := ring(t, newLine).OpenAuthenticationKey(sealed); !isMissing(err, "old") {
+		t.Errorf("without the old key: %v", err)
+	}
+}
+
+func second2[T, U any](_ T, u U) U { return u }
+
+func isMissing(err error, id string) bool {
+	missing, ok := errors.AsType[*MissingKeyError](err)
+	return ok && missing.ID == id
 }
 
 func TestNothingPrintsAKey(t *testing.T) {
 	t.Parallel()
 	line := Generate("k")
 	r := ring(t, line)
-	vault, _ := r.NewVaultKey("v")
+	vault, _ := r.NewVaultKey("v", 1)
+	proof, err := r.OpenAuthenticationKey(r.NewAuthenticationKey())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "ring", r, "vault", vault)
-	text := log.String() + fmt.Sprintf("%v %+v %#v %s %v %+v %#v", r, r, r, r, vault, vault, vault)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "ring", r, "vault", vault, "proof", proof)
+	text := log.String() + fmt.Sprintf("%v %+v %#v %d", proof, proof, proof, proof) + fmt.Sprintf("%v %+v %#v %s %v %+v %#v", r, r, r, r, vault, vault, vault)
 	raw, err := base64.StdEncoding.DecodeString(line[len("k:"):])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shape := range []string{line[2:], hex.EncodeToString(raw), fmt.Sprintf("%d", raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
+	for _, shape := range []string{hex.EncodeToString(proof.secret), strings.Trim(fmt.Sprintf("%d", proof.secret), "[]"), line[2:], hex.EncodeToString(raw), fmt.Sprintf("%d", raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
 		if strings.Contains(text, shape) {
 			t.Errorf("shows the key: %s", text)
 		}

@@ -1,28 +1,26 @@
 package keyring
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 )
 
-// ErrSealBroken means that something does not open: it was altered, moved to
-// another place, or sealed with another key.
-var ErrSealBroken = errors.New("sealed data does not open: it was altered, moved, or sealed with another key")
-
-// A VaultKey seals the fields of one vault.
+// A VaultKey seals the fields of one vault. A vault gets another one when its data keys are
+// rotated: the generations of its key count from 1.
 type VaultKey struct{ aead cipher.AEAD }
 
 // NewVaultKey makes a random key for a vault, and seals it with the active master
-// key. The vault's id is part of the seal.
-func (r *Ring) NewVaultKey(vault string) (VaultKey, SealedKey) {
+// key. The vault's id and the generation are part of the seal.
+func (r *Ring) NewVaultKey(vault string, generation int) (VaultKey, SealedKey) {
 	key := random()
-	return VaultKey{newAEAD(key)}, r.keys[0].seal(key, vault)
+	return VaultKey{newAEAD(key)}, r.keys[0].seal(vaultKeys, key, vaultPlace(vault, generation))
 }
 
-// A SealedKey is the key of a vault as it is stored.
+const vaultKeys = "vault keys" // a use of master keys
+
+// A SealedKey is a key as it is stored.
 type SealedKey struct {
 	MasterKey string // id of the master key that sealed it
 	Bytes     []byte
@@ -30,8 +28,8 @@ type SealedKey struct {
 
 // Open opens the key of a vault. Its errors are a *MissingKeyError and
 // ErrSealBroken.
-func (r *Ring) Open(sealed SealedKey, vault string) (VaultKey, error) {
-	key, err := r.open(sealed, vault)
+func (r *Ring) Open(sealed SealedKey, vault string, generation int) (VaultKey, error) {
+	key, err := r.openVaultKey(sealed, vault, generation)
 	if err != nil {
 		return VaultKey{}, err
 	}
@@ -40,24 +38,40 @@ func (r *Ring) Open(sealed SealedKey, vault string) (VaultKey, error) {
 
 // Reseal seals the key of a vault with the active master key; what it seals stays
 // as it is.
-func (r *Ring) Reseal(sealed SealedKey, vault string) (SealedKey, error) {
-	key, err := r.open(sealed, vault)
+func (r *Ring) Reseal(sealed SealedKey, vault string, generation int) (SealedKey, error) {
+	key, err := r.openVaultKey(sealed, vault, generation)
 	if err != nil {
 		return SealedKey{}, err
 	}
-	return r.keys[0].seal(key, vault), nil
+	return r.keys[0].seal(vaultKeys, key, vaultPlace(vault, generation)), nil
 }
 
-func (r *Ring) open(sealed SealedKey, vault string) ([]byte, error) {
+func (r *Ring) openVaultKey(sealed SealedKey, vault string, generation int) ([]byte, error) {
+	// Keys from before there were generations are all of the first.
+	if generation == 1 && len(sealed.Bytes) > 0 && sealed.Bytes[0] == joined {
+		master := r.find(sealed.MasterKey)
+		if master == nil {
+			return nil, &MissingKeyError{ID: sealed.MasterKey}
+		}
+		return openAs(joined, newAEAD(master.derive(vaultKeys)), sealed.Bytes, []byte(vault))
+	}
+	return r.open(vaultKeys, sealed, vaultPlace(vault, generation))
+}
+
+func vaultPlace(vault string, generation int) []string {
+	return []string{vault, strconv.Itoa(generation)}
+}
+
+func (r *Ring) open(use string, sealed SealedKey, place []string) ([]byte, error) {
 	master := r.find(sealed.MasterKey)
 	if master == nil {
 		return nil, &MissingKeyError{ID: sealed.MasterKey}
 	}
-	return open(newAEAD(master.derive("vault keys")), sealed.Bytes, vault)
+	return open(newAEAD(master.derive(use)), sealed.Bytes, place)
 }
 
-func (k masterKey) seal(key []byte, vault string) SealedKey {
-	return SealedKey{MasterKey: k.id, Bytes: seal(newAEAD(k.derive("vault keys")), key, vault)}
+func (k masterKey) seal(use string, key []byte, place []string) SealedKey {
+	return SealedKey{MasterKey: k.id, Bytes: seal(newAEAD(k.derive(use)), key, place)}
 }
 
 // A MissingKeyError means that data was sealed with a master key that is not
@@ -68,15 +82,21 @@ func (e *MissingKeyError) Error() string {
 	return fmt.Sprintf("the master key %q is missing, and data is sealed with it; add its line from your copy", e.ID)
 }
 
-// Seal seals the field of a row.
-func (v VaultKey) Seal(plaintext []byte, row, column string) []byte {
-	return seal(v.aead, plaintext, row+"/"+column)
+// Seal seals a field for a place: the ids, versions and values that have to be the same
+// when it is opened.
+func (v VaultKey) Seal(plaintext []byte, place ...string) []byte {
+	return seal(v.aead, plaintext, place)
 }
 
-// Open returns what Seal sealed for the same row and column; otherwise
-// ErrSealBroken.
-func (v VaultKey) Open(sealed []byte, row, column string) ([]byte, error) {
-	return open(v.aead, sealed, row+"/"+column)
+// Open returns what Seal sealed for the same place; otherwise ErrSealBroken.
+func (v VaultKey) Open(sealed []byte, place ...string) ([]byte, error) {
+	return open(v.aead, sealed, place)
+}
+
+// OpenFirst opens what programs sealed whose fields were bound to their row and column alone.
+// Only a row that is proved to be from then may be opened by it.
+func (v VaultKey) OpenFirst(sealed []byte, row, column string) ([]byte, error) {
+	return openAs(joined, v.aead, sealed, []byte(row+"/"+column))
 }
 
 // LogValue keeps the key out of logs.
@@ -86,35 +106,3 @@ func (v VaultKey) String() string { return "vault key" }
 
 // GoString is String: %#v shows no key either.
 func (v VaultKey) GoString() string { return v.String() }
-
-// version begins everything sealed, so that another construction can follow.
-const version = 1
-
-func seal(aead cipher.AEAD, plaintext []byte, place string) []byte {
-	return aead.Seal([]byte{version}, nil, plaintext, []byte(place)) //nolint:gosec // what looks like a nonce is a prefix; this AEAD draws its own
-}
-
-func open(aead cipher.AEAD, sealed []byte, place string) ([]byte, error) {
-	if len(sealed) == 0 || sealed[0] != version {
-		return nil, ErrSealBroken
-	}
-	plaintext, err := aead.Open(nil, nil, sealed[1:], []byte(place))
-	if err != nil {
-		return nil, ErrSealBroken
-	}
-	return plaintext, nil
-}
-
-// newAEAD draws a nonce of 96 random bits for each seal. A vault's key would have to seal
-// 2^32 fields before two might meet (NIST SP 800-38D, section 8.3).
-func newAEAD(key []byte) cipher.AEAD {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		panic(err) // all keys have 32 bytes
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		panic(err) // AES has the block size that GCM needs
-	}
-	return aead
-}

@@ -30,12 +30,9 @@ func (s *Server) tryCluster(ctx context.Context, bin binaries, settings []string
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
 	password := filepath.Join(aside, "password") // the server's user cannot read secrets/
-	if err := os.WriteFile(password, []byte(s.secrets.superuser+"\n"), 0o600); err != nil {
+	// Once the folder is the account's, root writes nothing into it.
+	if err := s.preparePassword(filepath.Base(aside), filepath.Base(password)); err != nil {
 		return fmt.Errorf("password for initdb: %w", err)
-	}
-	// The folder last: once it is the account's, root writes nothing that a link in it might lead elsewhere.
-	if err := errors.Join(s.account.give(password), s.account.give(aside)); err != nil {
-		return fmt.Errorf("new cluster: %w", err)
 	}
 	made := filepath.Join(aside, "cluster")
 	arguments := []string{
@@ -51,7 +48,22 @@ func (s *Server) tryCluster(ctx context.Context, bin binaries, settings []string
 	if err := os.Rename(made, s.folder.join("postgres")); err != nil { // fails when there is anything by now
 		return fmt.Errorf("put the new cluster into place: %w", err)
 	}
-	return syncDir(s.folder.path)
+	return s.folder.dir.Sync()
+}
+
+// preparePassword writes the superuser's password for initdb, and gives the folder with it to the account.
+func (s *Server) preparePassword(folder, name string) error {
+	dir, err := s.folder.dir.Sub(folder)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() //nolint:errcheck // nothing is written to it
+	file, err := dir.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(s.secrets.superuser + "\n")
+	return errors.Join(err, s.account.give(file), file.Close(), s.account.give(dir.File))
 }
 
 func (s *Server) initdb(ctx context.Context, bin binaries, arguments []string) error {

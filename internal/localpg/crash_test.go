@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 func TestAKilledServerIsReportedAndRecovers(t *testing.T) {
@@ -133,16 +135,22 @@ func launchLeftBehind(t *testing.T, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin, err := choose(search(t.Context(), ""), found, "")
+	account, err := accountFor(found, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	account, err := accountFor(found)
+	bin, err := choose(search(t.Context(), account, ""), found, "")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if home.dir, err = owned.Ours().Open(home.path); err != nil {
 		t.Fatal(err)
 	}
 	s := &Server{folder: home, account: account, log: discard()}
 	if err := s.prepare(t.Context(), o, found, bin); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.clear(t.Context(), found); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.launch(t.Context(), bin, o.Settings); err != nil {

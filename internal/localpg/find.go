@@ -53,7 +53,7 @@ To move the data to another version, use pg_dump with both, or pg_upgrade`, e.Cl
 // FindBin returns the folder of the newest PostgreSQL server that is 15 or newer: binDir, or when that is "",
 // one in PATH or where packages put it. Without one the error is a *NotFoundError.
 func FindBin(binDir string) (string, error) {
-	bin, err := choose(search(context.Background(), binDir), cluster{}, binDir)
+	bin, err := choose(search(context.Background(), self(), binDir), cluster{}, binDir)
 	return bin.dir, err
 }
 
@@ -86,11 +86,12 @@ func choose(installed []binaries, found cluster, binDir string) (binaries, error
 	return binaries{}, missing
 }
 
-// search returns the installed servers, newest first.
-func search(ctx context.Context, binDir string) []binaries {
+// search returns the installed servers, newest first. Each is asked for its version as the account that is to run it:
+// root starts nothing of a folder that somebody else may fill.
+func search(ctx context.Context, a account, binDir string) []binaries {
 	var installed []binaries
 	for _, dir := range folders(binDir) {
-		b, ok := look(ctx, dir)
+		b, ok := look(ctx, a, dir)
 		if ok && !slices.Contains(installed, b) {
 			installed = append(installed, b)
 		}
@@ -135,7 +136,7 @@ func places(binDir string) []string {
 }
 
 // look returns the server in dir. A link leads to the folder where initdb finds its files.
-func look(ctx context.Context, dir string) (binaries, bool) {
+func look(ctx context.Context, a account, dir string) (binaries, bool) {
 	program, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 	if err != nil {
 		return binaries{}, false
@@ -144,7 +145,7 @@ func look(ctx context.Context, dir string) (binaries, bool) {
 	if _, err := exec.LookPath(b.path("initdb")); err != nil {
 		return binaries{}, false
 	}
-	b.major, b.minor, err = version(ctx, b.path("postgres"))
+	b.major, b.minor, err = version(ctx, a, b.path("postgres"))
 	return b, err == nil
 }
 

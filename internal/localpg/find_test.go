@@ -62,7 +62,7 @@ func TestTheNewestServerInPathWins(t *testing.T) {
 		t.Errorf("FindBin: got %q, %v; want %q", got, err, want)
 	}
 	cluster := cluster{path: "postgres", major: 98}
-	if got, err := choose(search(t.Context(), ""), cluster, ""); got.major != 98 || err != nil {
+	if got, err := choose(search(t.Context(), self(), ""), cluster, ""); got.major != 98 || err != nil {
 		t.Errorf("for a cluster of version 98: got %+v, %v", got, err)
 	}
 }

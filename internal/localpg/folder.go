@@ -3,6 +3,7 @@ package localpg
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/avtotpy/avtotpy/internal/osuser"
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // LockedError says that another instance runs on the folder.
@@ -28,28 +32,19 @@ func (e *LockedError) Error() string {
 
 // folder is the place of everything that belongs to one installation.
 type folder struct {
-	path string // absolute, without links: the server's command line is compared with it
+	path string     // absolute, without links: the server's command line is compared with it
+	dir  *owned.Dir // the same, open; nil until it is claimed
 }
 
 func openFolder(dir string) (folder, error) {
 	if dir == "" {
 		return folder{}, errors.New("the data folder has no name: set AVTOTPY_DATA_DIR")
 	}
-	path, err := filepath.Abs(dir)
+	path, err := owned.Ours().Reach(dir)
 	if err != nil {
 		return folder{}, fmt.Errorf("data folder: %w", err)
 	}
-	existing, missing := path, ""
-	for {
-		resolved, err := filepath.EvalSymlinks(existing)
-		if err == nil {
-			return folder{filepath.Join(resolved, missing)}, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) || existing == filepath.Dir(existing) {
-			return folder{}, fmt.Errorf("data folder: %w", err)
-		}
-		existing, missing = filepath.Dir(existing), filepath.Join(filepath.Base(existing), missing)
-	}
+	return folder{path: path}, nil
 }
 
 func (f folder) join(names ...string) string {
@@ -68,33 +63,62 @@ func (c cluster) exists() bool { return c.major != 0 }
 // cluster looks at the cluster and changes nothing.
 func (f folder) cluster() (cluster, error) {
 	found := cluster{path: f.join("postgres")}
-	entries, err := os.ReadDir(found.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+	home, err := owned.Ours().Open(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return found, nil
+	}
+	if err != nil {
+		return found, fmt.Errorf("data folder: %w", err)
+	}
+	defer home.Close() //nolint:errcheck // it was only looked at
+	owner, err := home.Owner("postgres")
+	if errors.Is(err, fs.ErrNotExist) {
 		return found, nil
 	}
 	if err != nil {
 		return found, fmt.Errorf("cluster: %w", err)
 	}
-	text, err := os.ReadFile(filepath.Join(found.path, "PG_VERSION"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return found, fmt.Errorf("%s is not empty and holds no PostgreSQL cluster: restore it from a backup, or move it away to start anew", found.path)
+	found.owner = account{uid: owner.UID, gid: owner.GID}
+	if me := osuser.Current(); me.UID != 0 && me.UID != owner.UID {
+		return found, &OwnerError{found.path, owner.String(), me, "PostgreSQL runs only on files of its own user"}
 	}
+	dir, err := home.With(owner.UID).Sub("postgres")
 	if err != nil {
-		return found, fmt.Errorf("version of the cluster: %w", err)
+		return found, fmt.Errorf("cluster: %w", err)
 	}
-	if found.major, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || found.major <= 0 {
-		return found, fmt.Errorf("%s names no version that is known here: %q; restore the folder from a backup", filepath.Join(found.path, "PG_VERSION"), text)
-	}
-	found.owner, err = ownerOf(found.path)
+	defer dir.Close() //nolint:errcheck // as above
+	found.major, err = majorOf(dir)
 	return found, err
 }
 
+// majorOf reads which version made a cluster; 0 where there is none. What the file holds otherwise is not repeated: it may
+// be anything.
+func majorOf(dir *owned.Dir) (int, error) {
+	entries, err := dir.ReadDir(1)
+	if len(entries) == 0 && (err == nil || errors.Is(err, io.EOF)) {
+		return 0, nil
+	}
+	const longest = 64 // bytes
+	text, err := dir.Read("PG_VERSION", longest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%s is not empty and holds no PostgreSQL cluster: restore it from a backup, or move it away to start anew", dir.Name())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("version of the cluster: %w", err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || major <= 0 {
+		return 0, fmt.Errorf("%s names no version of PostgreSQL; restore the folder from a backup", filepath.Join(dir.Name(), "PG_VERSION"))
+	}
+	return major, nil
+}
+
 // claim makes the folder and locks it until the file is closed. A killed holder loses the lock with its life.
-func (f folder) claim(a account) (*os.File, error) {
+func (f *folder) claim(a account) (*os.File, error) {
 	if err := f.make(a); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	lock, err := os.OpenFile(f.join("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := f.dir.Open("lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock of the data folder: %w", err)
 	}
@@ -103,13 +127,23 @@ func (f folder) claim(a account) (*os.File, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
 		}
-		pid, _ := os.ReadFile(lock.Name()) // only makes the message better
-		return nil, &LockedError{Folder: f.path, PID: strings.TrimSpace(string(pid))}
+		return nil, &LockedError{Folder: f.path, PID: readPID(lock)}
 	}
 	if err := writePID(lock); err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", lock.Name(), err), lock.Close())
 	}
 	return lock, nil
+}
+
+// readPID only makes a message better; "" where there is no number.
+func readPID(lock *os.File) string {
+	const longest = 20 // digits
+	text, _ := io.ReadAll(io.LimitReader(lock, longest))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return ""
+	}
+	return strconv.Itoa(pid)
 }
 
 func writePID(lock *os.File) error {
@@ -120,31 +154,35 @@ func writePID(lock *os.File) error {
 	return err
 }
 
-func (f folder) make(a account) error {
+func (f *folder) make(a account) error {
 	mode, parents := fs.FileMode(0o700), fs.FileMode(0o700)
-	if a.other {
+	if a.other() {
 		mode, parents = 0o711, 0o755
 	}
 	if err := os.MkdirAll(filepath.Dir(f.path), parents); err != nil {
 		return err
 	}
-	err := os.Mkdir(f.path, mode)
-	if err == nil || errors.Is(err, fs.ErrExist) && a.other {
-		return f.letThrough(mode)
+	if err := os.Mkdir(f.path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	dir, err := owned.Ours().Open(f.path)
+	if err != nil {
+		return err
 	}
-	return err
+	f.dir = dir
+	if a.other() {
+		return letThrough(dir, mode)
+	}
+	return nil
 }
 
 // letThrough adds the bits of mode to those that the folder has: a umask or somebody else may have set fewer.
-func (f folder) letThrough(mode fs.FileMode) error {
-	current, err := os.Stat(f.path)
+func letThrough(dir *owned.Dir, mode fs.FileMode) error {
+	current, err := dir.Stat()
 	if err != nil || current.Mode().Perm()&mode == mode {
 		return err
 	}
-	return os.Chmod(f.path, current.Mode().Perm()|mode)
+	return dir.Chmod(current.Mode().Perm() | mode)
 }
 
 const unfinished = "postgres.new-" // how the names of clusters begin that are being made
@@ -166,4 +204,11 @@ func (f folder) sweep() error {
 // escape makes path a pattern that matches path only.
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+func (f folder) close() error {
+	if f.dir == nil {
+		return nil
+	}
+	return f.dir.Close()
 }

@@ -8,9 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 const (
+	logName = "postgres.log"
 	maxLog  = 10 << 20 // bytes in one file
 	oldLogs = 5
 	maxTail = 4 << 10 // bytes kept for error messages
@@ -20,6 +23,7 @@ const (
 type serverLog struct {
 	path string
 	max  int
+	dir  *owned.Dir
 
 	mu     sync.Mutex
 	file   *os.File // nil when it could not be opened
@@ -28,11 +32,8 @@ type serverLog struct {
 }
 
 // openLog keeps the logs of earlier starts as postgres.log.1 and so on.
-func openLog(dir string) (*serverLog, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of the server's log: %w", err)
-	}
-	l := &serverLog{path: filepath.Join(dir, "postgres.log"), max: maxLog}
+func openLog(dir *owned.Dir) (*serverLog, error) {
+	l := &serverLog{path: filepath.Join(dir.Name(), logName), max: maxLog, dir: dir}
 	return l, l.rotate()
 }
 
@@ -58,15 +59,15 @@ func (l *serverLog) rotate() error {
 		l.file = nil
 	}
 	for n := oldLogs; n > 0; n-- {
-		from := l.path
+		from := logName
 		if n > 1 {
-			from = fmt.Sprintf("%s.%d", l.path, n-1)
+			from = fmt.Sprintf("%s.%d", logName, n-1)
 		}
-		if err := os.Rename(from, fmt.Sprintf("%s.%d", l.path, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.dir.Rename(from, fmt.Sprintf("%s.%d", logName, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("keep an old log of the server: %w", err)
 		}
 	}
-	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := l.dir.Open(logName, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
@@ -78,10 +79,11 @@ func (l *serverLog) rotate() error {
 func (l *serverLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
+	err := l.dir.Close()
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
 	}
-	return l.file.Close()
+	return err
 }
 
 // tail returns the last lines.

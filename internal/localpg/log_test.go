@@ -5,13 +5,19 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 func TestTheLogIsBoundedAndItsEndIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir+"/postgres.log", "an earlier start\n")
-	l, err := openLog(dir)
+	folder, err := owned.Ours().Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLog(folder)
 	if err != nil {
 		t.Fatal(err)
 	}

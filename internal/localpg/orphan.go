@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // noticeInterval is how often a long wait is logged.
@@ -17,14 +19,23 @@ const noticeInterval = 10 * time.Second
 // endEarlierServer sees to what a crash left: a server whose instance was killed, or only its postmaster.pid.
 // We hold the lock, so such a server is nobody's.
 func (s *Server) endEarlierServer(ctx context.Context) error {
-	text, err := os.ReadFile(s.folder.join("postgres", "postmaster.pid"))
+	dir, err := s.folder.dir.With(s.account.uid).Sub("postgres")
 	if err != nil {
-		return nil //nolint:nilerr // no such file: it was shut down in order; otherwise PostgreSQL will say what is wrong
+		return fmt.Errorf("cluster: %w", err)
+	}
+	defer dir.Close()       //nolint:errcheck // it was only looked at
+	const longest = 4 << 10 // bytes
+	text, err := dir.Read("postmaster.pid", longest)
+	if is[*owned.Error](err) { // PostgreSQL would follow a link
+		return fmt.Errorf("cluster: %w", err)
+	}
+	if err != nil {
+		return nil // no such file: it was shut down in order; otherwise PostgreSQL will say what is wrong
 	}
 	line, rest, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || pid <= 0 {
-		return nil //nolint:nilerr // PostgreSQL explains what to do about such a file
+		return nil // PostgreSQL explains what to do about such a file
 	}
 	program, arguments := commandLine(ctx, pid)
 	switch {
@@ -72,11 +83,13 @@ func (s *Server) disown(rest string) error {
 		return fmt.Errorf("update postmaster.pid: %w", err)
 	}
 	_, err = fmt.Fprintf(file, "%d\n%s", os.Getpid(), rest)
-	if s.account.other {
-		err = errors.Join(err, file.Chown(int(s.account.uid), int(s.account.gid)))
+	if err := errors.Join(err, s.account.give(file), file.Close()); err != nil {
+		return fmt.Errorf("update postmaster.pid: %w", errors.Join(err, os.Remove(file.Name()))) //nolint:gosec // a file of ours
 	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("update postmaster.pid: %w", errors.Join(err, os.Remove(file.Name())))
-	}
-	return os.Rename(file.Name(), s.folder.join("postgres", "postmaster.pid"))
+	return os.Rename(file.Name(), s.folder.join("postgres", "postmaster.pid")) //nolint:gosec // paths of ours
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
 }

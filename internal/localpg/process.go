@@ -35,7 +35,7 @@ func (a account) command(ctx context.Context, program string, arguments ...strin
 	cmd := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // a program of PostgreSQL
 	cmd.Dir = "/"                                          // ours may be closed to the account
 	cmd.SysProcAttr = childAttributes()
-	if a.other {
+	if a.other() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
 	}
 	// Of our environment, which holds secrets, and of libpq's variables, only what a program needs to run.

@@ -3,9 +3,9 @@ package localpg
 import (
 	"cmp"
 	"context"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +27,7 @@ func FindPrograms(ctx context.Context, name, binDir string) (found []Program, lo
 			continue
 		}
 		p := Program{Path: path}
-		if p.Major, p.Minor, err = version(ctx, path); err == nil && !slices.Contains(found, p) {
+		if p.Major, p.Minor, err = version(ctx, self(), path); err == nil && !slices.Contains(found, p) {
 			found = append(found, p)
 		}
 	}
@@ -38,10 +38,12 @@ func FindPrograms(ctx context.Context, name, binDir string) (found []Program, lo
 }
 
 // version asks a program which it is.
-func version(ctx context.Context, path string) (major, minor int, err error) {
+func version(ctx context.Context, a account, path string) (major, minor int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, path, "--version").Output()
+	cmd := a.command(ctx, path, "--version")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cmd.SysProcAttr.Credential} // it ends by itself
+	output, err := cmd.Output()
 	if err != nil {
 		return 0, 0, err
 	}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // MissingSecretError says that a secret is lost without which the existing data is of no use.
@@ -30,11 +32,12 @@ type secrets struct {
 
 // openSecrets reads the secrets and makes those that are missing. Where data exists, only the passwords of the
 // migrator and of the web role are made anew: setUp gives them to the roles.
-func openSecrets(f folder, dataExists bool, masterKey string, now time.Time) (secrets, error) {
-	dir := f.join("secrets")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log *slog.Logger) (secrets, error) {
+	dir, err := f.dir.Make("secrets")
+	if err != nil {
 		return secrets{}, err
 	}
+	defer dir.Close() //nolint:errcheck // what was written to it is on the disk
 	var helpKey, helpSuperuser string
 	if dataExists {
 		helpKey = "Without the master key the stored secrets cannot be read, and a new one would not help; if you keep it elsewhere, set AVTOTPY_MASTER_KEY"
@@ -43,66 +46,60 @@ func openSecrets(f folder, dataExists bool, masterKey string, now time.Time) (se
 	}
 	s := secrets{masterKey: strings.TrimSpace(masterKey)}
 	var errs [4]error
-	s.superuser, errs[0] = openPassword(filepath.Join(dir, "superuser-password"), helpSuperuser)
-	s.migrator, errs[1] = openPassword(filepath.Join(dir, "migrator-password"), "")
-	s.web, errs[2] = openPassword(filepath.Join(dir, "web-password"), "")
+	s.superuser, errs[0] = openPassword(dir, "superuser-password", helpSuperuser)
+	s.migrator, errs[1] = openPassword(dir, "migrator-password", "")
+	s.web, errs[2] = openPassword(dir, "web-password", "")
 	if s.masterKey == "" {
-		s.masterKey, errs[3] = openSecret(filepath.Join(dir, "master-key"), helpKey, func() string {
+		s.masterKey, errs[3] = openSecret(dir, "master-key", helpKey, func() string {
 			return "k" + now.UTC().Format("20060102") + ":" + base64.StdEncoding.EncodeToString(random32())
 		})
 	}
+	warnOfReaders(dir, log)
 	return s, errors.Join(errs[:]...)
 }
 
+// warnOfReaders says which secrets others can read: whoever did so has them, and closing the files does not change that.
+func warnOfReaders(dir *owned.Dir, log *slog.Logger) {
+	const others = 0o077
+	if folder, err := dir.Stat(); err != nil || folder.Mode().Perm()&others == 0 {
+		return // nobody gets as far as the files
+	}
+	entries, _ := dir.ReadDir(-1) // what cannot be listed was not read either
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && info.Mode().Perm()&others != 0 {
+			log.Warn("other users of this machine can read a secret: close the file, and if they are not to be trusted change the secret",
+				"file", filepath.Join(dir.Name(), entry.Name()), "mode", fmt.Sprintf("%04o", info.Mode().Perm()),
+				"command", fmt.Sprintf("chmod 0700 '%[1]s' && chmod 0600 '%[1]s'/*", dir.Name()))
+		}
+	}
+}
+
 // openPassword accepts only what needs no quotes in SQL and connection strings.
-func openPassword(path, help string) (string, error) {
-	password, err := openSecret(path, help, func() string { return base64.RawURLEncoding.EncodeToString(random32()) })
+func openPassword(dir *owned.Dir, name, help string) (string, error) {
+	password, err := openSecret(dir, name, help, func() string { return base64.RawURLEncoding.EncodeToString(random32()) })
 	if err == nil && !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(password) {
-		return "", fmt.Errorf("%s: a password here consists of the characters A-Z, a-z, 0-9, _ and - only", path)
+		return "", fmt.Errorf("%s: a password here consists of the characters A-Z, a-z, 0-9, _ and - only", filepath.Join(dir.Name(), name))
 	}
 	return password, err
 }
 
 // openSecret reads a secret. One that does not exist is made, unless help says what else to do.
-func openSecret(path, help string, generate func() string) (string, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // a path of ours
+func openSecret(dir *owned.Dir, name, help string, generate func() string) (string, error) {
+	const longest = 64 << 10 // bytes, of many master keys
+	path := filepath.Join(dir.Name(), name)
+	text, err := dir.Read(name, longest)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && help != "":
 		return "", &MissingSecretError{Path: path, Help: help}
 	case errors.Is(err, fs.ErrNotExist):
 		secret := generate()
-		return secret, writeSecret(path, secret)
+		return secret, dir.Replace(name, secret+"\n")
 	case err != nil:
 		return "", fmt.Errorf("read a secret: %w", err)
 	case strings.TrimSpace(string(text)) == "":
 		return "", fmt.Errorf("%s is empty: restore it from a backup", path)
 	}
 	return strings.TrimSpace(string(text)), nil
-}
-
-// writeSecret leaves a whole file or none.
-func writeSecret(path, secret string) error {
-	part, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // a path of ours
-	if err != nil {
-		return err
-	}
-	_, err = part.WriteString(secret + "\n")
-	if err := errors.Join(err, part.Sync(), part.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(part.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // a path of ours
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func random32() []byte {

@@ -65,14 +65,14 @@ func (s *Server) Err() error {
 	}
 }
 
-// MigratorConn returns the connection string of the role that migrates. It may create roles and schemas; it is
-// no superuser and does not own the database. Like the others it has the form key=value, so that " dbname=x"
+// MigratorConn returns the connection string of the role that migrates. It may create schemas; it is no superuser, may
+// create no roles and does not own the database. Like the others it has the form key=value, so that " dbname=x"
 // may be appended.
 func (s *Server) MigratorConn() string {
 	return s.conn(migratorRole, s.secrets.migrator, databaseName)
 }
 
-// WebConn returns the connection string of the web role, which the migrator makes with WebPassword.
+// WebConn returns the connection string of the web role, which the migrator lets in.
 func (s *Server) WebConn() string { return s.conn(webRole, s.secrets.web, databaseName) }
 
 // WebRole returns the name of the web role.

@@ -39,23 +39,28 @@ func (s *Server) makeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// makeRoles makes the migrator's role, which makes the web role and keeps its password; in case its own was lost,
-// it gets that here. Nothing needs quotes: names are constants, and see openPassword.
+// makeRoles makes both roles, and gives them their passwords in case those were lost. The migrator could make the web role
+// itself with CREATEROLE, which it therefore does not get: on PostgreSQL 15 such a role can grant itself
+// pg_execute_server_program. Nothing needs quotes: names are constants, and see openPassword.
 func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var exists bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, migratorRole).Scan(&exists); err != nil {
-			return err
-		}
-		if !exists {
-			if _, err := tx.Exec(ctx, `CREATE ROLE avtotpy_migrator`); err != nil {
+		for _, role := range []string{migratorRole, webRole} {
+			var exists bool
+			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role).Scan(&exists); err != nil {
 				return err
+			}
+			if !exists {
+				if _, err := tx.Exec(ctx, `CREATE ROLE `+role+` NOINHERIT`); err != nil {
+					return err
+				}
 			}
 		}
 		for _, statement := range []string{
-			`ALTER ROLE avtotpy_migrator LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '` + s.secrets.migrator + `'`,
+			`ALTER ROLE avtotpy_migrator LOGIN INHERIT NOCREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '` + s.secrets.migrator + `'`,
+			`ALTER ROLE avtotpy_web LOGIN PASSWORD '` + s.secrets.web + `'`, // what else it is, a start judges
 			`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
 			`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
+			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_web`,                        // until the migrations have run, it finds nothing there
 			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_migrator WITH GRANT OPTION`, // it lets the web role in
 		} {
 			if _, err := tx.Exec(ctx, statement); err != nil {

@@ -5,28 +5,44 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
+
+	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
 // maxSocketPath is what fits into sun_path with its final zero: 104 bytes on macOS and FreeBSD, 108 on Linux.
 const maxSocketPath = 103
 
-// openSockets makes the folder of the socket, which nobody but the server's user and root may enter.
+// makeSockets makes the folder of the socket, which nobody but the server's user and root may enter.
+func (s *Server) makeSockets() error {
+	if !fitsSocket(s.folder.join("run")) {
+		return nil
+	}
+	dir, err := s.folder.dir.With(s.account.uid).Make("run")
+	if err != nil {
+		return fmt.Errorf("folder of the socket: %w", err)
+	}
+	return errors.Join(s.account.give(dir.File), dir.Close())
+}
+
+// openSockets clears the folder of the socket, or makes one elsewhere.
 func (s *Server) openSockets() error {
 	s.sockets = s.folder.join("run")
 	if fitsSocket(s.sockets) {
-		if err := os.MkdirAll(s.sockets, 0o700); err != nil {
-			return fmt.Errorf("folder of the socket: %w", err)
-		}
 		// A crash leaves a lock file too, see disown.
 		for _, name := range []string{"/.s.PGSQL." + port, "/.s.PGSQL." + port + ".lock"} {
-			if err := os.Remove(s.sockets + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(s.sockets + name); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // a path of ours
 				return fmt.Errorf("remove an old socket: %w", err)
 			}
 		}
-		return s.account.give(s.sockets)
+		return nil
 	}
-	temporary, err := os.MkdirTemp("", "avtotpy-")
+	parent, err := owned.Ours().Reach(filepath.Join(os.TempDir(), "avtotpy"))
+	if err != nil { // others could put a socket of theirs in place of the server's
+		return fmt.Errorf("folder of the socket: %w", err)
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(parent), "avtotpy-")
 	if err != nil {
 		return fmt.Errorf("folder of the socket: %w", err)
 	}
@@ -35,7 +51,10 @@ func (s *Server) openSockets() error {
 	if !fitsSocket(temporary) {
 		return fmt.Errorf("neither %s nor %s can hold a socket: set AVTOTPY_DATA_DIR or TMPDIR to a short path of letters and digits", s.folder.join("run"), temporary)
 	}
-	return s.account.give(temporary)
+	if !s.account.other() {
+		return nil
+	}
+	return os.Lchown(temporary, int(s.account.uid), int(s.account.gid))
 }
 
 // fitsSocket also asks for characters that need no quotes, neither in the server's list of folders nor in

@@ -45,9 +45,12 @@ func (a Algorithm) hash() func() hash.Hash {
 	return nil
 }
 
-// parseAlgorithm understands the spellings that are found in links: sha-256, HmacSHA256, HMAC_SHA_256.
-// What it does not know it returns as it was, for Validate to report.
-func parseAlgorithm(s string) Algorithm {
+// ParseAlgorithm understands the spellings that are found in links: sha-256, HmacSHA256, HMAC_SHA_256; null and no
+// text are the default. What it does not know it returns as it was, for Validate to report.
+func ParseAlgorithm(s string) Algorithm {
+	if unset(s) {
+		return ""
+	}
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(" -_", r) {
 			return -1

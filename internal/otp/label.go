@@ -1,6 +1,7 @@
 package otp
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -20,7 +21,11 @@ func (k Key) URI() string {
 	}
 	b.WriteString("?secret=" + encodeSecret(k.Secret))
 	if k.Issuer != "" {
-		b.WriteString("&issuer=" + escape(k.Issuer))
+		issuer := escape(k.Issuer)
+		if unset(issuer) {
+			issuer = fmt.Sprintf("%%%02X", issuer[0]) + issuer[1:] // the name, not what programs write for none
+		}
+		b.WriteString("&issuer=" + issuer)
 	}
 	b.WriteString("&algorithm=" + escape(string(k.Algorithm)) + "&digits=" + strconv.Itoa(k.Digits))
 	if k.Kind == HOTP {
@@ -49,22 +54,41 @@ func (k Key) label() string {
 }
 
 // splitLabel splits an unescaped label at its first colon. It returns an empty issuer where that is the one of
-// the parameter. Only the parameter can tell that an issuer holds a colon itself ("http://host:8000:alice").
+// the parameter, and takes off repetitions of either. Only the parameter can show that an issuer holds a colon
+// itself ("http://host:8000:alice").
 func splitLabel(label, issuer string) (labelIssuer, account string) {
-	labelIssuer, account, found := strings.Cut(label, ":")
-	if !found {
-		return "", cleanName(label)
+	account, repeated := cutIssuer(label, issuer)
+	if first, rest, found := strings.Cut(label, ":"); found && !repeated {
+		labelIssuer, account = cleanName(first), rest
 	}
-	if labelIssuer = cleanName(labelIssuer); labelIssuer == "" {
-		return "", cleanName(account)
-	}
-	if rest, ok := strings.CutPrefix(label, issuer+":"); ok && issuer != "" {
-		return "", cleanName(rest)
-	}
-	if labelIssuer == issuer {
-		labelIssuer = ""
+	for again := true; again; {
+		var first, second bool
+		account, first = cutIssuer(account, issuer)
+		account, second = cutIssuer(account, labelIssuer)
+		again = first || second
 	}
 	return labelIssuer, cleanName(account)
+}
+
+// cutIssuer takes an issuer and a colon off the start of a label. Capitals don't matter, and neither does a + that
+// is a space in a parameter and itself in a label.
+func cutIssuer(label, issuer string) (rest string, found bool) {
+	if issuer == "" {
+		return label, false
+	}
+	end := 0
+	for range strings.Count(issuer, ":") + 1 {
+		next := strings.IndexByte(label[end:], ':')
+		if next < 0 {
+			return label, false
+		}
+		end += next + 1
+	}
+	spaced := func(name string) string { return strings.ReplaceAll(cleanName(name), "+", " ") }
+	if !strings.EqualFold(spaced(label[:end-1]), spaced(issuer)) {
+		return label, false
+	}
+	return label[end:], true
 }
 
 // cleanName returns an issuer or account as it can be stored and shown: valid UTF-8 without control

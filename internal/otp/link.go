@@ -1,10 +1,11 @@
 package otp
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
 // maxLink bounds the work for one link, in bytes; the largest QR code holds less than half of it.
@@ -12,19 +13,22 @@ const maxLink = 8192
 
 // Parse reads what a person pasted or a QR code held: an otpauth:// link, steam://SECRET, or a bare base32
 // secret. Links are foreign data: where what is meant is clear, a damaged one is repaired, with a warning
-// when the codes could come out wrong. An error is Problems, at the field that is wrong; it says "link"
+// when the codes could come out wrong. An error is a problem.List, at the field that is wrong; it says "link"
 // when the text as a whole is something else. The key is canonical and valid.
-func Parse(link string) (Key, []string, error) {
+func Parse(link string) (Key, problem.List, error) {
 	p := parser{}
 	if len(link) > maxLink {
-		p.problems.add("link", "The link has %d bytes; expected at most %d.", len(link), maxLink)
+		p.problems.Add("link", LinkLong, len(link), maxLink)
 		return Key{}, nil, p.problems
 	}
+	p.lines = several(link)
 	link = tidy(link)
 	scheme, rest, isLink := strings.Cut(link, ":")
 	switch scheme = strings.ToLower(scheme); {
 	case link == "":
-		p.problems.add("link", "There is nothing here; expected an otpauth:// link or a base32 secret.")
+		p.problems.Add("link", LinkMissing)
+	case len(Starts(link)) > 1:
+		p.problems.Add("link", LinkSeveral)
 	case !isLink:
 		p.bare(link)
 	case scheme == "otpauth", scheme == "apple-otpauth":
@@ -32,12 +36,18 @@ func Parse(link string) (Key, []string, error) {
 	case scheme == "steam":
 		p.steam(strings.Trim(rest, "/"))
 	default:
-		p.problems.add("link", "%s", otherScheme(scheme))
+		p.problems.Add("link", otherScheme(scheme))
 	}
-	if err := p.problems.err(); err != nil {
+	if err := p.problems.Err(); err != nil {
 		return Key{}, nil, err
 	}
-	return p.key.Canonical(), p.warnings, nil
+	key := p.key.Canonical()
+	for _, warning := range key.Warnings() {
+		if !p.doubted || warning.Field != "secret" { // one doubt about the secret is enough
+			p.warnings = append(p.warnings, warning)
+		}
+	}
+	return key, p.warnings, nil
 }
 
 // tidy removes what surrounds a link in mails, documents and source code, and breaks in long lines.
@@ -62,23 +72,28 @@ func trimInvisible(s string) string {
 // parser collects a key and what is to be said about it.
 type parser struct {
 	key      Key
-	warnings []string
-	problems Problems
+	warnings problem.List
+	doubted  bool // whether one is about the secret
+	lines    bool // whether each line was a secret
+	problems problem.List
 }
 
-func (p *parser) warn(format string, args ...any) {
-	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+func (p *parser) warn(field string, code problem.Code, args ...any) {
+	p.warnings = append(p.warnings, problem.Problem{Field: field, Code: code, Args: args})
+	p.doubted = p.doubted || field == "secret"
 }
 
 // bare takes the whole text as a secret. Nothing else says that it is one, so unknown characters are a problem here.
 func (p *parser) bare(text string) {
-	clean, unknown := cleanSecret(text)
-	if len(unknown) > 0 || len(clean) == 0 {
-		why := "It has no letters."
-		if len(unknown) > 0 {
-			why = unknownCharacters(unknown)
-		}
-		p.problems.add("link", "This is neither an otpauth:// link nor a base32 secret. %s", why)
+	switch clean, unknown := cleanSecret(text); {
+	case p.lines:
+		p.problems.Add("link", SecretSeveral)
+		return
+	case len(unknown) > 0:
+		p.problems.Add("link", LinkCharacter, string(unknown[0].char), unknown[0].place)
+		return
+	case len(clean) == 0:
+		p.problems.Add("link", LinkLetters)
 		return
 	}
 	p.secret(text)
@@ -88,7 +103,7 @@ func (p *parser) bare(text string) {
 func (p *parser) steam(text string) {
 	p.key.Kind, p.key.Issuer = Steam, "Steam"
 	if _, unknown := cleanSecret(text); len(unknown) > 0 { // steam:// also starts games
-		p.problems.add("secret", "%s", unknownCharacters(unknown))
+		unknown[0].addTo(&p.problems)
 	}
 	p.secret(text)
 	p.complete()
@@ -104,28 +119,25 @@ func (p *parser) otpauth(rest string) {
 	p.key.Issuer = cleanName(values["issuer"])
 	p.key.LabelIssuer, p.key.Account = splitLabel(cleanName(unescape(label, false)), p.key.Issuer)
 	p.secret(values["secret"])
-	p.key.Algorithm = parseAlgorithm(values["algorithm"])
-	if p.key.Algorithm == MD5 {
-		p.warn("MD5 is too short a hash for these codes; some may differ from what the service expects.")
-	}
+	p.key.Algorithm = ParseAlgorithm(values["algorithm"])
 	switch encoder := values["encoder"]; {
 	case encoder == "":
 	case p.key.Kind != HOTP && strings.EqualFold(encoder, "steam"):
 		p.key.Kind = Steam
 	default:
-		p.warn("The encoder %s is not known; the codes are written in digits.", quote(encoder))
+		p.warn("kind", WarnEncoder, quote(encoder))
 	}
 	if p.key.Kind != Steam {
-		p.key.Digits = int(p.number(values, "digits", MinDigits, MaxDigits)) //nolint:gosec // at most MaxDigits
+		p.key.Digits = int(p.number(values, "digits", DigitsRange, MinDigits, MaxDigits)) //nolint:gosec // at most MaxDigits
 	}
 	if p.key.Kind == TOTP || p.key.Kind == "" {
-		p.key.Period = int(p.number(values, "period", MinPeriod, MaxPeriod)) //nolint:gosec // at most MaxPeriod
+		p.key.Period = int(p.number(values, "period", PeriodRange, MinPeriod, MaxPeriod)) //nolint:gosec // at most MaxPeriod
 	}
 	if p.key.Kind == HOTP {
 		if values["counter"] == "" {
-			p.warn("The link has no counter; counting starts at 0.")
+			p.warn("counter", WarnNoCounter)
 		}
-		p.key.Counter = p.number(values, "counter", 0, MaxCounter)
+		p.key.Counter = p.number(values, "counter", CounterRange, 0, MaxCounter)
 	}
 	p.complete()
 }
@@ -135,41 +147,38 @@ func (p *parser) kind(text string) {
 	switch p.key.Kind = Kind(text); p.key.Kind {
 	case TOTP, HOTP, Steam:
 	case "":
-		p.warn("The link does not say what kind of codes it makes; time-based codes (totp) were assumed.")
+		p.warn("kind", WarnKindAssumed)
 	default:
-		p.problems.add("kind", "The link does not say a known kind of code; expected totp, hotp or steam after otpauth://.")
+		p.problems.Add("kind", LinkOfNoKind)
 	}
 }
 
 // secret reads the secret of a link: what base32 does not have is left out, with a warning.
 func (p *parser) secret(text string) {
-	const short = 10 // bytes; the shortest that services are known to give (16 characters)
 	clean, unknown := cleanSecret(text)
 	secret, whole := decodeSecret(clean)
 	p.key.Secret = secret
 	switch {
 	case text == "":
-		p.problems.add("secret", "The link has no secret; expected secret= and base32 text in it.")
+		p.problems.Add("secret", LinkWithout)
 	case len(secret) == 0:
-		p.problems.add("secret", "The link's secret is no base32 text; expected letters A to Z and digits 2 to 7.")
+		p.problems.Add("secret", LinkNotBase32)
 	case len(unknown) > 0:
-		p.warn("Characters that no base32 secret has were left out of the secret (%d of them); check that the service accepts the code.", len(unknown))
+		p.warn("secret", WarnLeftOut, len(unknown))
 	case !whole:
-		p.warn("The secret's last character means nothing; check that the secret is complete.")
-	case len(secret) < short:
-		p.warn("The secret is very short (%d characters); check that it is complete.", len(clean))
+		p.warn("secret", WarnRemainder)
 	}
 }
 
 // number returns the whole number of a parameter, 0 when it is absent or 0, which means the default.
-func (p *parser) number(values map[string]string, name string, least, most uint64) uint64 {
+func (p *parser) number(values map[string]string, name string, wrong problem.Code, least, most uint64) uint64 {
 	text := strings.TrimSpace(values[name])
 	if text == "" {
 		return 0
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n != 0 && n < least || n > most {
-		p.problems.add(name, "The %s of the link is %s; expected a whole number from %d to %d.", name, quote(text), least, most)
+		p.problems.Add(name, wrong, quote(text), least, most)
 		return 0
 	}
 	return n
@@ -177,9 +186,9 @@ func (p *parser) number(values map[string]string, name string, least, most uint6
 
 // complete adds the problems of the key as a whole to those that were found while reading it.
 func (p *parser) complete() {
-	found, _ := p.key.Validate().(Problems) //nolint:errorlint // Validate returns nothing else
-	for _, problem := range found {
-		p.problems.add(problem.Field, "%s", problem.Message)
+	found, _ := p.key.Validate().(problem.List) //nolint:errorlint // Validate returns nothing else
+	for _, one := range found {
+		p.problems.Add(one.Field, one.Code, one.Args...)
 	}
 }
 
@@ -239,29 +248,54 @@ func (p *parser) parameters(query string) map[string]string {
 		case !found && last == "issuer" && pair != "" && pair != "amp":
 			values[last] += "&" + unescape(pair, true)
 			continue
-		case !found, strings.TrimSpace(value) == "":
+		case !found, unset(text), strings.TrimSpace(value) == "":
 		case values[name] == "":
 			values[name] = value
 		case values[name] != value && name == "secret":
-			p.warn("The link has two secrets; the first one was taken.")
+			p.warn("secret", WarnTwoSecrets)
 		}
 		last = name
 	}
 	return values
 }
 
+// unset reports a value that stands for none: programs write null and undefined for what they do not know.
+func unset(value string) bool {
+	switch strings.ToLower(strings.TrimSpace(value)) {
+	case "", "null", "undefined":
+		return true
+	}
+	return false
+}
+
+// Starts returns where links start in a text, also where nothing stands between them. One link holds no other.
+// A link that is encoded as a whole starts a line or follows a space: elsewhere it is a name in another.
+func Starts(text string) []int {
+	var starts []int
+	for i := 0; i < len(text); i++ {
+		for _, scheme := range []string{"apple-otpauth:/", "otpauth:/", "otpauth-migration:/", "steam://", "otpauth%3a%2f"} {
+			fits := len(text)-i >= len(scheme) && strings.EqualFold(text[i:i+len(scheme)], scheme)
+			if fits && (!strings.Contains(scheme, "%") || i == 0 || strings.IndexByte(" \t\r\n\"'<(,;", text[i-1]) >= 0) {
+				starts = append(starts, i)
+				i += len(scheme) - 1
+				break
+			}
+		}
+	}
+	return starts
+}
+
 // otherScheme says what somebody pasted instead of a link that Parse reads.
-func otherScheme(scheme string) string {
-	const expected = "; expected an otpauth:// link or a base32 secret."
+func otherScheme(scheme string) problem.Code {
 	switch scheme {
 	case "http", "https":
-		return "This is the address of a web page" + expected
+		return LinkPage
 	case "otpauth-migration":
-		return "This is an export of Google Authenticator, which holds several accounts; expected the otpauth:// link of one account."
+		return LinkExport
 	case "phonefactor", "ms-msa", "microsoft-authenticator":
-		return "This works only in Microsoft Authenticator; choose “I want to use a different authenticator app” at Microsoft, and paste the otpauth:// link or the secret that it shows then."
+		return LinkMicrosoft
 	case "data":
-		return "This is a picture in text form" + expected
+		return LinkPicture
 	}
-	return "This does not start with otpauth://" + expected
+	return LinkScheme
 }

@@ -13,8 +13,11 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
 // Kind tells how a key makes its codes.
@@ -26,6 +29,18 @@ const (
 	HOTP  Kind = "hotp"  // from a counter (RFC 4226)
 	Steam Kind = "steam" // from the time, written in Steam's alphabet
 )
+
+// ParseKind understands a kind in any letters; null and no text are the default. What it does not know it returns
+// as it was, for Validate to report.
+func ParseKind(s string) Kind {
+	if unset(s) {
+		return ""
+	}
+	if kind := Kind(strings.ToLower(strings.TrimSpace(s))); kind == TOTP || kind == HOTP || kind == Steam {
+		return kind
+	}
+	return Kind(s)
+}
 
 // Limits of what Validate accepts, and the values that zero fields stand for.
 const (
@@ -59,38 +74,40 @@ type Key struct {
 	Counter     uint64 // the counter of the next code; HOTP
 }
 
-// Validate returns nil or the Problems of a key that has none of its own in mind: kind, secret,
-// algorithm, digits, period, counter, issuer and account.
+// Validate returns nil or a problem.List with what is wrong.
 func (k Key) Validate() error {
-	var found Problems
+	var found problem.List
 	k = k.withDefaults()
 	if k.Kind != TOTP && k.Kind != HOTP && k.Kind != Steam {
-		found.add("kind", "%s is no kind of code; expected totp, hotp or steam.", quote(string(k.Kind)))
+		found.Add("kind", KindUnknown, quote(string(k.Kind)))
 	}
 	switch n := len(k.Secret); {
 	case n == 0:
-		found.add("secret", "The secret is missing; expected letters A to Z and digits 2 to 7, as the service shows them.")
+		found.Add("secret", SecretMissing)
 	case n > MaxSecret:
-		found.add("secret", "The secret has %d bytes; expected at most %d.", n, MaxSecret)
+		found.Add("secret", SecretLong, n, MaxSecret)
 	}
 	if k.Algorithm.hash() == nil {
-		found.add("algorithm", "%s is no algorithm that makes codes; expected SHA1, SHA256 or SHA512.", quote(string(k.Algorithm)))
+		found.Add("algorithm", AlgorithmOther, quote(string(k.Algorithm)))
 	}
 	if k.Digits < MinDigits || k.Digits > MaxDigits {
-		found.add("digits", "A code of %d digits is not possible; expected %d to %d.", k.Digits, MinDigits, MaxDigits)
+		found.Add("digits", DigitsRange, strconv.Itoa(k.Digits), MinDigits, MaxDigits)
 	}
 	if k.Period < MinPeriod || k.Period > MaxPeriod {
-		found.add("period", "A period of %d seconds is not possible; expected %d to %d.", k.Period, MinPeriod, MaxPeriod)
+		found.Add("period", PeriodRange, strconv.Itoa(k.Period), MinPeriod, MaxPeriod)
 	}
 	if k.Counter > MaxCounter {
-		found.add("counter", "The counter %d is too large; expected 0 to %d.", k.Counter, uint64(MaxCounter))
+		found.Add("counter", CounterRange, strconv.FormatUint(k.Counter, 10), 0, MaxCounter)
 	}
-	for _, name := range []struct{ field, text string }{{"issuer", k.Issuer}, {"issuer", k.LabelIssuer}, {"account", k.Account}} {
-		if n := utf8.RuneCountInString(name.text); n > MaxName {
-			found.add(name.field, "The %s has %d characters; expected at most %d.", name.field, n, MaxName)
+	for _, name := range []string{k.Issuer, k.LabelIssuer} {
+		if n := utf8.RuneCountInString(name); n > MaxName {
+			found.Add("issuer", IssuerLong, n, MaxName)
 		}
 	}
-	return found.err()
+	if n := utf8.RuneCountInString(k.Account); n > MaxName {
+		found.Add("account", AccountLong, n, MaxName)
+	}
+	return found.Err()
 }
 
 // Canonical returns the key as Parse returns it: defaults filled in, a counter only for HOTP, a period

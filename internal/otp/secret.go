@@ -2,37 +2,57 @@ package otp
 
 import (
 	"encoding/base32"
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
 // ParseSecret returns the bytes of a base32 secret that a person typed. Upper and lower case, spaces,
 // dashes and padding do not matter; anything else is reported with its place, because a secret with a
 // character left out makes codes that look right and are wrong.
 func ParseSecret(s string) ([]byte, error) {
-	var found Problems
+	var found problem.List
 	if before, _, ok := strings.Cut(strings.ToLower(strings.TrimSpace(s)), ":"); ok && strings.HasSuffix(before, "otpauth") {
-		found.add("secret", "This is a whole otpauth link; expected only the secret, or paste the link where links go.")
-		return nil, found
+		return nil, problem.Of("secret", SecretIsLink)
 	}
 	clean, unknown := cleanSecret(s)
 	secret, whole := decodeSecret(clean)
 	switch {
+	case several(s):
+		found.Add("secret", SecretSeveral)
 	case len(unknown) > 0:
-		found.add("secret", "%s", unknownCharacters(unknown))
+		unknown[0].addTo(&found)
 	case len(clean) == 0:
-		found.add("secret", "The secret is missing; expected letters A to Z and digits 2 to 7, as the service shows them.")
+		found.Add("secret", SecretMissing)
 	case !whole:
-		found.add("secret", "The secret has %d characters, which base32 never has; one is missing or one is too many.", len(clean))
+		found.Add("secret", SecretLength, len(clean))
 	case len(secret) > MaxSecret:
-		found.add("secret", "The secret has %d bytes; expected at most %d.", len(secret), MaxSecret)
+		found.Add("secret", SecretLong, len(secret), MaxSecret)
 	}
 	if len(found) > 0 {
 		return nil, found
 	}
 	return secret, nil
+}
+
+// IsSecret reports whether a text alone can be a secret: base32 of a length that services use.
+func IsSecret(s string) bool {
+	clean, unknown := cleanSecret(s)
+	secret, whole := decodeSecret(clean)
+	return len(unknown) == 0 && whole && len(secret) >= usualSecret
+}
+
+// several reports a text with a whole secret in each of its lines. Without the break between them they would look
+// like one, whose codes nobody accepts.
+func several(s string) bool {
+	lines, all := 0, true
+	for _, line := range strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) && r != ' ' }) {
+		lines++
+		all = all && IsSecret(line)
+	}
+	return lines > 1 && all
 }
 
 // misfit is a character that base32 does not have, and its place in what was typed, counted from 1.
@@ -85,21 +105,16 @@ func encodeSecret(secret []byte) string {
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret)
 }
 
-// unknownCharacters names the first of them and its place, and what it was probably meant to be.
-func unknownCharacters(unknown []misfit) string {
-	first := unknown[0]
-	text := fmt.Sprintf("The character %q at position %d", string(first.char), first.place)
-	if n := len(unknown) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %d more)", n)
-	}
-	text += " does not belong to a secret; expected letters A to Z and digits 2 to 7."
-	switch first.char {
+// addTo says which character it is, its place, and what it was probably meant to be.
+func (m misfit) addTo(found *problem.List) {
+	switch m.char {
 	case '0':
-		text += " Perhaps it is the letter O."
+		found.Add("secret", SecretZero, m.place)
 	case '1':
-		text += " Perhaps it is the letter I or L."
+		found.Add("secret", SecretOne, m.place)
 	case '8':
-		text += " Perhaps it is the letter B."
+		found.Add("secret", SecretEight, m.place)
+	default:
+		found.Add("secret", SecretChar, string(m.char), m.place)
 	}
-	return text
 }

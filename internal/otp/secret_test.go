@@ -3,8 +3,12 @@ package otp
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
 func TestParseSecretAcceptsWhatServicesShow(t *testing.T) {
@@ -31,22 +35,57 @@ func TestParseSecretAcceptsWhatServicesShow(t *testing.T) {
 }
 
 func TestParseSecretSaysWhatIsWrongAndWhere(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                              "The secret is missing; expected letters A to Z and digits 2 to 7, as the service shows them.",
-		" - = ":                         "The secret is missing; expected letters A to Z and digits 2 to 7, as the service shows them.",
-		"JBSW 0Y3D":                     `The character "0" at position 6 does not belong to a secret; expected letters A to Z and digits 2 to 7. Perhaps it is the letter O.`,
-		"1BSWY3DP":                      `The character "1" at position 1 does not belong to a secret; expected letters A to Z and digits 2 to 7. Perhaps it is the letter I or L.`,
-		"éBSW8":                         `The character "é" at position 1 (and 1 more) does not belong to a secret; expected letters A to Z and digits 2 to 7.`,
-		"JBSW\x00Y3D":                   `The character "\x00" at position 5 does not belong to a secret; expected letters A to Z and digits 2 to 7.`,
-		"JBSW=Y3DP":                     `The character "=" at position 5 does not belong to a secret; expected letters A to Z and digits 2 to 7.`,
-		"JBSWY3DPE":                     "The secret has 9 characters, which base32 never has; one is missing or one is too many.",
-		"OTPAUTH://totp/x?secret=AAAA":  "This is a whole otpauth link; expected only the secret, or paste the link where links go.",
-		strings.Repeat("A", 8*205+2000): "The secret has 2275 bytes; expected at most 1024.",
+	for text, want := range map[string]problem.Problem{
+		"":                              {Code: SecretMissing},
+		" - = ":                         {Code: SecretMissing},
+		"JBSW 0Y3D":                     {Code: SecretZero, Args: []any{6}},
+		"1BSWY3DP":                      {Code: SecretOne, Args: []any{1}},
+		"JBSWY3D8":                      {Code: SecretEight, Args: []any{8}},
+		"éBSW8":                         {Code: SecretChar, Args: []any{"é", 1}},
+		"JBSW\x00Y3D":                   {Code: SecretChar, Args: []any{"\x00", 5}},
+		"JBSW=Y3DP":                     {Code: SecretChar, Args: []any{"=", 5}},
+		"JBSWY3DPE":                     {Code: SecretLength, Args: []any{9}},
+		"OTPAUTH://totp/x?secret=AAAA":  {Code: SecretIsLink},
+		strings.Repeat("A", 8*205+2000): {Code: SecretLong, Args: []any{2275, MaxSecret}},
+	} {
+		want.Field = "secret"
+		secret, err := ParseSecret(text)
+		problems, _ := errors.AsType[problem.List](err)
+		if !reflect.DeepEqual(problems, problem.List{want}) || secret != nil {
+			t.Errorf("ParseSecret(%.40q) = %q, %v\nwant %v", text, secret, problems, want)
+		}
+	}
+}
+
+func TestASecretThatIsMadeUpGivesAWarning(t *testing.T) {
+	for text, want := range map[string]problem.Code{
+		"JBSWY3DPEHPK3PXP": "", "GEZDGNBVGY3TQOJQ": "", "HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ": "", "QWLKJXZVBNMDFGHT": "",
+		"JBSW": WarnShort, "password": WarnShort, "AAAAAAAAAAAAAAAA": WarnGuessable, "2222222222222222": WarnGuessable,
+		"administratorpass":    "", // no length of base32: it is refused
+		"letmeinletmeinplease": WarnGuessable, "iloveyouiloveyou": WarnGuessable, "ABABABABABABABAB": WarnGuessable,
 	} {
 		secret, err := ParseSecret(text)
-		problems, ok := errors.AsType[Problems](err)
-		if !ok || len(problems) != 1 || problems[0].Field != "secret" || problems[0].Message != want || secret != nil {
-			t.Errorf("ParseSecret(%.40q) = %q, %v\nwant secret: %s", text, secret, err, want)
+		if err != nil {
+			continue
+		}
+		found := Key{Secret: secret}.Warnings()
+		if want == "" && found != nil || want != "" && (len(found) != 1 || found[0].Code != want) {
+			t.Errorf("%s: %v, want %q", text, found, want)
+		}
+	}
+}
+
+func TestARandomSecretGivesNoWarning(t *testing.T) {
+	source := rand.NewChaCha8([32]byte{3})
+	for _, size := range []int{10, 16, 20, 32} {
+		secret, warned := make([]byte, size), 0
+		const tried = 5_000
+		for range tried {
+			_, _ = source.Read(secret) // never fails
+			warned += len(Key{Secret: secret}.Warnings())
+		}
+		if warned*200 > tried {
+			t.Errorf("%d of %d secrets of %d bytes", warned, tried, size)
 		}
 	}
 }
@@ -57,8 +96,8 @@ func FuzzParseSecret(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		secret, err := ParseSecret(text)
 		if err != nil {
-			if _, ok := errors.AsType[Problems](err); !ok {
-				t.Fatalf("ParseSecret(%q): %T, want Problems", text, err)
+			if _, ok := errors.AsType[problem.List](err); !ok {
+				t.Fatalf("ParseSecret(%q): %T, want problems", text, err)
 			}
 			return
 		}

@@ -99,7 +99,7 @@ func (s *server) create(tb testing.TB, db *DB, template string) {
 // migrateTemplate makes the database that Migrated clones.
 func (s *server) migrateTemplate() (*DB, error) {
 	ctx := context.Background()
-	db := s.database("avtotpy_template", "template_migrator", "avtotpy_web")
+	db := s.database("avtotpy_template", "template_migrator", "template_web") // the embedded server has made avtotpy_web
 	super, err := pgx.Connect(ctx, s.SuperConn("postgres"))
 	if err != nil {
 		return nil, err

@@ -13,12 +13,25 @@ import "github.com/avtotpy/avtotpy/migrate"
 func Privileges() []migrate.Privilege {
 	return []migrate.Privilege{
 		{
-			On: "TABLE users", Allow: "SELECT, INSERT (id, name, password_hash), UPDATE (password_hash)",
-			Why: "people change their password, and a login rehashes it when the cost has risen",
+			On: "TABLE users", Allow: "SELECT, INSERT (id, name, name_mac), UPDATE (name_mac)",
+			Why: "a name stays; users from before 0012 get the MAC by which names are looked up",
 		},
 		{
-			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at), UPDATE (last_seen_at), DELETE",
-			Why: "a session that is in use moves on; logging out deletes it",
+			On: "TABLE authentication_key", Allow: "SELECT, INSERT (master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
+			Why: "made at the first start; rotating master keys seals the same key again",
+		},
+		{
+			On: "TABLE passwords", Allow: "SELECT, INSERT (user_id, version, sealed)",
+			Why: "append only: people change their password, and a login rehashes it when the cost has risen",
+		},
+		{
+			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac, version), DELETE",
+			Why: "a session that is in use moves on, and has another token after its user's password was entered; logging out deletes it; " +
+				"those from before 0012 are authenticated",
+		},
+		{
+			On: "TABLE devices", Allow: "SELECT, INSERT (id, user_id, token_mac), UPDATE (last_used_at), DELETE",
+			Why: "a login makes a device known; a changed password forgets the others",
 		},
 		{
 			On: "TABLE login_throttle", Allow: "SELECT, INSERT, UPDATE (failures, failed_at, wait_until), DELETE",
@@ -33,31 +46,50 @@ func Privileges() []migrate.Privilege {
 			Why: "each user comes with a personal vault, and it stays theirs",
 		},
 		{
-			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
-			Why: "rotating master keys seals the same data key anew",
+			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, generation, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at), DELETE",
+			Why: "rotating master keys seals the same data key again; rotating data keys adds a generation, and removes the one before",
 		},
 		{
-			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role)",
-			Why: "the owner of a new vault; row level security lets nobody into another's",
+			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
+			Why: "the owner of a new vault; row level security lets nobody into another's. Members from before 0012 are authenticated",
 		},
+		{
+			On: "TABLE unauthenticated_passwords", Allow: "SELECT, DELETE",
+			Why: "what a migration copied is authenticated once; nothing can be added to it",
+		},
+		{On: "TABLE unauthenticated_sessions", Allow: "SELECT, DELETE", Why: "the same"},
+		{On: "TABLE unauthenticated_members", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
+		{On: "TABLE unauthenticated_accounts", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
 		{
 			On: "TABLE accounts", RowSecurity: true,
-			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note), " +
-				"UPDATE (sealed_issuer, sealed_name, sealed_note, updated_at), DELETE",
-			Why: "a stored secret and how codes are made from it are never rewritten",
+			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
+				"version, generation), UPDATE (kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
+				"version, generation, updated_at, deleted_at), DELETE",
+			Why: "a change seals all fields again, with a higher version; the secret opens only with how its codes are made",
 		},
 		{
 			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
 			Why: "a counter goes with its account, through the foreign key",
 		},
 		{
-			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent)",
-			Why: "append only: it can be neither read, edited nor deleted by the web server",
+			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent, count)",
+			Why: "append only: it can be neither read nor edited by the web server, and only what is old is deleted, by a function",
 		},
+		{On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE", Why: "deletes what has been in the trash for 30 days, of all users"},
 		{On: "FUNCTION acting_user()", Allow: "EXECUTE", Why: "the policies of row level security call it with the rights of who asks"},
 		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION owned_vaults()", Allow: "EXECUTE", Why: "the same"},
+		{
+			On: "FUNCTION sweep_audit_log(integer, integer)", Allow: "EXECUTE",
+			Why: "the audit log is kept for as long as the operator says; it deletes nothing that is younger than 90 days",
+		},
+		{
+			On: "FUNCTION remove_user(uuid, text, text)", Allow: "EXECUTE",
+			Why: "avtotpy user remove; it refuses the last user, and leaves a row in the audit log",
+		},
 		{On: "FUNCTION unclaimed_vault()", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION newest_generation(uuid)", Allow: "EXECUTE", Why: "the same"},
+		{On: "FUNCTION version_grows()", Allow: "", Why: "a trigger, which the server runs"},
 	}
 }

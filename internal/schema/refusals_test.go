@@ -18,8 +18,13 @@ var forbidden = map[string][]string{
 	"reads or writes rows that are none of its business": {
 		"SELECT FROM avtotpy.audit_log",
 		"DELETE FROM avtotpy.users",
+		"DELETE FROM avtotpy.passwords",
+		"DELETE FROM avtotpy.authentication_key",
+		"INSERT INTO avtotpy.unauthenticated_passwords SELECT id, 'x' FROM avtotpy.users",
+		"INSERT INTO avtotpy.unauthenticated_sessions SELECT id, user_id, token_hash, created_at, expires_at FROM avtotpy.sessions",
+		"INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, digits, period, created_at FROM avtotpy.accounts",
+		"INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members",
 		"DELETE FROM avtotpy.vaults",
-		"DELETE FROM avtotpy.vault_keys",
 		"DELETE FROM avtotpy.vault_members",
 		"DELETE FROM avtotpy.master_keys",
 		"DELETE FROM avtotpy.hotp_counters",
@@ -46,25 +51,36 @@ var forbidden = map[string][]string{
 		"INSERT INTO avtotpy.audit_log (id, actor_name, action, agent) OVERRIDING SYSTEM VALUE VALUES (1, '', '', '')",
 		"SELECT setval('avtotpy.audit_log_id_seq', 1)",
 	},
+	"removes a user as if no operator did": {
+		"SELECT avtotpy.remove_user(id, '', '') FROM avtotpy.users",
+		"SELECT avtotpy.remove_user(gen_random_uuid(), '', '')",
+	},
 	"back-dates": {
 		"INSERT INTO avtotpy.audit_log (at, actor_name, action, agent) VALUES ('2020-01-01', 'x', 'x', 'x')",
-		"INSERT INTO avtotpy.users (id, name, password_hash, created_at) VALUES (gen_random_uuid(), 'x', 'x', '2020-01-01')",
+		"INSERT INTO avtotpy.users (id, name, created_at) VALUES (gen_random_uuid(), 'x', '2020-01-01')",
+		"INSERT INTO avtotpy.passwords (user_id, version, sealed, created_at) SELECT id, 1, '', '2020-01-01' FROM avtotpy.users",
+		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role, created_at) SELECT id, id, 'owner', '2020-01-01' FROM avtotpy.users",
 		"INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, created_at, expires_at) SELECT gen_random_uuid(), id, sha256(''), '', '2020-01-01', now() FROM avtotpy.users",
 		"UPDATE avtotpy.users SET created_at = now()",
 		"UPDATE avtotpy.accounts SET created_at = now()",
+		"INSERT INTO avtotpy.accounts (created_at) VALUES ('2020-01-01')",
 		"UPDATE avtotpy.sessions SET created_at = now()",
 		"UPDATE avtotpy.vault_members SET created_at = now()",
 	},
 	"rewrites a secret, or whose it is": {
-		"UPDATE avtotpy.accounts SET sealed_secret = sealed_note",
 		"UPDATE avtotpy.accounts SET vault_id = id",
 		"UPDATE avtotpy.accounts SET id = vault_id",
-		"UPDATE avtotpy.accounts SET kind = 'totp', algorithm = 'SHA1', digits = 6, period = 30",
+		"UPDATE avtotpy.accounts SET submission = id",
 		"UPDATE avtotpy.users SET name = 'root'",
 		"UPDATE avtotpy.users SET id = gen_random_uuid()",
 		"UPDATE avtotpy.sessions SET expires_at = 'infinity'",
 		"UPDATE avtotpy.sessions SET user_id = id",
-		"UPDATE avtotpy.sessions SET token_hash = token_hash",
+		"UPDATE avtotpy.passwords SET version = version, sealed = sealed",
+		"UPDATE avtotpy.unauthenticated_passwords SET password_hash = ''",
+		"UPDATE avtotpy.unauthenticated_sessions SET token_hash = ''",
+		"UPDATE avtotpy.unauthenticated_members SET role = 'owner'",
+		"UPDATE avtotpy.unauthenticated_accounts SET digits = 4",
+		"UPDATE avtotpy.vault_keys SET generation = 1",
 		"UPDATE avtotpy.vaults SET personal_of = NULL",
 		"UPDATE avtotpy.vault_members SET role = 'owner'",
 		"UPDATE avtotpy.vault_members SET user_id = vault_id",
@@ -110,6 +126,9 @@ var forbidden = map[string][]string{
 		"ALTER TABLE avtotpy.accounts DISABLE ROW LEVEL SECURITY",
 		"ALTER TABLE avtotpy.users OWNER TO %w",
 		"ALTER TABLE avtotpy.users DISABLE TRIGGER ALL",
+		"ALTER TABLE avtotpy.accounts DISABLE TRIGGER version_grows",
+		"DROP TRIGGER version_grows ON avtotpy.accounts",
+		"SELECT avtotpy.version_grows()",
 		"ALTER INDEX avtotpy.users_name_key RENAME TO x",
 		"ALTER SEQUENCE avtotpy.audit_log_id_seq RESTART",
 		"ALTER FUNCTION avtotpy.visible_vaults() RESET ALL",
@@ -145,7 +164,7 @@ var forbidden = map[string][]string{
 	},
 	"reaches for the server": {
 		"COPY avtotpy.users TO PROGRAM 'cat'",
-		"COPY avtotpy.users (id, name, password_hash) FROM PROGRAM 'cat'",
+		"COPY avtotpy.users (id, name) FROM PROGRAM 'cat'",
 		"COPY avtotpy.users TO '/tmp/x'",
 		"SELECT pg_read_file('/etc/passwd')",
 		"SELECT pg_read_binary_file('/etc/passwd')",
@@ -172,7 +191,7 @@ func TestTheWebRoleIsRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Migrated(t)
-			pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.users (id, name, password_hash) VALUES (gen_random_uuid(), 'Alice', '')")
+			pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.users (id, name) VALUES (gen_random_uuid(), 'Alice')")
 			other := db.Connect(t, db.SuperConn) // for those who would end it
 			fill := strings.NewReplacer("%w", db.WebRole, "%m", db.Migrator(), "%d", db.Name, "%p", strconv.Itoa(int(other.PgConn().PID()))).Replace
 			conn := db.Connect(t, db.WebConn)

@@ -3,31 +3,32 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/otp"
 )
 
-// An Account is a user's account elsewhere, opened. Kind and Algorithm are those
-// of package otp.
+// An Account is a user's account elsewhere, opened.
 type Account struct {
-	ID, VaultID     uuid.UUID
-	Kind, Algorithm string
-	Digits, Period  int // Period in seconds
-	Issuer, Name    string
-	Note            string
-	Secret          []byte
-	Counter         int64 // of the next code; 0 unless Kind is hotp
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
-
-	role string // of the user who asked, in its vault
+	otp.Key
+	ID, VaultID uuid.UUID
+	Note        string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DeletedAt   time.Time   // zero for one that is in use
+	Version     int64       // of what is stored, one more with each change
+	Role        access.Role // of the user who asked, in its vault
+	Damaged     bool        // something of it does not open; then it has no secret, and only what opens of the rest
 }
 
 // String names the account without what is sealed.
@@ -36,252 +37,357 @@ func (a Account) String() string { return "account " + a.ID.String() }
 // GoString is String: %#v shows no secret either.
 func (a Account) GoString() string { return a.String() }
 
-const selectAccounts = `
+// Format writes String for every verb, and LogValue for a log, not what the key would.
+func (a Account) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, a.String()) } // fmt reports its writer's errors
+
+// LogValue keeps names out of logs, as they are sealed in the database.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// accountRows finds accounts wherever they are; a condition follows.
+const accountRows = `
 	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, k.master_key_id, k.sealed_key
+		coalesce(h.counter, 0), a.created_at, a.updated_at, a.deleted_at, m.role, m.created_at, m.mac, a.version, a.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
-	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id
-	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
+	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id AND a.kind = 'hotp'
 	WHERE `
 
-// An opener opens accounts; it opens the key of each vault once.
+const (
+	selectAccounts = accountRows + `a.deleted_at IS NULL`
+	selectAccount  = selectAccounts + ` AND a.id = $2`
+)
+
+type vaultGeneration struct {
+	vault      uuid.UUID
+	generation int
+}
+
+type openedKey struct {
+	keyring.VaultKey
+	err error
+}
+
+// An opener opens the accounts of a user; it opens the key of each vault once, and asks once whether the
+// user is its member.
 type opener struct {
-	ring *keyring.Ring
-	keys map[uuid.UUID]keyring.VaultKey
+	store *Store
+	user  uuid.UUID
+	proof proof
+	keys  map[vaultGeneration]openedKey
+	roles map[uuid.UUID]access.Role // none where the user is no member
 }
 
-func (s *Store) opener() opener {
-	return opener{s.ring, map[uuid.UUID]keyring.VaultKey{}}
+func (a Actor) opener(ctx context.Context) (opener, error) {
+	p, err := a.store.proof(ctx)
+	return a.openerWith(p), err
 }
 
-func (o opener) scan(row pgx.CollectableRow) (Account, error) {
+func (a Actor) openerWith(p proof) opener {
+	return opener{a.store, a.user.ID, p, map[vaultGeneration]openedKey{}, map[uuid.UUID]access.Role{}}
+}
+
+// collect opens the accounts of rows. Those of vaults of which the user is no member are left out.
+func (o opener) collect(rows pgx.Rows) ([]Account, error) { return o.collectWith(rows, opener.scan) }
+
+func (o opener) collectWith(rows pgx.Rows, scan func(opener, pgx.Rows) (Account, error)) ([]Account, error) {
+	defer rows.Close()
+	var accounts []Account
+	for rows.Next() {
+		account, err := scan(o, rows)
+		if err != nil {
+			return nil, err
+		}
+		if account.Role != "" {
+			accounts = append(accounts, account)
+		}
+	}
+	return accounts, rows.Err()
+}
+
+// one is collect for an account; ErrNotFound when there is none.
+func (o opener) one(rows pgx.Rows) (Account, error) {
+	accounts, err := o.collect(rows)
+	if err != nil || len(accounts) == 0 {
+		return Account{}, cmp.Or(err, ErrNotFound)
+	}
+	return accounts[0], nil
+}
+
+func (o opener) role(m member, mac []byte) access.Role {
+	role, known := o.roles[m.vault]
+	if !known {
+		if o.proof.Proves(mac, useMember, m.values()...) {
+			role = m.role
+		} else {
+			o.store.distrust(DistrustedMember, m.vault)
+		}
+		o.roles[m.vault] = role
+	}
+	return role
+}
+
+func (o opener) scan(row pgx.Rows) (Account, error) {
 	var a Account
-	var secret, issuer, name, note []byte
+	var f sealedFields
+	var mac []byte
 	var sealed keyring.SealedKey
-	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &issuer, &name, &note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &a.role, &sealed.MasterKey, &sealed.Bytes)
+	var in vaultGeneration
+	var deletedAt *time.Time
+	m := member{user: o.user}
+	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
+		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &deletedAt, &m.role, &m.since, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
-	key, err := o.key(a.VaultID, sealed)
-	if err != nil {
-		return Account{}, fmt.Errorf("vault %s: %w", a.VaultID, err)
+	m.vault, in.vault = a.VaultID, a.VaultID
+	if deletedAt != nil {
+		a.DeletedAt = *deletedAt
 	}
-	fields := fieldsOf(key, a.ID)
-	a.Secret, a.Issuer, a.Name, a.Note = fields.open("secret", secret), string(fields.open("issuer", issuer)), string(fields.open("name", name)), string(fields.open("note", note))
-	return a, fields.err
+	if a.Role = o.role(m, mac); a.Role == "" {
+		return Account{}, nil
+	}
+	err = o.open(&a, in, sealed, func(s sealing) { s.open(&a, f) })
+	return a, err
 }
 
-func (o opener) key(vault uuid.UUID, sealed keyring.SealedKey) (keyring.VaultKey, error) {
-	if key, ok := o.keys[vault]; ok {
-		return key, nil
+// open opens an account with the key of its vault, or marks it as damaged. Its error is that of a master key that is missing.
+func (o opener) open(a *Account, in vaultGeneration, sealed keyring.SealedKey, with func(sealing)) error {
+	key, err := o.key(in, sealed)
+	switch {
+	case errors.Is(err, keyring.ErrSealBroken):
+		a.spoil(err)
+	case err != nil:
+		return fmt.Errorf("vault %s: %w", a.VaultID, err)
+	default:
+		with(sealing{key: key, account: a.ID, createdAt: a.CreatedAt, version: a.Version})
 	}
-	key, err := o.ring.Open(sealed, vault.String())
-	o.keys[vault] = key
+	if a.Damaged {
+		o.store.distrust(DistrustedAccount, a.ID)
+	}
+	return nil
+}
+
+// key opens the key of a vault. Its errors are those of the ring.
+func (o opener) key(in vaultGeneration, sealed keyring.SealedKey) (keyring.VaultKey, error) {
+	if opened, ok := o.keys[in]; ok {
+		return opened.VaultKey, opened.err
+	}
+	key, err := o.store.ring.Open(sealed, in.vault.String(), in.generation)
+	o.keys[in] = openedKey{key, err}
 	return key, err
 }
 
-// fields seals and opens the columns of one account, and keeps the first error.
-type fields struct {
-	key     keyring.VaultKey
-	account uuid.UUID
-	err     error
+// Accounts returns all accounts that a user sees, in no order: the database sees no names to sort by.
+func (a Actor) Accounts(ctx context.Context) ([]Account, error) {
+	return a.accounts(ctx, selectAccounts, a.user.ID)
 }
 
-func fieldsOf(key keyring.VaultKey, account uuid.UUID) *fields {
-	return &fields{key: key, account: account}
-}
-
-func (f *fields) seal(column, text string) []byte {
-	return f.key.Seal([]byte(text), f.account.String(), column)
-}
-
-func (f *fields) open(column string, sealed []byte) []byte {
-	plain, err := f.key.Open(sealed, f.account.String(), column)
-	if err != nil && f.err == nil {
-		f.err = fmt.Errorf("account %s, %s: %w", f.account, column, err)
-	}
-	return plain
-}
-
-// Accounts returns all accounts that a user sees, by issuer and name.
-func (s *Store) Accounts(ctx context.Context, user uuid.UUID) ([]Account, error) {
-	var accounts []Account
-	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
-		accounts, err = pgx.CollectRows(rows, s.opener().scan)
-		return err
-	}, selectAccounts+`true`, user)
+func (a Actor) accounts(ctx context.Context, sql string, args ...any) ([]Account, error) {
+	o, err := a.opener(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// The database sees no names, so it cannot sort by them.
-	slices.SortFunc(accounts, func(a, b Account) int {
-		return cmp.Or(
-			cmp.Compare(strings.ToLower(cmp.Or(a.Issuer, a.Name)), strings.ToLower(cmp.Or(b.Issuer, b.Name))),
-			cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)),
-			slices.Compare(a.ID[:], b.ID[:]),
-		)
-	})
-	return accounts, nil
-}
-
-// Account returns one account; ErrNotFound also for other people's.
-func (s *Store) Account(ctx context.Context, user, id uuid.UUID) (Account, error) {
-	var account Account
-	err := s.single(ctx, user, func(rows pgx.Rows) (err error) {
-		account, err = pgx.CollectExactlyOneRow(rows, s.opener().scan)
+	var accounts []Account
+	err = a.single(ctx, func(rows pgx.Rows) (err error) {
+		accounts, err = o.collect(rows)
 		return err
-	}, selectAccount, user, id)
-	return account, notFound(err)
+	}, sql, args...)
+	return accounts, err
 }
 
-const selectAccount = selectAccounts + `a.id = $2`
+// Account returns one account; ErrNotFound also for other people's, and for one in the trash.
+func (a Actor) Account(ctx context.Context, id uuid.UUID) (Account, error) {
+	return first(a.accounts(ctx, selectAccount, a.user.ID, id))
+}
 
-func (s *Store) account(ctx context.Context, tx pgx.Tx, user, id uuid.UUID) (Account, error) {
-	rows, _ := tx.Query(ctx, selectAccount, user, id) // CollectExactlyOneRow returns the error
-	account, err := pgx.CollectExactlyOneRow(rows, s.opener().scan)
-	return account, notFound(err)
+func (a Actor) account(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Account, error) {
+	return a.find(ctx, tx, selectAccount, id)
+}
+
+func (a Actor) find(ctx context.Context, tx pgx.Tx, sql string, id uuid.UUID) (Account, error) {
+	o, err := a.opener(ctx)
+	if err != nil {
+		return Account{}, err
+	}
+	rows, _ := tx.Query(ctx, sql, a.user.ID, id) // one returns the error
+	return o.one(rows)
 }
 
 // A NewAccount is an account to add. Submission is chosen by who adds it: the same
 // one adds one account, however often it comes.
 type NewAccount struct {
-	Vault           uuid.UUID // the zero UUID: the user's personal vault
-	Submission      uuid.UUID
-	Kind, Algorithm string
-	Digits, Period  int
-	Issuer, Name    string
-	Note            string
-	Secret          []byte
-	Counter         int64
+	otp.Key
+	Vault      uuid.UUID // the zero UUID: the user's personal vault
+	Submission uuid.UUID
+	Note       string
 }
 
 // CreateAccount adds an account. When its submission came before, it returns the
 // account that was added then, and created is false.
-func (s *Store) CreateAccount(ctx context.Context, user User, n NewAccount, from Origin) (account Account, created bool, err error) {
-	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		v, err := s.vault(ctx, tx, user.ID, n.Vault)
+func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account, created bool, err error) {
+	err = a.sealing(ctx, func(tx pgx.Tx) error {
+		v, err := a.vault(ctx, tx, n.Vault)
 		if err != nil {
 			return err
 		}
-		if !mayEdit(v.role) {
+		if !v.role.May(access.AddAccounts) {
 			return ErrForbidden
 		}
 		id := newID()
+		if err := inTurn(ctx, tx, "accounts of", v.id); err != nil {
+			return err
+		}
 		if created, err = insertAccount(ctx, tx, v, id, n); err != nil {
 			return err
+		}
+		if created { // one that came before needs no room
+			if err := checkRoom(ctx, tx, v.id); err != nil {
+				return err
+			}
 		}
 		if !created {
 			const bySubmission = `SELECT id FROM avtotpy.accounts WHERE vault_id = $1 AND submission = $2`
 			if err := tx.QueryRow(ctx, bySubmission, v.id, n.Submission).Scan(&id); err != nil {
 				return notFound(err)
 			}
-		} else if err := record(ctx, tx, event{actor: &user, action: "account.create", subject: id, vault: v.id, from: from}); err != nil {
+		} else if err := a.record(ctx, tx, "account.create", id, v.id); err != nil {
 			return err
 		}
-		account, err = s.account(ctx, tx, user.ID, id)
+		account, err = a.find(ctx, tx, selectAnywhere, id) // one that came before may be in the trash
 		return err
 	})
 	return account, created, err
 }
 
+// Submitted reports whether a submission has added an account.
+func (a Actor) Submitted(ctx context.Context, submission uuid.UUID) (found bool, err error) {
+	const bySubmission = `SELECT EXISTS (SELECT FROM avtotpy.accounts WHERE submission = $1)`
+	return found, a.single(ctx, scan(&found), bySubmission, submission)
+}
+
 func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewAccount) (inserted bool, err error) {
-	f := fieldsOf(v.key, id)
+	s := sealing{key: v.key, account: id, version: 1}
+	if s.createdAt, err = now(ctx, tx); err != nil {
+		return false, err
+	}
+	f := s.seal(n.Key, n.Note)
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note,
+			version, generation)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (vault_id, submission) DO NOTHING`,
-		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period,
-		f.seal("secret", string(n.Secret)), f.seal("issuer", n.Issuer), f.seal("name", n.Name), f.seal("note", n.Note))
-	if err != nil || tag.RowsAffected() == 0 || n.Kind != hotp {
+		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period, f.secret, f.issuer, f.name, f.note, s.version, v.generation)
+	if err != nil || tag.RowsAffected() == 0 || n.Kind != otp.HOTP {
 		return err == nil && tag.RowsAffected() > 0, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ($1, $2)`, id, n.Counter)
 	return true, err
 }
 
-const hotp = "hotp"
-
 // An AccountChange holds the fields to change; nil leaves one as it is.
-type AccountChange struct{ Issuer, Name, Note *string }
+type AccountChange struct{ Issuer, LabelIssuer, Account, Note *string }
 
-// UpdateAccount changes what an account is called. Its secret never changes.
-func (s *Store) UpdateAccount(ctx context.Context, user User, id uuid.UUID, c AccountChange, from Origin) (Account, error) {
+// UpdateAccount changes what an account is called. Its secret stays.
+func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
 	var changed Account
-	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		account, err := s.editable(ctx, tx, user, id)
+	err := a.sealing(ctx, func(tx pgx.Tx) error {
+		account, err := a.permitted(ctx, tx, id, access.ChangeAccounts)
 		if err != nil {
 			return err
 		}
-		v, err := s.vault(ctx, tx, user.ID, account.VaultID)
+		if err := account.damage(); err != nil {
+			return err
+		}
+		v, err := a.vault(ctx, tx, account.VaultID)
 		if err != nil {
 			return err
 		}
-		f := fieldsOf(v.key, id)
-		sealed := func(column string, text *string) []byte {
-			if text == nil {
-				return nil
+		for to, from := range map[*string]*string{
+			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account, &account.Note: c.Note,
+		} {
+			if from != nil {
+				*to = *from
 			}
-			return f.seal(column, *text)
 		}
-		_, err = tx.Exec(ctx, `
-			UPDATE avtotpy.accounts
-			SET sealed_issuer = coalesce($2, sealed_issuer), sealed_name = coalesce($3, sealed_name), sealed_note = coalesce($4, sealed_note), updated_at = now()
-			WHERE id = $1`, id, sealed("issuer", c.Issuer), sealed("name", c.Name), sealed("note", c.Note))
-		if err != nil {
+		if err := a.store.update(ctx, tx, account, v); err != nil {
 			return err
 		}
-		if err := record(ctx, tx, event{actor: &user, action: "account.update", subject: id, vault: v.id, from: from}); err != nil {
+		if err := a.record(ctx, tx, "account.update", id, v.id); err != nil {
 			return err
 		}
-		changed, err = s.account(ctx, tx, user.ID, id)
+		changed, err = a.account(ctx, tx, id)
 		return err
 	})
 	return changed, err
 }
 
-// editable returns an account that the user may change.
-func (s *Store) editable(ctx context.Context, tx pgx.Tx, user User, id uuid.UUID) (Account, error) {
-	account, err := s.account(ctx, tx, user.ID, id)
+// sealing is inTx for what seals an account. It tries again when somebody else changed the account since it was read, or the
+// data key was removed with which it was sealed.
+func (a Actor) sealing(ctx context.Context, do func(pgx.Tx) error) error {
+	const patience = 10
+	for tried := 1; ; tried++ {
+		err := a.inTx(ctx, do)
+		if tried == patience || !errors.Is(err, errOvertaken) && !keyIsGone(err) {
+			return err
+		}
+	}
+}
+
+// errOvertaken means that a row was changed since it was read.
+var errOvertaken = errors.New("somebody else changes it all the time")
+
+// keyIsGone reports that a data key was removed while it sealed something.
+func keyIsGone(err error) bool {
+	const foreignKeyViolation = "23503"
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && failure.Code == foreignKeyViolation && failure.ConstraintName == "accounts_generation_fkey"
+}
+
+// update seals an account again, as it is now, with the newest key of its vault; errOvertaken when its row is
+// not the one any more that was read.
+func (s *Store) update(ctx context.Context, tx pgx.Tx, a Account, v vault) error {
+	before := sealing{account: a.ID, createdAt: a.CreatedAt, version: a.Version}
+	after := before.next(v)
+	f := after.seal(a.Key, a.Note)
+	tag, err := tx.Exec(ctx, `
+		UPDATE avtotpy.accounts
+		SET sealed_secret = $3, sealed_issuer = $4, sealed_name = $5, sealed_note = $6, version = $7, generation = $8,
+			kind = $9, algorithm = $10, digits = $11, period = $12, updated_at = now()
+		WHERE id = $1 AND version = $2`,
+		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation, a.Kind, a.Algorithm, a.Digits, a.Period)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errOvertaken
+	}
+	return err
+}
+
+// permitted returns an account with which the user may do something.
+func (a Actor) permitted(ctx context.Context, tx pgx.Tx, id uuid.UUID, do access.Action) (Account, error) {
+	account, err := a.account(ctx, tx, id)
 	if err != nil {
 		return Account{}, err
 	}
-	if !mayEdit(account.role) {
+	if !account.Role.May(do) {
 		return Account{}, ErrForbidden
 	}
 	return account, nil
 }
 
-// DeleteAccount deletes an account for all who see it.
-func (s *Store) DeleteAccount(ctx context.Context, user User, id uuid.UUID, from Origin) error {
-	return s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
-		account, err := s.editable(ctx, tx, user, id)
-		if err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, `DELETE FROM avtotpy.accounts WHERE id = $1`, id)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 { // somebody else was faster
-			return ErrNotFound
-		}
-		return record(ctx, tx, event{actor: &user, action: "account.delete", subject: id, vault: account.VaultID, from: from})
-	})
-}
-
 // AdvanceCounter uses up the counter of a HOTP account, atomically: nobody else
 // gets the same one. The account that it returns has the counter to use now.
-func (s *Store) AdvanceCounter(ctx context.Context, user User, id uuid.UUID, from Origin) (Account, error) {
+func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error) {
 	var account Account
-	err := s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
+	err := a.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
-		if account, err = s.account(ctx, tx, user.ID, id); err != nil {
+		if account, err = a.permitted(ctx, tx, id, access.UseCounters); err != nil {
 			return err
 		}
-		if account.Kind != hotp {
+		if account.Kind != otp.HOTP {
 			return ErrNotHOTP
+		}
+		if err := account.damage(); err != nil {
+			return err
 		}
 		err = tx.QueryRow(ctx, `
 			UPDATE avtotpy.hotp_counters SET counter = counter + 1
@@ -293,7 +399,7 @@ func (s *Store) AdvanceCounter(ctx context.Context, user User, id uuid.UUID, fro
 		if err != nil {
 			return err
 		}
-		return record(ctx, tx, event{actor: &user, action: "account.advance", subject: id, vault: account.VaultID, from: from})
+		return a.record(ctx, tx, "account.advance", id, account.VaultID)
 	})
 	return account, err
 }

@@ -11,7 +11,7 @@ import (
 
 // An event is one line of the audit log, without its time.
 type event struct {
-	actor   *User // nil for somebody who failed to log in
+	actor   *User // nil for an operator
 	action  string
 	subject uuid.UUID
 	vault   uuid.UUID // the zero UUID for what belongs to none

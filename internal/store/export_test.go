@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/avtotpy/avtotpy/internal/access"
 )
 
 // Seen returns a setting as each kind of transaction has it.
@@ -39,4 +42,11 @@ func Settings() map[string]string {
 		all[s.name] = s.value
 	}
 	return all
+}
+
+// MemberMAC is what makes a row of vault_members count.
+func (s *Store) MemberMAC(ctx context.Context, vault, user uuid.UUID, role access.Role, since time.Time) ([]byte, error) {
+	p, err := s.proof(ctx)
+	m := member{vault, user, role, since}
+	return p.MAC(useMember, m.values()...), err
 }

@@ -29,6 +29,7 @@ func (s *Store) CheckMasterKeys(ctx context.Context) error {
 	err := s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT m.id, m.check_value, EXISTS (SELECT FROM avtotpy.vault_keys k WHERE k.master_key_id = m.id)
+				OR EXISTS (SELECT FROM avtotpy.authentication_key a WHERE a.master_key_id = m.id)
 			FROM avtotpy.master_keys m
 			ORDER BY m.id`) // ForEachRow returns the error
 		var id string
@@ -60,7 +61,7 @@ func (s *Store) CheckMasterKeys(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.makeProof(ctx)
 }
 
 // addMasterKey may meet a replica that does the same, perhaps with another key.
@@ -90,43 +91,70 @@ func (e *KeyError) Error() string { return e.err.Error() }
 // Unwrap returns all that is wrong.
 func (e *KeyError) Unwrap() error { return e.err }
 
-// RotateKeys seals the key of every vault with the active master key, and returns
-// how many were sealed with another one. No account is touched. What was done
+// RotateKeys seals the authentication key and the key of every vault with the active master key, and
+// returns how many of vaults were sealed with another one. No account is touched. What was done
 // before an error stays done.
 func (s *Store) RotateKeys(ctx context.Context) (resealed int, err error) {
-	var vaults []uuid.UUID
+	if err := s.resealProof(ctx); err != nil {
+		return 0, err
+	}
+	var keys []vaultGeneration
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
-			SELECT vault_id FROM avtotpy.vault_keys WHERE master_key_id <> $1 ORDER BY vault_id`, s.ring.Active()) // CollectRows returns the error
-		vaults, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			SELECT vault_id, generation FROM avtotpy.vault_keys
+			WHERE master_key_id <> $1
+			ORDER BY vault_id, generation`, s.ring.Active()) // CollectRows returns the error
+		keys, err = pgx.CollectRows(rows, scanGeneration)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	for _, vault := range vaults {
-		if err := s.reseal(ctx, vault); err != nil {
-			return resealed, fmt.Errorf("vault %s: %w", vault, err)
+	for _, key := range keys {
+		if err := s.reseal(ctx, key); err != nil {
+			return resealed, fmt.Errorf("vault %s: %w", key.vault, err)
 		}
 		resealed++
 	}
 	return resealed, nil
 }
 
-func (s *Store) reseal(ctx context.Context, vault uuid.UUID) error {
+func (s *Store) resealProof(ctx context.Context) error {
+	return s.asOperator(ctx, func(tx pgx.Tx) error {
+		var sealed keyring.SealedKey
+		const read = `SELECT master_key_id, sealed_key FROM avtotpy.authentication_key FOR UPDATE`
+		err := tx.QueryRow(ctx, read).Scan(&sealed.MasterKey, &sealed.Bytes)
+		if err != nil || sealed.MasterKey == s.ring.Active() {
+			return err
+		}
+		if sealed, err = s.ring.ResealAuthenticationKey(sealed); err != nil {
+			return fmt.Errorf("the authentication key: %w", err)
+		}
+		_, err = tx.Exec(ctx, `UPDATE avtotpy.authentication_key SET master_key_id = $1, sealed_key = $2, sealed_at = now()`,
+			sealed.MasterKey, sealed.Bytes)
+		return err
+	})
+}
+
+func (s *Store) reseal(ctx context.Context, key vaultGeneration) error {
 	return s.asOperator(ctx, func(tx pgx.Tx) error {
 		var sealed keyring.SealedKey
 		err := tx.QueryRow(ctx, `
-			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys WHERE vault_id = $1 FOR UPDATE`, vault).Scan(&sealed.MasterKey, &sealed.Bytes)
+			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys
+			WHERE vault_id = $1 AND generation = $2
+			FOR UPDATE`, key.vault, key.generation).Scan(&sealed.MasterKey, &sealed.Bytes)
+		if errors.Is(err, pgx.ErrNoRows) { // it was replaced meanwhile, or its vault deleted
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if sealed, err = s.ring.Reseal(sealed, vault.String()); err != nil {
+		if sealed, err = s.ring.Reseal(sealed, key.vault.String(), key.generation); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			UPDATE avtotpy.vault_keys SET master_key_id = $2, sealed_key = $3, sealed_at = now()
-			WHERE vault_id = $1`, vault, sealed.MasterKey, sealed.Bytes)
+			UPDATE avtotpy.vault_keys SET master_key_id = $3, sealed_key = $4, sealed_at = now()
+			WHERE vault_id = $1 AND generation = $2`, key.vault, key.generation, sealed.MasterKey, sealed.Bytes)
 		return err
 	})
 }

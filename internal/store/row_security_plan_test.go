@@ -59,7 +59,7 @@ func BenchmarkAccounts(b *testing.B) {
 		pgtest.Exec(b, db.SuperConn, wall.make...)
 		b.Run("policies="+wall.name, func(b *testing.B) {
 			for b.Loop() {
-				accounts, err := s.Accounts(b.Context(), alice.ID)
+				accounts, err := s.As(alice, here()).Accounts(b.Context())
 				if err != nil || len(accounts) != perVault {
 					b.Fatalf("%d accounts, %v", len(accounts), err)
 				}
@@ -92,7 +92,7 @@ func BenchmarkAccounts(b *testing.B) {
 func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User {
 	tb.Helper()
 	ctx := context.Background()
-	alice, err := s.CreateFirstUser(ctx, "Alice", "x", here())
+	alice, _, err := s.CreateFirstUser(ctx, "Alice", "x", here())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -102,18 +102,18 @@ func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User 
 		if i%10 == 0 {
 			n.Kind = "hotp"
 		}
-		if _, _, err := s.CreateAccount(ctx, alice, n, here()); err != nil {
+		if _, _, err := s.As(alice, here()).CreateAccount(ctx, n); err != nil {
 			tb.Fatal(err)
 		}
 	}
 	pgtest.Exec(tb, db.SuperConn, `
 		CREATE TABLE public.crowd AS SELECT gen_random_uuid() AS id, n FROM generate_series(2, `+strconv.Itoa(vaults)+`) n`, `
-		INSERT INTO avtotpy.users (id, name, password_hash) SELECT id, 'user ' || n, 'x' FROM public.crowd`, `
+		INSERT INTO avtotpy.users (id, name) SELECT id, 'user ' || n FROM public.crowd`, `
 		INSERT INTO avtotpy.vaults (id, personal_of, name) SELECT id, id, '' FROM public.crowd`, `
 		INSERT INTO avtotpy.vault_members (vault_id, user_id, role) SELECT id, id, 'owner' FROM public.crowd`, `
-		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) SELECT id, 'k1', '\x00' FROM public.crowd`, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END, 'SHA1', 6, 30, e, e, e, e
+		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) SELECT id, 1, 'k1', '\x00' FROM public.crowd`, `
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END, 'SHA1', 6, 30, e, e, e, e, 1, 1
 			FROM public.crowd c, generate_series(1, `+strconv.Itoa(perVault)+`) i, decode(repeat('00', 40), 'hex') e`, `
 		INSERT INTO avtotpy.hotp_counters (account_id, counter) SELECT id, 0 FROM avtotpy.accounts WHERE kind = 'hotp' ON CONFLICT DO NOTHING`, `
 		DROP TABLE public.crowd`, `

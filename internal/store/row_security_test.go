@@ -3,14 +3,18 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -72,23 +76,30 @@ func code(err error) string {
 }
 
 const (
-	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '')`
+	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '', 1, 1)`
 	insertMember = `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`
-	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) SELECT $1, id, '' FROM avtotpy.master_keys`
+	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) SELECT $1, 2, id, '' FROM avtotpy.master_keys`
 	insertVault  = `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`
 )
 
 // hotp adds an account with a counter, so that each table has a row.
 func (f fixture) hotp(t *testing.T, user store.User) store.Account {
 	t.Helper()
-	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Kind: "hotp", Algorithm: "SHA1", Digits: 6, Period: 30, Secret: []byte("s")})
+	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
 }
 
-// join makes somebody a member behind the back of the web server.
+// join makes somebody a member, as a program would that lets owners do it.
 func (f fixture) join(t *testing.T, vault uuid.UUID, user store.User, role string) {
 	t.Helper()
 	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+vault.String()+"', '"+user.ID.String()+"', '"+role+"')")
+	member := "vault_id = '" + vault.String() + "' AND user_id = '" + user.ID.String() + "'"
+	since := pgtest.Value[time.Time](t, f.db.SuperConn, "SELECT created_at FROM avtotpy.vault_members WHERE "+member)
+	mac, err := f.MemberMAC(t.Context(), vault, user.ID, access.Role(role), since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, f.db.SuperConn, fmt.Sprintf(`UPDATE avtotpy.vault_members SET mac = '\x%x' WHERE %s`, mac, member))
 }
 
 func TestNobodySeesNothing(t *testing.T) {
@@ -122,15 +133,15 @@ func TestOtherPeoplesRowsAreOutOfReach(t *testing.T) {
 		r.reaches(t, bob.ID, 0, "SELECT FROM avtotpy."+table)
 	}
 	for sql, withAlice := range map[string]int64{
-		"UPDATE avtotpy.accounts SET sealed_note = ''":                 1,
-		"DELETE FROM avtotpy.accounts":                                 1,
-		"UPDATE avtotpy.hotp_counters SET counter = 7":                 1,
-		"UPDATE avtotpy.vault_keys SET sealed_key = ''":                0, // only rotating master keys does that
-		"SELECT FROM avtotpy.vault_keys FOR UPDATE":                    0,
-		"SELECT FROM avtotpy.accounts FOR UPDATE":                      1,
-		"UPDATE avtotpy.hotp_counters SET counter = 7 RETURNING *":     1,
-		"SELECT FROM avtotpy.accounts a, avtotpy.hotp_counters h":      1,
-		"SELECT FROM avtotpy.vaults v NATURAL JOIN avtotpy.vault_keys": 1,
+		"UPDATE avtotpy.accounts SET sealed_note = '', version = version + 1": 1,
+		"DELETE FROM avtotpy.accounts":                                        1,
+		"UPDATE avtotpy.hotp_counters SET counter = 7":                        1,
+		"UPDATE avtotpy.vault_keys SET sealed_key = ''":                       0, // only rotating master keys does that
+		"SELECT FROM avtotpy.vault_keys FOR UPDATE":                           0,
+		"SELECT FROM avtotpy.accounts FOR UPDATE":                             1,
+		"UPDATE avtotpy.hotp_counters SET counter = 7 RETURNING *":            1,
+		"SELECT FROM avtotpy.accounts a, avtotpy.hotp_counters h":             1,
+		"SELECT FROM avtotpy.vaults v NATURAL JOIN avtotpy.vault_keys":        1,
 	} {
 		r.reaches(t, bob.ID, 0, sql)
 		r.reaches(t, alice.ID, withAlice, sql)
@@ -149,7 +160,7 @@ func TestNobodyJoinsAVaultByThemselves(t *testing.T) {
 	alice, bob := f.alice(t), f.bob(t)
 	hers := f.hotp(t, alice).VaultID
 	carol := uuid.New()
-	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.users (id, name, password_hash) VALUES ('"+carol.String()+"', 'Carol', 'x')")
+	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.users (id, name) VALUES ('"+carol.String()+"', 'Carol')")
 	empty := uuid.New() // Carol's, and she is not in it yet
 	shared := uuid.New()
 	pgtest.Exec(t, f.db.SuperConn,
@@ -188,7 +199,7 @@ func TestTheDatabaseKnowsTheRoles(t *testing.T) {
 			for table, rows := range map[string]int64{"vaults": 1, "vault_keys": 1, "vault_members": 2, "accounts": 1, "hotp_counters": 1} {
 				r.reaches(t, bob.ID, rows, "SELECT FROM avtotpy."+table)
 			}
-			r.reaches(t, bob.ID, want, "UPDATE avtotpy.accounts SET sealed_note = ''")
+			r.reaches(t, bob.ID, want, "UPDATE avtotpy.accounts SET sealed_note = '', version = version + 1")
 			r.reaches(t, bob.ID, want, "DELETE FROM avtotpy.accounts")
 			r.reaches(t, bob.ID, 1, "UPDATE avtotpy.hotp_counters SET counter = counter + 1") // to read a code is to use it up
 			pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.hotp_counters")
@@ -239,20 +250,20 @@ func TestTheActingUserEndsWithTheTransaction(t *testing.T) {
 			account := f.add(t, alice, totp("Example", "a"))
 			noTrace("a transaction")
 			for range 2 { // the first describes the query, the second remembers it
-				if accounts, err := f.Accounts(t.Context(), alice.ID); err != nil || len(accounts) != 1 {
+				if accounts, err := f.As(alice, here()).Accounts(t.Context()); err != nil || len(accounts) != 1 {
 					t.Errorf("Alice has %v, %v", accounts, err)
 				}
 				noTrace("a read")
 			}
-			if _, err := f.Account(t.Context(), alice.ID, uuid.New()); !errors.Is(err, store.ErrNotFound) {
+			if _, err := f.As(alice, here()).Account(t.Context(), uuid.New()); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("got %v, want ErrNotFound", err)
 			}
 			noTrace("a read that found nothing")
-			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).Account(t.Context(), alice.ID, account.ID); err == nil {
+			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).As(alice, here()).Account(t.Context(), account.ID); err == nil {
 				t.Error("another key opens the account")
 			}
 			noTrace("a read whose rows could not be opened")
-			if err := f.DeleteAccount(t.Context(), alice, uuid.New(), here()); !errors.Is(err, store.ErrNotFound) {
+			if err := f.As(alice, here()).DeleteAccount(t.Context(), uuid.New()); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("got %v, want ErrNotFound", err)
 			}
 			noTrace("a transaction that was rolled back")

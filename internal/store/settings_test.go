@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -114,27 +115,31 @@ func (f fixture) keepsSettings(t *testing.T) {
 func (f fixture) works(t *testing.T) {
 	t.Helper()
 	const name = "Zoë Ünal €"
-	user, err := f.CreateFirstUser(t.Context(), name, `a\b'c`, here())
+	user, _, err := f.CreateFirstUser(t.Context(), name, `a\b'c`, here())
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := pgtest.Value[string](t, f.db.SuperConn+" client_encoding=UTF8", "SELECT name || password_hash FROM avtotpy.users")
-	if got := stored; got != name+`a\b'c` {
+	stored := pgtest.Value[string](t, f.db.SuperConn+" client_encoding=UTF8", "SELECT name FROM avtotpy.users")
+	if got := stored; got != name {
 		t.Errorf("the database holds %q", got)
 	}
-	found, hash, err := f.UserByName(t.Context(), name)
-	if err != nil || found.ID != user.ID || found.Name != name || hash != `a\b'c` ||
+	found, password, err := f.UserByName(t.Context(), name)
+	if err != nil || found.ID != user.ID || found.Name != name || password.Hash != `a\b'c` ||
 		!found.CreatedAt.Equal(user.CreatedAt) {
-		t.Errorf("found %v, %q, %v; want %v", found, hash, err, user)
+		t.Errorf("found %v, %q, %v; want %v", found, password.Hash, err, user)
 	}
 	made := f.add(t, user, totp("Bäckerei €", "x"))
-	got, err := f.Account(t.Context(), user.ID, made.ID)
+	got, err := f.As(user, here()).Account(t.Context(), made.ID)
 	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" || !got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("the account: %v %q %q, %v", got, got.Issuer, got.Secret, err)
 	}
-	token, session, err := f.LogIn(t.Context(), user, here())
+	opened, err := f.LogIn(t.Context(), store.Login{User: user, Checked: password, From: here(), Attempt: stranger(name)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	token, session := opened.Token, opened.Session
+	if device, err := f.KnownDevice(t.Context(), user.ID, []string{"x", opened.Device}); err != nil || device == uuid.Nil {
+		t.Errorf("the device: %v, %v", device, err)
 	}
 	if d := session.ExpiresAt.Sub(session.CreatedAt); d != store.SessionLifetime {
 		t.Errorf("a session of %v", d)
@@ -143,14 +148,14 @@ func (f fixture) works(t *testing.T) {
 		t.Errorf("the session: %+v, %v; want %+v", again, err, session)
 	}
 	for range 4 {
-		if wait, err := f.AttemptLogin(t.Context(), name); wait != 0 || err != nil {
+		if wait, err := f.AttemptLogin(t.Context(), stranger(name)); wait != 0 || err != nil {
 			t.Errorf("attempt: %v, %v", wait, err)
 		}
 	}
-	if err := f.Rehash(t.Context(), user.ID, "other"); err != nil {
+	if _, err := f.Rehash(t.Context(), user.ID, password, "other"); err != nil {
 		t.Error(err)
 	}
-	if list, err := f.Sessions(t.Context(), user.ID); err != nil || len(list) != 1 {
+	if list, err := f.As(user, here()).Sessions(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("sessions: %v, %v", list, err)
 	}
 	if _, err := f.Session(t.Context(), "unknown"); !errors.Is(err, store.ErrNotFound) {

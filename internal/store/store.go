@@ -3,7 +3,8 @@
 // It promises to need no more than the declared privileges of the web role; that a
 // row of somebody else's is not found, by the query itself and by row level security
 // behind it, which is told the acting user of each transaction; that secrets, names
-// and notes reach the database sealed; that each change and its line in the audit log
+// and notes reach the database sealed; that sessions, members and passwords count only where
+// the authentication key proves them; that each change and its line in the audit log
 // are one transaction; and that times are the database's, so that replicas agree on
 // them.
 package store
@@ -11,6 +12,7 @@ package store
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,8 +27,13 @@ type Store struct {
 	// Changes, when it is set, says why no change can be saved at the moment; then none is begun.
 	Changes func() error
 
-	pool *pgxpool.Pool
-	ring *keyring.Ring
+	// Distrust, when it is set, is called for each row that is met and is not what this program wrote: it was
+	// forged, moved or damaged.
+	Distrust func(Distrusted, uuid.UUID)
+
+	pool   *pgxpool.Pool
+	ring   *keyring.Ring
+	proved atomic.Pointer[cachedProof]
 }
 
 // mayChange returns why no change can be saved at the moment.
@@ -45,6 +52,9 @@ func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
 // What the methods of a Store find, besides what a database can fail with.
 var (
 	ErrNotFound     = errors.New("there is no such thing, or it is not yours")
+	ErrNameTaken    = errors.New("there is a user with this name")
+	ErrChanged      = errors.New("the password was changed in the meantime")
+	ErrDamaged      = errors.New("it cannot be opened: it was damaged, or changed without its key")
 	ErrForbidden    = errors.New("your role in the vault does not allow this")
 	ErrSetupDone    = errors.New("there is a user already")
 	ErrNotHOTP      = errors.New("the account has no counter")

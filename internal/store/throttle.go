@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	_ "embed"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -10,57 +12,116 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AttemptLogin must come before a password is checked. It returns how long this
-// name has to wait; when that is zero, the attempt is counted, so that attempts at
-// the same time do not slip through together. LogIn forgets the count.
-//
-// After four failures in a row each attempt makes the next one wait: 1, 2, 4 …
-// seconds, never more than a minute. An hour without failures clears the count.
-func (s *Store) AttemptLogin(ctx context.Context, name string) (wait time.Duration, err error) {
-	var left float64
-	err = s.single(ctx, uuid.Nil, scan(&left), `
-		WITH counted AS (
-			INSERT INTO avtotpy.login_throttle AS t (name_mac, failures, wait_until)
-			VALUES ($1, 1, now())
-			ON CONFLICT (name_mac) DO UPDATE SET
-				failures = CASE WHEN t.failed_at < now() - interval '1 hour' THEN 1 ELSE least(t.failures, 1000) + 1 END,
-				failed_at = now(),
-				wait_until = now() + CASE
-					WHEN t.failed_at < now() - interval '1 hour' OR t.failures < 4 THEN interval '0'
-					ELSE least(60, 2 ^ least(t.failures - 4, 6)) * interval '1 second'
-				END
-			WHERE t.wait_until <= now()
-			RETURNING name_mac
-		)
-		SELECT greatest(extract(epoch FROM wait_until - now()), 0.001)::float8
-		FROM avtotpy.login_throttle
-		WHERE name_mac = $1 AND NOT EXISTS (SELECT FROM counted)`, s.nameMAC(name))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
-	return seconds(left), err
+// An Attempt is somebody who is about to try a password of a name: a stranger from some
+// networks, or a device that the user of the name has logged in with before.
+type Attempt struct {
+	Name     string
+	Networks []netip.Prefix // of a stranger, the narrowest first
+	Device   uuid.UUID      // the zero UUID for a stranger
 }
 
-// LoginFailed writes a wrong password, or a name that nobody has, into the audit
-// log. The name itself is not written when nobody has it: it may be a password.
-func (s *Store) LoginFailed(ctx context.Context, user *User, from Origin) error {
-	return s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
-		e := event{action: "login.fail", from: from}
-		if user != nil {
-			e.subject = user.ID
+// Each name is slowed down for each network by itself, so that whoever knows a name does not keep its owner
+// out. All strangers together share a ceiling for a name, which slows down many networks that
+// guess at one. It is never closed for longer than it takes to fill up by one attempt.
+// A known device has a count of its own: strangers never delay it.
+const (
+	freeForNetwork  = 4  // attempts before the next one has to wait
+	freeForCustomer = 16 // the same for an IPv6 network of many households
+	ceilingAtOnce   = 30 // attempts of strangers on one name
+	ceilingPeriod   = 2 * time.Second
+	longestWait     = 60 // seconds
+)
+
+// A count is one row of attempts in a row. After those that are free, each makes the next one wait: 1, 2, 4 …
+// seconds, never more than a minute; an hour without attempts clears it. With a period it is
+// a ceiling instead: so many at once, and one more after each period.
+type count struct {
+	mac    []byte
+	free   int
+	period time.Duration
+}
+
+// counts are the rows in which an attempt is counted, always in the same order: two
+// attempts at once must not wait for each other.
+func (s *Store) counts(a Attempt) []count {
+	if a.Device != uuid.Nil {
+		return []count{{mac: s.throttleMAC("device", a.Device.String(), a.Name), free: freeForNetwork}}
+	}
+	var all []count
+	for i, network := range a.Networks {
+		free := freeForNetwork
+		if i > 0 {
+			free = freeForCustomer
 		}
-		return record(ctx, tx, e)
+		all = append(all, count{mac: s.throttleMAC("network", network.String(), a.Name), free: free})
+	}
+	return append(all, count{mac: s.throttleMAC("name", "", a.Name), free: ceilingAtOnce, period: ceilingPeriod})
+}
+
+// throttleMAC is the key of a row: who reads the table learns no name, and no password that somebody typed as one.
+func (s *Store) throttleMAC(kind, of, name string) []byte {
+	return s.ring.MAC("login throttle "+kind, of+"\x00"+strings.ToLower(strings.TrimSpace(name)))
+}
+
+//go:embed throttle_attempt.sql
+var countAttempt string
+
+// errWait undoes an attempt that has to wait.
+var errWait = errors.New("the attempt has to wait")
+
+// AttemptLogin must come before a password is checked. It returns how long to wait;
+// when that is zero, the attempt is counted, so that attempts at the same time do
+// not slip through together. LogIn and Unlock forget the count, and GiveBack takes
+// one attempt back.
+func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration, err error) {
+	err = s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
+		for _, c := range s.counts(a) {
+			var left float64
+			err := tx.QueryRow(ctx, countAttempt, c.mac, c.free, c.period.Seconds(), longestWait).Scan(&left)
+			if errors.Is(err, pgx.ErrNoRows) { // counted
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			wait = seconds(left)
+			return errWait // what was counted in the rows before is undone
+		}
+		return nil
+	})
+	if errors.Is(err, errWait) {
+		return wait, nil
+	}
+	return 0, err
+}
+
+// GiveBack takes back an attempt whose password was never checked.
+func (s *Store) GiveBack(ctx context.Context, a Attempt) error {
+	return s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
+		for _, c := range s.counts(a) {
+			// Before it was counted nothing was left to wait.
+			_, err := tx.Exec(ctx, `
+				UPDATE avtotpy.login_throttle
+				SET failures = greatest(failures - 1, 1), wait_until = CASE WHEN $2 > 0 THEN wait_until - $2 * interval '1 second' ELSE now() END
+				WHERE name_mac = $1`, c.mac, c.period.Seconds())
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-// forget clears the count of a name, and those that are old.
-func (s *Store) forget(ctx context.Context, tx pgx.Tx, name string) error {
-	_, err := tx.Exec(ctx, `
-		DELETE FROM avtotpy.login_throttle
-		WHERE name_mac = $1 OR failed_at < now() - interval '1 day'`, s.nameMAC(name))
-	return err
-}
-
-func (s *Store) nameMAC(name string) []byte {
-	return s.ring.MAC("login throttle", strings.ToLower(strings.TrimSpace(name)))
+// forget clears the counts of somebody whose password was right, but for the ceiling, which is of others too. Those that
+// are old are swept.
+func (s *Store) forget(ctx context.Context, tx pgx.Tx, a Attempt) error {
+	for _, c := range s.counts(a) {
+		if c.period > 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.login_throttle WHERE name_mac = $1`, c.mac); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,9 +92,13 @@ const (
 func literal(id uuid.UUID) string { return "'" + id.String() + "'" }
 
 // inTx does all or nothing, for a user: row level security shows it nothing of
-// others' vaults, and no vault at all for the zero UUID.
+// others' vaults, and no vault at all for the zero UUID. The authentication key is read before it
+// begins: a transaction that waits for a second connection may wait for itself.
 func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
 	if err := s.mayChange(); err != nil {
+		return err
+	}
+	if _, err := s.proof(ctx); err != nil {
 		return err
 	}
 	return s.transact(ctx, begin, pin(actingUser, literal(user)), do)
@@ -102,6 +107,9 @@ func (s *Store) inTx(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error)
 // inOrder is inTx as if there were no other transactions at the same time.
 func (s *Store) inOrder(ctx context.Context, user uuid.UUID, do func(pgx.Tx) error) error {
 	if err := s.mayChange(); err != nil {
+		return err
+	}
+	if _, err := s.proof(ctx); err != nil {
 		return err
 	}
 	return s.transact(ctx, beginSerializable, pin(actingUser, literal(user)), do)
@@ -140,26 +148,39 @@ func (s *Store) transact(ctx context.Context, begin, pin string, do func(pgx.Tx)
 	}
 }
 
+// A query is one that needs nothing of those before it but their settings. collect is nil for one
+// that returns no rows.
+type query struct {
+	sql     string
+	args    []any
+	collect func(pgx.Rows) error
+}
+
 // single is inTx for one query, in one round trip once its connection knows the query. collect
 // is nil for a query that returns no rows.
 func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string, args ...any) error {
+	return s.together(ctx, user, query{sql, args, collect})
+}
+
+// together is single for several queries: the first error of one ends it.
+func (s *Store) together(ctx context.Context, user uuid.UUID, queries ...query) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	known := knownTo(conn.Conn())
-	if !known[sql] {
-		err := firstTime(ctx, conn, user, collect, sql, args)
-		known[sql] = err == nil || errors.Is(err, pgx.ErrNoRows)
-		return err
+	if slices.ContainsFunc(queries, func(q query) bool { return !known[q.sql] }) {
+		return firstTime(ctx, conn, user, known, queries)
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
 	batch.Queue(pin(actingUser, "$1"), user.String())
-	query := batch.Queue(sql, args...)
-	if collect != nil {
-		query.Query(collect)
+	for _, q := range queries {
+		queued := batch.Queue(q.sql, q.args...)
+		if q.collect != nil {
+			queued.Query(q.collect)
+		}
 	}
 	batch.Queue("COMMIT")
 	err = conn.SendBatch(ctx, &batch).Close()
@@ -168,27 +189,35 @@ func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Row
 		defer cancel()
 		_, _ = conn.Exec(limited, "ROLLBACK") // the pool closes a connection that stays in its transaction
 	}
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // then pgx may ask for the description again
-		delete(known, sql)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrNotFound) { // then pgx may ask for the description again
+		for _, q := range queries {
+			delete(known, q.sql)
+		}
 	}
 	return err
 }
 
-// firstTime is single for a query of which a connection knows nothing. To describe it the
+// firstTime is together for queries of which a connection does not know all. To describe one the
 // server locks its tables; a batch would ask for that before its BEGIN, where no timeout is
 // pinned, and would wait for a lock without a limit. As in a batch, only what the server says
 // undoes anything, and not that collect finds too few rows.
-func firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, collect func(pgx.Rows) error, sql string, args []any) error {
+func firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known map[string]bool, queries []query) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + pin(actingUser, literal(user))})
 	if err != nil {
 		return err
 	}
-	if collect == nil {
-		_, err = tx.Exec(ctx, sql, args...)
-	} else {
-		rows, _ := tx.Query(ctx, sql, args...) // its error is that of rows, too
-		err = collect(rows)
-		rows.Close()
+	for _, q := range queries {
+		if q.collect == nil {
+			_, err = tx.Exec(ctx, q.sql, q.args...)
+		} else {
+			rows, _ := tx.Query(ctx, q.sql, q.args...) // its error is that of rows, too
+			err = q.collect(rows)
+			rows.Close()
+		}
+		known[q.sql] = err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound)
+		if err != nil {
+			break
+		}
 	}
 	if tx.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() != 'T' {
 		_ = tx.Rollback(ctx) // where that fails, the pool closes the connection

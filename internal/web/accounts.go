@@ -1,15 +1,14 @@
 package web
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -19,12 +18,14 @@ type accountView struct {
 	ID        string `json:"id,omitempty" doc:"empty in a preview"`
 	Kind      string `json:"kind" enum:"totp,hotp,steam"`
 	Issuer    string `json:"issuer" example:"Example"`
+	Label     string `json:"label_issuer,omitempty" doc:"what a link's label called the issuer, where that differs"`
 	Account   string `json:"account" example:"alice@example.com"`
 	Note      string `json:"note"`
 	Algorithm string `json:"algorithm" enum:"SHA1,SHA224,SHA256,SHA384,SHA512,MD5"`
 	Digits    int    `json:"digits"`
 	Period    int    `json:"period" doc:"in seconds"`
 	Counter   int64  `json:"counter" doc:"of the next code, of kind hotp"`
+	Damaged   bool   `json:"damaged,omitempty" doc:"whether what is sealed does not open; then kind, names and note may be missing"`
 	code      CodeView
 }
 
@@ -34,88 +35,36 @@ func (v accountView) Next() string  { return v.code.Next }
 func (v accountView) From() string  { return v.code.From }
 func (v accountView) Until() string { return v.code.Until }
 
+// Title is what a card is called.
+func (v accountView) Title() string {
+	if v.Issuer != "" && v.Label != "" {
+		return v.Issuer + " (" + v.Label + ")"
+	}
+	return cmp.Or(v.Issuer, v.Account, "Unnamed")
+}
+
+// Dots stand for a code that was not asked for yet.
+func (v accountView) Dots() string { return strings.Repeat("•", v.Digits) }
+
 func viewOf(a store.Account) accountView {
+	v := viewOfKey(a.Key)
+	v.ID, v.Note, v.Damaged = a.ID.String(), a.Note, a.Damaged
+	return v
+}
+
+func viewOfKey(k otp.Key) accountView {
 	return accountView{
-		ID: a.ID.String(), Kind: a.Kind, Issuer: a.Issuer, Account: a.Name, Note: a.Note,
-		Algorithm: a.Algorithm, Digits: a.Digits, Period: a.Period, Counter: a.Counter,
+		Kind: string(k.Kind), Issuer: k.Issuer, Label: k.LabelIssuer, Account: k.Account, Algorithm: string(k.Algorithm), Digits: k.Digits, Period: k.Period,
+		Counter: int64(k.Counter), //nolint:gosec // Validate and the table allow none above
 	}
-}
-
-// keyOf is what makes an account's codes.
-func keyOf(a store.Account) otp.Key {
-	return otp.Key{
-		Kind: otp.Kind(a.Kind), Issuer: a.Issuer, Account: a.Name, Secret: a.Secret,
-		Algorithm: otp.Algorithm(a.Algorithm), Digits: a.Digits, Period: a.Period, Counter: uint64(a.Counter), //nolint:gosec // the table holds none below zero
-	}
-}
-
-// A keyInput is an account as it is entered: as a link, or by hand.
-type keyInput struct {
-	Link      string `json:"link,omitempty" doc:"otpauth://, steam:// or a bare secret; then kind, secret, algorithm, digits, period and counter are not read" example:"otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP"`
-	Kind      string `json:"kind,omitempty" doc:"totp (default), hotp or steam"`
-	Issuer    string `json:"issuer,omitempty"`
-	Account   string `json:"account,omitempty"`
-	Note      string `json:"note,omitempty"`
-	Secret    string `json:"secret,omitempty" doc:"base32"`
-	Algorithm string `json:"algorithm,omitempty" doc:"SHA1 (default), SHA256 or SHA512"`
-	Digits    int    `json:"digits,omitempty" minimum:"1" doc:"4 to 10, 6 by default"`
-	Period    int    `json:"period,omitempty" minimum:"1" doc:"1 to 86400 seconds, 30 by default"`
-	Counter   int64  `json:"counter,omitempty" minimum:"0" doc:"of the next code, of kind hotp"`
-}
-
-// read returns the key that was entered, and what may be wrong with it. Names given
-// besides a link stand for the link's.
-func (in keyInput) read() (key otp.Key, warnings []string, err error) {
-	if in.Link != "" {
-		if key, warnings, err = otp.Parse(in.Link); err != nil {
-			return otp.Key{}, nil, err
-		}
-		key = in.rename(key)
-		return key, warnings, errors.Join(key.Validate(), checkNote(in.Note))
-	}
-	key = otp.Key{
-		Kind: otp.Kind(strings.ToLower(in.Kind)), Issuer: in.Issuer, Account: in.Account,
-		Algorithm: otp.Algorithm(strings.ToUpper(in.Algorithm)), Digits: in.Digits, Period: in.Period, Counter: uint64(in.Counter), //nolint:gosec // its minimum is 0
-	}
-	var problems otp.Problems
-	if key.Secret, err = otp.ParseSecret(in.Secret); err != nil {
-		problems, _ = errors.AsType[otp.Problems](err)
-		key.Secret = []byte("x") // its problem is known; the others are looked for
-	}
-	if more, ok := errors.AsType[otp.Problems](key.Validate()); ok {
-		problems = append(problems, more...)
-	}
-	if len(problems) > 0 {
-		return otp.Key{}, nil, problems
-	}
-	return key.Canonical(), nil, checkNote(in.Note)
-}
-
-func (in keyInput) rename(key otp.Key) otp.Key {
-	if in.Issuer != "" {
-		key.Issuer = in.Issuer
-	}
-	if in.Account != "" {
-		key.Account = in.Account
-	}
-	return key
-}
-
-const longestNote = 2000 // characters
-
-func checkNote(note string) error {
-	if n := utf8.RuneCountInString(note); n > longestNote {
-		return &fieldError{"note", fmt.Sprintf("The note has %d characters; expected at most %d.", n, longestNote)}
-	}
-	return nil
 }
 
 type accountList struct {
 	Accounts []accountView `json:"accounts"`
 }
 
-func (s *site) listAccounts(ctx context.Context, session store.Session, _ *struct{}) (*body[accountList], error) {
-	accounts, err := s.Store.Accounts(ctx, session.User.ID)
+func (s *site) listAccounts(ctx context.Context, p auth.Principal, _ *struct{}) (*body[accountList], error) {
+	accounts, err := s.accounts(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -126,57 +75,16 @@ func (s *site) listAccounts(ctx context.Context, session store.Session, _ *struc
 	return answerWith(accountList{views}), nil
 }
 
-type addInput struct {
-	Submission string `header:"Idempotency-Key" doc:"a UUID of your choice: sent again, it adds nothing and answers with the account that it added"`
-	Body       keyInput
-}
-
-// An addedAccount answers 201, and 200 to a submission that came before.
-type addedAccount struct {
-	Status int
-	Body   struct {
-		Account  accountView `json:"account"`
-		Warnings []string    `json:"warnings" doc:"what may be wrong with the link"`
-	}
-}
-
-func (s *site) addAccount(ctx context.Context, session store.Session, in *addInput) (*addedAccount, error) {
-	submission := uuid.New()
-	if in.Submission != "" {
-		var err error
-		if submission, err = uuid.Parse(in.Submission); err != nil {
-			return nil, &failure{status: http.StatusUnprocessableEntity, text: "The header Idempotency-Key is not a UUID."}
-		}
-	}
-	key, warnings, err := in.Body.read()
-	if err != nil {
-		return nil, err
-	}
-	account, created, err := s.Store.CreateAccount(ctx, session.User, store.NewAccount{
-		Submission: submission, Kind: string(key.Kind), Algorithm: string(key.Algorithm), Digits: key.Digits, Period: key.Period,
-		Issuer: key.Issuer, Name: key.Account, Note: in.Body.Note, Secret: key.Secret, Counter: int64(key.Counter), //nolint:gosec // Validate allows none above
-	}, visitorOf(ctx).from)
-	if err != nil {
-		return nil, err
-	}
-	out := &addedAccount{Status: http.StatusOK}
-	if created {
-		out.Status = http.StatusCreated
-	}
-	out.Body.Account, out.Body.Warnings = viewOf(account), append([]string{}, warnings...)
-	return out, nil
-}
-
 type accountBody struct {
 	Account accountView `json:"account"`
 }
 
-func (s *site) getAccount(ctx context.Context, session store.Session, in *idInput) (*body[accountBody], error) {
+func (s *site) getAccount(ctx context.Context, p auth.Principal, in *idInput) (*body[accountBody], error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.Store.Account(ctx, session.User.ID, id)
+	account, err := p.Account(ctx, id)
 	return answerWith(accountBody{viewOf(account)}), err
 }
 
@@ -184,53 +92,133 @@ type changeInput struct {
 	ID   string `path:"id"`
 	Body struct {
 		Issuer  *string `json:"issuer,omitempty"`
+		Label   *string `json:"label_issuer,omitempty"`
 		Account *string `json:"account,omitempty"`
 		Note    *string `json:"note,omitempty"`
 	}
 }
 
 // changeAccount changes what is given; the rest stays.
-func (s *site) changeAccount(ctx context.Context, session store.Session, in *changeInput) (*body[accountBody], error) {
+func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeInput) (*body[accountBody], error) {
 	id, err := idInput{in.ID}.id()
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.Store.Account(ctx, session.User.ID, id)
+	before, err := p.Account(ctx, id)
+	if err == nil && before.Damaged {
+		err = store.ErrDamaged
+	}
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(before)
-	change := store.AccountChange{Issuer: trimmed(in.Body.Issuer), Name: trimmed(in.Body.Account), Note: in.Body.Note}
-	if change.Issuer != nil {
-		key.Issuer = *change.Issuer
-	}
-	if change.Name != nil {
-		key.Account = *change.Name
+	key := before.Key
+	for to, from := range map[*string]*string{&key.Issuer: in.Body.Issuer, &key.LabelIssuer: in.Body.Label, &key.Account: in.Body.Account} {
+		if from != nil {
+			*to = strings.TrimSpace(*from)
+		}
 	}
 	if err := key.Validate(); err != nil {
 		return nil, err
+	}
+	key = key.Canonical()
+	change := store.AccountChange{
+		Issuer: changed(before.Issuer, key.Issuer), LabelIssuer: changed(before.LabelIssuer, key.LabelIssuer),
+		Account: changed(before.Account, key.Account), Note: in.Body.Note,
 	}
 	if change.Note != nil {
 		if err := checkNote(*change.Note); err != nil {
 			return nil, err
 		}
 	}
-	account, err := s.Store.UpdateAccount(ctx, session.User, id, change, visitorOf(ctx).from)
+	account, err := p.UpdateAccount(ctx, id, change)
 	return answerWith(accountBody{viewOf(account)}), err
 }
 
-func trimmed(text *string) *string {
-	if text == nil {
+// changed returns a name when it is another one: somebody else may have changed the rest.
+func changed(before, after string) *string {
+	if before == after {
 		return nil
 	}
-	t := strings.TrimSpace(*text)
-	return &t
+	return &after
 }
 
-func (s *site) deleteAccount(ctx context.Context, session store.Session, in *idInput) (*nothing, error) {
+// deleteAccount moves an account to the trash.
+func (s *site) deleteAccount(ctx context.Context, p auth.Principal, in *idInput) (*nothing, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.Store.DeleteAccount(ctx, session.User, id, visitorOf(ctx).from)
+	return nil, p.DeleteAccount(ctx, id)
+}
+
+// An accountPageView is the page of one account.
+type accountPageView struct {
+	Account        accountView
+	Title          string
+	Message, Saved string
+	Warnings       []string // what is doubtful about its key
+	Issuer, Name   field
+	Label, Notes   field
+}
+
+func (s *site) accountPage(r *http.Request, p auth.Principal) (page, error) {
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return page{}, err
+	}
+	return s.showAccount(r.Context(), p, id, form{values: r.URL.Query()})
+}
+
+func (s *site) showAccount(ctx context.Context, p auth.Principal, id uuid.UUID, f form) (page, error) {
+	a, err := p.Account(ctx, id)
+	if err != nil {
+		return page{}, err
+	}
+	v := accountPageView{
+		Account: withCode(a, s.Now()), Title: viewOf(a).Title(), Message: f.message,
+		Issuer: f.field(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
+		Name:   f.field(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
+		Label:  f.field(field{Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off", Optional: true}),
+		Notes:  f.field(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
+	}
+	if f.values.Has("saved") {
+		v.Saved = "Saved"
+	}
+	if !a.Damaged {
+		for _, one := range a.Warnings() {
+			v.Warnings = append(v.Warnings, sentenceOf(one))
+		}
+	}
+	return page{Name: "account", Title: "Account", View: v}, nil
+}
+
+func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return posted{}, err
+	}
+	in := changeInput{ID: r.PathValue("id")}
+	for name, to := range map[string]**string{"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label, "account": &in.Body.Account, "note": &in.Body.Note} {
+		if r.PostForm.Has(name) {
+			text := r.PostForm.Get(name)
+			*to = &text
+		}
+	}
+	_, err = s.changeAccount(r.Context(), p, &in)
+	return posted{
+		next:     "/accounts/" + id.String() + "?saved",
+		againFor: func(ctx context.Context, f form) (page, error) { return s.showAccount(ctx, p, id, f) },
+	}, err
+}
+
+// deletePage asks whether to delete an account, where no script can show the dialog.
+func (s *site) deletePage(r *http.Request, p auth.Principal) (page, error) {
+	shown, err := s.accountPage(r, p)
+	shown.Name, shown.Title = "delete", "Delete an account"
+	return shown, err
+}
+
+func (s *site) deleteForm(r *http.Request, p auth.Principal) (posted, error) {
+	_, err := s.deleteAccount(r.Context(), p, &idInput{r.PathValue("id")})
+	return posted{next: "/?deleted=" + r.PathValue("id")}, err
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/avtotpy/avtotpy/internal/store"
+	"github.com/avtotpy/avtotpy/internal/auth"
 )
 
 // guest adds an operation of the API that needs no session.
@@ -17,16 +17,37 @@ func guest[I, O any](s *site, api huma.API, method, path string, status int, sum
 
 // member adds an operation of the API that only somebody who is logged in can ask
 // for.
-func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, store.Session, *I) (*O, error)) {
+func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+	// Pages ask for codes and previews by themselves.
+	counts := method != http.MethodGet && path != "/preview"
+	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
+		who, err := s.principal(ctx)
+		if err == nil && counts {
+			err = s.used(ctx, who)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return do(ctx, who, in)
+	})
+}
+
+// owner adds an operation that is also for a session that is locked.
+func owner[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
+		who, err := s.ownerOf(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return do(ctx, who, in)
+	})
+}
+
+// own is member for an operation that asks for the session itself, with what it reads.
+func own[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, *I) (*O, error)) {
 	op := operation(method, path, status, summary)
 	op.Security = []map[string][]string{{"session": {}}}
-	register(s, api, op, func(ctx context.Context, in *I) (*O, error) {
-		session, err := s.Store.Session(ctx, visitorOf(ctx).token)
-		if err != nil {
-			return nil, needsLogin(err)
-		}
-		return do(ctx, session, in)
-	})
+	register(s, api, op, do)
 }
 
 func register[I, O any](s *site, api huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
@@ -46,8 +67,11 @@ func operation(method, path string, status int, summary string) huma.Operation {
 		Path:          strings.TrimSuffix(apiPrefix, "/") + path,
 		DefaultStatus: status,
 		Summary:       summary,
-		MaxBodyBytes:  maxBody,
-		Errors:        []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		Errors: []int{
+			http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+			http.StatusTooManyRequests, http.StatusServiceUnavailable,
+		},
+		BodyReadTimeout: -1, // it was read before
 	}
 }
 

@@ -205,7 +205,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 		b.do(b.until(shownCode + ` !== "` + before + `"`))
 		b.isCodeOf(key)
 	}
-	b.do(click(".card-copy"), b.until(`document.querySelector(".copied")`))
+	b.do(click(".card-copy"), b.until(`document.querySelector("[data-copied]")`))
 	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.readText().then((text) => { window.copied = text; })`), b.until(`window.copied`))
 	if copied := b.value(`window.copied`); !isNear(key, copied) {
 		t.Errorf("copied %q, which is no code of now", copied)
@@ -218,7 +218,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 		t.Errorf("a wrong secret: %q", message)
 	}
 	b.do(click("#advanced summary"), chromedp.WaitVisible("#kind"), chromedp.SetValue("#kind", "hotp"),
-		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), submit("#new"), chromedp.WaitVisible(".card-advance"))
+		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), chromedp.WaitVisible("#preview"), submit("#new"), chromedp.WaitVisible(".card-advance"))
 
 	// A counter shows its code when asked, once each (RFC 4226, appendix D).
 	b.do(click(".card-advance"), b.until(`document.querySelector("[data-kind=hotp] .card-code").textContent.replace(/\s/g, "") === "755224"`))
@@ -230,7 +230,7 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 	// Edit and delete.
 	b.do(click("#cards > li:not([hidden]) .card-edit"), chromedp.WaitVisible("#account-form"),
 		chromedp.SetValue("#account", "work"), submit("#account-form"), b.until(`document.querySelector(".saved").textContent === "Saved"`),
-		click("#delete"), chromedp.WaitVisible("#really"), click("#really"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
+		click("#delete"), chromedp.WaitVisible("#delete-form"), click("#delete-form button"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
 
 	// Log out, and in again with a wrong password first.
 	b.do(click("log-out button"), chromedp.WaitVisible("#login"),
@@ -298,11 +298,48 @@ func TestPagesFitAPhone(t *testing.T) {
 	b.look("list", "/")
 	b.look("new", "/accounts/new")
 	b.look("account", "/accounts/"+ids["GitHub"])
+	b.look("key", "/accounts/"+ids["GitHub"]+"/key")
+	gone := alice.add(map[string]any{"issuer": "Example Bank of the Northern and Western Isles", "account": "alice.with.a.very.long.address@subdomain.example.com", "secret": "GEZDGNBVGY3TQOJQ"})
+	alice.must(204, "DELETE", "/api/v1/accounts/"+gone, nil)
+	b.look("list-undo", "/?deleted="+gone)
+	b.look("trash", "/trash")
+	b.look("purge", "/trash/"+gone+"/delete")
+	alice.must(204, "POST", "/api/v1/trash/"+gone+"/delete", map[string]any{"current": password})
 	b.look("settings", "/settings")
 	b.look("error", "/nothing")
 	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.accounts"); n != len(ids) {
 		t.Errorf("%d accounts after looking, want %d", n, len(ids))
 	}
+}
+
+// TestSeveralLinksAreReviewed pastes several links, as a person does, and adds what is chosen.
+func TestSeveralLinksAreReviewed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.alice()
+	b := newTab(t, s)
+	b.do(b.open("/login"), chromedp.WaitVisible("#login"), chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", password),
+		submit("#login"), chromedp.WaitVisible(".empty"))
+	const steam = "otpauth://totp/Steam:gabe?secret=MFRGGZDFMZTWQ2LK&digits=5&issuer=Steam"
+	pasted := strings.Join([]string{link, "otpauth://totp/Contoso:bob?issuer=Microsoft&secret=GEZDGNBVGY3TQOJQ", "hello, world", steam}, "\n")
+	for _, screen := range []int64{390, 1280} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.device(screen, 844, scheme)
+			b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SetValue("#box", pasted),
+				chromedp.Evaluate[chromedp.Void](`document.getElementById("box").dispatchEvent(new Event("input", {bubbles: true}))`),
+				b.until(`document.querySelector("#new [type=submit]").textContent.startsWith("Check")`), submit("#new"), chromedp.WaitVisible("#review"))
+			b.fits("the review", screen)
+			if *pictures != "" {
+				b.paint(filepath.Join(*pictures, fmt.Sprintf("review-%d-%s.png", screen, scheme)))
+			}
+		}
+	}
+	b.do(click("#review [type=submit]"), b.until(`document.body.textContent.includes("Choose one of the two.")`))
+	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"), b.until(`location.pathname === "/"`))
+	if got := b.value(`[...document.querySelectorAll(".card-title")].map((e) => e.textContent).filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
+		t.Errorf("added: %s", got)
+	}
+	b.quiet()
 }
 
 // look opens a page as on a phone and as on a desk, checks that it fits, and paints
@@ -314,32 +351,44 @@ func (b *tab) look(name, path string) {
 		width, height int64
 	}{{"phone", 390, 844}, {"desk", 1280, 800}} {
 		for _, scheme := range []string{"light", "dark"} {
-			_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-				Width: screen.width, Height: screen.height, DeviceScaleFactor: 1, Mobile: screen.name == "phone",
-			})
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			if err != nil {
-				b.t.Fatal(err)
-			}
+			b.device(screen.width, screen.height, scheme)
 			b.do(b.open(path), chromedp.WaitReady("#main"), b.until(`document.readyState === "complete"`))
-			if wide := b.value(`document.documentElement.scrollWidth`); wide != strconv.FormatInt(screen.width, 10) {
-				b.t.Errorf("%s on a %s of %d px is %s px wide", path, screen.name, screen.width, wide)
-			}
-			small := b.value(`[...document.querySelectorAll("button, a.button, input:not(.unseen), select, .card-edit")]
-				.filter((e) => e.checkVisibility() && !e.matches(".link, .show") && (e.getBoundingClientRect().height < 40 || e.getBoundingClientRect().width < 40))
-				.map((e) => e.outerHTML).join("\n")`)
-			if small != "" {
-				b.t.Errorf("%s on a %s: too small for a thumb: %s", path, screen.name, small)
-			}
+			b.fits(path, screen.width)
 			if *pictures != "" {
 				b.paint(filepath.Join(*pictures, name+"-"+screen.name+"-"+scheme+".png"))
 			}
 		}
+	}
+}
+
+// device makes the page one on a phone, when it is narrow, or on a desk.
+func (b *tab) device(width, height int64, scheme string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// fits fails when the page scrolls sideways, or has a control that is too small.
+func (b *tab) fits(what string, width int64) {
+	b.t.Helper()
+	if wide := b.value(`document.documentElement.scrollWidth`); wide != strconv.FormatInt(width, 10) {
+		b.t.Errorf("%s on a screen of %d px is %s px wide", what, width, wide)
+	}
+	small := b.value(`[...document.querySelectorAll("button, a.button, input:not(.unseen, [type=hidden]), select, .card-edit, label.check")]
+		.filter((e) => e.checkVisibility() && !e.matches(".link, .show") && (e.getBoundingClientRect().height < 40 || e.getBoundingClientRect().width < 40))
+		.map((e) => e.outerHTML).join("\n")`)
+	if small != "" {
+		b.t.Errorf("%s on a screen of %d px: too small for a thumb: %s", what, width, small)
 	}
 }
 

@@ -2,8 +2,15 @@ package web
 
 import (
 	"context"
+	"encoding/binary"
+	"hash/fnv"
+	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
@@ -38,51 +45,40 @@ type accountCode struct {
 }
 
 type codeList struct {
-	Now   string        `json:"now" format:"date-time" doc:"the server's clock, to count down by"`
-	Codes []accountCode `json:"codes"`
+	Now     string        `json:"now" format:"date-time" doc:"the server's clock, to count down by"`
+	Version string        `json:"version" doc:"changes when an account is added, changed or deleted"`
+	Codes   []accountCode `json:"codes"`
 }
 
 // listCodes answers with all codes that come from the time, of one moment.
-func (s *site) listCodes(ctx context.Context, session store.Session, _ *struct{}) (*body[codeList], error) {
-	accounts, err := s.Store.Accounts(ctx, session.User.ID)
+func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], error) {
+	who, accounts, err := s.gate.Codes(ctx, visitorOf(ctx).visit())
+	if err == nil {
+		err = s.takeTurn(ctx, who.User())
+	}
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now()
-	list := codeList{Now: stamp(now), Codes: make([]accountCode, 0, len(accounts))}
+	list := codeList{Now: stamp(now), Version: versionOf(accounts), Codes: make([]accountCode, 0, len(accounts))}
 	for _, a := range accounts {
-		if key := keyOf(a); key.Kind != otp.HOTP {
-			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(key, now)})
+		if a.Kind != otp.HOTP && !a.Damaged {
+			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(a.Key, now)})
 		}
 	}
 	return answerWith(list), nil
 }
 
-type previewInput struct{ Body keyInput }
-
-type preview struct {
-	Account  accountView `json:"account"`
-	Now      string      `json:"now" format:"date-time"`
-	Warnings []string    `json:"warnings"`
-	CodeView
-}
-
-// previewAccount computes a code and stores nothing.
-func (s *site) previewAccount(_ context.Context, _ store.Session, in *previewInput) (*body[preview], error) {
-	key, warnings, err := in.Body.read()
-	if err != nil {
-		return nil, err
+// versionOf is another one when an account was added, changed or deleted, in whatever order they are.
+func versionOf(accounts []store.Account) string {
+	var sum uint64
+	for _, a := range accounts {
+		one := fnv.New64a()
+		_, _ = one.Write(a.ID[:])
+		_, _ = one.Write(binary.BigEndian.AppendUint64(nil, uint64(a.UpdatedAt.UnixMicro())))
+		sum += one.Sum64()
 	}
-	now := s.Now()
-	p := preview{Now: stamp(now), Warnings: append([]string{}, warnings...), CodeView: codeAt(key, now)}
-	if key.Kind == otp.HOTP {
-		p.Code = key.HOTP(key.Counter)
-	}
-	p.Account = accountView{
-		Kind: string(key.Kind), Issuer: key.Issuer, Account: key.Account, Note: in.Body.Note,
-		Algorithm: string(key.Algorithm), Digits: key.Digits, Period: key.Period, Counter: int64(key.Counter), //nolint:gosec // Validate allows none above
-	}
-	return answerWith(p), nil
+	return strconv.FormatUint(sum, 36)
 }
 
 type counterCode struct {
@@ -91,15 +87,61 @@ type counterCode struct {
 }
 
 // advanceCounter shows the next code of a counter, which is thereby used up.
-func (s *site) advanceCounter(ctx context.Context, session store.Session, in *idInput) (*body[counterCode], error) {
+func (s *site) advanceCounter(ctx context.Context, p auth.Principal, in *idInput) (*body[counterCode], error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
 	}
-	account, err := s.Store.AdvanceCounter(ctx, session.User, id, visitorOf(ctx).from)
+	account, err := p.AdvanceCounter(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(account)
-	return answerWith(counterCode{key.HOTP(key.Counter), account.Counter}), nil
+	return answerWith(counterCode{account.HOTP(account.Counter), viewOf(account).Counter}), nil
+}
+
+// advanceForm is advanceCounter without a script: the list shows the code then.
+func (s *site) advanceForm(r *http.Request, p auth.Principal) (posted, error) {
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return posted{}, err
+	}
+	_, err = p.AdvanceCounter(r.Context(), id)
+	return posted{next: "/#account-" + id.String()}, err
+}
+
+// A listView is the page of all codes.
+type listView struct {
+	Accounts []accountView
+	Version  string
+	Deleted  *accountView // what was deleted just now, and can be brought back
+}
+
+func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
+	accounts, err := s.accounts(r.Context(), p)
+	v := listView{Version: versionOf(accounts)}
+	now := s.Now()
+	for _, a := range accounts {
+		v.Accounts = append(v.Accounts, withCode(a, now))
+	}
+	if id, err := uuid.Parse(r.URL.Query().Get("deleted")); err == nil {
+		if deleted, err := p.Deleted(r.Context(), id); err == nil { // otherwise it was restored, or never there
+			shown := viewOf(deleted)
+			v.Deleted = &shown
+		}
+	}
+	return page{Name: "list", Title: "Codes", View: v, Compressed: true}, err
+}
+
+// withCode is an account with the code of a moment; of a counter, with the code that was used last:
+// whoever reloads the page may still have to type it.
+func withCode(a store.Account, now time.Time) accountView {
+	shown := viewOf(a)
+	if a.Damaged {
+		return shown
+	}
+	shown.code = codeAt(a.Key, now)
+	if a.Kind == otp.HOTP && a.Counter > 0 {
+		shown.code.Code = a.HOTP(a.Counter - 1)
+	}
+	return shown
 }

@@ -16,9 +16,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
-	"github.com/avtotpy/avtotpy/internal/otp"
+	"github.com/avtotpy/avtotpy/internal/problem"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -27,6 +28,8 @@ type failure struct {
 	status     int
 	text       string
 	retryAfter time.Duration
+	kind       string         // a URI for programs (RFC 9457); empty: the status says all
+	event      auth.EventKind // what it is for those who watch; empty: nothing
 }
 
 func (f *failure) Error() string { return f.text }
@@ -35,18 +38,40 @@ func (f *failure) Error() string { return f.text }
 var (
 	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
 	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
-	errCrossOrigin = &failure{status: http.StatusForbidden, text: "This request came from another site, or does not say where it comes from. Open AVTotpy in a tab of its own."}
+	errCrossOrigin = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventCrossOrigin}
+	errNoOrigin    = &failure{status: http.StatusForbidden, text: saysNothing, event: auth.EventNoOrigin}
+	errLocked      = &failure{status: http.StatusUnauthorized, kind: sessionLocked, text: "Your session is locked, because nobody used it for a while. Enter your password to go on."}
+	errNoForm      = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
 	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
 	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
 	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
 	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
-	errReadOnly    = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
-	errNotFound    = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours."}
+	errTrashFull   = &failure{status: http.StatusConflict, text: "The trash is full. Delete something in it for good first."}
+	errFull        = &failure{
+		status: http.StatusConflict,
+		text:   fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.", store.AccountsAtMost),
+	}
+	errDamaged    = &failure{status: http.StatusConflict, text: "This account cannot be opened: what the database has of it was altered or damaged. It can only be deleted."}
+	errReadOnly   = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
+	errNotFound   = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
+	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 
-// tooMany asks to try again later.
-func tooMany(wait time.Duration) error {
-	return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: wait}
+const (
+	notOurs     = "This request came from another site. Open AVTotpy in a tab of its own."
+	saysNothing = "This request has a cookie and does not say where it comes from: it has neither Sec-Fetch-Site nor Origin. " +
+		"Use a browser that sends one of them; a program can send Origin with this server's address."
+)
+
+// sessionLocked tells a page that its session goes on when the password is entered, without leaving the page.
+const sessionLocked = "urn:avtotpy:session-locked"
+
+// sentence is the text with what to do, for a page.
+func (f *failure) sentence() string {
+	if f.status == http.StatusTooManyRequests {
+		return fmt.Sprintf("%s Try again in %s s.", f.text, retryAfter(f.retryAfter))
+	}
+	return f.text
 }
 
 // soon is when to ask a server again that cannot serve.
@@ -57,31 +82,36 @@ func unfit(why error) error {
 	return &failure{status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".", retryAfter: soon}
 }
 
-// needsLogin turns the error of a session that is not found.
-func needsLogin(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return errLoggedOut
+// A fieldProblem is a sentence about one field.
+type fieldProblem struct{ Field, Message string }
+
+// explain turns any error into what a visitor may read: a failure, or problems of fields.
+// What nobody foresaw is logged under a reference that the answer shows.
+func (s *site) explain(ctx context.Context, err error) (*failure, []fieldProblem) {
+	f, problems := s.failureOf(ctx, err)
+	if f.event != "" && s.Event != nil {
+		s.Event(ctx, auth.Event{Kind: f.event, User: userOf(ctx), From: visitorOf(ctx).from, Wait: f.retryAfter})
 	}
-	return err
+	return f, problems
 }
 
-// A fieldError says what is wrong with one field of a body.
-type fieldError struct{ field, message string }
-
-func (e *fieldError) Error() string { return e.field + ": " + e.message }
-
-// explain turns any error into what may be told: a failure, or problems of fields.
-// What nobody foresaw is logged under a reference that the answer shows.
-func (s *site) explain(ctx context.Context, err error) (*failure, []*huma.ErrorDetail) {
+func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProblem) {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f, nil
 	}
-	if details := fieldProblems(err); details != nil {
-		return &failure{status: http.StatusUnprocessableEntity, text: "Something in the form is not right."}, details
+	if problems := fieldProblems(err); problems != nil {
+		return &failure{status: http.StatusUnprocessableEntity, text: "Something in the form is not right."}, problems
+	}
+	if many, ok := errors.AsType[*auth.TooManyError](err); ok {
+		return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: many.Wait}, nil
+	}
+	if busy, ok := errors.AsType[*auth.BusyError](err); ok {
+		return &failure{status: http.StatusServiceUnavailable, text: "Too many people are logging in at once. Try again in a moment.", retryAfter: busy.Wait}, nil
 	}
 	for from, to := range map[error]*failure{
-		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrSetupDone: errSetupDone,
-		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent,
+		auth.ErrNoSession: errLoggedOut, auth.ErrLocked: errLocked, auth.ErrWrongLogin: errWrongLogin,
+		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrTrashFull: errTrashFull, store.ErrSetupDone: errSetupDone,
+		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent, store.ErrDamaged: errDamaged,
 	} {
 		if errors.Is(err, from) {
 			return to, nil
@@ -138,31 +168,38 @@ func changes(ctx context.Context) string {
 }
 
 // fieldProblems lists what is wrong with fields, also of several errors joined.
-func fieldProblems(err error) []*huma.ErrorDetail {
-	var details []*huma.ErrorDetail
+func fieldProblems(err error) []fieldProblem {
+	var found []fieldProblem
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, to find all and not the first
-	case otp.Problems:
+	case problem.List:
 		for _, p := range e {
-			details = append(details, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Message})
+			found = append(found, fieldProblem{p.Field, sentenceOf(p)})
 		}
-	case *fieldError:
-		details = append(details, &huma.ErrorDetail{Location: "body." + e.field, Message: e.message})
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
-			details = append(details, fieldProblems(one)...)
+			found = append(found, fieldProblems(one)...)
 		}
 	}
-	return details
+	return found
+}
+
+// details are problems of fields as the API has them.
+func details(problems []fieldProblem) []*huma.ErrorDetail {
+	var all []*huma.ErrorDetail
+	for _, p := range problems {
+		all = append(all, &huma.ErrorDetail{Location: "body." + p.Field, Message: p.Message})
+	}
+	return all
 }
 
 // problem is explain for the API.
 func (s *site) problem(ctx context.Context, err error) error {
-	f, details := s.explain(ctx, err)
-	problem := &huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}
+	f, problems := s.explain(ctx, err)
+	document := &huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}
 	if f.retryAfter > 0 {
-		return huma.ErrorWithHeaders(problem, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
+		return huma.ErrorWithHeaders(document, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
 	}
-	return problem
+	return document
 }
 
 func retryAfter(wait time.Duration) string {
@@ -176,23 +213,33 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 		http.Redirect(w, r, string(to), http.StatusSeeOther)
 		return
 	}
-	f, details := s.explain(r.Context(), err)
+	f, problems := s.explain(r.Context(), err)
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(f.retryAfter))
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
-		s.render(w, r, f.status, view{Page: "error", Title: http.StatusText(f.status), Message: f.text})
+		s.render(w, r, f.status, page{
+			Name: "error", Title: http.StatusText(f.status), View: errorView{f.status, http.StatusText(f.status), f.text},
+		})
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.status)
-	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details}) // whoever asked is gone
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}) // whoever asked is gone
+}
+
+// An errorView is the page of what went wrong.
+type errorView struct {
+	Status         int
+	Title, Message string
 }
 
 // A redirect is an error that sends a visitor of a page elsewhere.
 type redirect string
 
 func (r redirect) Error() string { return "see " + string(r) }
+
+const mostErrors = 10 // in one answer
 
 // plainProblem makes the problems that huma finds fit for people, and takes out
 // the values that they repeat: these may be secrets.
@@ -204,7 +251,7 @@ func plainProblem(_ huma.Context, _ string, answer any) (any, error) {
 	plain := *problem
 	plain.Detail = sentence(problem.Detail)
 	plain.Errors = nil
-	for _, e := range problem.Errors {
+	for _, e := range problem.Errors[:min(len(problem.Errors), mostErrors)] {
 		location, message := e.Location, sentence(e.Message)
 		if name, ok := missingProperty(e.Message); ok {
 			location, message = location+"."+name, "This is missing."
@@ -242,8 +289,6 @@ func sentence(message string) string {
 		message = "expected " + number + " characters or more"
 	case scan(message, "expected length <= ", &number):
 		message = "expected " + number + " characters or fewer"
-	case strings.HasPrefix(message, "request body is too large"):
-		message = fmt.Sprintf("the body is too large; expected at most %d bytes", maxBody)
 	}
 	first, size := utf8.DecodeRuneInString(message)
 	message = string(unicode.ToUpper(first)) + message[size:]

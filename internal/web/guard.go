@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,21 +12,52 @@ import (
 	"strings"
 	"time"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-const (
-	maxBody     = 1 << 20          // bytes
-	longRequest = 20 * time.Second // nobody waits longer for a page
-)
+const longRequest = 20 * time.Second // nobody waits longer for a page
 
 // A visitor is who sent a request, as far as the request says.
 type visitor struct {
-	from  store.Origin
-	token string // of the session; empty without one
+	from      store.Origin
+	token     string   // of the session; empty without one
+	devices   []string // tokens of the device
+	passive   bool     // nobody asked for it just now: a prefetch, or a link that another site opened
+	languages string   // that the browser asks for
+}
+
+func (v visitor) visit() auth.Visit {
+	return auth.Visit{From: v.from, Session: v.token, Devices: v.devices}
 }
 
 type visitorKey struct{}
+
+// principal returns who has the session of a request, when it is their turn. With auth.ErrLocked it is returned, too.
+func (s *site) principal(ctx context.Context) (auth.Principal, error) {
+	p, err := s.gate.Principal(ctx, visitorOf(ctx).visit())
+	if err == nil || errors.Is(err, auth.ErrLocked) {
+		err = cmp.Or(s.takeTurn(ctx, p.User()), err)
+	}
+	return p, err
+}
+
+// ownerOf is principal for what may be done with a session that is locked: to end it.
+func (s *site) ownerOf(ctx context.Context) (auth.Principal, error) {
+	p, err := s.principal(ctx)
+	if errors.Is(err, auth.ErrLocked) {
+		err = nil
+	}
+	return p, err
+}
+
+// used notes that a person did something just now.
+func (s *site) used(ctx context.Context, p auth.Principal) error {
+	if visitorOf(ctx).passive {
+		return nil
+	}
+	return p.UseSession(ctx, p.Session.ID)
+}
 
 func visitorOf(ctx context.Context) visitor {
 	v, _ := ctx.Value(visitorKey{}).(visitor) // the guard put it there
@@ -45,18 +77,27 @@ func (s *site) guard(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
-		v := visitor{from: origin(r), token: s.sessionToken(r)}
-		r = r.WithContext(context.WithValue(ctx, visitorKey{}, v))
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1) // the API reports what is above maxBody
+		v := visitor{
+			from: s.origin(r), token: s.sessionToken(r), devices: s.deviceTokens(r), passive: isPassive(r),
+			languages: r.Header.Get("Accept-Language"),
+		}
+		r, turn := withTurn(r.WithContext(context.WithValue(ctx, visitorKey{}, v)))
+		defer func() { turn.end() }()
 
 		var err error
 		switch {
+		case len(r.RequestURI) > longestAddress:
+			err = errTooLong
 		case !s.isOurHost(r.Host):
 			err = s.wrongHost()
-		case elsewhere.Check(r) != nil, v.token != "" && saysNotWhence(r):
+		case elsewhere.Check(r) != nil:
 			err = errCrossOrigin
+		case (v.token != "" || len(v.devices) > 0) && saysNotWhence(r):
+			err = errNoOrigin
 		case strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r):
 			err = errNotJSON
+		case !strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isForm(r):
+			err = errNotForm
 		default:
 			if why := s.Fit(ctx); why != nil {
 				err = unfit(why)
@@ -77,7 +118,8 @@ func (s *site) guard(next http.Handler) http.Handler {
 // server (DNS rebinding). Without a public URL only addresses and localhost are ours.
 func (s *site) isOurHost(host string) bool {
 	if s.PublicURL != nil {
-		return strings.EqualFold(host, s.PublicURL.Host)
+		standard := map[string]string{"http": ":80", "https": ":443"}[s.PublicURL.Scheme] // which some clients write, and no browser
+		return strings.EqualFold(host, s.PublicURL.Host) || strings.EqualFold(host, s.PublicURL.Host+standard)
 	}
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
@@ -92,26 +134,60 @@ func (s *site) wrongHost() error {
 	if s.PublicURL != nil {
 		text = "This server is at " + s.PublicURL.String() + "."
 	}
-	return &failure{status: http.StatusMisdirectedRequest, text: text}
+	return &failure{status: http.StatusMisdirectedRequest, text: text, event: auth.EventWrongHost}
 }
 
 // saysNotWhence reports a request that changes something and comes from no browser
 // of these years: with a cookie, it may come from a page of somebody else's.
 func saysNotWhence(r *http.Request) bool {
-	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
-	return !safe && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
+	return !isSafe(r) && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 }
 
-func isJSON(r *http.Request) bool {
+// isPassive reports a page that was not asked for by who looks at it.
+func isPassive(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") != ""
+}
+
+// isSafe reports a request that changes nothing.
+func isSafe(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+}
+
+func isJSON(r *http.Request) bool { return isOf(r, "application/json") }
+
+func isForm(r *http.Request) bool { return isOf(r, "application/x-www-form-urlencoded") }
+
+func isOf(r *http.Request, want string) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
+	return strings.EqualFold(strings.TrimSpace(kind), want)
 }
 
-// origin is where a request comes from. X-Forwarded-For is not read: anybody can
-// send it.
-func origin(r *http.Request) store.Origin {
-	address, _ := netip.ParseAddrPort(r.RemoteAddr) // a Unix socket has none
-	return store.Origin{Address: address.Addr().Unmap().WithZone(""), Agent: r.UserAgent()}
+// origin is where a request comes from.
+func (s *site) origin(r *http.Request) store.Origin {
+	address, ignored := s.route.address(r.RemoteAddr, r.Header)
+	from := store.Origin{Address: address, Agent: r.UserAgent()}
+	if ignored {
+		if s.Event != nil {
+			s.Event(r.Context(), auth.Event{Kind: auth.EventForwarded, From: from})
+		}
+		s.warnOfProxy(r.Context(), address)
+	}
+	return from
+}
+
+// warnOfProxy says what to set when a proxy is not trusted. Once an hour is enough, because anybody can send the header.
+func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
+	now, last := s.Now().Unix(), s.warnedOfProxy.Load()
+	const pause = int64(time.Hour / time.Second)
+	if now-last < pause || !s.warnedOfProxy.CompareAndSwap(last, now) {
+		return
+	}
+	name := address.String()
+	if !address.IsValid() {
+		name = "unix"
+	}
+	s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
+		"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", name)
 }
 
 // watch is around everything: the headers that all answers have, one line in the
@@ -148,9 +224,10 @@ func securityHeaders(public *url.URL) map[string]string {
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-		"Referrer-Policy":              "no-referrer",
-		"X-Content-Type-Options":       "nosniff",
-		"X-Frame-Options":              "DENY",
+		// With no-referrer a browser would send "Origin: null" with a form that is not sent by a script.
+		"Referrer-Policy":        "same-origin",
+		"X-Content-Type-Options": "nosniff",
+		"X-Frame-Options":        "DENY",
 	}
 	if public != nil && public.Scheme == "https" {
 		headers["Strict-Transport-Security"] = "max-age=31536000"

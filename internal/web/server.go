@@ -13,12 +13,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -29,8 +31,10 @@ type Server struct {
 	// Ready is Fit for probes, which keep requests away. Without it they get Fit.
 	Ready      func(context.Context) (warning string, err error)
 	Failed     func(error) // is told why a request was not served after all, unless it was the visitor's fault
+	Event      auth.Events // is called with what is about security, and must not block; nil drops it
 	SetupToken string      // proves who may create the first user
 	PublicURL  *url.URL    // where people open the page; nil: http, by address or as localhost
+	Proxies    Proxies     // whose word is taken for where a request comes from
 	Log        *slog.Logger
 	Now        func() time.Time
 	Version    string
@@ -42,10 +46,12 @@ func (s *Server) Handler() http.Handler {
 	h := &site{
 		Server:    s.complete(),
 		assets:    assets,
-		templates: parseTemplates(),
-		passwords: newPasswords(),
-		attempts:  newLimiter(),
+		templates: parseTemplates(assets),
+		route:     &route{proxies: s.Proxies},
+		orders:    sync.OnceValue(newOrders), // not at the start, which is measured in milliseconds
 	}
+	h.bodies, h.shares = newBudget(), newShares()
+	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
 	return h.routes()
 }
 
@@ -66,14 +72,19 @@ type site struct {
 	Server
 	assets    *assets
 	templates map[string]*template.Template
-	passwords *passwords
-	attempts  *limiter
-	setupDone atomic.Bool // once true, it stays
+	gate      *auth.Gate
+	route     *route
+	bodies    *budget
+	shares    *shares
+
+	orders func() *orders
+
+	warnedOfProxy atomic.Int64 // when, in seconds
 }
 
 // routes is the table of everything that can be asked for.
 func (s *site) routes() http.Handler {
-	inside := http.NewServeMux() // behind the guard, and only while the schema is fit
+	inside := limitedMux{http.NewServeMux(), s} // behind the guard, and only while the schema is fit
 
 	inside.Handle("GET /setup", s.page(s.setupPage))
 	inside.Handle("GET /login", s.page(s.loginPage))
@@ -81,23 +92,47 @@ func (s *site) routes() http.Handler {
 	inside.Handle("GET /accounts/new", s.memberPage(s.newPage))
 	inside.Handle("GET /accounts/{id}", s.memberPage(s.accountPage))
 	inside.Handle("GET /settings", s.memberPage(s.settingsPage))
+	inside.Handle("POST /setup", s.post(s.setupForm))
+	inside.Handle("POST /login", s.post(s.loginForm))
+	inside.Handle("POST /logout", s.ownerPost(s.logoutForm))
+	inside.Handle("POST /accounts/new", s.memberPost(s.newForm))
+	inside.Handle("GET /accounts/{id}/delete", s.memberPage(s.deletePage))
+	inside.Handle("POST /accounts/{id}", s.memberPost(s.accountForm))
+	inside.Handle("POST /accounts/{id}/next", s.memberPost(s.advanceForm))
+	inside.Handle("POST /accounts/{id}/delete", s.memberPost(s.deleteForm))
+	inside.Handle("GET /accounts/{id}/key", s.memberPage(s.keyPage))
+	inside.Handle("POST /accounts/{id}/key", s.memberPost(s.keyForm))
+	inside.Handle("GET /trash", s.memberPage(s.trashPage))
+	inside.Handle("POST /accounts/{id}/restore", s.memberPost(s.restoreForm))
+	inside.Handle("GET /trash/{id}/delete", s.memberPage(s.purgePage))
+	inside.Handle("POST /trash/{id}/delete", s.memberPost(s.purgeForm))
+	inside.Handle("POST /settings/password", s.memberPost(s.passwordForm))
+	inside.Handle("POST /settings/sessions/end", s.memberPost(s.endOthersForm))
+	inside.Handle("POST /settings/sessions/{id}/end", s.memberPost(s.endSessionForm))
 	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPage) })
 
 	api := humago.New(inside, apiConfig(s.Version))
 	guest(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
 	guest(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
 	member(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
-	member(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
+	member(s, api, http.MethodPost, "/session/activity", http.StatusOK, "Say that the page is in use, so that the session is not locked", s.active)
+	owner(s, api, http.MethodPost, "/session/unlock", http.StatusOK, "Go on with a session that is locked", s.unlock)
+	owner(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
 	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
+	member(s, api, http.MethodDelete, "/sessions", http.StatusNoContent, "Log out everywhere else", s.endOthers)
 	member(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
 	member(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
-	member(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
+	own(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
 	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added", s.previewAccount)
 	member(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
 	member(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)
 	member(s, api, http.MethodGet, "/accounts/{id}", http.StatusOK, "One account", s.getAccount)
 	member(s, api, http.MethodPatch, "/accounts/{id}", http.StatusOK, "Rename an account", s.changeAccount)
-	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Delete an account", s.deleteAccount)
+	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Move an account to the trash", s.deleteAccount)
+	member(s, api, http.MethodPatch, "/accounts/{id}/key", http.StatusOK, "Change how the codes of an account are made", s.changeKey)
+	member(s, api, http.MethodGet, "/trash", http.StatusOK, "List deleted accounts", s.listTrash)
+	member(s, api, http.MethodPost, "/accounts/{id}/restore", http.StatusOK, "Take an account out of the trash", s.restoreAccount)
+	member(s, api, http.MethodPost, "/trash/{id}/delete", http.StatusNoContent, "Delete an account of the trash for good", s.purgeAccount)
 	member(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter", s.advanceCounter)
 
 	outside := http.NewServeMux()

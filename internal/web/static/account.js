@@ -4,7 +4,7 @@ import "./code-card.js";
 import "./log-out.js";
 import { request } from "./api.js";
 import { Codes } from "./codes.js";
-import { Form, sentence } from "./form.js";
+import { Form } from "./form.js";
 
 const element = document.getElementById("account-form");
 const card = document.querySelector("code-card");
@@ -16,7 +16,7 @@ const form = new Form(element, async (values) => {
 	const changes = Object.entries(values).filter(([name, value]) => value !== element.elements[name].defaultValue);
 	const { body: { account } } = await request("PATCH", path, { body: Object.fromEntries(changes) });
 	form.keep();
-	card.rename(account.issuer, account.account);
+	card.rename(account);
 	document.querySelector("h1").textContent = card.name;
 	saved("Saved");
 }, { guarded: true });
@@ -31,25 +31,22 @@ document.addEventListener("advanced", (event) => {
 });
 
 const dialog = document.getElementById("confirm");
-const really = document.getElementById("really");
-document.getElementById("delete").addEventListener("click", () => dialog.showModal());
-document.getElementById("keep").addEventListener("click", () => dialog.close());
-really.addEventListener("click", async () => {
-	if (really.ariaDisabled === "true") {
-		return;
-	}
-	really.ariaDisabled = "true";
+document.getElementById("delete").addEventListener("click", (event) => {
+	event.preventDefault();
+	dialog.showModal();
+});
+document.getElementById("keep").addEventListener("click", (event) => {
+	event.preventDefault();
+	dialog.close();
+});
+const deleting = new Form(document.getElementById("delete-form"), async () => {
 	try {
 		await request("DELETE", path);
-		form.leave("/");
 	} catch (problem) {
-		if (problem.status === 404) { // it is gone, which is what was asked for
-			form.leave("/");
-			return;
+		if (problem.status !== 404) { // 404: it is gone, which is what was asked for
+			throw problem;
 		}
-		really.ariaDisabled = "false";
-		const error = dialog.querySelector(".form-error");
-		error.textContent = sentence(problem);
-		error.hidden = false;
 	}
+	form.leave(`/?deleted=${element.dataset.id}`);
+	deleting.leave(`/?deleted=${element.dataset.id}`);
 });

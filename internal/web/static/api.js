@@ -2,9 +2,10 @@
 
 // Problem is an answer that is not a success (RFC 9457), or no answer at all: status 0.
 export class Problem extends Error {
-	constructor(status, { title, detail, errors } = {}, retryAfter = 0) {
+	constructor(status, { type, title, detail, errors } = {}, retryAfter = 0) {
 		super(detail || title || `The server answered with status ${status}.`);
 		this.status = status;
+		this.type = type; // a URI where the status does not say all
 		this.errors = errors ?? []; // [{location: "body.secret", message}]
 		this.retryAfter = retryAfter; // seconds
 	}
@@ -25,7 +26,11 @@ export async function request(method, path, { body, headers = {} } = {}) {
 		const text = await response.text();
 		const answer = text === "" ? undefined : parse(text);
 		if (!response.ok) {
-			throw new Problem(response.status, answer, Number(response.headers.get("Retry-After")) || 0);
+			const problem = new Problem(response.status, answer, Number(response.headers.get("Retry-After")) || 0);
+			if (problem.status === 401) {
+				document.dispatchEvent(new CustomEvent("signed-out", { detail: problem }));
+			}
+			throw problem;
 		}
 		return { status: response.status, body: answer, sentAt, receivedAt };
 	} catch (err) {

@@ -18,7 +18,10 @@ class Clock {
 			this.#ahead = received - served;
 			this.#warn();
 		}
-		document.addEventListener("visibilitychange", () => this.#run());
+		document.addEventListener("visibilitychange", () => {
+			this.#tick();
+			this.#run();
+		});
 	}
 
 	// now returns the server's time in ms.
@@ -30,30 +33,33 @@ class Clock {
 	set(now, sentAt, receivedAt) {
 		this.#ahead = (sentAt + receivedAt) / 2 - Date.parse(now);
 		this.#warn();
+		this.#run();
 	}
 
-	// listen calls tick with the time, now and then often enough for a ring, until the returned function is called.
+	// listen calls tick with the time at each full second of the server's, until the returned function is called.
 	listen(tick) {
 		this.#listeners.add(tick);
-		this.#run();
-		tick(this.now());
-		return () => {
-			this.#listeners.delete(tick);
-			this.#run();
-		};
+		this.#timer ?? this.#run();
+		return () => this.#listeners.delete(tick);
 	}
 
-	// A timer of 4 Hz for all: rings are small, so a step is less than a pixel, and an animation at the screen's
-	// rate would repaint hundreds of them sixty times a second.
+	// One timer of 1 Hz for all: codes change at full seconds, and an animation at the screen's rate would paint
+	// hundreds of rings sixty times a second.
 	#run() {
-		clearInterval(this.#timer);
-		if (this.#listeners.size > 0 && !document.hidden) {
-			const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-			this.#timer = setInterval(() => {
-				const now = this.now();
-				this.#listeners.forEach((tick) => tick(now));
-			}, calm ? 1_000 : 250);
+		clearTimeout(this.#timer);
+		this.#timer = undefined;
+		if (document.hidden) {
+			return;
 		}
+		this.#timer = setTimeout(() => {
+			this.#tick();
+			this.#run();
+		}, 1_000 - this.now() % 1_000);
+	}
+
+	#tick() {
+		const now = this.now();
+		this.#listeners.forEach((tick) => tick(now));
 	}
 
 	#warn() {

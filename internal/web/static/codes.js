@@ -6,26 +6,28 @@ import { clock } from "./clock.js";
 
 const jitter = 700; // ms; all pages of all people see a window end at the same moment
 const shortest = 1_000; // ms between two requests, for periods of a second
+const longestPause = 30_000; // ms between two requests: what changes elsewhere shows, whatever the periods are
 const longestWait = 30_000; // ms between two attempts while the server is away
 
 export class Codes {
 	#cards;
-	#strict;
+	#version;
 	#timer;
 	#asking;
 	#failures = 0;
 	#banner = new Banner();
 	#changed = new Banner();
 
-	// complete says that the cards are all accounts that there are, so that a difference is worth a word.
-	constructor(cards, { complete = false } = {}) {
+	// version is that of all accounts, if the cards show all, so that another one is worth a word.
+	constructor(cards, { version } = {}) {
 		this.#cards = cards.filter((card) => card.timed);
-		this.#strict = complete;
+		this.#version = version;
 		document.addEventListener("trouble", (event) => this.#trouble(event.detail));
-		if (this.#cards.length === 0) {
+		if (cards.length === 0) {
 			return;
 		}
 		document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(this.#timer) : this.refresh());
+		document.addEventListener("uncover", () => this.refresh());
 		addEventListener("online", () => this.refresh());
 		addEventListener("pageshow", (event) => event.persisted && this.refresh());
 		this.#plan();
@@ -43,7 +45,11 @@ export class Codes {
 		try {
 			const { body, sentAt, receivedAt } = await request("GET", "codes");
 			clock.set(body.now, sentAt, receivedAt);
+			if (document.body.classList.contains("covered")) {
+				return;
+			}
 			this.#show(new Map(body.codes.map((code) => [code.account_id, code])));
+			this.#compare(body.version);
 			this.#failures = 0;
 			this.#banner.hide();
 		} catch (problem) {
@@ -57,22 +63,24 @@ export class Codes {
 			const code = codes.get(card.dataset.id);
 			if (code) {
 				card.show(code);
-				codes.delete(card.dataset.id);
-			} else {
-				codes.set(card.dataset.id); // gone elsewhere
 			}
 		}
-		if (this.#strict && codes.size > 0) {
-			this.#changed.show("Accounts were added or deleted elsewhere.", { label: "Show them", act: () => location.reload() });
+	}
+
+	#compare(version) {
+		if (this.#version !== undefined && this.#version !== version) {
+			this.#changed.show("Accounts were added, changed or deleted elsewhere.", { label: "Show them", act: () => location.reload() });
+		} else {
+			this.#changed.hide();
 		}
 	}
 
 	#plan() {
 		clearTimeout(this.#timer);
-		if (document.hidden) {
+		if (document.hidden || document.body.classList.contains("covered")) {
 			return; // it asks when it is looked at again
 		}
-		const ends = Math.min(...this.#cards.map((card) => card.until)) - clock.now();
+		const ends = Math.min(clock.now() + longestPause, ...this.#cards.map((card) => card.until)) - clock.now();
 		const wait = this.#failures === 0
 			? Math.max(ends, shortest) + Math.random() * jitter
 			: Math.min(1_000 * 2 ** this.#failures, longestWait) * (0.75 + Math.random() / 2);
@@ -81,8 +89,7 @@ export class Codes {
 
 	#trouble(problem) {
 		if (problem.status === 401) {
-			location.assign("/login");
-			return;
+			return; // session.js covers the page
 		}
 		const consequence = problem.status === 0 ? " Codes already here stay right until their time is over." : "";
 		this.#banner.show(problem.message + consequence, { label: "Try again", act: () => this.refresh() });

@@ -42,6 +42,12 @@ export class Form {
 		location.assign(address);
 	}
 
+	// handOver sends the form as a browser does without scripts, for a page of the server's to go on.
+	handOver() {
+		this.#left = true;
+		this.#form.submit();
+	}
+
 	// keep takes what is typed as saved.
 	keep() {
 		for (const field of this.#form.querySelectorAll("input, textarea")) {
@@ -119,13 +125,20 @@ export class Form {
 	}
 }
 
+// showFieldsFor shows the fields that mean something for a kind of code.
+export function showFieldsFor(form, kind) {
+	for (const field of form.querySelectorAll("[data-for]")) {
+		field.hidden = !field.dataset.for.split(" ").includes(kind);
+	}
+}
+
 // sentence says what went wrong as a whole, and what to do.
 export function sentence(problem) {
 	switch (problem.status) {
 	case 0:
 		return `${problem.message} What you typed is still here; try again in a moment.`;
 	case 401:
-		return "Your session has ended. Log in again in another tab, then come back and repeat this; what you typed is still here.";
+		return "Your session was locked or has ended. Enter your password, then repeat this; what you typed is still here.";
 	case 429:
 		return `${problem.message} ${problem.retryAfter ? `Try again in ${problem.retryAfter} s.` : ""}`.trim();
 	default:

@@ -6,7 +6,7 @@ import { Codes } from "./codes.js";
 import { Search } from "./search.js";
 
 const cards = [...document.querySelectorAll("code-card")];
-new Codes(cards, { complete: true });
+new Codes(cards, { version: document.getElementById("cards")?.dataset.version });
 if (cards.length > 0) {
 	new Search();
 }

@@ -7,7 +7,10 @@ class LogOut extends HTMLElement {
 	#banner = new Banner();
 
 	connectedCallback() {
-		this.querySelector("button").addEventListener("click", () => this.#end());
+		this.querySelector("form").addEventListener("submit", (event) => {
+			event.preventDefault();
+			this.#end();
+		});
 	}
 
 	async #end() {

@@ -3,7 +3,7 @@
 // Search hides the cards of a list that do not hold every word that is typed.
 export class Search {
 	#field = document.getElementById("search");
-	#items = [...document.querySelectorAll("#cards > li")].map((element) => ({ element, words: fold(element.dataset.words) }));
+	#items = [...document.querySelectorAll("#cards > li")].map((element) => ({ element }));
 
 	constructor() {
 		this.#field.addEventListener("input", () => this.#filter());
@@ -20,7 +20,7 @@ export class Search {
 	#filter() {
 		const words = fold(this.#field.value).split(/\s+/u).filter(Boolean);
 		for (const item of this.#items) {
-			item.element.hidden = !words.every((word) => item.words.includes(word));
+			item.element.hidden = !words.every((word) => wordsOf(item).includes(word));
 		}
 		const count = this.#shown.length;
 		document.getElementById("nothing").hidden = count > 0;
@@ -58,6 +58,13 @@ export class Search {
 			this.#field.select();
 		}
 	}
+}
+
+// wordsOf returns what a card can be found by. It is read when somebody searches, not while the page loads.
+function wordsOf(item) {
+	const shown = (part) => item.element.querySelector(part)?.textContent ?? "";
+	item.words ??= fold(`${shown(".card-title")} ${shown(".card-account")} ${item.element.dataset.note ?? ""}`);
+	return item.words;
 }
 
 // fold makes "Café" findable by "cafe".

@@ -18,9 +18,33 @@ const form = new Form(element, async ({ current, new: chosen }) => {
 element.addEventListener("input", () => { element.querySelector(".saved").textContent = ""; });
 
 const banner = new Banner();
-document.getElementById("sessions").addEventListener("click", async (event) => {
-	const button = event.target.closest("button");
-	if (!button || button.ariaDisabled === "true") {
+const others = document.getElementById("end-others");
+others?.addEventListener("submit", async (event) => {
+	event.preventDefault();
+	const button = others.querySelector("button");
+	if (button.ariaDisabled === "true") {
+		return;
+	}
+	button.ariaDisabled = "true";
+	try {
+		await request("DELETE", "sessions");
+	} catch (problem) {
+		button.ariaDisabled = "false";
+		banner.show(sentence(problem));
+		return;
+	}
+	banner.hide();
+	for (const session of document.querySelectorAll("#sessions form")) {
+		session.closest("li").remove();
+	}
+	others.remove();
+	document.getElementById("main").focus(); // the button that had it is gone
+	announce("All other sessions have ended.");
+});
+document.getElementById("sessions").addEventListener("submit", async (event) => {
+	event.preventDefault();
+	const button = event.target.querySelector("button");
+	if (button.ariaDisabled === "true") {
 		return;
 	}
 	const session = button.closest("li");

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// DeviceLifetime is how long a device is known after its user logged in with it.
+const DeviceLifetime = 180 * 24 * time.Hour
+
+const devicesAtMost = 20 // of one user; the one that was used longest ago is forgotten
+
+// KnownDevice returns which of the tokens that a browser has are of a device that the user has logged
+// in with; ErrNotFound when none is.
+func (s *Store) KnownDevice(ctx context.Context, user uuid.UUID, tokens []string) (device uuid.UUID, err error) {
+	p, err := s.proof(ctx)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	macs := make([][]byte, len(tokens))
+	for i, token := range tokens {
+		macs[i] = p.deviceMAC(user, token)
+	}
+	err = s.single(ctx, user, scan(&device), `
+		SELECT id
+		FROM avtotpy.devices
+		WHERE user_id = $1 AND token_mac = ANY ($2) AND last_used_at > now() - $3::interval
+		LIMIT 1`, user, macs, DeviceLifetime)
+	return device, notFound(err)
+}
+
+// deviceMAC names the user, too: a row that is moved to another user says nothing.
+func (p proof) deviceMAC(user uuid.UUID, token string) []byte {
+	return p.MAC(useDevice, user.String(), token)
+}
+
+// useDevice keeps a device known. The zero UUID becomes a new one, with a token that is shown only here.
+func (s *Store) useDevice(ctx context.Context, tx pgx.Tx, user, device uuid.UUID) (token string, err error) {
+	if device != uuid.Nil {
+		_, err := tx.Exec(ctx, `UPDATE avtotpy.devices SET last_used_at = now() WHERE id = $1 AND user_id = $2`, device, user)
+		return "", err
+	}
+	p, err := s.proof(ctx)
+	if err != nil {
+		return "", err
+	}
+	token = newToken()
+	const insert = `INSERT INTO avtotpy.devices (id, user_id, token_mac) VALUES ($1, $2, $3)`
+	if _, err := tx.Exec(ctx, insert, newID(), user, p.deviceMAC(user, token)); err != nil {
+		return "", err
+	}
+	_, err = tx.Exec(ctx, `
+		DELETE FROM avtotpy.devices
+		WHERE user_id = $1 AND id NOT IN (
+			SELECT id FROM avtotpy.devices
+			WHERE user_id = $1 AND last_used_at > now() - $2::interval
+			ORDER BY last_used_at DESC, id DESC
+			LIMIT $3
+		)`, user, DeviceLifetime, devicesAtMost)
+	return token, err
+}
+
+// newToken returns what only its holder knows.
+func newToken() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails: the program crashes instead
+	return base64.RawURLEncoding.EncodeToString(raw)
+}

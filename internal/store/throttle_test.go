@@ -1,0 +1,252 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/store"
+)
+
+// stranger is somebody at the address of here who tries a name.
+func stranger(name string) store.Attempt { return from(name, "192.0.2.7/32") }
+
+func from(name string, networks ...string) store.Attempt {
+	a := store.Attempt{Name: name}
+	for _, network := range networks {
+		a.Networks = append(a.Networks, netip.MustParsePrefix(network))
+	}
+	return a
+}
+
+func (f fixture) attempt(t *testing.T, a store.Attempt) time.Duration {
+	t.Helper()
+	wait, err := f.AttemptLogin(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wait
+}
+
+// past lets the waits of everybody end.
+func (f fixture) past(t *testing.T) {
+	t.Helper()
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() - interval '1 second'")
+}
+
+func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	for i, want := range []time.Duration{0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		if wait := f.attempt(t, stranger("Alice")); wait != 0 {
+			t.Fatalf("attempt %d has to wait %v, although nothing is left to wait", i+1, wait)
+		}
+		if want > 0 {
+			// An hour more, so that it is too early on a slow machine, too.
+			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour' WHERE failures > 4")
+			if wait := f.attempt(t, stranger(" aLICE")); wait <= 59*time.Minute || wait > time.Hour+max(want, 2)*time.Second {
+				t.Errorf("attempt too early: wait %v, want up to an hour and %v", wait, want*time.Second)
+			}
+		}
+		f.past(t)
+	}
+	if wait := f.attempt(t, stranger("bob")); wait != 0 {
+		t.Errorf("another name waits %v", wait)
+	}
+	if _, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here(), Attempt: stranger("alice")}); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if wait := f.attempt(t, stranger("alice")); wait != 0 {
+			t.Errorf("after a login the next one waits %v", wait)
+		}
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval '61 minutes', wait_until = now()")
+	f.attempt(t, stranger("alice"))
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT min(failures) FROM avtotpy.login_throttle"); n != 1 {
+		t.Errorf("%d failures are counted after an hour of peace, want 1", n)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.login_throttle t WHERE t::text ILIKE '%alice%'"); n != 0 {
+		t.Error("the name itself is in the table")
+	}
+}
+
+// TestNobodyKeepsTheOwnerOfANameOut guesses at a name from eight networks, as often as that is let through, and then from
+// three hundred.
+func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	opened, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := f.KnownDevice(t.Context(), alice.ID, []string{opened.Device})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed := 0
+	for i := range 80 { // at once: no wait ends in this time
+		if f.attempt(t, from("alice", fmt.Sprintf("198.51.100.%d/32", i%8))) == 0 {
+			passed++
+		}
+	}
+	if passed < 30 || passed > 36 {
+		t.Errorf("%d of 80 guesses from 8 networks at once were let through, want 30, and one more for each 2 s that they took", passed)
+	}
+	// Each of the eight waits a minute by now, and the ceiling is back a minute later.
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until - interval '1 minute'")
+	if wait := f.attempt(t, stranger("alice")); wait != 0 {
+		t.Errorf("the owner, from a device that is not known, waits %v", wait)
+	}
+	for i := range 300 {
+		f.attempt(t, from("alice", fmt.Sprintf("203.0.%d.%d/32", i/250, i%250)))
+	}
+	if wait := f.attempt(t, stranger("alice")); wait <= 0 || wait > 2*time.Second {
+		t.Errorf("one more stranger has to wait %v, want up to the period of the ceiling", wait)
+	}
+	for range 4 {
+		if wait := f.attempt(t, store.Attempt{Name: "alice", Networks: stranger("").Networks, Device: device}); wait != 0 {
+			t.Errorf("the owner, from a known device, waits %v", wait)
+		}
+	}
+	for range 4 {
+		f.attempt(t, store.Attempt{Name: "alice", Device: device})
+	}
+	if wait := f.attempt(t, store.Attempt{Name: "alice", Device: device}); wait == 0 {
+		t.Error("a known device is not slowed down at all")
+	}
+	if wait := f.attempt(t, store.Attempt{Name: "alice", Device: uuid.New()}); wait != 0 {
+		t.Errorf("another device waits %v", wait)
+	}
+}
+
+func TestHouseholdsOfOneCustomerCountTogether(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	for i := range 18 {
+		f.attempt(t, from("alice", fmt.Sprintf("2001:db8:1:%x::/64", i), "2001:db8:1::/48"))
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour' WHERE failures > 16 AND wait_until < failed_at + interval '20 seconds'")
+	if wait := f.attempt(t, from("alice", "2001:db8:1:ffff::/64", "2001:db8:1::/48")); wait == 0 {
+		t.Error("another household of the same customer does not wait")
+	}
+	if wait := f.attempt(t, from("alice", "2001:db8:2:1::/64", "2001:db8:2::/48")); wait != 0 {
+		t.Errorf("another customer waits %v", wait)
+	}
+}
+
+// TestWhatHasToWaitIsNotCounted is about the rows that come before the one that is full.
+func TestWhatHasToWaitIsNotCounted(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	a := from("alice", "2001:db8:1:1::/64", "2001:db8:1::/48")
+	f.attempt(t, a)
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() + interval '1 day'")
+	const sum = "SELECT sum(failures)::int FROM avtotpy.login_throttle"
+	before := pgtest.Value[int](t, f.db.SuperConn, sum)
+	if wait := f.attempt(t, from("alice", "2001:db8:1:2::/64", "2001:db8:1::/48")); wait < time.Hour {
+		t.Errorf("waits %v", wait)
+	}
+	if after := pgtest.Value[int](t, f.db.SuperConn, sum); after != before {
+		t.Errorf("%d attempts are counted, want %d", after, before)
+	}
+}
+
+func TestWhatWasNotCheckedIsGivenBack(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	for i := range 40 {
+		if wait := f.attempt(t, stranger("alice")); wait != 0 {
+			t.Fatalf("attempt %d waits %v although those before were given back", i+1, wait)
+		}
+		if err := f.GiveBack(t.Context(), stranger("alice")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAttemptsAtOnceDoNotSlipThrough(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	const guesses = 40
+	passed := make([]bool, guesses)
+	var wg sync.WaitGroup
+	for i := range guesses {
+		wg.Go(func() {
+			wait, err := f.AttemptLogin(context.Background(), from("alice", "2001:db8:1:1::/64", "2001:db8:1::/48"))
+			passed[i] = wait == 0 && err == nil
+		})
+	}
+	wg.Wait()
+	n := 0
+	for _, p := range passed {
+		if p {
+			n++
+		}
+	}
+	if n < 5 || n > 6 {
+		t.Errorf("%d of %d guesses at once were let through, want 5", n, guesses)
+	}
+}
+
+func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice, bob := f.alice(t), f.bob(t)
+	login := func(known uuid.UUID) string {
+		t.Helper()
+		opened, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here(), Device: known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened.Device
+	}
+	known := func(user store.User, tokens ...string) uuid.UUID {
+		t.Helper()
+		id, err := f.KnownDevice(t.Context(), user.ID, tokens)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return id
+	}
+	token := login(uuid.Nil)
+	device := known(alice, "", "other", token)
+	if device == uuid.Nil || known(bob, token) != uuid.Nil || known(alice, strings.ToUpper(token)) != uuid.Nil || known(alice) != uuid.Nil {
+		t.Error("the device is not known, or to somebody else, or with another token")
+	}
+	// Written by somebody with SQL alone: the row of Alice's device, for Bob.
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET user_id = '"+bob.ID.String()+"'")
+	if known(bob, token) != uuid.Nil {
+		t.Error("a row that was moved makes a device known to another user")
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET user_id = '"+alice.ID.String()+"', last_used_at = now() - interval '179 days'")
+	if again := login(device); again != "" || known(alice, token) != device {
+		t.Error("a known device got another token")
+	}
+	if age := pgtest.Value[bool](t, f.db.SuperConn, "SELECT last_used_at > now() - interval '1 hour' FROM avtotpy.devices"); !age {
+		t.Error("a login does not move it on")
+	}
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET last_used_at = now() - interval '181 days'")
+	if known(alice, token) != uuid.Nil {
+		t.Error("it is known after 181 days")
+	}
+	for range 25 {
+		login(uuid.Nil)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.devices"); n != 20 {
+		t.Errorf("%d devices are kept, want 20", n)
+	}
+	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.devices d WHERE d::text LIKE '%' || $1 || '%'", token); n != 0 {
+		t.Error("the token itself is in the table")
+	}
+}

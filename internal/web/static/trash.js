@@ -1,0 +1,4 @@
+// The trash.
+
+import "./local-time.js";
+import "./log-out.js";
