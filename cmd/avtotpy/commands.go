@@ -146,7 +146,7 @@ database are sealed.`,
 			},
 		},
 		{
-			name: "key rotate", summary: "seal all vaults with the first master key, or with new data keys",
+			name: "key rotate", summary: "seal all vaults with another key",
 			about: `Put a new key before the old one in AVTOTPY_MASTER_KEY of every server, and
 restart them. Then rotate. Then the old key can be removed.
 

@@ -81,7 +81,7 @@ func TestABackupHoldsTheSchemaAndNothingElse(t *testing.T) {
 			t.Errorf("the backup does not hold %q", want)
 		}
 	}
-	if strings.Contains(sql, "other.") || strings.Contains(sql, "avtotpyx") {
+	if strings.Contains(sql, "TABLE other.") || strings.Contains(sql, "avtotpyx") {
 		t.Error("the backup holds other schemas, too")
 	}
 }
