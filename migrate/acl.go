@@ -34,6 +34,7 @@ func (m *Migrator) askRights(role string) string {
 		'lists', (SELECT json_agg(json_build_object('kind', kind, 'owner', pg_get_userbyid(owner), 'acl', acl, 'secured', coalesce(secured, ''), 'objects', objects)) FROM (
 			SELECT kind, owner, acl, secured, json_agg(json_build_array(object, col)) AS objects FROM (
 				SELECT 'DATABASE' AS kind, datdba AS owner, datacl AS acl, NULL AS secured, '' AS object, '' AS col FROM here
+				UNION ALL SELECT 'PARAMETER', 10, paracl, NULL, parname, '' FROM pg_parameter_acl
 				UNION ALL SELECT 'SCHEMA', nspowner, nspacl, NULL, nspname, '' FROM space
 				UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, relowner, relacl, $secured, relname, ''
 					FROM pg_class c WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
@@ -53,20 +54,20 @@ func (r rightsSeen) held(role *roleSeen, schema *schemaSeen) (held *heldSeen, od
 	for _, l := range r.Lists {
 		everybodys, _ := l.ACL.of("", l.Owner)
 		var grants []heldGrant
-		named := false
-		if role != nil {
+		named, ours := false, l.Kind != parameter
+		if role != nil && ours { // a parameter that is granted to the role itself stays odd
 			grants, named = l.ACL.of(role.Name, l.Owner)
 		}
 		for _, o := range l.Objects {
 			is := func(g heldGrant) heldGrant {
-				g.Ours, g.Kind, g.Object, g.Column = true, l.Kind, o[0], o[1]
+				g.Ours, g.Kind, g.Object, g.Column = ours, l.Kind, o[0], o[1]
 				return g
 			}
 			for _, g := range grants {
 				held.Grants = append(held.Grants, is(g))
 			}
 			for _, g := range everybodys {
-				g.Stray = schema != nil && l.Owner != schema.Owner
+				g.Stray = ours && schema != nil && l.Owner != schema.Owner
 				held.Public = append(held.Public, is(g))
 			}
 			held.Grants = append(held.Grants, secured{o[0]: l.Secured}.grants()...)

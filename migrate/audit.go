@@ -46,6 +46,10 @@ func (f Finding) String() string { return f.Severity.String() + " " + f.What }
 type Audit struct {
 	Role     string    `json:"role"`
 	Findings []Finding `json:"findings"` // the worst first
+
+	// Detours are how many warnings are about objects outside of the schema that reach what is in it with the rights of
+	// somebody else: the rights of the role then do not prove what it can do.
+	Detours int `json:"-"`
 }
 
 // Count returns how many findings have a severity.
@@ -94,6 +98,7 @@ func (m *Migrator) audit(s seen) (Audit, error) {
 		return a, err
 	}
 	missing, excess := m.differing(declared, s)
+	a.Detours = len(s.Held.Detours)
 	a.Findings = slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s, excess))
 	worstFirst(a.Findings)
 	return a, nil
@@ -280,6 +285,9 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 			mend = sql.grant(p.grant) + ", " + s.heir() + "; " + mend
 		}
 		warn(sql.describe(p.grant, p.Ours)+", as everybody (PUBLIC)", mend)
+	}
+	for _, d := range s.Held.Detours {
+		warn(d.What, d.SQL)
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
 		warn(fmt.Sprintf("owns %d large objects", n), "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))

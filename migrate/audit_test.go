@@ -147,6 +147,12 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"a wrapper for everybody":       {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
 		"future tables of the owner":    {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC", migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
 		"future sequences":              {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC", migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
+		"a view over our table":         {"CREATE VIEW public.v AS SELECT * FROM app.t1; GRANT ALL ON public.v TO PUBLIC", migrate.Warn, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
+		"a column of a view of a view":  {"CREATE VIEW public.u AS SELECT * FROM app.t1; CREATE VIEW public.v AS SELECT * FROM public.u; GRANT SELECT (id) ON public.v TO PUBLIC", migrate.Warn, "SELECT ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
+		"a copy of our table":           {"CREATE MATERIALIZED VIEW public.v AS SELECT * FROM app.t1; GRANT SELECT ON public.v TO PUBLIC", migrate.Warn, "SELECT ON MATERIALIZED VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
+		"a parent of our table":         {"CREATE TABLE public.v (id int); ALTER TABLE app.t1 INHERIT public.v; GRANT SELECT ON public.v TO PUBLIC", migrate.Warn, "SELECT ON TABLE public.v, which reaches app.t1 from outside of the schema", stays, ""},
+		"a superuser's function":        {"CREATE FUNCTION public.f(int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", migrate.Warn, "EXECUTE ON ROUTINE public.f(integer), which runs with the rights of postgres on the tables of the schema", stays, ""},
+		"the migrator's procedure":      {"CREATE PROCEDURE public.f() LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; ALTER PROCEDURE public.f OWNER TO %m", migrate.Warn, "EXECUTE ON ROUTINE public.f(), which runs with the rights of %m on the tables of the schema", stays, ""},
 		"CREATE for everybody":          {"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn, "CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -501,5 +507,62 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 		if !odd && !slices.Equal(brief, whole) {
 			t.Errorf("%s:\n a start sees %s\nan audit sees %s", c.sql, strings.Join(brief, "\n"), strings.Join(whole, "\n"))
 		}
+	}
+}
+
+// TestADangerousParameterForEverybodyStopsAStart: it is of the whole server, so this one is the test's own.
+func TestADangerousParameterForEverybodyStopsAStart(t *testing.T) {
+	t.Parallel()
+	db := pgtest.OwnServer(t).DB
+	m := migrator(t, db, tables(1)...)
+	pending := migrator(t, db, tables(2)...)
+	up(t, m, db.MigratorConn)
+	for plant, want := range map[string]migrate.Severity{
+		"SET ON PARAMETER session_replication_role": migrate.Excess,
+		"SET ON PARAMETER lo_compat_privileges":     migrate.Excess,
+		"ALTER SYSTEM ON PARAMETER archive_command": migrate.Excess,
+		"SET ON PARAMETER log_statement":            migrate.Warn,
+	} {
+		pgtest.Exec(t, db.SuperConn, "GRANT "+plant+" TO PUBLIC")
+		a := audited(t, m, db)
+		if findingOf(a, want, plant+", as everybody (PUBLIC)") == nil {
+			t.Fatalf("planted %s, and found %v; want %v", plant, a.Findings, want)
+		}
+		mend := "REVOKE " + plant + " FROM PUBLIC CASCADE"
+		for _, m := range []*migrate.Migrator{m, pending} {
+			if want == migrate.Warn {
+				break
+			}
+			_, err := m.Up(t.Context(), db.MigratorConn)
+			lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+			if !ok || !slices.Contains(lacks.SQL, mend) {
+				t.Errorf("%s: got %v, want a PrivilegeError with the REVOKE", plant, err)
+			}
+		}
+		pgtest.Exec(t, db.SuperConn, mend)
+		up(t, m, db.MigratorConn)
+	}
+	if ledger(t, db) != "1" {
+		t.Error("a file was applied all the same")
+	}
+}
+
+// TestWhatRunsWithTheRolesOwnRightsIsNoDetour, nor what the role may not use, or whose owner may do no more.
+func TestWhatRunsWithTheRolesOwnRightsIsNoDetour(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, tables(1)...)
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn,
+		"CREATE VIEW public.invoker WITH (security_invoker) AS SELECT * FROM app.t1; GRANT SELECT ON public.invoker TO PUBLIC",
+		"CREATE VIEW public.over AS SELECT * FROM public.invoker; GRANT SELECT ON public.over TO PUBLIC",
+		"CREATE VIEW public.nobodys AS SELECT * FROM app.t1",
+		"CREATE SCHEMA closed; CREATE FUNCTION closed.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+		"CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+		"CREATE FUNCTION public.t() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END'",
+		"CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",
+		"REVOKE EXECUTE ON FUNCTION public.mine FROM PUBLIC")
+	if a := audited(t, m, db); a.Detours != 0 {
+		t.Errorf("found %v", a.Findings)
 	}
 }

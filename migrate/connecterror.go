@@ -96,6 +96,8 @@ const (
 	crashShutdown        = "57P02"
 	cannotConnectNow     = "57P03"
 	databaseDropped      = "57P04"
+	idleSessionTimeout   = "57P05"
+	idleInTransaction    = "25P03" // idle_in_transaction_session_timeout
 	invalidParameter     = "22023"
 )
 
@@ -313,6 +315,16 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 	case code == adminShutdown, code == crashShutdown:
 		return passes("The server ended the connection, as it does when it restarts or a DBA asks for it; its log " +
 			"says more")
+	case code == idleSessionTimeout:
+		return passes("The server ends sessions that are idle for so short a time: let a DBA raise idle_session_timeout, " +
+			"or turn it off with ALTER ROLE … SET idle_session_timeout = 0 (or ALTER DATABASE)")
+	case code == idleInTransaction:
+		return passes("The server ends transactions that are idle for so short a time: let a DBA raise " +
+			"idle_in_transaction_session_timeout, or turn it off with " +
+			"ALTER ROLE … SET idle_in_transaction_session_timeout = 0 (or ALTER DATABASE)")
+	case code == transactionTimeout:
+		return passes("The server ends transactions that take so short a time: let a DBA raise transaction_timeout, " +
+			"or turn it off with ALTER ROLE … SET transaction_timeout = 0 (or ALTER DATABASE)")
 	case code == queryCanceled:
 		return passes("The login took longer than the server's authentication_timeout: check its load and the network")
 	case code == "58000": // PgCat

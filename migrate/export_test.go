@@ -121,3 +121,9 @@ func Pins(version int) map[string]bool {
 	}
 	return all
 }
+
+// BlamedLosses is what becomes of an error after so many losses at a file.
+func BlamedLosses(file string, times int) error {
+	r := &run{losses: losses{file, times}}
+	return r.blameLosses(&ConnectError{Next: "the server's words"})
+}

@@ -19,7 +19,9 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: errRaceLost, soon: true}
 	case transient(out.err), out.err.Code == queryCanceled && (m.migration == nil || out.completed < m.lead):
 		return &retryError{err: r.place(m, out)}
-	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone): // the others open no transaction of ours
+	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server takes
+	// changes, and the file itself has ended that.
+	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone && out.completed < m.lead):
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &PrivilegeError{
@@ -266,7 +268,10 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "at its commit: " + out.err.Message
 	}
 	e.Source = sourceLine(m.sql, e.Line)
-	if e.Statement > 0 {
+	if out.err.Code == readOnly && !m.migration.Alone {
+		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
+			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
+	} else if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
 	} else if out.err.Code == untranslatable {
 		e.Advice = "The encoding of this database lacks a character of the file: create the database with " +

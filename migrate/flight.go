@@ -85,6 +85,7 @@ func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]an
 		conn.Frontend().SendQuery(&pgproto3.Query{String: message})
 	}
 	if err := conn.Frontend().Flush(); err != nil {
+		err = parting(ctx, conn, err)
 		abandon(ctx, conn)
 		return nil, &lostError{err}
 	}
@@ -149,6 +150,7 @@ func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) 
 	conn.Frontend().SendQuery(&pgproto3.Query{String: sql})
 	err := conn.Frontend().Flush()
 	if err != nil {
+		err = parting(ctx, conn, err)
 		abandon(ctx, conn)
 		return answer{}, &lostError{err}
 	}
@@ -159,6 +161,18 @@ func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) 
 	}
 	a.asked, a.me = sql, conn.ParameterStatus("session_authorization")
 	return a, nil
+}
+
+// parting is what the server said before it closed a connection to which nothing can be written any more: that it was idle
+// for too long, for instance. It is err when it said nothing.
+func parting(ctx context.Context, conn *pgconn.PgConn, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, said := receive(ctx, conn)
+	if sqlState(said) != "" {
+		return said
+	}
+	return err
 }
 
 // receive reads the answer to one message.

@@ -15,6 +15,7 @@ type heldSeen struct {
 	Settings  []setting   `json:"settings"`
 	Secured   secured     `json:"secured"`
 
+	Detours      []detour    `json:"-"`             // of an audit alone
 	LargeObjects int         `json:"large_objects"` // owned, in this database
 	Public       []heldGrant `json:"public"`        // what everybody holds, where that concerns us
 }

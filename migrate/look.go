@@ -141,7 +141,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	questions := []string{m.askFacts(role, who), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == auditor:
-		questions = append(questions, catalogue.Qualified+m.askHeld(role))
+		questions = append(questions, catalogue.Qualified+m.askHeld(role), catalogue.Qualified+m.askDetours(role))
 	case rights:
 		questions = append(questions, catalogue.Qualified+m.askRights(role))
 	case who == historian:
@@ -184,7 +184,9 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	}
 	switch {
 	case rights && who == auditor:
-		s.Held, err = readHeld(answers[2])
+		if s.Held, err = readHeld(answers[2]); err == nil {
+			err = answers[3].into(&s.Held.Detours)
+		}
 	case rights:
 		err = m.readRights(ctx, conn, answers[2], role, &s)
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:

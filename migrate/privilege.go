@@ -166,15 +166,31 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 }
 
 // neverMeant reports whether no service's role is declared to have a right, in any
-// version of a program: making objects, and writing the ledger.
+// version of a program: making objects, writing the ledger, and settings by which the server
+// checks less or loads code.
 func (h heldGrant) neverMeant() bool {
 	switch {
+	case h.Kind == parameter:
+		return h.Verb == "ALTER SYSTEM" || slices.Contains(dangerous(), h.Object)
 	case !h.Ours:
 		return false
 	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
 		return h.Verb == "CREATE"
 	}
 	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && !h.isRowSecurity()
+}
+
+const parameter = "PARAMETER"
+
+// dangerous are the parameters that only a superuser sets, because with them the server checks no
+// constraints, rights or pages, or loads other code.
+func dangerous() []string {
+	return []string{
+		"session_replication_role", "lo_compat_privileges", "allow_system_table_mods", "ignore_checksum_failure",
+		"zero_damaged_pages", "ignore_invalid_pages", "session_preload_libraries", "dynamic_library_path",
+		"extension_control_path", "jit_provider", "plperl.on_plperl_init", "plperl.on_plperlu_init", "pltcl.start_proc",
+		"pltclu.start_proc",
+	}
 }
 
 // everybodys are the rights of PUBLIC that are too much for the service's role: all on tables

@@ -93,7 +93,7 @@ func (r *run) holdsOutside(s seen) error {
 		return nil
 	}
 	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside), everybodysThat(s.Held.Public, func(h heldGrant) bool {
-		return h.neverMeant() && h.Kind == "DATABASE"
+		return h.neverMeant() && (h.Kind == "DATABASE" || h.Kind == parameter)
 	}))
 	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
 }

@@ -32,6 +32,7 @@ type run struct {
 	lacked      time.Time    // when the role first lacked rights on a schema that is ahead
 	notices     atomic.Int32 // what the server has said beside its answers, to the message at hand
 	tally       tally
+	losses      losses
 	sentAt      atomic.Int64 // when something of a file was written last, in nanoseconds of Unix time
 	pause       pause
 	teller      teller
@@ -111,9 +112,10 @@ func (r *run) untilDone(ctx context.Context) error {
 		}
 		r.reconnected = true
 		r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
+		r.countLoss()
 		if err := r.retry(ctx, err); err != nil {
 			if _, over := errors.AsType[*BusyError](err); over {
-				err = r.connectError(lost.err, time.Since(r.started))
+				err = r.blameLosses(r.connectError(lost.err, time.Since(r.started)))
 			}
 			return err
 		}

@@ -223,6 +223,8 @@ func TestAFailedMigrationLeavesTheOnesBefore(t *testing.T) {
 		"a name":      {"SELECT 1;\n  SELECT nothing FROM app.t1;", "0003_m3.sql:2:10: statement 2 of 2: column \"nothing\" does not exist (42703)"},
 		"its syntax":  {"SELECT 1;\n  SELEC 2;", "0003_m3.sql:2:3: statement 2 of 2: syntax error"},
 		"its commit":  {"CREATE TABLE app.d (a int REFERENCES app.t1 DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO app.d VALUES (5);", "0003_m3.sql: at its commit: insert or update on table"},
+		"read-only":   {"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;\nCREATE TABLE app.d ();", "0003_m3.sql:2: statement 2 of 2: cannot execute CREATE TABLE in a read-only transaction"},
+		"and empty":   {"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;", "0003_m3.sql: at its commit: cannot execute MERGE in a read-only transaction"},
 		"a function":  {"DO $$ BEGIN\n PERFORM 1/0; END $$;", "0003_m3.sql:1: statement 1 of 1: division by zero (22012)"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/database"
@@ -40,10 +41,12 @@ type fitness struct {
 	fitAt   time.Time // when the answer was last nil
 	doubts  int       // how often a request has met what the answer does not say
 	doubted int       // that many before the look that the answer is of
+	lacked  error     // what a request was refused for want of a right, until a look finds all rights there
 	warning string    // about the clocks
 
 	// The rest belongs to the look.
 	prepared, warned bool
+	missing          bool   // rights, at the last look for them
 	said             string // the last complaint
 	wasFit           bool   // at least once
 }
@@ -102,9 +105,13 @@ func (f *fitness) failed(err error) {
 	if kind == database.Away || kind == database.ReadOnly {
 		f.db.Refused()
 	}
-	if kind == database.Refused || kind == database.ReadOnly || is[*keyring.MissingKeyError](err) {
+	if kind == database.Refused || kind == database.ReadOnly || kind == database.Unprivileged ||
+		is[*keyring.MissingKeyError](err) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
+		if kind == database.Unprivileged {
+			f.lacked = err
+		}
 		f.asked, f.fitAt = time.Time{}, time.Time{}
 		f.doubts++
 	}
@@ -250,7 +257,38 @@ func (f *fitness) look(ctx context.Context) (status migrate.Status, err error) {
 	if err != nil {
 		return status, f.inPublic("the schema's state cannot be read", err)
 	}
-	return status, nil
+	return status, f.checkRights(ctx, conn.Conn())
+}
+
+// checkRights looks for rights that somebody has taken away, once a request was refused for want of one.
+func (f *fitness) checkRights(ctx context.Context, conn *pgx.Conn) error {
+	f.mu.Lock()
+	lacked, doubts := f.lacked, f.doubts
+	f.mu.Unlock()
+	if lacked == nil {
+		return nil
+	}
+	found, err := f.migrator.ProveOver(ctx, conn)
+	if err != nil {
+		return f.inPublic("the rights of the web server's user cannot be read", err)
+	}
+	own := len(found.Status.TooMuch) == 0 // another role, such as the owner, has no need of the declared rights
+	if own && found.Audit != nil && found.Audit.Count(migrate.Missing) > 0 {
+		f.missing = true
+		f.complain("the web server's user lacks rights", found.Audit.Err())
+		return errLacks
+	}
+	if !f.missing {
+		f.log.Error("a request was refused for want of a right, and the web server's user holds all that are declared",
+			"error", lacked)
+	}
+	f.missing = false
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.doubts == doubts {
+		f.lacked = nil
+	}
+	return nil
 }
 
 // inPublic logs why a look failed, and returns what a visitor may read of it. Of a

@@ -184,6 +184,57 @@ func TestNobodyWaitsForAConnectionWithoutALimit(t *testing.T) {
 	}
 }
 
+// TestARightThatWasTakenAwayEndsReadiness until it is granted again, and a refusal that the declared rights do not explain
+// does not, but is logged.
+func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	s := serviceOf(t, db.WebConn, "")
+	s.migrator.Role.Privileges = schema.Privileges()
+	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.Close()
+	said := new(pgtest.Output)
+	f := &fitness{
+		migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
+		looked: func(migrate.Status) {}, clock: func(float64) {},
+		prepare: func(context.Context) error { return nil },
+		keys:    func(context.Context) error { return nil },
+	}
+	request := func(sql string) {
+		t.Helper()
+		_, err := web.Pool().Exec(t.Context(), sql)
+		if database.KindOf(err) != database.Unprivileged {
+			t.Fatalf("%s: got %v, want that it is refused", sql, err)
+		}
+		f.failed(err)
+	}
+	if err := f.check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	request("TRUNCATE avtotpy.sessions")
+	if err := f.check(t.Context()); err != nil || strings.Count(said.String(), "level=ERROR") != 1 {
+		t.Errorf("with all rights: got %v; the log is %s", err, said)
+	}
+	pgtest.Exec(t, db.SuperConn, "REVOKE DELETE ON avtotpy.sessions FROM "+db.WebRole)
+	for range 3 {
+		request("DELETE FROM avtotpy.sessions")
+		if err := f.check(t.Context()); !errors.Is(err, errLacks) {
+			t.Errorf("without a right: got %v, want %v", err, errLacks)
+		}
+	}
+	if n := strings.Count(said.String(), "NOT READY"); n != 1 || !strings.Contains(said.String(), "GRANT DELETE") {
+		t.Errorf("said %d times that it is not ready, want once with the SQL: %s", n, said)
+	}
+	pgtest.Exec(t, db.SuperConn, "GRANT DELETE ON avtotpy.sessions TO "+db.WebRole)
+	pgtest.Eventually(t, "the right is there again", func() error { return f.check(t.Context()) })
+	if f.lacked != nil || strings.Count(said.String(), "ready: the schema is fit now") != 1 {
+		t.Errorf("afterwards: %v; the log is %s", f.lacked, said)
+	}
+}
+
 // TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a database
 // that takes no changes; nor does the answer of a look that began before that.
 func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {

@@ -118,6 +118,8 @@ func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, pai
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings if you like, is for a DBA to run.\n")
 	case len(v.Drift) > 0: // a policy, a trigger or another body of a function decides what a privilege lets the role do
 		b.WriteString("\nThe privileges are the declared ones. What they let the role do is not proved while the schema is not as its migrations make it.\n")
+	case a.Detours > 0:
+		b.WriteString("\nOn the schema itself the role holds the declared privileges and no more. Through objects outside of it, which the\nwarnings name, it may do more: they run with the rights of their owner. The SQL under each takes that away.\n")
 	case len(a.Findings) > 0:
 		b.WriteString("\nThe role holds exactly the declared privileges. Warnings are about what others decide; the SQL under each takes it away.\n")
 	default:

@@ -145,6 +145,8 @@ func noFault(err error) *failure {
 	switch database.KindOf(err) {
 	case database.Away, database.Refused:
 		f.text = "AVTotpy does not reach its database at the moment. Try again shortly."
+	case database.Unprivileged: // which fitness looks into
+		f.text = "AVTotpy is not ready: its user lacks a right in the database."
 	case database.ReadOnly:
 		f.text = "The database takes no changes at the moment. Try again shortly."
 	case database.Busy, database.Cancelled:
