@@ -63,9 +63,11 @@ func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password strin
 	}
 	event := Event{Use: use, User: c.user, From: v.From, Known: c.known()}
 	at := placeOf(v.From.Address, c.known())
-	if err := g.passwords.queue.full(at); err != nil {
+	arrived, err := g.passwords.queue.approach(at)
+	if err != nil {
 		return checked{}, false, g.refuse(ctx, event, err)
 	}
+	defer arrived()
 	if !c.known() {
 		if wait := g.attempts.attempt(use, v.From.Address, g.now()); wait > 0 {
 			return checked{}, false, g.refuse(ctx, event, &TooManyError{wait})
@@ -89,6 +91,7 @@ func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password strin
 		return checked{}, false, err
 	}
 	event.User = c.user
+	arrived()
 	right, outdated, err := g.passwords.check(ctx, at, password, c.password.Hash)
 	if err != nil {
 		g.giveBack(ctx, use, v, c)

@@ -64,15 +64,22 @@ func (q *queue) do(ctx context.Context, at place, work func()) error {
 	return nil
 }
 
-// full returns why a visitor would be refused now, nil when it would not.
-func (q *queue) full(at place) error {
+// approach keeps a place for a visitor who has to ask the database before entering, and refuses who would find none: many who
+// come at once must not all ask it first. The place is given up by calling leave.
+func (q *queue) approach(at place) (leave func(), err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.line(at)
-	if q.running < hashesAtOnce || l.length < q.capacity() || l.longest() > len(l.waiting[at.network])+1 {
-		return nil
+	full := q.running+l.length+l.coming >= hashesAtOnce+q.capacity()
+	if full && l.longest() <= len(l.waiting[at.network])+1 {
+		return nil, &BusyError{longestWait}
 	}
-	return &BusyError{longestWait}
+	l.coming++
+	return sync.OnceFunc(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		l.coming--
+	}), nil
 }
 
 func (q *queue) enter(ctx context.Context, at place) error {
@@ -149,6 +156,7 @@ type line struct {
 	waiting map[netip.Prefix][]*waiter
 	turns   []netip.Prefix // networks that have somebody waiting, the next one first
 	length  int
+	coming  int // who will wait soon
 }
 
 func (l *line) add(w *waiter) {

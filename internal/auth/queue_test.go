@@ -82,13 +82,14 @@ func TestAKnownDeviceIsNextHoweverManyWait(t *testing.T) {
 		}
 	}
 	q.wait(most)
-	if err := q.full(place{netip.MustParsePrefix("198.51.100.1/32"), false}); err == nil {
+	if _, err := q.approach(place{netip.MustParsePrefix("198.51.100.1/32"), false}); err == nil {
 		t.Error("it says that there is room for another stranger")
 	}
-	known := place{netip.MustParsePrefix("198.51.100.1/32"), true}
-	if err := q.full(known); err != nil {
-		t.Error("it says that there is no room for a known device")
+	leave, err := q.approach(place{netip.MustParsePrefix("198.51.100.1/32"), true})
+	if err != nil {
+		t.Fatal("it says that there is no room for a known device")
 	}
+	leave()
 	right := q.come(t.Context(), "known", "198.51.100.1/32", true)
 	q.wait(most + 1)
 	q.leave(100 * time.Millisecond)
@@ -98,6 +99,30 @@ func TestAKnownDeviceIsNextHoweverManyWait(t *testing.T) {
 	q.wg.Wait()
 	if q.order[0] != "known" || len(q.order) != most+1 {
 		t.Errorf("%d turns, the first one for %s", len(q.order), q.order[0])
+	}
+}
+
+// TestWhoComesAtOnceDoesNotAskTheDatabaseFirst is about the moment before anybody waits.
+func TestWhoComesAtOnceDoesNotAskTheDatabaseFirst(t *testing.T) {
+	t.Parallel()
+	var q queue
+	let := 0
+	var leave []func()
+	for i := range 200 {
+		if one, err := q.approach(place{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32), false}); err == nil {
+			let++
+			leave = append(leave, one)
+		}
+	}
+	if want := q.capacity() + hashesAtOnce; let != want {
+		t.Errorf("%d of 200 may ask, want %d", let, want)
+	}
+	for _, one := range leave {
+		one()
+		one() // twice is once
+	}
+	if q.others.coming != 0 {
+		t.Errorf("%d are still coming", q.others.coming)
 	}
 }
 
