@@ -167,7 +167,7 @@ func submit(form string) chromedp.Action[chromedp.Void] {
 		if _, err := chromedp.WaitVisible(button)(ctx, t); err != nil {
 			return chromedp.Void{}, err
 		}
-		_, err := chromedp.Evaluate[bool](`(document.querySelector('` + button + `').click(), true)`)(ctx, t)
+		_, err := chromedp.Evaluate[bool](`(document.querySelector('`+button+`').click(), true)`)(ctx, t)
 		return chromedp.Void{}, err
 	}
 }
