@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type bench struct {
 	report   *report
 	log      io.Writer // what is being done
 	tools    []tool
+	cookie   *http.Cookie // of a session of the web server
 
 	migrated map[int][]*database // by files: a database of each tool that knows a second time
 }

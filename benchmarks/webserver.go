@@ -21,8 +21,8 @@ import (
 
 const (
 	userPassword = "correct horse battery staple" //nolint:gosec // of a made-up user
-	accountCount = 20
 	clients      = 8
+	manyClients  = 64
 )
 
 // setUp makes the first user of a program that just started, and returns the cookie of the session.
@@ -76,6 +76,9 @@ func post(ctx context.Context, url string, body any, cookie *http.Cookie) (*http
 	return response, err
 }
 
+// accountCounts are how many accounts the lists have that are measured.
+func accountCounts() []int { return []int{20, 200} }
+
 // webServer measures the list of codes against a handler that only runs the same query, and how
 // much memory the program takes for that.
 func (b *bench) webServer(ctx context.Context) error {
@@ -85,8 +88,7 @@ func (b *bench) webServer(ctx context.Context) error {
 		return err
 	}
 	defer db.drop(ctx)
-	cookie, err := b.fill(ctx, db)
-	if err != nil {
+	if err := b.startOnce(ctx, db); err != nil {
 		return err
 	}
 	// Another process than the one that has hashed a password.
@@ -104,14 +106,16 @@ func (b *bench) webServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loads := [2][]load{}
-	for range b.form.webRounds {
-		for i, target := range []string{real.url + "/api/v1/codes", bare.url + "/"} {
-			l, err := fire(ctx, target, cookie, b.form.webTime)
-			if err != nil {
-				return err
-			}
-			loads[i] = append(loads[i], l)
+	s := b.report.section("The list of codes", fmt.Sprintf("Clients that ask without a pause, turns of %s; clients, program and server share the machine. The bare handler runs the query of the codes and nothing else: no session, nothing opened, no codes.", b.form.webTime),
+		"", "accounts", "clients", "requests a second", "median", "99 of 100 within", "turns")
+	accounts := 0
+	for _, count := range accountCounts() {
+		if err := b.fill(ctx, db, accounts, count); err != nil {
+			return err
+		}
+		accounts = count
+		if err := b.compareCodes(ctx, s, real.url+"/api/v1/codes", bare.url+"/", b.cookie, count); err != nil {
+			return err
 		}
 	}
 	serving, err := real.peak()
@@ -124,12 +128,6 @@ func (b *bench) webServer(ctx context.Context) error {
 	afterLogin, err := real.peak()
 	if err != nil {
 		return err
-	}
-	s := b.report.section("The list of codes", fmt.Sprintf("%d accounts, %d clients that ask without a pause, turns of %s; clients, program and server share the machine. The bare handler runs the query of the list and nothing else: no session, nothing opened, no codes.", accountCount, clients, b.form.webTime),
-		"", "requests a second", "median", "99 of 100 within", "turns")
-	for i, name := range []string{"AVTotpy", "a bare handler"} {
-		s.row(name, fmt.Sprintf("%.0f", median(each(loads[i], func(l load) float64 { return l.rate }))),
-			short(median(each(loads[i], func(l load) time.Duration { return l.middle }))), short(median(each(loads[i], func(l load) time.Duration { return l.slow }))), fmt.Sprint(len(loads[i])))
 	}
 	m := b.report.section("Peak memory of the program", "VmHWM of /proc.", "", "")
 	m.row("when it has started", mebibytes(idle))
@@ -147,20 +145,63 @@ func each[T, U any](all []T, of func(T) U) []U {
 	return mapped
 }
 
-// fill makes a user with accounts and returns the cookie of a session.
-func (b *bench) fill(ctx context.Context, db *database) (*http.Cookie, error) {
+// compareCodes takes turns between the two servers.
+func (b *bench) compareCodes(ctx context.Context, s *section, ours, bare string, cookie *http.Cookie, accounts int) error {
+	for _, n := range []int{1, clients, manyClients} {
+		loads := [2][]load{}
+		for range b.form.webRounds {
+			for i, target := range []string{ours, bare} {
+				l, err := fire(ctx, target, cookie, n, b.form.webTime)
+				if err != nil {
+					return err
+				}
+				loads[i] = append(loads[i], l)
+			}
+		}
+		rate := func(of []load) float64 { return median(each(of, func(l load) float64 { return l.rate })) }
+		middle := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.middle })) }
+		slow := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.slow })) }
+		for i, name := range []string{"AVTotpy", "a bare handler"} {
+			s.row(name, fmt.Sprint(accounts), fmt.Sprint(n), fmt.Sprintf("%.0f", rate(loads[i])), short(middle(loads[i])), short(slow(loads[i])), fmt.Sprint(len(loads[i])))
+		}
+		what := fmt.Sprintf("Codes of %d accounts, %d clients", accounts, n)
+		switch n {
+		case 1:
+			b.report.judge(what+": median", "under 10 ms", short(middle(loads[0])), middle(loads[0]) < 10*time.Millisecond)
+		case clients:
+			share := rate(loads[0]) / rate(loads[1])
+			b.report.judge(what+": requests a second, of a bare handler's", "0.8", fmt.Sprintf("%.2f", share), share >= 0.8)
+		case manyClients:
+			b.report.judge(what+": 99 of 100 within", "250 ms", short(slow(loads[0])), slow(loads[0]) < 250*time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// startOnce makes a user, whose session the benchmark has from then on.
+func (b *bench) startOnce(ctx context.Context, db *database) error {
 	p, err := b.avtotpyServer(ctx, db)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.stop()
-	cookie, err := logIn(ctx, p.url, db, true)
-	for i := 0; err == nil && i < accountCount; i++ {
+	b.cookie, err = logIn(ctx, p.url, db, true)
+	return err
+}
+
+// fill adds accounts until there are enough.
+func (b *bench) fill(ctx context.Context, db *database, have, want int) error {
+	p, err := b.avtotpyServer(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	for i := have; err == nil && i < want; i++ {
 		_, err = post(ctx, p.url+"/api/v1/accounts", map[string]any{
 			"link": fmt.Sprintf("otpauth://totp/Example%d:alice?secret=JBSWY3DPEHPK3PXP&issuer=Example%[1]d", i),
-		}, cookie)
+		}, b.cookie)
 	}
-	return cookie, err
+	return err
 }
 
 func (b *bench) bareServer(ctx context.Context, db *database) (*serving, error) {
@@ -187,7 +228,7 @@ type load struct {
 }
 
 // fire asks from several clients at once for a while.
-func fire(ctx context.Context, url string, cookie *http.Cookie, long time.Duration) (load, error) {
+func fire(ctx context.Context, url string, cookie *http.Cookie, clients int, long time.Duration) (load, error) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	var mu sync.Mutex

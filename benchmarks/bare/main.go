@@ -15,15 +15,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The query of store.Accounts.
+// The query of store.Codes.
 const accounts = `
-	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, m.role, k.master_key_id, k.sealed_key
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at, a.version,
+		m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
-	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
-	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id
-	LEFT JOIN avtotpy.hotp_counters h ON h.account_id = a.id
-	WHERE true`
+	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = current_setting('avtotpy.user_id')::uuid
+	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
+	WHERE a.deleted_at IS NULL`
 
 func main() {
 	if len(os.Args) != 3 {
@@ -62,7 +61,7 @@ func serve(address, user string) error {
 func list(ctx context.Context, pool *pgxpool.Pool, user string) (ids []uuid.UUID, err error) {
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('avtotpy.user_id', $1, true)`, user)
-	batch.Queue(accounts, user).Query(func(rows pgx.Rows) error {
+	batch.Queue(accounts).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			values, err := rows.Values()
 			if err != nil {

@@ -385,7 +385,7 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 		sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
 	for range 3 { // the first time on a connection is another way
 		session, accounts, err := f.Codes(t.Context(), token)
-		if err != nil || session.ID != want.ID || session.User != alice || len(accounts) != 2 {
+		if err != nil || session.ID != want.ID || session.User.ID != alice.ID || len(accounts) != 2 {
 			t.Fatalf("session %v, %d accounts, %v", session, len(accounts), err)
 		}
 		for _, a := range accounts {

@@ -76,7 +76,7 @@ func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)
 // render fills the template before anything is sent: half a page helps nobody.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Now, p.LocksIn = stamp(s.Now()), cmp.Or(p.LocksIn, int(store.SessionIdle.Seconds()))
-	p.Unlock = field{Name: "password", Label: "Password", Type: "password", Required: true, Autofocus: true, Autocomplete: "current-password"}
+	p.Unlock = field{Name: "password", Label: "Password", Type: "password", Required: true, Autocomplete: "current-password"}
 	var content bytes.Buffer
 	if err := s.templates[p.Name].ExecuteTemplate(&content, "layout.html", p); err != nil {
 		s.Log.ErrorContext(r.Context(), "a page cannot be shown", "page", p.Name, "error", err)

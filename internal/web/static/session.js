@@ -66,7 +66,7 @@ function cover() {
 		card.conceal?.(); // not on pages without its script
 	}
 	if (!dialog.open) {
-		dialog.showModal();
+		ask();
 	}
 }
 
@@ -122,7 +122,13 @@ tabs.addEventListener("message", ({ data }) => {
 });
 // Some browsers close a dialog when Escape is pressed twice.
 dialog.addEventListener("cancel", (event) => event.preventDefault());
-dialog.addEventListener("close", () => document.body.classList.contains("covered") && dialog.showModal());
+dialog.addEventListener("close", () => document.body.classList.contains("covered") && ask());
+
+// ask shows the dialog. The field has no autofocus, which counts when a page loads, too.
+function ask() {
+	dialog.showModal();
+	dialog.querySelector("[type=password]").focus();
+}
 document.addEventListener("visibilitychange", () => {
 	if (!document.hidden) {
 		check();
