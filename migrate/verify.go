@@ -120,38 +120,12 @@ func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification,
 	return own.AuditOver(ctx, conn)
 }
 
-// connected makes a run of the Migrator, for what only looks, and gives it a connection. When
-// that is lost, or an answer does not come, it looks again over another one, until ConnectWait
-// is over.
+// connected is withConnection for what only looks.
 func (m *Migrator) connected(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
-	r, err := newRun(*m, connString)
-	if err != nil {
-		return err
-	}
-	until, attempts := r.started.Add(r.ConnectWait), pause{budget: r.ConnectWait}
-	ctx = answersWithin(ctx, r.answersIn())
-	for {
-		err := r.withConnection(ctx, func(conn *pgconn.PgConn) error {
-			defer r.silence("its answers")()
-			return ask(ctx, r, conn)
-		})
-		lost, ok := errors.AsType[*lostError](err)
-		switch {
-		case !ok, ctx.Err() != nil:
-			return err
-		case refusedForGood(lost):
-			return r.connectError(lost.err, time.Since(r.started))
-		}
-		if time.Now().Before(until) {
-			r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
-			if attempts.before(ctx, &retryError{err: err}) != nil && ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-		}
-		if r.ConnectWait = time.Until(until); r.ConnectWait <= 0 {
-			return r.connectError(lost.err, time.Since(r.started))
-		}
-	}
+	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+		defer r.silence("its answers")()
+		return ask(ctx, r, conn)
+	})
 }
 
 // once is withConnection for what must not be done twice.
@@ -159,28 +133,39 @@ func (m *Migrator) once(ctx context.Context, connString string, ask func(context
 	return m.withConnection(ctx, connString, false, ask)
 }
 
-// withConnection makes a run of the Migrator, for what is not Up and does more than look, and
-// gives it a connection. When that is lost it does so again, if that does no harm, until it has
-// waited for ConnectWait in all.
-func (m *Migrator) withConnection(ctx context.Context, connString string, harmless bool, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+// withConnection makes a run of the Migrator, for what is not Up, and gives it a connection. When that is
+// lost, or an answer does not come, it does so again, if that does no harm, until ConnectWait is over.
+func (m *Migrator) withConnection(
+	ctx context.Context, connString string, harmless bool, ask func(context.Context, *run, *pgconn.PgConn) error,
+) error {
 	var attempts pause
-	for started := time.Now(); ; {
+	started := time.Now()
+	for again := false; ; again = true {
 		r, err := newRun(*m, connString)
 		if err != nil {
 			return err
 		}
-		attempts.budget = r.ConnectWait
-		limited := answersWithin(ctx, r.answersIn())
+		limited, until := answersWithin(ctx, r.answersIn()), started.Add(r.ConnectWait)
+		if attempts.budget = r.ConnectWait; again {
+			r.ConnectWait = time.Until(until)
+		}
 		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error { return ask(limited, r, conn) })
 		lost, ok := errors.AsType[*lostError](err)
-		if !ok || ctx.Err() != nil {
+		switch {
+		case !ok, ctx.Err() != nil:
 			return err
-		}
-		spent := time.Since(started) >= r.ConnectWait // in silence, too
-		if !harmless || spent || attempts.before(ctx, &retryError{err: err}) != nil {
+		case !harmless, refusedForGood(lost):
 			return r.connectError(lost.err, time.Since(started))
 		}
-		r.Log.Warn("connection to the database lost; beginning again", "error", lost.err)
+		if time.Now().Before(until) {
+			r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
+			if attempts.before(ctx, &retryError{err: err}) != nil && ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		if !time.Now().Before(until) { // in silence, too
+			return r.connectError(lost.err, time.Since(started))
+		}
 	}
 }
 
