@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,13 +105,7 @@ func (o opener) collectWith(rows pgx.Rows, scan func(opener, pgx.Rows) (Account,
 }
 
 // one is collect for an account; ErrNotFound when there is none.
-func (o opener) one(rows pgx.Rows) (Account, error) {
-	accounts, err := o.collect(rows)
-	if err != nil || len(accounts) == 0 {
-		return Account{}, cmp.Or(err, ErrNotFound)
-	}
-	return accounts[0], nil
-}
+func (o opener) one(rows pgx.Rows) (Account, error) { return first(o.collect(rows)) }
 
 func (o opener) role(m member, mac []byte) access.Role {
 	role, known := o.roles[m.vault]
@@ -290,6 +283,22 @@ type AccountChange struct{ Issuer, LabelIssuer, Account, Note *string }
 
 // UpdateAccount changes what an account is called. Its secret stays.
 func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
+	return a.change(ctx, id, "account.update", func(account *Account) {
+		for to, from := range map[*string]*string{
+			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account, &account.Note: c.Note,
+		} {
+			if from != nil {
+				*to = *from
+			}
+		}
+	}, nil)
+}
+
+// change seals an account again after a function has changed it, and records what was done. What is to be changed
+// besides comes afterwards, with the account as it is now: its row is locked then.
+func (a Actor) change(
+	ctx context.Context, id uuid.UUID, action string, apply func(*Account), besides func(pgx.Tx, Account) error,
+) (Account, error) {
 	var changed Account
 	err := a.sealing(ctx, func(tx pgx.Tx) error {
 		account, err := a.permitted(ctx, tx, id, access.ChangeAccounts)
@@ -303,17 +312,16 @@ func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange)
 		if err != nil {
 			return err
 		}
-		for to, from := range map[*string]*string{
-			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account, &account.Note: c.Note,
-		} {
-			if from != nil {
-				*to = *from
-			}
-		}
+		apply(&account)
 		if err := a.store.update(ctx, tx, account, v); err != nil {
 			return err
 		}
-		if err := a.record(ctx, tx, "account.update", id, v.id); err != nil {
+		if besides != nil {
+			if err := besides(tx, account); err != nil {
+				return err
+			}
+		}
+		if err := a.record(ctx, tx, action, id, v.id); err != nil {
 			return err
 		}
 		changed, err = a.account(ctx, tx, id)

@@ -6,7 +6,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/otp"
 )
 
@@ -18,38 +17,17 @@ type KeyChange struct {
 
 // ChangeKey changes how codes are made. Who may do that has to be asked for their password before.
 func (a Actor) ChangeKey(ctx context.Context, id uuid.UUID, c KeyChange) (Account, error) {
-	var changed Account
-	err := a.sealing(ctx, func(tx pgx.Tx) error {
-		account, err := a.permitted(ctx, tx, id, access.ChangeAccounts)
-		if err != nil {
-			return err
-		}
-		if err := account.damage(); err != nil {
-			return err
-		}
-		v, err := a.vault(ctx, tx, account.VaultID)
-		if err != nil {
-			return err
-		}
+	return a.change(ctx, id, "account.change-key", func(account *Account) {
 		account.Kind, account.Algorithm, account.Digits, account.Period = c.Key.Kind, c.Key.Algorithm, c.Key.Digits, c.Key.Period
 		if len(c.Key.Secret) > 0 {
 			account.Secret = c.Key.Secret
 		}
-		if err := a.store.update(ctx, tx, account, v); err != nil {
-			return err
+	}, func(tx pgx.Tx, account Account) error {
+		if account.Kind != otp.HOTP {
+			return nil
 		}
-		if account.Kind == otp.HOTP {
-			if err := setCounter(ctx, tx, id, c.Counter); err != nil {
-				return err
-			}
-		}
-		if err := a.record(ctx, tx, "account.change-key", id, v.id); err != nil {
-			return err
-		}
-		changed, err = a.account(ctx, tx, id)
-		return err
+		return setCounter(ctx, tx, id, c.Counter)
 	})
-	return changed, err
 }
 
 func setCounter(ctx context.Context, tx pgx.Tx, id uuid.UUID, counter *uint64) error {
