@@ -117,25 +117,15 @@ func (r *Recorder) Record(_ context.Context, event auth.Event) {
 	address := event.From.Address.Unmap().WithZone("")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.line(networkOf(address))
+	l := r.line(auth.Household(address))
 	l.address = address
 	l.counts[action]++
 	if !now.Before(l.due) {
 		r.write(l, now)
 	}
-	one := r.row(key{networkOf(address), action, event.User.ID})
+	one := r.row(key{auth.Household(address), action, event.User.ID})
 	one.count++
 	one.from = event.From
-}
-
-// networkOf returns whose addresses are one visitor's, as far as can be known; the zero Prefix for no address.
-func networkOf(address netip.Addr) netip.Prefix {
-	bits := address.BitLen()
-	if address.Is6() {
-		bits = 64
-	}
-	network, _ := address.Prefix(bits)
-	return network
 }
 
 // line returns that of a network, or one for all the networks for which there is no room.

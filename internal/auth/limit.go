@@ -51,12 +51,25 @@ const (
 // network that is not valid.
 func networks(address netip.Addr) []netip.Prefix {
 	if !address.Is6() {
-		network, _ := address.Prefix(address.BitLen()) // the zero Prefix for no address
-		return []netip.Prefix{network}
+		return []netip.Prefix{Household(address)}
 	}
-	household, _ := address.WithZone("").Prefix(bitsOfAHousehold) // these lengths are valid
-	customer, _ := address.WithZone("").Prefix(bitsOfACustomer)
-	return []netip.Prefix{household, customer}
+	return []netip.Prefix{Household(address), Customer(address)}
+}
+
+// Household returns the narrowest network whose addresses are one visitor's to choose: the address itself, or the /64 of
+// an IPv6 address. It is the zero Prefix for no address.
+func Household(address netip.Addr) netip.Prefix { return network(address, bitsOfAHousehold) }
+
+// Customer returns the widest network whose addresses may be one visitor's: the address itself, or the /48 of an IPv6
+// address. It is the zero Prefix for no address.
+func Customer(address netip.Addr) netip.Prefix { return network(address, bitsOfACustomer) }
+
+func network(address netip.Addr, bits int) netip.Prefix {
+	if !address.Is6() {
+		bits = address.BitLen()
+	}
+	prefix, _ := address.WithZone("").Prefix(bits) // these lengths are valid
+	return prefix
 }
 
 func newLimiter() *limiter { return &limiter{buckets: map[bucketKey]*bucket{}} }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/avtotpy/avtotpy/internal/auth"
 )
 
 // Connections bound how many connections a server has. When there are too many, it is the network with the most of
@@ -41,7 +43,7 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) (lost net.Con
 		c.all = map[net.Conn]connection{}
 	}
 	address, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // a Unix socket has none
-	network := networkOf(address.Addr().Unmap().WithZone(""))
+	network := auth.Customer(address.Addr().Unmap().WithZone(""))
 	c.all[conn] = connection{network, state != http.StateActive, time.Now()}
 	if state != http.StateNew || len(c.all) <= c.Most {
 		return nil

@@ -98,7 +98,7 @@ func (s *site) within(most limit, next http.Handler) http.Handler {
 			refuse(tooLarge(most.bytes))
 			return
 		}
-		network := networkOf(visitorOf(r.Context()).from.Address)
+		network := auth.Customer(visitorOf(r.Context()).from.Address)
 		if !s.bodies.take(network, most.bytes) {
 			refuse(errBusy)
 			return
@@ -203,14 +203,4 @@ func (b *budget) give(network netip.Prefix, n int64) {
 	if b.taking[network] -= n; b.taking[network] <= 0 {
 		delete(b.taking, network)
 	}
-}
-
-// networkOf returns what one visitor may have the addresses of; the zero Prefix for no address.
-func networkOf(address netip.Addr) netip.Prefix {
-	bits := address.BitLen()
-	if address.Is6() {
-		bits = 48
-	}
-	network, _ := address.Prefix(bits)
-	return network
 }

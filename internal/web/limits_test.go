@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/time/rate"
+
+	"github.com/avtotpy/avtotpy/internal/auth"
 )
 
 func TestBodiesWithMorePartsThanAnythingTakes(t *testing.T) {
@@ -55,7 +57,7 @@ func TestNoNetworkTakesAllThatOthersNeed(t *testing.T) {
 	b := newBudget()
 	const one = 1 << 20
 	taken := 0
-	network := func(text string) netip.Prefix { return networkOf(netip.MustParseAddr(text)) }
+	network := func(text string) netip.Prefix { return auth.Customer(netip.MustParseAddr(text)) }
 	for b.take(network("192.0.2.1"), one) {
 		taken++
 	}
