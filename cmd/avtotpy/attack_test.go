@@ -127,8 +127,12 @@ func TestBodiesOfStrangersCostLittle(t *testing.T) {
 			t.Errorf("answers: %v", statuses)
 		}
 	}
-	// The program as such takes more with the race detector.
-	if limit := before + 90; most > limit {
+	// The hash of the set-up alone takes 46 MiB. The race detector takes more than the program.
+	limit := 160
+	if raceDetector {
+		limit = before + 90
+	}
+	if most > limit {
 		t.Errorf("%d MiB of memory, want at most %d", most, limit)
 	}
 }

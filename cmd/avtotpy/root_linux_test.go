@@ -186,9 +186,9 @@ func readFile(t *testing.T, path string) string {
 	return string(content)
 }
 
-// TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser: everything in it is that user's work, root's files are out of reach.
-func TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser(t *testing.T) {
-	t.Parallel()
+// besideNobody returns a user of little means, and a folder of root's.
+func besideNobody(t *testing.T, mode os.FileMode) (osuser.User, string) {
+	t.Helper()
 	needRoot(t)
 	nobody, err := osuser.Lookup("nobody")
 	if err != nil {
@@ -198,15 +198,22 @@ func TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(folder, 0o700); err != nil {
+	if err := os.Mkdir(folder, mode); err != nil {
 		t.Fatal(err)
 	}
+	return nobody, folder
+}
+
+// TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser: everything in it is that user's work, root's files are out of reach.
+func TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser(t *testing.T) {
+	t.Parallel()
+	nobody, folder := besideNobody(t, 0o700)
 	if err := os.Chown(folder, int(nobody.UID), int(nobody.GID)); err != nil {
 		t.Fatal(err)
 	}
 	pid, _ := runningProgram(t, testBinary(t), "AVTOTPY_DATA_DIR="+folder)
 	demandPowerless(t, pid, nobody, false)
-	err = filepath.Walk(folder, func(path string, info os.FileInfo, err error) error {
+	err := filepath.Walk(folder, func(path string, info os.FileInfo, err error) error {
 		if err == nil && info.Sys().(*syscall.Stat_t).Uid != nobody.UID { //nolint:forcetypeassert // on Linux
 			t.Errorf("%s is not that user's", path)
 		}
@@ -282,18 +289,7 @@ func TestAServerThatStaysRootSaysSo(t *testing.T) {
 // TestTheProgramIsNotToBeSetUserID: whoever starts it would choose the settings with which somebody else's rights are used.
 func TestTheProgramIsNotToBeSetUserID(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
-	nobody, err := osuser.Lookup("nobody")
-	if err != nil {
-		t.Skip(err)
-	}
-	folder, err := dataDir(t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	nobody, folder := besideNobody(t, 0o755)
 	path := filepath.Join(folder, "avtotpy")
 	if out, err := exec.CommandContext(t.Context(), "cp", testBinary(t), path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -18,34 +17,11 @@ import (
 	"github.com/avtotpy/avtotpy/internal/web"
 )
 
-// heard collects events.
-type heard struct {
-	mu     sync.Mutex
-	events []auth.Event
-}
-
-func (h *heard) hear(_ context.Context, e auth.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, e)
-}
-
-func (h *heard) count(use auth.Use, kind auth.EventKind) (n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range h.events {
-		if e.Use == use && e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
 // TestEachPlaceThatChecksAPasswordSlowsDownGuesses is a table over all places, through the API and by forms.
 func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 	t.Parallel()
-	var events heard
-	s := newSite(t, func(s *web.Server) { s.Event = events.hear })
+	var seen events
+	s := newSite(t, func(s *web.Server) { s.Event = seen.add })
 	alice := s.alice()
 	const other = "another good password"
 	kept, deleted := alice.add(map[string]any{"link": link}), alice.add(map[string]any{"secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
@@ -78,7 +54,7 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 			pgtest.Exec(t, s.db.SuperConn, "DELETE FROM avtotpy.login_throttle")
 			v := *alice
 			v.cookies = slices.DeleteFunc(slices.Clone(alice.cookies), func(c *http.Cookie) bool { return !known && c.Name == "avtotpy-device" })
-			wrong, throttled := events.count(c.use, auth.EventWrong), events.count(c.use, auth.EventThrottled)
+			wrong, throttled := seen.count(c.use, auth.EventWrong), seen.count(c.use, auth.EventThrottled)
 			if a := c.guess(&v); a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusUnprocessableEntity {
 				t.Fatalf("%s by %s: %s %s", name, device, a.Status, a.text)
 			}
@@ -87,7 +63,7 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 			if a := c.guess(&v); a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 				t.Errorf("%s by %s, a guess too early: %s", name, device, a.Status)
 			}
-			if w, h := events.count(c.use, auth.EventWrong)-wrong, events.count(c.use, auth.EventThrottled)-throttled; w != 1 || h != 1 {
+			if w, h := seen.count(c.use, auth.EventWrong)-wrong, seen.count(c.use, auth.EventThrottled)-throttled; w != 1 || h != 1 {
 				t.Errorf("%s by %s: %d wrong and %d throttled are reported, want 1 and 1", name, device, w, h)
 			}
 		}
@@ -191,10 +167,10 @@ func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 	if os.Getenv("AVTOTPY_LONG") != "" {
 		rounds, wrong = 10, 200
 	}
-	var events heard
+	var seen events
 	s := newSite(t, func(s *web.Server) {
 		s.Proxies = web.Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-		s.Event = events.hear
+		s.Event = seen.add
 	})
 	owner := s.alice()
 	owner.must(http.StatusNoContent, "DELETE", "/api/v1/session", nil)
@@ -210,7 +186,7 @@ func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 			})
 		}
 		pgtest.Eventually(t, "some are refused, or were checked", func() error {
-			if events.count(auth.UseLogin, auth.EventBusy)+events.count(auth.UseLogin, auth.EventWrong) == 0 {
+			if seen.count(auth.UseLogin, auth.EventBusy)+seen.count(auth.UseLogin, auth.EventWrong) == 0 {
 				return fmt.Errorf("none")
 			}
 			return nil

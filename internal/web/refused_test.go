@@ -41,6 +41,17 @@ func (e *events) take() string {
 	return strings.Join(kinds, " ")
 }
 
+func (e *events) count(use auth.Use, kind auth.EventKind) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, one := range e.all {
+		if one.Use == use && one.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 // TestNoRouteReadsMoreThanItNeeds sends bodies that nobody needs to every route that takes one, and reads how much of
 // them is answered.
 func TestNoRouteReadsMoreThanItNeeds(t *testing.T) {
