@@ -115,17 +115,24 @@ func cutName(s string) (name, rest string) {
 		end := strings.IndexAny(s+"=", "=/")
 		return s[:end], s[end:]
 	}
-	for i := 1; i < len(s); i++ {
-		if s[i] != '"' {
-			continue
-		}
-		if strings.HasPrefix(s[i+1:], `"`) {
-			i++ // a quote in the name is doubled
-			continue
-		}
-		return strings.ReplaceAll(s[1:i], `""`, `"`), s[i+1:]
+	if end := quotedEnd(s); end > 0 {
+		return strings.ReplaceAll(s[1:end-1], `""`, `"`), s[end:]
 	}
 	return s, ""
+}
+
+// quotedEnd returns where the name in quotes ends with which a text begins, or -1.
+func quotedEnd(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] != '"':
+		case strings.HasPrefix(s[i+1:], `"`):
+			i++ // a quote in the name is doubled
+		default:
+			return i + 1
+		}
+	}
+	return -1
 }
 
 // verbOf is the right that a letter stands for. One that a later PostgreSQL brings has no

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -148,15 +147,8 @@ func firstName(s string) (name, rest string) {
 		name, rest, _ = strings.Cut(s, " ")
 		return name, rest
 	}
-	for i := 1; i < len(s); i++ {
-		if s[i] != '"' {
-			continue
-		}
-		if strings.HasPrefix(s[i+1:], `"`) {
-			i++ // a quote in the name is doubled
-			continue
-		}
-		return s[:i+1], strings.TrimPrefix(s[i+1:], " ")
+	if end := quotedEnd(s); end > 0 {
+		return s[:end], strings.TrimPrefix(s[end:], " ")
 	}
-	return cmp.Or(s, `""`), ""
+	return s, ""
 }

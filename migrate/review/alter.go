@@ -402,15 +402,7 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 
 // only reports whether a USING does no more than the new type does by itself.
 func (p phrase) only(column, kind string) bool {
-	for p.is("(") {
-		rest := p
-		inner := rest.group()
-		if len(rest) > 0 {
-			break
-		}
-		p = inner
-	}
-	text := p.text()
+	text := p.unwrapped().text()
 	return text == column || text == column+"::"+kind || text == "("+column+")::"+kind || text == "cast("+column+" as "+kind+")"
 }
 

@@ -224,14 +224,7 @@ func (p phrase) condition() string {
 
 // conditions cuts a condition at its ANDs.
 func (p phrase) conditions() []string {
-	for p.is("(") {
-		rest := p
-		inner := rest.group()
-		if len(rest) > 0 {
-			break
-		}
-		p = inner
-	}
+	p = p.unwrapped()
 	if p.find("OR") != nil {
 		return []string{p.condition()}
 	}

@@ -96,6 +96,19 @@ func (p *phrase) group() phrase {
 	return all[1:]
 }
 
+// unwrapped is the phrase without the parentheses around all of it.
+func (p phrase) unwrapped() phrase {
+	for p.is("(") {
+		rest := p
+		inner := rest.group()
+		if len(rest) > 0 {
+			break
+		}
+		p = inner
+	}
+	return p
+}
+
 // list cuts the phrase at its commas.
 func (p phrase) list() []phrase {
 	var items []phrase
