@@ -206,8 +206,8 @@ func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
 	}
 	_, err = s.changeAccount(r.Context(), p, &in)
 	return posted{
-		next:     "/accounts/" + id.String() + "?saved",
-		againFor: func(ctx context.Context, f form) (page, error) { return s.showAccount(ctx, p, id, f) },
+		next:  "/accounts/" + id.String() + "?saved",
+		again: func(ctx context.Context, f form) (page, error) { return s.showAccount(ctx, p, id, f) },
 	}, err
 }
 

@@ -335,7 +335,7 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 		}
 	}
 	b.do(click("#review [type=submit]"), b.until(`document.body.textContent.includes("Choose one of the two.")`))
-	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"), b.until(`location.pathname === "/"`))
+	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"), b.until(`location.pathname === "/" && document.readyState === "complete"`))
 	if got := b.value(`[...document.querySelectorAll(".card-title")].map((e) => e.textContent).filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
 		t.Errorf("added: %s", got)
 	}

@@ -66,7 +66,7 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 		values url.Values
 		texts  []string
 	}{
-		{url.Values{"box": {"JBSWY3DP1"}, "issuer": {"Bank <1>"}, "note": {"kept"}}, []string{"Bank &lt;1&gt;", `value="kept"`, "JBSWY3DP1</textarea>"}},
+		{url.Values{"box": {"JBSWY3DP1"}, "issuer": {"Bank <1>"}, "note": {"kept"}}, []string{"Bank &lt;1&gt;", `value="kept"`, "JBSWY3DP1</textarea>", "Log out"}},
 		{url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"six"}, "kind": {"totp"}}, []string{"This is not a whole number.", `value="six"`, `<details id="advanced" open>`}},
 		{url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"99"}, "kind": {"hotp"}}, []string{"of 99 digits", `<option value="hotp" selected>`}},
 		{url.Values{"box": {"otpauth://totp/x"}}, []string{"no secret"}},

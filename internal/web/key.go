@@ -151,8 +151,8 @@ func (s *site) keyForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	again := posted{
-		next:     "/accounts/" + id.String() + "?saved",
-		againFor: func(ctx context.Context, f form) (page, error) { return showKey(ctx, p, id, f) },
+		next:  "/accounts/" + id.String() + "?saved",
+		again: func(ctx context.Context, f form) (page, error) { return showKey(ctx, p, id, f) },
 	}
 	in := keyChangeInput{ID: id.String()}
 	if err := in.read(r); err != nil {

@@ -140,7 +140,7 @@ func setupPage(f form) page { return page{Name: "setup", Title: "Set up", View: 
 
 func (s *site) setupForm(r *http.Request) (posted, error) {
 	entry, err := s.gate.SetUp(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("token"), r.PostFormValue("name"), r.PostFormValue("password"))
-	return posted{next: "/", entry: entry, again: setupPage}, err
+	return posted{next: "/", entry: entry, again: asIs(setupPage)}, err
 }
 
 // A loginView is the page to log in.
@@ -179,7 +179,7 @@ func (s *site) loginPage(r *http.Request) (page, error) {
 
 func (s *site) loginForm(r *http.Request) (posted, error) {
 	entry, err := s.gate.LogIn(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("name"), r.PostFormValue("password"))
-	return posted{next: ownPath(r.PostFormValue("next")), entry: entry, again: loginPage}, err
+	return posted{next: ownPath(r.PostFormValue("next")), entry: entry, again: asIs(loginPage)}, err
 }
 
 func (s *site) logoutForm(r *http.Request, p auth.Principal) (posted, error) {

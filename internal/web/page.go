@@ -135,8 +135,12 @@ type posted struct {
 	shown     *page      // is shown instead: there is more to ask
 	entry     auth.Entry // what it let somebody in with; without a token, nobody
 	loggedOut bool
-	again     func(form) page                           // for a form of a page that needs nothing from the database
-	againFor  func(context.Context, form) (page, error) // for others; with neither, what is wrong is a page of its own
+	again     func(context.Context, form) (page, error) // without it, what is wrong is a page of its own
+}
+
+// asIs is for a form of a page that needs nothing from the database.
+func asIs(show func(form) page) func(context.Context, form) (page, error) {
+	return func(_ context.Context, f form) (page, error) { return show(f), nil }
 }
 
 // post takes a form that was sent without a script. Scripts send theirs to the API.
@@ -194,8 +198,8 @@ func (s *site) postAs(who func(context.Context) (auth.Principal, error), take fu
 			if p.shown != nil {
 				p.shown.User = who.User().Name
 			}
-			if again := p.againFor; again != nil {
-				p.againFor = func(ctx context.Context, f form) (page, error) {
+			if again := p.again; again != nil {
+				p.again = func(ctx context.Context, f form) (page, error) {
 					shown, err := again(ctx, f)
 					shown.User = who.User().Name
 					return shown, err
@@ -208,11 +212,7 @@ func (s *site) postAs(who func(context.Context) (auth.Principal, error), take fu
 
 // showAgain shows a form with what was typed into it, and what is wrong.
 func (s *site) showAgain(w http.ResponseWriter, r *http.Request, p posted, err error) {
-	again := p.againFor
-	if p.again != nil {
-		again = func(_ context.Context, f form) (page, error) { return p.again(f), nil }
-	}
-	if again == nil {
+	if p.again == nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -224,7 +224,7 @@ func (s *site) showAgain(w http.ResponseWriter, r *http.Request, p posted, err e
 	if len(problems) == 0 {
 		typed.message = f.sentence()
 	}
-	shown, err := again(r.Context(), typed)
+	shown, err := p.again(r.Context(), typed)
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -22,7 +22,7 @@ import (
 // newForm adds what was typed as the page's script does. What a person should see before it is added is shown on a page
 // of its own first: several accounts, warnings, a secret that is there already, a question.
 func (s *site) newForm(r *http.Request, p auth.Principal) (posted, error) {
-	again := posted{again: newPage}
+	again := posted{again: asIs(newPage)}
 	if r.PostForm.Has("back") {
 		shown := newPage(form{values: r.PostForm})
 		return posted{shown: &shown}, nil
@@ -52,7 +52,7 @@ func (s *site) newForm(r *http.Request, p auth.Principal) (posted, error) {
 		}
 		r.PostForm["take"] = []string{"1"}
 	}
-	again = posted{again: review}
+	again = posted{again: asIs(review)}
 	chosen, err := chosenOf(rows, r.PostForm)
 	if err != nil {
 		return again, err

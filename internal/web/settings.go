@@ -125,7 +125,7 @@ func (s *site) settingsPage(r *http.Request, p auth.Principal) (page, error) {
 
 func (s *site) passwordForm(r *http.Request, p auth.Principal) (posted, error) {
 	entry, err := s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, r.PostFormValue("current"), r.PostFormValue("new"))
-	return posted{next: "/settings?saved", entry: entry, againFor: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}, err
+	return posted{next: "/settings?saved", entry: entry, again: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}, err
 }
 
 func (s *site) endSessionForm(r *http.Request, p auth.Principal) (posted, error) {

@@ -127,7 +127,7 @@ func (s *site) purgeForm(r *http.Request, p auth.Principal) (posted, error) {
 	in.Body.Current = r.PostFormValue("current")
 	_, err = s.purgeAccount(r.Context(), p, &in)
 	return posted{
-		next:     "/trash?purged",
-		againFor: func(ctx context.Context, f form) (page, error) { return showPurge(ctx, p, id, f) },
+		next:  "/trash?purged",
+		again: func(ctx context.Context, f form) (page, error) { return showPurge(ctx, p, id, f) },
 	}, err
 }
