@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,6 @@ const (
 	longestName    = 64      // bytes, of a field
 	deepest        = 8       // brackets within brackets
 	longestAddress = 4 << 10 // bytes of a request's path and query
-	bodyTime       = 10 * time.Second
 
 	// MaxHeader is how many bytes of headers a server should read.
 	MaxHeader = 16 << 10
@@ -50,6 +50,7 @@ const (
 var (
 	errTooComplex = &failure{status: http.StatusRequestEntityTooLarge, text: "The body has more fields than anything here takes.", event: auth.EventTooLarge}
 	errTooLong    = &failure{status: http.StatusRequestURITooLong, text: "The address is too long.", event: auth.EventTooLarge}
+	errTooSlow    = &failure{status: http.StatusRequestTimeout, text: "The request took too long to arrive. Send it again."}
 	errNotForm    = &failure{status: http.StatusUnsupportedMediaType, text: "The form has to be application/x-www-form-urlencoded."}
 	errBusy       = &failure{
 		status: http.StatusServiceUnavailable, text: "AVTotpy is very busy. Try again in a moment.", retryAfter: time.Second, event: auth.EventOverload,
@@ -104,7 +105,7 @@ func (s *site) within(most limit, next http.Handler) http.Handler {
 			return
 		}
 		defer s.bodies.give(network, most.bytes)
-		body, err := readBody(w, r, most.bytes)
+		body, err := s.readBody(w, r, most.bytes)
 		switch {
 		case err != nil:
 			refuse(err)
@@ -119,16 +120,19 @@ func (s *site) within(most limit, next http.Handler) http.Handler {
 }
 
 // readBody reads all of a body, which has to come soon.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+func (s *site) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // where it cannot be set, the server's own holds
+	_ = control.SetReadDeadline(time.Now().Add(s.BodyTime)) // where it cannot be set, the server's own holds
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	_ = control.SetReadDeadline(time.Time{})
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(most)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, errTooSlow
+	}
 	if err != nil {
-		return nil, errNoForm // whoever sent it is gone, or too slow
+		return nil, errNoForm // the visitor is gone
 	}
 	return body, nil
 }

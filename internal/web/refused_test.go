@@ -136,7 +136,7 @@ func (s *site) chunked(method, path, kind string, as *visitor) answer {
 // logs in from there as before: what is refused is refused at once.
 func TestSlowBodiesDoNotKeepOthersOut(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSite(t, func(s *web.Server) { s.BodyTime = time.Hour }) // none is given up while others are opened
 	alice := s.alice()
 	server, err := url.Parse(s.http.URL)
 	if err != nil {
@@ -163,6 +163,30 @@ func TestSlowBodiesDoNotKeepOthersOut(t *testing.T) {
 		t.Errorf("the first answer to a slow body is %q", line)
 	}
 	alice.must(http.StatusOK, "GET", "/api/v1/codes", nil) // needs no body
+}
+
+// TestABodyThatDoesNotArriveIsGivenUp sends half of one.
+func TestABodyThatDoesNotArriveIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(s *web.Server) { s.BodyTime = time.Millisecond })
+	r, w := io.Pipe()
+	t.Cleanup(func() { _ = w.Close() })
+	request, err := http.NewRequestWithContext(t.Context(), "POST", s.http.URL+"/login", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.ContentLength = 100
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Sec-Fetch-Site", "same-origin")
+	go func() { _, _ = io.WriteString(w, "name=") }()
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("the answer is %s", response.Status)
+	}
 }
 
 // TestOneUserLeavesRoomForOthers changes more than anybody does by hand: each user has a share, whatever the session.

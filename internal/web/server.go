@@ -37,6 +37,7 @@ type Server struct {
 	Proxies    Proxies     // whose word is taken for where a request comes from
 	Log        *slog.Logger
 	Now        func() time.Time
+	BodyTime   time.Duration // how long the body of a request may take to arrive; 0 stands for 10 seconds
 	Version    string
 }
 
@@ -63,6 +64,9 @@ func (s *Server) complete() Server {
 	}
 	if full.Failed == nil {
 		full.Failed = func(error) {}
+	}
+	if full.BodyTime == 0 {
+		full.BodyTime = 10 * time.Second
 	}
 	return full
 }
