@@ -94,14 +94,14 @@ func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	passed := 0
-	for i := range 80 { // at once: no wait ends in this time
+	passed, began := 0, time.Now()
+	for i := range 80 {
 		if f.attempt(t, from("alice", fmt.Sprintf("198.51.100.%d/32", i%8))) == 0 {
 			passed++
 		}
 	}
-	if passed < 30 || passed > 36 {
-		t.Errorf("%d of 80 guesses from 8 networks at once were let through, want 30, and one more for each 2 s that they took", passed)
+	if most := 31 + int(time.Since(began)/(2*time.Second)); passed < 30 || passed > most {
+		t.Errorf("%d of 80 guesses from 8 networks were let through, want 30 to %d: one more for each 2 s that they took", passed, most)
 	}
 	// Each of the eight waits a minute by now, and the ceiling is back a minute later.
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until - interval '1 minute'")
