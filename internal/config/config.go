@@ -73,7 +73,7 @@ type Config struct {
 type Proxies struct {
 	Networks []netip.Prefix
 	Unix     bool   // whether requests over a Unix socket come from one
-	Header   string // the only header that they write, or empty: X-Forwarded-For or Forwarded
+	Header   string // the one that they write, Forwarded or X-Forwarded-For; empty stands for the latter
 }
 
 // Embedded reports whether no database is configured, so that AVTotpy runs a PostgreSQL of its own.

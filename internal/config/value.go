@@ -182,7 +182,7 @@ func setTrustedProxies(c *Config, value string) error {
 		case "x-forwarded-for", "forwarded":
 			header := map[bool]string{true: "Forwarded", false: "X-Forwarded-For"}[strings.EqualFold(word, "forwarded")]
 			if c.Proxies.Header != "" && c.Proxies.Header != header {
-				return errors.New("both headers are named; name the one that the proxies write, or none of them")
+				return errors.New("both headers are named; name the one that the proxies write")
 			}
 			c.Proxies.Header = header
 		default:

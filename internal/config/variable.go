@@ -169,9 +169,9 @@ func variables() []variable {
 			name: "AVTOTPY_TRUSTED_PROXIES", group: server, set: setTrustedProxies,
 			otherwise: "none",
 			meaning: "The addresses or networks of the reverse proxies in front of the web server, divided by commas; unix is a proxy that connects over a Unix socket. " +
-				"Their X-Forwarded-For or Forwarded says where a request comes from: the last address in it that is not a proxy's counts. " +
+				"Their X-Forwarded-For says where a request comes from: the last address in it that is not a proxy's counts. " +
 				"Nobody else's is read. Without it, everybody behind a proxy is one visitor. " +
-				"Name only proxies, and not the network of the people. The word x-forwarded-for or forwarded in the list says which header the proxies write; the other one is ignored then.",
+				"Name only proxies, and not the network of the people. For proxies that write the header Forwarded instead, add the word forwarded to the list; only one of the two is ever read.",
 			example: "127.0.0.1,10.0.0.0/24",
 		},
 		{

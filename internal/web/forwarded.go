@@ -5,15 +5,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
 // Proxies are those whose word is taken for where a request comes from; the zero value trusts none.
 type Proxies struct {
 	Networks []netip.Prefix
 	Unix     bool // whether requests over a Unix socket come from a proxy
-	// Header is the only one that they write, "X-Forwarded-For" or "Forwarded". When it is empty, both are read:
-	// X-Forwarded-For counts where they differ, until a request shows that the proxies write the other one only.
+	// Header is the one that they write, "Forwarded" or, also when it is empty, "X-Forwarded-For". The other one is never
+	// read: proxies pass on what a visitor sends under a name that they do not write themselves.
 	Header string
 }
 
@@ -24,12 +23,7 @@ const (
 )
 
 // A route finds out where requests come from.
-type route struct {
-	proxies Proxies
-	// onlyForwarded is set once a proxy sent a request without X-Forwarded-For. A proxy writes its header into each
-	// request, so that what stands in that one, from then on, is from visitors.
-	onlyForwarded atomic.Bool
-}
+type route struct{ proxies Proxies }
 
 // address returns where a request comes from: the last address that is not a trusted proxy's. Each proxy appends the
 // address that it saw, so what stands to the left of that one is for the visitor to choose. It is the zero Addr for a
@@ -62,14 +56,21 @@ func (r *route) trusts(address netip.Addr) bool {
 
 // hops are the addresses that proxies saw, the last one last; the zero Addr stands for one that cannot be read.
 func (r *route) hops(header http.Header) []netip.Addr {
-	x, f := header[xForwardedFor], header[forwardedFor]
-	if x == nil && f != nil && r.proxies.Header == "" {
-		r.onlyForwarded.Store(true)
+	if r.proxies.Header == forwardedFor {
+		return forwardedHops(header[forwardedFor])
 	}
-	if r.proxies.Header == forwardedFor || x == nil && r.proxies.Header == "" || r.proxies.Header == "" && r.onlyForwarded.Load() && f != nil {
-		return forwardedHops(f)
+	return xForwardedForHops(header[xForwardedFor])
+}
+
+// misses reports a request that a proxy forwarded with the other header alone: the setting names the wrong one, or none, or
+// the proxy dropped its own because the visitor's Connection header names it.
+func (r *route) misses(peer string, header http.Header) bool {
+	own, other := xForwardedFor, forwardedFor
+	if r.proxies.Header == forwardedFor {
+		own, other = other, own
 	}
-	return xForwardedForHops(x)
+	at, _ := netip.ParseAddrPort(peer)
+	return header[own] == nil && header[other] != nil && r.trusts(plain(at.Addr()))
 }
 
 // xForwardedForHops reads addresses divided by commas, in one header line or several. Some proxies write ports.

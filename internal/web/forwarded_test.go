@@ -68,7 +68,10 @@ func TestWhereARequestComesFrom(t *testing.T) {
 			"X-Real-Ip": {"198.51.100.1"}, "True-Client-Ip": {"198.51.100.1"}, "X-Forwarded-Host": {"x"}, "X-Forwarded-For": {"192.0.2.1"},
 		}, "192.0.2.1", false},
 	} {
-		r := &route{proxies: Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Unix: true}}
+		r := &route{Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Unix: true}}
+		if c.header["X-Forwarded-For"] == nil {
+			r.proxies.Header = "Forwarded"
+		}
 		got, ignored := r.address(c.peer, c.header)
 		if got.String() != c.want || ignored != c.ignored {
 			t.Errorf("%s: %v, ignored %v; want %s, %v", c.name, got, ignored, c.want, c.ignored)
@@ -79,27 +82,37 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	}
 }
 
-// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write.
+// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write, alone or beside its own, in
+// one request or in many: what they send changes neither this request's address nor a later one's.
 func TestOneHeaderIsBelieved(t *testing.T) {
 	t.Parallel()
 	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	both := http.Header{"X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=192.0.2.2"}}
-	for header, want := range map[string]string{"": "192.0.2.1", "X-Forwarded-For": "192.0.2.1", "Forwarded": "192.0.2.2"} {
-		r := &route{proxies: Proxies{Networks: networks, Header: header}}
-		if got, _ := r.address("10.0.0.1:1", both); got.String() != want {
-			t.Errorf("%q: %v, want %s", header, got, want)
+	for _, c := range []struct{ setting, own, proxys, other, forged string }{
+		{"", "X-Forwarded-For", "192.0.2.1", "Forwarded", "for=192.0.2.66"},
+		{"X-Forwarded-For", "X-Forwarded-For", "192.0.2.1", "Forwarded", "for=192.0.2.66"},
+		{"Forwarded", "Forwarded", "for=192.0.2.1", "X-Forwarded-For", "192.0.2.66"},
+	} {
+		r := &route{Proxies{Networks: networks, Header: c.setting}}
+		for range 2 { // what comes in between is not remembered
+			for _, request := range []struct {
+				header http.Header
+				want   string
+				misses bool
+			}{
+				{http.Header{c.own: {c.proxys}}, "192.0.2.1", false},
+				{http.Header{c.own: {c.proxys}, c.other: {c.forged}}, "192.0.2.1", false},
+				{http.Header{c.other: {c.forged}}, "10.0.0.1", true},
+				{http.Header{}, "10.0.0.1", false},
+			} {
+				got, ignored := r.address("10.0.0.1:1", request.header)
+				if misses := r.misses("10.0.0.1:1", request.header); got.String() != request.want || ignored || misses != request.misses {
+					t.Errorf("%q, %v: %v, ignored %t, misses %t; want %s, misses %t", c.setting, request.header, got, ignored, misses, request.want, request.misses)
+				}
+			}
 		}
-	}
-	r := &route{proxies: Proxies{Networks: networks}}
-	if got, _ := r.address("10.0.0.1:1", http.Header{"Forwarded": {"for=192.0.2.3"}}); got.String() != "192.0.2.3" {
-		t.Errorf("Forwarded alone: %v", got)
-	}
-	if got, _ := r.address("10.0.0.1:1", both); got.String() != "192.0.2.2" {
-		t.Errorf("both, from a proxy that writes Forwarded: %v", got)
-	}
-	only := &route{proxies: Proxies{Networks: networks, Header: "X-Forwarded-For"}}
-	if got, _ := only.address("10.0.0.1:1", http.Header{"Forwarded": {"for=192.0.2.3"}}); got.String() != "10.0.0.1" {
-		t.Errorf("the header that the proxies do not write: %v", got)
+		if r.misses("203.0.113.9:1", http.Header{c.other: {c.forged}}) {
+			t.Errorf("%q: a stranger's header counts as a proxy's", c.setting)
+		}
 	}
 }
 
@@ -113,7 +126,8 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 		for range random.IntN(12) {
 			forged.WriteString(pieces[random.IntN(len(pieces))])
 		}
-		r := &route{proxies: Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+		networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		r, f := &route{Proxies{Networks: networks}}, &route{Proxies{Networks: networks, Header: "Forwarded"}}
 		header := http.Header{"X-Forwarded-For": {forged.String() + ", 203.0.113.5"}, "Forwarded": {forged.String()}}
 		if got, _ := r.address("10.0.0.1:1", header); got.String() != "203.0.113.5" {
 			t.Fatalf("X-Forwarded-For %q: %v", header["X-Forwarded-For"], got)
@@ -121,11 +135,11 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 		for _, appended := range []string{"for=203.0.113.5", `for="203.0.113.5:9";proto=https;host="x,y;z"`} {
 			// The proxy's own address where the line is broken; never one that the visitor chose.
 			inLine := http.Header{"Forwarded": {forged.String() + ", " + appended}}
-			if got, _ := r.address("10.0.0.1:1", inLine); got.String() != "203.0.113.5" && got.String() != "10.0.0.1" {
+			if got, _ := f.address("10.0.0.1:1", inLine); got.String() != "203.0.113.5" && got.String() != "10.0.0.1" {
 				t.Fatalf("Forwarded %q: %v", inLine["Forwarded"], got)
 			}
 			itsOwn := http.Header{"Forwarded": {forged.String(), appended}}
-			if got, _ := r.address("10.0.0.1:1", itsOwn); got.String() != "203.0.113.5" {
+			if got, _ := f.address("10.0.0.1:1", itsOwn); got.String() != "203.0.113.5" {
 				t.Fatalf("Forwarded %q: %v", itsOwn["Forwarded"], got)
 			}
 		}
@@ -137,13 +151,14 @@ func FuzzForwarded(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, forged string) {
-		r := &route{proxies: Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+		r := &route{Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
 		if got, _ := r.address("203.0.113.9:1", http.Header{"Forwarded": {forged}, "X-Forwarded-For": {forged}}); got.String() != "203.0.113.9" {
 			t.Errorf("a stranger is %v", got)
 		}
 		if got, _ := r.address("10.0.0.1:1", http.Header{"X-Forwarded-For": {forged, "203.0.113.5"}}); got.String() != "203.0.113.5" {
 			t.Errorf("behind a proxy: %v", got)
 		}
+		r.proxies.Header = "Forwarded"
 		if got, _ := r.address("10.0.0.1:1", http.Header{"Forwarded": {forged + ",for=203.0.113.5"}}); got.String() != "203.0.113.5" && got.String() != "10.0.0.1" {
 			t.Errorf("behind a proxy that appends to Forwarded: %v", got)
 		}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
@@ -172,22 +173,45 @@ func (s *site) origin(r *http.Request) store.Origin {
 		}
 		s.warnOfProxy(r.Context(), address)
 	}
+	if s.route.misses(r.RemoteAddr, r.Header) {
+		s.warnOfHeader(r.Context(), address)
+	}
 	return from
 }
 
-// warnOfProxy says what to set when a proxy is not trusted. Once an hour is enough, because anybody can send the header.
+// warnOfProxy says what to set when a proxy is not trusted.
 func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
-	now, last := s.Now().Unix(), s.warnedOfProxy.Load()
+	if s.notLately(&s.warnedOfProxy) {
+		s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
+			"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", senderName(address))
+	}
+}
+
+// warnOfHeader says what to set when a proxy writes the other header.
+func (s *site) warnOfHeader(ctx context.Context, address netip.Addr) {
+	read, sent := xForwardedFor, forwardedFor
+	if s.Proxies.Header == forwardedFor {
+		read, sent = sent, read
+	}
+	if s.notLately(&s.warnedOfHeader) {
+		s.Log.WarnContext(ctx, "a proxy's request has "+sent+" and not "+read+", which is the one that is read; if your proxies write "+sent+", "+
+			"add the word "+strings.ToLower(sent)+" to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind them counts as one visitor",
+			"sender", senderName(address))
+	}
+}
+
+// notLately reports that something was not said in the last hour, and notes that it is said now: anybody can send a header.
+func (s *site) notLately(said *atomic.Int64) bool {
+	now, last := s.Now().Unix(), said.Load()
 	const pause = int64(time.Hour / time.Second)
-	if now-last < pause || !s.warnedOfProxy.CompareAndSwap(last, now) {
-		return
-	}
-	name := address.String()
+	return now-last >= pause && said.CompareAndSwap(last, now)
+}
+
+func senderName(address netip.Addr) string {
 	if !address.IsValid() {
-		name = "unix"
+		return "unix"
 	}
-	s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
-		"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", name)
+	return address.String()
 }
 
 // watch is around everything: the headers that all answers have, one line in the

@@ -48,7 +48,7 @@ func (s *Server) Handler() http.Handler {
 		Server:    s.complete(),
 		assets:    assets,
 		templates: parseTemplates(assets),
-		route:     &route{proxies: s.Proxies},
+		route:     &route{s.Proxies},
 		orders:    sync.OnceValue(newOrders), // not at the start, which is measured in milliseconds
 	}
 	h.bodies, h.shares = newBudget(), newShares()
@@ -83,7 +83,7 @@ type site struct {
 
 	orders func() *orders
 
-	warnedOfProxy atomic.Int64 // when, in seconds
+	warnedOfProxy, warnedOfHeader atomic.Int64 // when, in seconds
 }
 
 // routes is the table of everything that can be asked for.
