@@ -212,7 +212,7 @@ func retryAfter(wait time.Duration) string {
 // page elsewhere.
 func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if to, ok := errors.AsType[redirect](err); ok {
-		http.Redirect(w, r, string(to), http.StatusSeeOther)
+		http.Redirect(w, r, string(to), http.StatusSeeOther) //nolint:gosec // always a path of ours: loginFirst and ownPath see to it
 		return
 	}
 	f, problems := s.explain(r.Context(), err)

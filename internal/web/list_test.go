@@ -157,6 +157,9 @@ func TestOnlyWhatHoldsNoSecretBesideInputIsCompressed(t *testing.T) {
 			t.Errorf("Accept-Encoding %q: compressed %v, want %v; %v", header, got, compressed, a.Header)
 		}
 	}
+	if a := alice.ask("GET", style, nil, "Range", "bytes=0-0"+strings.Repeat(",1-1", 1000)); a.StatusCode != http.StatusOK || a.text != plain.text {
+		t.Errorf("many ranges of a file: %s, %d bytes", a.Status, len(a.text))
+	}
 	if a := alice.ask("GET", style, nil, "Accept-Encoding", "gzip", "Range", "bytes=0-4"); a.StatusCode != http.StatusPartialContent || a.text != plain.text[:5] {
 		t.Errorf("a part: %s %q", a.Status, a.text)
 	}

@@ -33,7 +33,7 @@ func parseTemplates(assets *assets) map[string]*template.Template {
 	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken, "grouped": grouped}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "error"} {
+	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "resume", "error"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all
@@ -170,43 +170,54 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 	})
 }
 
-// memberPost is post for somebody who is logged in.
+// memberPost is post for somebody who is logged in, or is let in with what was typed.
 func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
-	return s.postAs(func(ctx context.Context) (auth.Principal, error) {
-		who, err := s.principal(ctx)
-		if err == nil {
-			err = s.used(ctx, who)
-		}
-		return who, err
-	}, take)
-}
-
-// ownerPost is memberPost for what may be done with a session that is locked, too.
-func (s *site) ownerPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
-	return s.postAs(s.ownerOf, take)
-}
-
-func (s *site) postAs(who func(context.Context) (auth.Principal, error), take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := who(r.Context())
+		who, err := s.principal(r.Context())
+		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrLocked) {
+			var ok bool
+			if r, who, ok = s.resume(w, r, errors.Is(err, auth.ErrLocked)); !ok {
+				return
+			}
+			err = nil
+		} else if err == nil {
+			err = s.used(r.Context(), who)
+		}
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		s.post(func(r *http.Request) (posted, error) {
-			p, err := take(r, who)
-			if p.shown != nil {
-				p.shown.User = who.User().Name
+		s.postAs(who, take).ServeHTTP(w, r)
+	})
+}
+
+// ownerPost is memberPost for what may be done with a session that is locked, too.
+func (s *site) ownerPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.ownerOf(r.Context())
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.postAs(who, take).ServeHTTP(w, r)
+	})
+}
+
+// postAs is post for who is known.
+func (s *site) postAs(who auth.Principal, take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
+	return s.post(func(r *http.Request) (posted, error) {
+		p, err := take(r, who)
+		if p.shown != nil {
+			p.shown.User = who.User().Name
+		}
+		if again := p.again; again != nil {
+			p.again = func(ctx context.Context, f form) (page, error) {
+				shown, err := again(ctx, f)
+				shown.User = who.User().Name
+				return shown, err
 			}
-			if again := p.again; again != nil {
-				p.again = func(ctx context.Context, f form) (page, error) {
-					shown, err := again(ctx, f)
-					shown.User = who.User().Name
-					return shown, err
-				}
-			}
-			return p, err
-		}).ServeHTTP(w, r)
+		}
+		return p, err
 	})
 }
 
