@@ -35,6 +35,9 @@ func (s *Store) Seen(ctx context.Context, name string) (map[string]string, error
 	return seen, err
 }
 
+// Acting are the settings that row level security asks for.
+func Acting() []string { return []string{actingUser, actingOperator} }
+
 // Settings are those that a transaction begins with, and those of a connection.
 func Settings() map[string]string {
 	all := map[string]string{}

@@ -87,6 +87,40 @@ func TestSettingsOfAServerChangeNothingForTheWebServer(t *testing.T) {
 	}
 }
 
+// TestATransactionIsForNobodyElse leaves the settings that row level security asks for in the session, as a DBA's ALTER ROLE
+// or another client of a pooler does.
+func TestATransactionIsForNobodyElse(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	left := map[string]string{}
+	for _, name := range store.Acting() {
+		left[name] = map[string]string{"avtotpy.user_id": uuid.NewString(), "avtotpy.operator": "on"}[name]
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" SET "+name+" = '"+left[name]+"'")
+	}
+	s := store.New(pinnedPool(t, db.WebConn), ring(t, keyring.Generate("k1")))
+	if err := s.CheckMasterKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range left {
+		seen, err := s.Seen(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, got := range seen {
+			want := ""
+			switch {
+			case name == "avtotpy.operator" && kind == "asOperator":
+				want = "on"
+			case name == "avtotpy.user_id" && kind != "asOperator":
+				want = uuid.Nil.String()
+			}
+			if value == "" || got != want {
+				t.Errorf("%s in %s is %q where the session had %q, want %q", name, kind, got, value, want)
+			}
+		}
+	}
+}
+
 func (f fixture) keepsSettings(t *testing.T) {
 	t.Helper()
 	want := store.Settings()

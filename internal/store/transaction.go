@@ -72,12 +72,17 @@ const (
 )
 
 // pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
-// transaction is; value is an SQL expression.
+// transaction is; value is an SQL expression. It is for nobody else, whatever the session has.
 func pin(who, value string) string {
 	var sql strings.Builder
 	sql.WriteString("SELECT")
 	for _, s := range pinned() {
 		sql.WriteString(" pg_catalog.set_config('" + s.name + "', '" + s.value + "', true),")
+	}
+	for _, other := range []string{actingUser, actingOperator} {
+		if other != who {
+			sql.WriteString(" pg_catalog.set_config('" + other + "', '', true),")
+		}
 	}
 	return sql.String() + " pg_catalog.set_config('" + who + "', " + value + ", true)"
 }
