@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
 	// What PgBouncer keeps for each of its clients, also for a file without a transaction.
 	config.RuntimeParams["DateStyle"], config.RuntimeParams["TimeZone"] = "ISO, MDY", "UTC"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
-	if severalHosts(config) && config.ValidateConnect == nil && !namesSessionAttrs(connString) {
+	if _, named := connstring.Parameter(connString, "target_session_attrs"); !named && severalHosts(config) {
 		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
@@ -42,10 +41,6 @@ func severalHosts(config *pgconn.Config) bool {
 		}
 	}
 	return false
-}
-
-func namesSessionAttrs(connString string) bool {
-	return strings.Contains(connString, "target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""
 }
 
 // connect tries until the database answers: it may be starting up, be full, or

@@ -235,7 +235,7 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*da
 		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")}
 	}
 	pool.ConnConfig.RuntimeParams["application_name"] = "avtotpy/" + version()
-	if !strings.Contains(cfg.WebConn.Reveal(), "default_query_exec_mode") {
+	if _, named := connstring.Parameter(cfg.WebConn.Reveal(), "default_query_exec_mode"); !named {
 		// Prepared statements with names do not survive a pooler in transaction mode.
 		pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}

@@ -10,14 +10,14 @@ package database
 import (
 	"context"
 	"log/slog"
-	"os"
-	"regexp"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
 const (
@@ -64,7 +64,7 @@ func Open(ctx context.Context, config *pgxpool.Config, log *slog.Logger) (*DB, e
 		conn.ConnectTimeout = ConnectTimeout
 	}
 	following := true
-	if attributes, named := targetAttributes(conn.ConnString()); !named {
+	if attributes, named := connstring.Parameter(conn.ConnString(), "target_session_attrs"); !named {
 		conn.ValidateConnect = validatePrimary
 	} else {
 		following = attributes == "primary" || attributes == "read-write"
@@ -89,16 +89,6 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // Close closes the pool.
 func (db *DB) Close() { db.pool.Close() }
-
-// targetAttributes returns the attributes that the connection string or the environment demands of a server.
-func targetAttributes(conn string) (attributes string, named bool) {
-	found := regexp.MustCompile(`target_session_attrs\s*=\s*'?([a-z-]*)`).FindStringSubmatch(conn)
-	if found != nil {
-		return found[1], true
-	}
-	attributes = os.Getenv("PGTARGETSESSIONATTRS")
-	return attributes, attributes != ""
-}
 
 // validatePrimary refuses standbys, and not a primary that a setting makes read-only: that one is found, and named, by
 // FactsOf.

@@ -60,6 +60,17 @@ func ParseConfig(conn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
+// Parameter returns the value that a connection string has for a parameter of libpq or pgx, or what completes it, and
+// whether any of them names it. A name inside a password, or inside another value, is none.
+func Parameter(conn, name string) (value string, named bool) {
+	all, err := read(conn, os.Getenv)
+	if err != nil {
+		return "", false
+	}
+	found, named := all[name]
+	return found.value, named
+}
+
 // unforeseen is the error for what pgx refuses and Check does not. pgx repeats parts of the string.
 func unforeseen() error {
 	return &Error{Problem: "is not understood by the driver", Next: useURL}

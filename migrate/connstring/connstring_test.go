@@ -257,6 +257,38 @@ func TestWhatCompletesAStringIsCheckedToo(t *testing.T) {
 	}
 }
 
+// TestAParameterIsFoundWhereItIsNamedAndNowhereElse uses the environment, so it is not parallel.
+func TestAParameterIsFoundWhereItIsNamedAndNowhereElse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "services")
+	if err := os.WriteFile(file, []byte("[any]\ntarget_session_attrs=any\n[none]\nhost=h\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGSERVICEFILE", file)
+	for conn, want := range map[string]string{
+		"postgres://u:p@h/d":                                             "",
+		"postgres://u:target_session_attrs%3Dany@h/d":                    "",
+		"postgres://u:p@h/d?application_name=target_session_attrs%3Dany": "",
+		"host=h password='target_session_attrs=any'":                     "",
+		"host=h password=target_session_attrs":                           "",
+		"host=h service=none":                                            "",
+		"host=h service=any":                                             "any",
+		"host=h service=any target_session_attrs=primary":                "primary",
+		"postgres://u:p@h/d?service=any":                                 "any",
+		"postgres://u:p@h/d?target_session_attrs=read-write":             "read-write",
+		"postgres://u:p@h/d?target%5Fsession%5Fattrs=standby":            "standby",
+		"host=h target_session_attrs = 'prefer\\-standby'":               "prefer-standby",
+		"host=h target_session_attrs=any target_session_attrs=primary":   "primary",
+	} {
+		if got, named := Parameter(conn, "target_session_attrs"); got != want || named != (want != "") {
+			t.Errorf("%s: got %q, %t, want %q; Check says %v", conn, got, named, want, Check(conn))
+		}
+	}
+	t.Setenv("PGTARGETSESSIONATTRS", "any")
+	if got, named := Parameter("host=h", "target_session_attrs"); got != "any" || !named {
+		t.Errorf("in the environment: got %q, %t", got, named)
+	}
+}
+
 // TestEveryNameIsOneThatADriverTakes compares the table of names with what pgx makes of each: nothing but the run-time
 // parameters of the table may reach a server.
 func TestEveryNameIsOneThatADriverTakes(t *testing.T) {
