@@ -18,9 +18,13 @@ type ConnectError struct {
 	Err    error
 
 	settings bool
+	lost     bool // there was a connection, and it is not made again
 }
 
 func (e *ConnectError) Error() string {
+	if e.lost {
+		return fmt.Sprintf("the connection to the database at %s was lost: %v. %s", e.Target, e.Err, e.Next)
+	}
 	tried := ""
 	if e.Tried >= time.Second {
 		tried = fmt.Sprintf(" (tried for %s)", e.Tried.Round(time.Second))

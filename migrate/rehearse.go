@@ -239,6 +239,17 @@ func (r *run) rehearseWithData(ctx context.Context, conn *pgconn.PgConn, s seen,
 	return st.play(ctx, report)
 }
 
+// lostInRehearsal is the error of a connection that is not made again.
+func (r *run) lostInRehearsal(err error) error {
+	failed := r.connectError(err, 0)
+	if broken, ok := errors.AsType[*ConnectError](failed); ok {
+		broken.lost = true
+		broken.Next = "The server rolls the rehearsal back, and the database is as it was. A rehearsal with data is not repeated by itself, " +
+			"because it takes its locks each time: see the log of the server, or of the pooler, for why it ended, and rehearse again"
+	}
+	return failed
+}
+
 // others counts who else is connected. The server shows of other roles' sessions only
 // that they are there, and gives its own workers no user.
 func (r *run) others(ctx context.Context, conn *pgconn.PgConn) (clients int, err error) {

@@ -422,6 +422,27 @@ func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
 	}
 }
 
+// A rehearsal with data is not repeated, and does not say that there was no connection to be had.
+func TestARehearsalWithDataThatIsCutOffSaysSo(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+	m := migrator(t, db, append(tables(1), "SELECT pg_sleep(60)")...)
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})
+		done <- err
+	}()
+	whenRunning(t, db, func() {
+		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+	})
+	err := <-done
+	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "was lost") ||
+		!strings.Contains(err.Error(), "the database is as it was") || strings.Contains(err.Error(), "connect to") {
+		t.Errorf("got %v, want that the connection was lost, and what that means", err)
+	}
+}
+
 func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]string{

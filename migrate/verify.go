@@ -154,8 +154,10 @@ func (m *Migrator) withConnection(
 		switch {
 		case !ok, ctx.Err() != nil:
 			return err
-		case !harmless, refusedForGood(lost):
+		case refusedForGood(lost):
 			return r.connectError(lost.err, time.Since(started))
+		case !harmless:
+			return r.lostInRehearsal(lost.err)
 		}
 		if time.Now().Before(until) {
 			r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
