@@ -329,6 +329,9 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 		return passes("The login took longer than the server's authentication_timeout: check its load and the network")
 	case code == "58000": // PgCat
 		return diagnosePooler(pg.Message)
+	case code == "58P01" && strings.HasSuffix(pg.Routine, "load_library"): // its own files are there
+		return diagnosis{next: "session_preload_libraries or local_preload_libraries of the role or the database names a " +
+			"library that the server does not have: let a DBA install it, or ALTER ROLE … RESET the setting (or ALTER DATABASE)"}
 	case strings.HasPrefix(code, "58"), code == "XX001", code == "XX002": // system error; corrupted data or index
 		return diagnosis{next: "The server cannot read its own files: let a DBA look into its log and at its disk"}
 	case code == "0A000": // unsupported feature

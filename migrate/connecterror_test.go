@@ -148,15 +148,17 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 			}), c.want, c.waits)
 		})
 	}
-	for code, says := range map[string]string{
-		"58030": "could not read block", "XX001": "invalid page",
-		"58P01": "no file",
+	for _, c := range []struct{ code, says, routine, want string }{
+		{"58030", "could not read block", "mdread", "cannot read its own files"},
+		{"XX001", "invalid page", "PageIsVerifiedExtended", "cannot read its own files"},
+		{"58P01", "no file", "mdopenfork", "cannot read its own files"},
+		{"58P01", `could not access file "x": No such file or directory`, "internal_load_library", "names a library that the server does not have"},
 	} {
-		t.Run(code, func(t *testing.T) { // which nothing but a look at the server helps against
+		t.Run(c.code+" "+c.routine, func(t *testing.T) { // which nothing but a look at the server helps against
 			t.Parallel()
 			_, err := migrator(t, db, tables(1)...).Up(t.Context(), speaking(t, nil,
-				&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: says}))
-			if err == nil || !strings.Contains(err.Error(), "cannot read its own files") {
+				&pgproto3.ErrorResponse{Severity: "FATAL", Code: c.code, Message: c.says, Routine: c.routine}))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
