@@ -30,7 +30,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/backup":            {"internal/localpg", "internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
 		"internal/access":            {},
 		"internal/database":          {"migrate/connstring", "github.com/jackc/"},
-"internal/problem":           {},
+		"internal/problem":           {},
 		"internal/store": {
 			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "migrate/connstring",
 			"github.com/jackc/", "github.com/google/uuid",

@@ -289,6 +289,30 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 	}
 }
 
+// TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen: that no connection more is to be had is no reason to give up those
+// that work, after which none would be to be had.
+func TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Migrated(t)
+	l := startServing(t, db.WebConn+" pool_max_conns=4")
+	sessions := func() int {
+		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE usename = '"+db.WebRole+"'")
+	}
+	pgtest.Exec(t, db.SuperConn, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", db.WebRole, max(1, sessions())))
+	load := l.load(8)
+	load.awaitWrite(time.Now())
+	pgtest.Eventually(t, "a connection is refused", func() error {
+		return pgtest.Unless(strings.Contains(l.said.String(), "lacks disk, memory or connections"), "%d refused", load.refusals())
+	})
+	for range 5 {
+		load.awaitWrite(time.Now())
+	}
+	load.report(0)
+	if strings.Count(l.said.String(), "lacks disk, memory or connections") != 1 {
+		t.Error("it is not said once a minute")
+	}
+}
+
 // TestALockedLedgerTakesNobodysPagesAway: a look that gets no answer says nothing about the schema.
 func TestALockedLedgerTakesNobodysPagesAway(t *testing.T) {
 	t.Parallel()

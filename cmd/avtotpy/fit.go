@@ -57,6 +57,7 @@ var (
 	errReadOnly    = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
 	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a synchronous standby that does not answer")
 	errSlow        = errors.New("the database is too slow at the moment; try again in a moment")
+	errLacking     = errors.New("the database lacks disk, memory or connections, or cannot read or write its files; the log of this program says which")
 	errFails       = errors.New("the database answers with an error, which the log of this program explains")
 	errLacks       = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
 	errLocked      = errors.New("another session has locked the table of applied migrations; try again in a moment")
@@ -295,6 +296,7 @@ func (f *fitness) checkRights(ctx context.Context, conn *pgx.Conn) error {
 // database that is away its DB has a line of its own.
 func (f *fitness) inPublic(what string, err error) error {
 	public := inPublic(err)
+	f.missing = f.missing || errors.Is(public, errLacks)
 	if !isPassing(public) || errors.Is(public, errFails) {
 		f.complain(what, err)
 	}
@@ -304,7 +306,7 @@ func (f *fitness) inPublic(what string, err error) error {
 // isPassing reports that a database moves, restarts or is overloaded, which ends by itself.
 func isPassing(err error) bool {
 	return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errSlow) ||
-		errors.Is(err, errFails)
+		errors.Is(err, errLacking) || errors.Is(err, errFails)
 }
 
 // inPublic is what a visitor may read of an error of the database.
@@ -316,6 +318,8 @@ func inPublic(err error) error {
 		return errLacks
 	case database.ReadOnly:
 		return errReadOnly
+	case database.Lacking:
+		return errLacking
 	case database.Busy, database.Cancelled:
 		return errSlow
 	case database.Other:

@@ -77,6 +77,8 @@ func TestAnErrorThatTheDatabaseAnswersIsLogged(t *testing.T) {
 		{io.ErrUnexpectedEOF, errNoAnswer, false},
 		{&pgconn.PgError{Severity: "ERROR", Code: "42501"}, errLacks, true},
 		{&pgconn.PgError{Severity: "ERROR", Code: "55P03"}, errSlow, false},
+		{&pgconn.PgError{Severity: "FATAL", Code: "53300"}, errLacking, false}, // its DB logs it once a minute
+		{&database.AwayError{Why: &pgconn.PgError{Severity: "FATAL", Code: "53300"}}, errLacking, false},
 	} {
 		said := new(pgtest.Output)
 		f := &fitness{log: slog.New(slog.NewTextHandler(said, nil))}

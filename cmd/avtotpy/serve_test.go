@@ -233,6 +233,17 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	if f.lacked != nil || strings.Count(said.String(), "ready: the schema is fit now") != 1 {
 		t.Errorf("afterwards: %v; the log is %s", f.lacked, said)
 	}
+	// A right without which the others cannot be read.
+	pgtest.Exec(t, db.SuperConn, "REVOKE USAGE ON SCHEMA avtotpy FROM "+db.WebRole)
+	request("SELECT count(*) FROM avtotpy.sessions")
+	if err := f.check(t.Context()); !errors.Is(err, errLacks) {
+		t.Errorf("without the schema: got %v, want %v", err, errLacks)
+	}
+	pgtest.Exec(t, db.SuperConn, "GRANT USAGE ON SCHEMA avtotpy TO "+db.WebRole)
+	pgtest.Eventually(t, "the schema can be used again", func() error { return f.check(t.Context()) })
+	if n := strings.Count(said.String(), "holds all that are declared"); n != 1 {
+		t.Errorf("said %d times that no right is missing, want once, before one was: %s", n, said)
+	}
 }
 
 // TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a database

@@ -18,7 +18,8 @@ const (
 	Other        Kind = iota // the fault of the query, or not an error of a database at all
 	Away                     // the connection was lost, or none can be made
 	ReadOnly                 // the server answers and takes no changes: a standby, or read-only by a setting
-	Busy                     // a lock or a resource was not to be had in time; the connection works
+	Busy                     // a lock was not to be had in time, or the query lost a conflict; the connection works
+	Lacking                  // the server lacks disk, memory or connections, or cannot read or write its files
 	Refused                  // the server does not accept the user, the password or the name of the database
 	Unprivileged             // the role lacks a privilege
 	Cancelled                // the caller gave up, or its time was over
@@ -31,6 +32,7 @@ const (
 	classAuthorization = "28"
 	classRollback      = "40" // serialization failures and deadlocks
 	classResources     = "53" // disk full, out of memory, too many connections
+	classSystem        = "58" // files and disks of the server
 
 	readOnlyTransaction   = "25006"
 	idleInTransaction     = "25P03" // the server has closed the connection
@@ -46,6 +48,8 @@ const (
 	databaseDropped       = "57P04"
 	idleSessionTimeout    = "57P05"
 	systemError           = "58000" // of poolers that have no server
+	dataCorrupted         = "XX001"
+	indexCorrupted        = "XX002"
 	transactionUnknown    = "08007"
 )
 
@@ -55,7 +59,8 @@ func kinds() map[string]Kind {
 		classConnection:       Away,
 		classAuthorization:    Refused,
 		classRollback:         Busy,
-		classResources:        Busy,
+		classResources:        Lacking,
+		classSystem:           Lacking,
 		readOnlyTransaction:   ReadOnly,
 		idleInTransaction:     Away,
 		transactionTimeout:    Away,
@@ -70,6 +75,8 @@ func kinds() map[string]Kind {
 		idleSessionTimeout:    Away,
 		completionUnknown:     Away,
 		systemError:           Away,
+		dataCorrupted:         Lacking,
+		indexCorrupted:        Lacking,
 	}
 }
 
@@ -107,7 +114,7 @@ func kindOfState(refusal *pgconn.PgError) Kind {
 		kind = table[class]
 	}
 	// Whatever it was, the connection is gone. Only a server that has run out of something says so before there is one.
-	if isFatal(refusal) && (kind == Other || kind == Busy && class != classResources) {
+	if isFatal(refusal) && (kind == Other || kind == Busy || kind == Lacking && class != classResources) {
 		return Away
 	}
 	return kind

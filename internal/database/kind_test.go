@@ -64,7 +64,7 @@ func TestKindOf(t *testing.T) {
 		{pgx.ErrNoRows, Other},
 		{state("23505", "ERROR"), Other},
 		{state("42P01", "ERROR"), Other},
-		{state("XX001", "ERROR"), Other},
+		{state("XX001", "ERROR"), Lacking},
 		{state("XX000", "FATAL"), Away}, // Supavisor has no server
 		{state("42703", "FATAL"), Away},
 		{state("57P01", "FATAL"), Away},
@@ -73,14 +73,17 @@ func TestKindOf(t *testing.T) {
 		{state("57P04", "FATAL"), Away},
 		{state("57P05", "FATAL"), Away},
 		{state("25P03", "FATAL"), Away},
-		{state("55000", "FATAL"), Away}, // the database accepts no connections
-		{state("08P01", "FATAL"), Away}, // PgBouncer has none
-		{state("08006", "ERROR"), Away}, // of a pooler that keeps the connection
-		{state("58000", "ERROR"), Away}, // pgcat
-		{state("40001", "FATAL"), Away}, // a conflict with recovery
-		{state("57014", "FATAL"), Away}, // the login took too long
-		{state("53300", "FATAL"), Busy}, // too many connections
-		{state("53100", "ERROR"), Busy}, // disk full
+		{state("55000", "FATAL"), Away},    // the database accepts no connections
+		{state("08P01", "FATAL"), Away},    // PgBouncer has none
+		{state("08006", "ERROR"), Away},    // of a pooler that keeps the connection
+		{state("58000", "ERROR"), Away},    // pgcat
+		{state("40001", "FATAL"), Away},    // a conflict with recovery
+		{state("57014", "FATAL"), Away},    // the login took too long
+		{state("53300", "FATAL"), Lacking}, // too many connections
+		{state("53100", "ERROR"), Lacking}, // disk full
+		{state("58030", "ERROR"), Lacking}, // input or output failed
+		{state("58P01", "FATAL"), Away},    // a library that a session should load
+		{state("XX000", "ERROR"), Other},
 		{state("40001", "ERROR"), Busy},
 		{state("40P01", "ERROR"), Busy},
 		{state("55P03", "ERROR"), Busy},

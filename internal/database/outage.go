@@ -132,14 +132,17 @@ func (db *DB) Starved() error {
 	return &StarvedError{int(db.pool.Config().MaxConns)}
 }
 
-// complain logs that the database has no time or no room, once in a while. db.mu is held.
+// complain logs that the database has no time or no room, once a minute for each SQLSTATE. db.mu is held.
 func (db *DB) complain(refusal *pgconn.PgError) {
 	if refusal == nil || time.Since(db.complaints[refusal.Code]) < sayAgain {
 		return
 	}
 	db.complaints[refusal.Code] = time.Now()
-	db.log.Warn("the database could not serve a query in time, or has run out of something; this is said once a minute",
-		"error", refusal)
+	what := "the database could not serve a query in time"
+	if KindOf(refusal) == Lacking {
+		what = "the database lacks disk, memory or connections, or cannot read or write its files"
+	}
+	db.log.Warn(what+"; this is said once a minute", "error", refusal)
 }
 
 // Suspect makes the database be looked at because of an error that no query had.
@@ -185,13 +188,14 @@ func (db *DB) watchSilence(ctx context.Context) {
 }
 
 // examine finds out whether a suspicion is right. It is not as long as anybody gets answers: the server may be slow, or
-// have no room for one connection more.
+// have no room for one connection more, which those that are open are kept for.
 func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
 	err := db.lookOnce(ctx, KindOf(why) != ReadOnly)
 	db.mu.Lock()
 	kind := KindOf(err)
 	served := KindOf(why) != ReadOnly && db.answered.After(s.since) // a standby answers questions, too
-	fine := err == nil || kind == Refused || kind == Unprivileged || served
+	full := kind == Lacking && db.open() > 0
+	fine := err == nil || kind == Refused || kind == Unprivileged || served || full
 	db.suspicion = nil
 	if fine {
 		db.examined, db.answered = time.Now(), time.Now()
@@ -204,6 +208,11 @@ func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
 	close(s.settled)
 	switch {
 	case ctx.Err() != nil:
+	case fine && wasLost && KindOf(why) == Lacking: // none was lost
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		refusal, _ := errors.AsType[*pgconn.PgError](why)
+		db.complain(refusal)
 	case fine && wasLost:
 		db.log.Debug("connections to the database were lost, and it answers", "error", why)
 		db.pool.Reset()
@@ -213,6 +222,12 @@ func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
 		db.pool.Reset()
 		db.search(ctx)
 	}
+}
+
+// open counts the connections of the pool.
+func (db *DB) open() int {
+	stat := db.pool.Stat()
+	return int(stat.AcquiredConns() + stat.IdleConns())
 }
 
 // search looks for the server until it, or another host in its place, answers.

@@ -82,7 +82,7 @@ func (t *tracer) end(ctx context.Context, err error) {
 	switch KindOf(err) {
 	case Away, ReadOnly:
 		db.suspect(err, lost)
-	case Busy:
+	case Busy, Lacking:
 		db.complain(refusal)
 	default:
 	}

@@ -149,6 +149,8 @@ func noFault(err error) *failure {
 		f.text = "AVTotpy is not ready: its user lacks a right in the database."
 	case database.ReadOnly:
 		f.text = "The database takes no changes at the moment. Try again shortly."
+	case database.Lacking:
+		f.text = "The database cannot do this at the moment. Try again shortly."
 	case database.Busy, database.Cancelled:
 		f.text, f.retryAfter = "This took too long. Try again in a moment.", time.Second
 	default:
