@@ -16,6 +16,7 @@ type tracer struct{ db *DB }
 var (
 	_ pgx.QueryTracer       = (*tracer)(nil)
 	_ pgx.BatchTracer       = (*tracer)(nil)
+	_ pgx.PrepareTracer     = (*tracer)(nil)
 	_ pgx.ConnectTracer     = (*tracer)(nil)
 	_ pgxpool.AcquireTracer = (*tracer)(nil)
 )
@@ -95,6 +96,16 @@ func (t *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQu
 
 // TraceQueryEnd implements pgx.QueryTracer.
 func (t *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	t.end(ctx, data.Err)
+}
+
+// TracePrepareStart implements pgx.PrepareTracer.
+func (t *tracer) TracePrepareStart(ctx context.Context, _ *pgx.Conn, _ pgx.TracePrepareStartData) context.Context {
+	return t.begin(ctx)
+}
+
+// TracePrepareEnd implements pgx.PrepareTracer.
+func (t *tracer) TracePrepareEnd(ctx context.Context, _ *pgx.Conn, data pgx.TracePrepareEndData) {
 	t.end(ctx, data.Err)
 }
 

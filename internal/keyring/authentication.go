@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 )
 
 // An AuthenticationKey proves that this program wrote what a database holds: whose a session is, who is a
 // member of a vault, which password is a user's. There is one for a database, sealed by the master
 // key: so the master key can change, and what was proved stays so.
-type AuthenticationKey struct{ secret []byte }
+type AuthenticationKey struct {
+	secret  []byte
+	derived *sync.Map // by use
+}
 
 const authentication = "authentication key" // a use of master keys, and the place of what it seals
 
@@ -24,7 +28,7 @@ func (r *Ring) NewAuthenticationKey() SealedKey {
 // OpenAuthenticationKey opens it. Its errors are a *MissingKeyError and ErrSealBroken.
 func (r *Ring) OpenAuthenticationKey(sealed SealedKey) (AuthenticationKey, error) {
 	secret, err := r.open(authentication, sealed, []string{authentication})
-	return AuthenticationKey{secret}, err
+	return AuthenticationKey{secret, new(sync.Map)}, err
 }
 
 // ResealAuthenticationKey seals it with the active master key.
@@ -50,20 +54,24 @@ func (k AuthenticationKey) Proves(mac []byte, use string, values ...string) bool
 
 // Seal seals a text for a place.
 func (k AuthenticationKey) Seal(plaintext []byte, use string, place ...string) []byte {
-	return seal(newAEAD(k.derive("seal "+use)), plaintext, place)
+	return seal(newAEAD(k.derive("seal "+use)), plaintext, encode(place))
 }
 
 // Open returns what Seal sealed for the same use and place; otherwise ErrSealBroken.
 func (k AuthenticationKey) Open(sealed []byte, use string, place ...string) ([]byte, error) {
-	return open(newAEAD(k.derive("seal "+use)), sealed, place)
+	return open(newAEAD(k.derive("seal "+use)), sealed, encode(place))
 }
 
-// derive returns the key for one use.
+// derive returns the key for one use, of which there are few.
 func (k AuthenticationKey) derive(use string) []byte {
+	if known, ok := k.derived.Load(use); ok {
+		return known.([]byte) //nolint:forcetypeassert // there is nothing else
+	}
 	key, err := hkdf.Key(sha256.New, k.secret, nil, "avtotpy authentication "+use, keySize)
 	if err != nil {
 		panic(err) // the length is far below HKDF's limit
 	}
+	k.derived.Store(use, key)
 	return key
 }
 

@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 func ring(t *testing.T, lines ...string) *Ring {
@@ -81,17 +86,17 @@ func TestSealOpensOnlyInItsPlace(t *testing.T) {
 	t.Parallel()
 	r := ring(t, Generate("a"))
 	vault, sealedKey := r.NewVaultKey("v1", 1)
-	sealed := vault.Seal([]byte("seed"), "row", "secret")
+	sealed := vault.Seal([]byte("seed"), encode([]string{"row", "secret"}))
 
 	reopened, err := r.Open(sealedKey, "v1", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := reopened.Open(sealed, "row", "secret")
+	got, err := reopened.Open(sealed, encode([]string{"row", "secret"}))
 	if err != nil || string(got) != "seed" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	if bytes.Equal(sealed, vault.Seal([]byte("seed"), "row", "secret")) {
+	if bytes.Equal(sealed, vault.Seal([]byte("seed"), encode([]string{"row", "secret"}))) {
 		t.Error("sealing twice gives the same: the nonce repeats")
 	}
 
@@ -99,17 +104,19 @@ func TestSealOpensOnlyInItsPlace(t *testing.T) {
 	altered := bytes.Clone(sealed)
 	altered[len(altered)-1] ^= 1
 	for name, open := range map[string]func() ([]byte, error){
-		"another row":     func() ([]byte, error) { return vault.Open(sealed, "row2", "secret") },
-		"another column":  func() ([]byte, error) { return vault.Open(sealed, "row", "note") },
-		"another vault":   func() ([]byte, error) { return other.Open(sealed, "row", "secret") },
-		"altered":         func() ([]byte, error) { return vault.Open(altered, "row", "secret") },
-		"truncated":       func() ([]byte, error) { return vault.Open(sealed[:5], "row", "secret") },
-		"empty":           func() ([]byte, error) { return vault.Open(nil, "row", "secret") },
-		"the first way":   func() ([]byte, error) { return vault.Open(append([]byte{joined}, sealed[1:]...), "row", "secret") },
+		"another row":    func() ([]byte, error) { return vault.Open(sealed, encode([]string{"row2", "secret"})) },
+		"another column": func() ([]byte, error) { return vault.Open(sealed, encode([]string{"row", "note"})) },
+		"another vault":  func() ([]byte, error) { return other.Open(sealed, encode([]string{"row", "secret"})) },
+		"altered":        func() ([]byte, error) { return vault.Open(altered, encode([]string{"row", "secret"})) },
+		"truncated":      func() ([]byte, error) { return vault.Open(sealed[:5], encode([]string{"row", "secret"})) },
+		"empty":          func() ([]byte, error) { return vault.Open(nil, encode([]string{"row", "secret"})) },
+		"the first way": func() ([]byte, error) {
+			return vault.Open(append([]byte{joined}, sealed[1:]...), encode([]string{"row", "secret"}))
+		},
 		"opened that way": func() ([]byte, error) { return vault.OpenFirst(sealed, "row", "secret") },
-		"parts that join": func() ([]byte, error) { return vault.Open(sealed, "ro", "wsecret") },
-		"fewer parts":     func() ([]byte, error) { return vault.Open(sealed, "row") },
-		"more parts":      func() ([]byte, error) { return vault.Open(sealed, "row", "secret", "") },
+		"parts that join": func() ([]byte, error) { return vault.Open(sealed, encode([]string{"ro", "wsecret"})) },
+		"fewer parts":     func() ([]byte, error) { return vault.Open(sealed, encode([]string{"row"})) },
+		"more parts":      func() ([]byte, error) { return vault.Open(sealed, encode([]string{"row", "secret", ""})) },
 	} {
 		if got, err := open(); !errors.Is(err, ErrSealBroken) {
 			t.Errorf("%s: got %q, %v; want ErrSealBroken", name, got, err)
@@ -127,7 +134,7 @@ func TestRotationKeepsWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	oldLine, newLine := Generate("old"), Generate("new")
 	vault, sealedKey := ring(t, oldLine).NewVaultKey("v", 3)
-	field := vault.Seal([]byte("seed"), "row", "secret")
+	field := vault.Seal([]byte("seed"), encode([]string{"row", "secret"}))
 
 	resealed, err := ring(t, newLine, oldLine).Reseal(sealedKey, "v", 3)
 	if err != nil || resealed.MasterKey != "new" {
@@ -138,7 +145,7 @@ func TestRotationKeepsWhatIsSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := reopened.Open(field, "row", "secret"); err != nil || string(got) != "seed" {
+	if got, err := reopened.Open(field, encode([]string{"row", "secret"})); err != nil || string(got) != "seed" {
 		t.Errorf("after rotating: got %q, %v", got, err)
 	}
 	_, err = onlyNew.Open(sealedKey, "v", 3)
@@ -169,7 +176,7 @@ func TestWhatWasSealedTheFirstWayOpens(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for name, err := range map[string]error{
-		"as what is sealed now":              second(vault.Open(field, "row", "secret")),
+		"as what is sealed now":              second(vault.Open(field, encode([]string{"row", "secret"}))),
 		"in another row":                     second(vault.OpenFirst(field, "row2", "secret")),
 		"a key of another vault":             second(r.Open(sealed, "w", 1)),
 		"a key as one that is not the first": second(r.Open(sealed, "v", 2)),
@@ -269,4 +276,31 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Parse(%q) gives a ring without a key", text)
 		}
 	})
+}
+
+// TestAPlaceIsWrittenInOneWay holds the parts that are written without a text of their own to those that have one.
+func TestAPlaceIsWrittenInOneWay(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		id, n := uuid.New(), rand.Int64()-rand.Int64()
+		for _, n := range []int64{n, 0, math.MinInt64, math.MaxInt64} {
+			got := Place("kept")[:0].ID(id).Number(n).Text("secret").Text("")
+			if want := encode([]string{id.String(), strconv.FormatInt(n, 10), "secret", ""}); !bytes.Equal(got, want) {
+				t.Fatalf("%v, %d: got %q, want %q", id, n, got, want)
+			}
+		}
+	}
+}
+
+func TestWhatIsOpenedIsAppended(t *testing.T) {
+	t.Parallel()
+	vault, _ := ring(t, Generate("k1")).NewVaultKey("v", 1)
+	place := Place(nil).Text("row")
+	sealed := vault.Seal([]byte("seed"), place)
+	if got, err := vault.AppendOpened([]byte("kept "), sealed, place); err != nil || string(got) != "kept seed" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := vault.AppendOpened([]byte("kept "), sealed, Place(nil).Text("other")); !errors.Is(err, ErrSealBroken) {
+		t.Errorf("in another place: %v", err)
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"strconv"
 )
 
 // ErrSealBroken means that something does not open: it was altered, moved to
@@ -17,19 +19,23 @@ const (
 	prefixed = 2 // each part after its length
 )
 
-func seal(aead cipher.AEAD, plaintext []byte, place []string) []byte {
-	return aead.Seal([]byte{prefixed}, nil, plaintext, encode(place)) //nolint:gosec // what looks like a nonce is a prefix; this AEAD draws its own
+func seal(aead cipher.AEAD, plaintext []byte, place Place) []byte {
+	return aead.Seal([]byte{prefixed}, nil, plaintext, place) //nolint:gosec // what looks like a nonce is a prefix; this AEAD draws its own
 }
 
-func open(aead cipher.AEAD, sealed []byte, place []string) ([]byte, error) {
-	return openAs(prefixed, aead, sealed, encode(place))
+func open(aead cipher.AEAD, sealed []byte, place Place) ([]byte, error) {
+	return openAs(prefixed, aead, sealed, place)
 }
 
 func openAs(construction byte, aead cipher.AEAD, sealed, additional []byte) ([]byte, error) {
+	return appendOpened(nil, construction, aead, sealed, additional)
+}
+
+func appendOpened(to []byte, construction byte, aead cipher.AEAD, sealed, additional []byte) ([]byte, error) {
 	if len(sealed) == 0 || sealed[0] != construction {
 		return nil, ErrSealBroken
 	}
-	plaintext, err := aead.Open(nil, nil, sealed[1:], additional)
+	plaintext, err := aead.Open(to, nil, sealed[1:], additional)
 	if err != nil {
 		return nil, ErrSealBroken
 	}
@@ -37,13 +43,42 @@ func openAs(construction byte, aead cipher.AEAD, sealed, additional []byte) ([]b
 }
 
 // encode writes parts so that no others are written alike.
-func encode(parts []string) []byte {
-	var b []byte
+func encode(parts []string) Place {
+	var p Place
 	for _, part := range parts {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
-		b = append(b, part...)
+		p = p.Text(part)
 	}
-	return b
+	return p
+}
+
+// A Place is what something sealed is bound to, as it is written into the additional data: each part after its length.
+type Place []byte
+
+// Text appends a part.
+func (p Place) Text(part string) Place {
+	return append(binary.BigEndian.AppendUint64(p, uint64(len(part))), part...)
+}
+
+// Number appends a part that is written in digits.
+func (p Place) Number(n int64) Place {
+	const most = 20 // digits and the sign
+	var digits [most]byte
+	text := strconv.AppendInt(digits[:0], n, 10)
+	return append(binary.BigEndian.AppendUint64(p, uint64(len(text))), text...)
+}
+
+// ID appends a UUID, which is written in the usual way.
+func (p Place) ID(id [16]byte) Place {
+	const dashed = 36
+	p = binary.BigEndian.AppendUint64(p, dashed)
+	for i, end := range []int{4, 6, 8, 10, 16} {
+		start := []int{0, 4, 6, 8, 10}[i]
+		if start > 0 {
+			p = append(p, '-')
+		}
+		p = hex.AppendEncode(p, id[start:end])
+	}
+	return p
 }
 
 // newAEAD draws a nonce of 96 random bits for each seal. A key would have to seal

@@ -67,11 +67,11 @@ func (r *Ring) open(use string, sealed SealedKey, place []string) ([]byte, error
 	if master == nil {
 		return nil, &MissingKeyError{ID: sealed.MasterKey}
 	}
-	return open(newAEAD(master.derive(use)), sealed.Bytes, place)
+	return open(newAEAD(master.derive(use)), sealed.Bytes, encode(place))
 }
 
 func (k masterKey) seal(use string, key []byte, place []string) SealedKey {
-	return SealedKey{MasterKey: k.id, Bytes: seal(newAEAD(k.derive(use)), key, place)}
+	return SealedKey{MasterKey: k.id, Bytes: seal(newAEAD(k.derive(use)), key, encode(place))}
 }
 
 // A MissingKeyError means that data was sealed with a master key that is not
@@ -84,13 +84,18 @@ func (e *MissingKeyError) Error() string {
 
 // Seal seals a field for a place: the ids, versions and values that have to be the same
 // when it is opened.
-func (v VaultKey) Seal(plaintext []byte, place ...string) []byte {
+func (v VaultKey) Seal(plaintext []byte, place Place) []byte {
 	return seal(v.aead, plaintext, place)
 }
 
 // Open returns what Seal sealed for the same place; otherwise ErrSealBroken.
-func (v VaultKey) Open(sealed []byte, place ...string) ([]byte, error) {
+func (v VaultKey) Open(sealed []byte, place Place) ([]byte, error) {
 	return open(v.aead, sealed, place)
+}
+
+// AppendOpened appends to a slice what Open returns.
+func (v VaultKey) AppendOpened(to, sealed []byte, place Place) ([]byte, error) {
+	return appendOpened(to, prefixed, v.aead, sealed, place)
 }
 
 // OpenFirst opens what programs sealed whose fields were bound to their row and column alone.

@@ -93,11 +93,10 @@ func (k Key) At(t time.Time) Code {
 // It returns "" for a key that is not valid.
 func (k Key) HOTP(counter uint64) string {
 	k = k.withDefaults()
-	newHash := k.Algorithm.hash()
-	if newHash == nil || len(k.Secret) == 0 || k.Digits < MinDigits || k.Digits > MaxDigits {
+	if k.Algorithm.hash() == nil || len(k.Secret) == 0 || k.Digits < MinDigits || k.Digits > MaxDigits {
 		return ""
 	}
-	value := truncate(newHash, k.Secret, counter)
+	value := truncate(k.Algorithm, k.Secret, counter)
 
 	var text [MaxDigits]byte
 	if k.Kind == Steam {
@@ -118,14 +117,38 @@ func (k Key) HOTP(counter uint64) string {
 // truncate returns the 31 bits that RFC 4226, section 5.3, takes from the HMAC of the counter. It takes
 // the offset from the last byte of the HMAC, as RFC 6238 does for hashes longer than SHA1. MD5 is too short:
 // where the bits reach beyond its end they are zero.
-func truncate(newHash func() hash.Hash, secret []byte, counter uint64) uint32 {
-	var message [8]byte
-	binary.BigEndian.PutUint64(message[:], counter)
-	mac := hmac.New(newHash, secret)
-	mac.Write(message[:])
-
+func truncate(algorithm Algorithm, secret []byte, counter uint64) uint32 {
 	var space [sha512.Size]byte
-	sum := mac.Sum(space[:0])
-	offset := sum[len(sum)-1] & 0xf
+	var size int
+	if algorithm == SHA1 {
+		sum := hmacSHA1(secret, counter)
+		size = copy(space[:], sum[:])
+	} else {
+		mac := hmac.New(algorithm.hash(), secret)
+		mac.Write(binary.BigEndian.AppendUint64(nil, counter))
+		size = copy(space[:], mac.Sum(nil))
+	}
+	offset := space[size-1] & 0xf
 	return binary.BigEndian.Uint32(space[offset:]) & 0x7fffffff
+}
+
+// hmacSHA1 is the HMAC (RFC 2104) of nearly every key, without the memory that crypto/hmac takes for each: a list has
+// hundreds of codes.
+func hmacSHA1(secret []byte, counter uint64) [sha1.Size]byte {
+	if len(secret) > sha1.BlockSize {
+		sum := sha1.Sum(secret) //nolint:gosec // as above
+		secret = sum[:]
+	}
+	var inner [sha1.BlockSize + 8]byte
+	var outer [sha1.BlockSize + sha1.Size]byte
+	copy(inner[:], secret)
+	copy(outer[:], secret)
+	for i := range sha1.BlockSize {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	binary.BigEndian.PutUint64(inner[sha1.BlockSize:], counter)
+	sum := sha1.Sum(inner[:]) //nolint:gosec // as above
+	copy(outer[sha1.BlockSize:], sum[:])
+	return sha1.Sum(outer[:]) //nolint:gosec // as above
 }

@@ -87,13 +87,11 @@ func (a Actor) openerWith(p proof) opener {
 }
 
 // collect opens the accounts of rows. Those of vaults of which the user is no member are left out.
-func (o opener) collect(rows pgx.Rows) ([]Account, error) { return o.collectWith(rows, opener.scan) }
-
-func (o opener) collectWith(rows pgx.Rows, scan func(opener, pgx.Rows) (Account, error)) ([]Account, error) {
+func (o opener) collect(rows pgx.Rows) ([]Account, error) {
 	defer rows.Close()
 	var accounts []Account
 	for rows.Next() {
-		account, err := scan(o, rows)
+		account, err := o.scan(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -107,6 +105,7 @@ func (o opener) collectWith(rows pgx.Rows, scan func(opener, pgx.Rows) (Account,
 // one is collect for an account; ErrNotFound when there is none.
 func (o opener) one(rows pgx.Rows) (Account, error) { return first(o.collect(rows)) }
 
+// role returns what a user is in the vault of a member, which is looked at once.
 func (o opener) role(m member, mac []byte) access.Role {
 	role, known := o.roles[m.vault]
 	if !known {

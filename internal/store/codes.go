@@ -5,7 +5,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
 )
@@ -33,7 +35,7 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 			if found[0].Locked {
 				return nil
 			}
-			accounts, err = s.As(found[0].User, Origin{}).openerWith(p).collectWith(rows, opener.scanCode)
+			accounts, err = s.As(found[0].User, Origin{}).openerWith(p).codes(rows)
 			return err
 		}})
 	if err != nil {
@@ -59,22 +61,51 @@ const selectCodes = `
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
 	WHERE a.deleted_at IS NULL`
 
-func (o opener) scanCode(row pgx.Rows) (Account, error) {
+// codes is collect for rows of selectCodes. A user may have hundreds, and asks all the time: what the rows repeat is
+// looked at once, and what is only compared stays in the memory of the connection.
+func (o opener) codes(rows pgx.Rows) ([]Account, error) {
+	var accounts []Account
 	var a Account
-	var secret, mac []byte
-	var sealed keyring.SealedKey
+	var kind, algorithm, secret, role, mac, masterKey, sealedKey pgtype.DriverBytes
+	var in vaultGeneration
+	var spare spare
 	m := member{user: o.user}
-	var generation int
 	// Arrays, because what is a uuid.UUID goes through a text.
-	err := row.Scan((*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &secret, &a.CreatedAt, &a.UpdatedAt, &a.Version,
-		&m.role, &m.since, &mac, &generation, &sealed.MasterKey, &sealed.Bytes)
-	if err != nil {
-		return Account{}, err
+	into := []any{
+		(*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &kind, &algorithm, &a.Digits, &a.Period, &secret, &a.CreatedAt, &a.UpdatedAt, &a.Version,
+		&role, &m.since, &mac, &in.generation, &masterKey, &sealedKey,
 	}
-	m.vault = a.VaultID
-	if a.Role = o.role(m, mac); a.Role == "" || a.Kind == otp.HOTP {
-		return a, nil
+	_, err := pgx.ForEachRow(rows, into, func() error {
+		in.vault, m.vault = a.VaultID, a.VaultID
+		if _, asked := o.roles[m.vault]; !asked {
+			m.role = access.Role(role)
+		}
+		if a.Role = o.role(m, mac); a.Role == "" {
+			return nil
+		}
+		var sealed keyring.SealedKey
+		if _, opened := o.keys[in]; !opened {
+			sealed = keyring.SealedKey{MasterKey: string(masterKey), Bytes: sealedKey}
+		}
+		a.Kind, a.Algorithm = one(kind, otp.TOTP, otp.HOTP, otp.Steam), one(algorithm, otp.SHA1, otp.SHA256, otp.SHA512)
+		a.Secret, a.Damaged = nil, false
+		if a.Kind != otp.HOTP {
+			if err := o.open(&a, in, sealed, func(s sealing) { s.openSecret(&a, secret, &spare) }); err != nil {
+				return err
+			}
+		}
+		accounts = append(accounts, a)
+		return nil
+	})
+	return accounts, err
+}
+
+// one returns a text, which most likely is one of a few.
+func one[T ~string](text []byte, of ...T) T {
+	for _, known := range of {
+		if string(text) == string(known) {
+			return known
+		}
 	}
-	err = o.open(&a, vaultGeneration{a.VaultID, generation}, sealed, func(s sealing) { s.openSecret(&a, secret) })
-	return a, err
+	return T(text)
 }

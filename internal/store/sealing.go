@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,29 +31,32 @@ func (s sealing) next(v vault) sealing {
 	return s
 }
 
-func (s sealing) place(column string) []string {
-	return []string{s.account.String(), stampOf(s.createdAt), strconv.FormatInt(s.version, 10), column}
+// placeOf appends to a slice where a column is.
+func (s sealing) placeOf(to keyring.Place, column string) keyring.Place {
+	return to.ID(s.account).Number(s.createdAt.UnixMicro()).Number(s.version).Text(column)
 }
 
+func (s sealing) place(column string) keyring.Place { return s.placeOf(nil, column) }
+
 // secretPlace has what the codes depend on, too: who changes it makes the secret useless, not the codes wrong.
-func (s sealing) secretPlace(k otp.Key) []string {
-	return append(s.place("secret"), string(k.Kind), string(k.Algorithm), strconv.Itoa(k.Digits), strconv.Itoa(k.Period))
+func (s sealing) secretPlace(to keyring.Place, k otp.Key) keyring.Place {
+	return s.placeOf(to, "secret").Text(string(k.Kind)).Text(string(k.Algorithm)).Number(int64(k.Digits)).Number(int64(k.Period))
 }
 
 func (s sealing) seal(k otp.Key, note string) sealedFields {
-	field := func(column, text string) []byte { return s.key.Seal([]byte(text), s.place(column)...) }
-	return sealedFields{s.key.Seal(k.Secret, s.secretPlace(k)...), field("issuer", issuers(k)), field("name", k.Account), field("note", note)}
+	field := func(column, text string) []byte { return s.key.Seal([]byte(text), s.place(column)) }
+	return sealedFields{s.key.Seal(k.Secret, s.secretPlace(nil, k)), field("issuer", issuers(k)), field("name", k.Account), field("note", note)}
 }
 
 // open fills in what is sealed, as far as it opens; otherwise the account is Damaged, and has no secret.
 func (s sealing) open(a *Account, f sealedFields) {
 	var problems []error
-	field := func(sealed []byte, place []string) []byte {
-		plain, err := s.key.Open(sealed, place...)
+	field := func(sealed []byte, place keyring.Place) []byte {
+		plain, err := s.key.Open(sealed, place)
 		problems = append(problems, err)
 		return plain
 	}
-	a.Secret = field(f.secret, s.secretPlace(a.Key))
+	a.Secret = field(f.secret, s.secretPlace(nil, a.Key))
 	a.Issuer, a.LabelIssuer, _ = strings.Cut(string(field(f.issuer, s.place("issuer"))), issuerEnd)
 	a.Account = string(field(f.name, s.place("name")))
 	a.Note = string(field(f.note, s.place("note")))
@@ -71,10 +73,21 @@ func issuers(k otp.Key) string {
 	return k.Issuer + issuerEnd + k.LabelIssuer
 }
 
+// A spare is memory for the secrets of many accounts, and for their places.
+type spare struct {
+	place   keyring.Place
+	secrets []byte
+}
+
 // openSecret opens the secret alone.
-func (s sealing) openSecret(a *Account, secret []byte) {
-	var err error
-	a.Secret, err = s.key.Open(secret, s.secretPlace(a.Key)...)
+func (s sealing) openSecret(a *Account, secret []byte, in *spare) {
+	in.place = s.secretPlace(in.place[:0], a.Key)
+	before := len(in.secrets)
+	opened, err := s.key.AppendOpened(in.secrets, secret, in.place)
+	if err == nil {
+		in.secrets = opened
+		a.Secret = opened[before:len(opened):len(opened)]
+	}
 	a.spoil(err)
 }
 

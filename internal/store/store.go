@@ -34,6 +34,9 @@ type Store struct {
 	pool   *pgxpool.Pool
 	ring   *keyring.Ring
 	proved atomic.Pointer[cachedProof]
+
+	pinActing string      // pin for the user whose id is its argument
+	unnamed   atomic.Bool // prepared statements get lost on the way
 }
 
 // mayChange returns why no change can be saved at the moment.
@@ -46,7 +49,7 @@ func (s *Store) mayChange() error {
 
 // New returns a store over connections of the web role.
 func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
-	return &Store{pool: pool, ring: ring}
+	return &Store{pool: pool, ring: ring, pinActing: pin(actingUser, "$1")}
 }
 
 // What the methods of a Store find, besides what a database can fail with.

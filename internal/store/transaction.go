@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/database"
@@ -167,20 +168,29 @@ func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Row
 	return s.together(ctx, user, query{sql, args, collect})
 }
 
-// together is single for several queries: the first error of one ends it.
+// together is single for several queries: the first error of one ends it. Each collect may be called once more,
+// from the start.
 func (s *Store) together(ctx context.Context, user uuid.UUID, queries ...query) error {
+	err := s.togetherOnce(ctx, user, queries)
+	if isUnprepared(err) { // nothing was done
+		err = s.togetherOnce(ctx, user, queries)
+	}
+	return err
+}
+
+func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []query) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	known := knownTo(conn.Conn())
-	if slices.ContainsFunc(queries, func(q query) bool { return !known[q.sql] }) {
-		return firstTime(ctx, conn, user, known, queries)
+	if slices.ContainsFunc(queries, func(q query) bool { return !known.queries[q.sql] }) {
+		return s.firstTime(ctx, conn, user, known, queries)
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
-	batch.Queue(pin(actingUser, "$1"), user.String())
+	batch.Queue(s.pinActing, user.String())
 	for _, q := range queries {
 		queued := batch.Queue(q.sql, q.args...)
 		if q.collect != nil {
@@ -196,9 +206,10 @@ func (s *Store) together(ctx context.Context, user uuid.UUID, queries ...query) 
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrNotFound) { // then pgx may ask for the description again
 		for _, q := range queries {
-			delete(known, q.sql)
+			delete(known.queries, q.sql)
 		}
 	}
+	s.distrustNames(ctx, conn, err)
 	return err
 }
 
@@ -206,12 +217,19 @@ func (s *Store) together(ctx context.Context, user uuid.UUID, queries ...query) 
 // server locks its tables; a batch would ask for that before its BEGIN, where no timeout is
 // pinned, and would wait for a lock without a limit. As in a batch, only what the server says
 // undoes anything, and not that collect finds too few rows.
-func firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known map[string]bool, queries []query) error {
+func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known *knowledge, queries []query) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + pin(actingUser, literal(user))})
 	if err != nil {
 		return err
 	}
+	err = s.meet(ctx, tx, known)
 	for _, q := range queries {
+		if err == nil && known.direct {
+			_, err = tx.Conn().Prepare(ctx, q.sql, q.sql)
+		}
+		if err != nil {
+			break
+		}
 		if q.collect == nil {
 			_, err = tx.Exec(ctx, q.sql, q.args...)
 		} else {
@@ -219,25 +237,89 @@ func firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known ma
 			err = q.collect(rows)
 			rows.Close()
 		}
-		known[q.sql] = err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound)
-		if err != nil {
-			break
-		}
+		known.queries[q.sql] = err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound)
 	}
 	if tx.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() != 'T' {
 		_ = tx.Rollback(ctx) // where that fails, the pool closes the connection
+		s.distrustNames(ctx, conn, err)
 		return err
 	}
 	return errors.Join(err, tx.Commit(ctx))
 }
 
-// knownTo holds the queries whose descriptions a connection has.
-func knownTo(conn *pgx.Conn) map[string]bool {
+// meet finds out, once, what a connection reaches. On a server's own connection a prepared statement saves planning
+// the codes, which takes longer than to run them. A pooler, which may run the next transaction over another
+// connection, makes up the process id that it gives to its clients.
+func (s *Store) meet(ctx context.Context, tx pgx.Tx, known *knowledge) error {
+	if known.met {
+		return nil
+	}
+	mode := tx.Conn().Config().DefaultQueryExecMode
+	if mode == pgx.QueryExecModeCacheDescribe && !s.unnamed.Load() { // others were asked for
+		var pid uint32
+		if err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid); err != nil {
+			return err
+		}
+		known.direct = pid == tx.Conn().PgConn().PID()
+	}
+	if known.direct {
+		if _, err := tx.Conn().Prepare(ctx, s.pinActing, s.pinActing); err != nil {
+			return err
+		}
+	}
+	known.met = true
+	return nil
+}
+
+// isUnprepared reports that the server did nothing because a prepared statement is not what it was: there is a pooler
+// in between that passes process ids on, or what the statement returns was changed.
+func isUnprepared(err error) bool { return isMissingName(err) || sqlState(err) == featureNotSupported }
+
+// isMissingName reports that a prepared statement is on another connection than this one.
+func isMissingName(err error) bool {
+	state := sqlState(err)
+	return state == invalidStatementName || state == duplicateStatement
+}
+
+const (
+	featureNotSupported  = "0A000" // cached plan must not change result type
+	invalidStatementName = "26000"
+	duplicateStatement   = "42P05"
+)
+
+func sqlState(err error) string {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return failure.Code
+	}
+	return ""
+}
+
+// distrustNames does without a connection whose prepared statements are not what they were, and without
+// such statements where they get lost.
+func (s *Store) distrustNames(ctx context.Context, conn *pgxpool.Conn, err error) {
+	if !isUnprepared(err) {
+		return
+	}
+	if isMissingName(err) {
+		s.unnamed.Store(true)
+		s.pool.Reset()
+	}
+	_ = conn.Conn().Close(ctx) // the pool drops it either way
+}
+
+// A knowledge is what a connection has been asked before.
+type knowledge struct {
+	met     bool
+	direct  bool            // no pooler is in between: queries are prepared
+	queries map[string]bool // that it has described, and prepared when it is direct
+}
+
+func knownTo(conn *pgx.Conn) *knowledge {
 	const key = "queries of avtotpy"
 	data := conn.PgConn().CustomData()
-	known, ok := data[key].(map[string]bool)
+	known, ok := data[key].(*knowledge)
 	if !ok {
-		known = map[string]bool{}
+		known = &knowledge{queries: map[string]bool{}}
 		data[key] = known
 	}
 	return known
