@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -82,3 +84,22 @@ func answerWith[T any](b T) *body[T] { return &body[T]{b} }
 
 // nothing is the answer of an operation that has none.
 type nothing struct{}
+
+// jsonFormat is huma's, but for answers that write themselves: encoding/json takes most of the time that a long
+// one needs.
+func jsonFormat() huma.Format {
+	buffers := sync.Pool{New: func() any { return new([]byte) }}
+	format := huma.DefaultJSONFormat
+	format.Marshal = func(w io.Writer, v any) error {
+		long, ok := v.(interface{ appendJSON(b []byte) []byte })
+		if !ok {
+			return huma.DefaultJSONFormat.Marshal(w, v)
+		}
+		buffer, _ := buffers.Get().(*[]byte)
+		defer buffers.Put(buffer)
+		*buffer = long.appendJSON((*buffer)[:0])
+		_, err := w.Write(*buffer)
+		return err
+	}
+	return format
+}

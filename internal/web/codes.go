@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/binary"
-	"hash/fnv"
 	"net/http"
 	"strconv"
 	"time"
@@ -32,11 +30,25 @@ func stamp(t time.Time) string { return t.UTC().Format(milliseconds) }
 // codeAt returns what a page shows of a key now; nothing for a counter, whose codes are
 // used up by being shown.
 func codeAt(key otp.Key, now time.Time) CodeView {
+	var last stamped
+	return last.codeAt(key, now)
+}
+
+// A stamped is a code whose times are written already. Most keys have the times of the one before.
+type stamped struct {
+	otp.Code
+	from, until string
+}
+
+func (last *stamped) codeAt(key otp.Key, now time.Time) CodeView {
 	if key.Kind == otp.HOTP {
 		return CodeView{}
 	}
 	c := key.At(now)
-	return CodeView{Code: c.Value, Next: key.At(c.Until).Value, From: stamp(c.From), Until: stamp(c.Until)}
+	if last.from == "" || !c.From.Equal(last.From) || !c.Until.Equal(last.Until) {
+		*last = stamped{c, stamp(c.From), stamp(c.Until)}
+	}
+	return CodeView{Code: c.Value, Next: key.At(c.Until).Value, From: last.from, Until: last.until}
 }
 
 type accountCode struct {
@@ -61,24 +73,55 @@ func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], err
 	}
 	now := s.Now()
 	list := codeList{Now: stamp(now), Version: versionOf(accounts), Codes: make([]accountCode, 0, len(accounts))}
-	for _, a := range accounts {
-		if a.Kind != otp.HOTP && !a.Damaged {
-			list.Codes = append(list.Codes, accountCode{a.ID.String(), codeAt(a.Key, now)})
+	var last stamped
+	for i := range accounts {
+		if a := &accounts[i]; a.Kind != otp.HOTP && !a.Damaged {
+			list.Codes = append(list.Codes, accountCode{a.ID.String(), last.codeAt(a.Key, now)})
 		}
 	}
 	return answerWith(list), nil
 }
 
+// appendJSON appends what encoding/json writes. None of the texts holds a character that has to be escaped.
+func (l codeList) appendJSON(b []byte) []byte {
+	b = append(append(b, `{"now":"`...), l.Now...)
+	b = append(append(b, `","version":"`...), l.Version...)
+	b = append(b, `","codes":[`...)
+	for i, c := range l.Codes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, `{"account_id":"`...), c.AccountID...)
+		b = append(append(b, `","code":"`...), c.Code...)
+		b = append(append(b, `","next":"`...), c.Next...)
+		b = append(append(b, `","from":"`...), c.From...)
+		b = append(append(b, `","until":"`...), c.Until...)
+		b = append(b, `"}`...)
+	}
+	return append(b, "]}\n"...)
+}
+
 // versionOf is another one when an account was added, changed or deleted, in whatever order they are.
 func versionOf(accounts []store.Account) string {
 	var sum uint64
-	for _, a := range accounts {
-		one := fnv.New64a()
-		_, _ = one.Write(a.ID[:])
-		_, _ = one.Write(binary.BigEndian.AppendUint64(nil, uint64(a.UpdatedAt.UnixMicro())))
-		sum += one.Sum64()
+	for i := range accounts {
+		a := &accounts[i]
+		sum += fnv1a(a.ID, uint64(a.UpdatedAt.UnixMicro()))
 	}
 	return strconv.FormatUint(sum, 36)
+}
+
+// fnv1a is FNV-1a, of 64 bits.
+func fnv1a(id uuid.UUID, n uint64) uint64 {
+	const basis, prime = 14695981039346656037, 1099511628211
+	hash := uint64(basis)
+	for _, b := range id {
+		hash = (hash ^ uint64(b)) * prime
+	}
+	for shift := 56; shift >= 0; shift -= 8 {
+		hash = (hash ^ n>>shift&0xff) * prime
+	}
+	return hash
 }
 
 type counterCode struct {

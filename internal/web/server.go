@@ -176,6 +176,7 @@ func apiConfig(version string) huma.Config {
 	config.SchemasPath = ""  // the document has them
 	config.CreateHooks = nil // no $schema in every answer
 	config.Info.Description = "People's one-time codes. Sessions are cookies; errors are RFC 9457 problems."
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}
 	config.Transformers = []huma.Transformer{plainProblem}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "apiKey", In: "cookie", Name: secureCookie},
