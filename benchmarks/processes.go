@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // programs are what is measured as processes of their own.
@@ -55,3 +60,40 @@ func peakOf(pid int) (int64, error) {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+// childrenOf lists the processes that a process has started.
+func childrenOf(pid int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	var children []int
+	for field := range strings.FieldsSeq(string(text)) {
+		child, parseErr := strconv.Atoi(field)
+		err = errors.Join(err, parseErr)
+		children = append(children, child)
+	}
+	return children, err
+}
+
+// processorTimes are what processes have used of the processors so far. Those that have ended are left out.
+func processorTimes(pids []int) (map[int]time.Duration, error) {
+	const tick = 10 * time.Millisecond // that of Linux's /proc, on every machine
+	times := map[int]time.Duration{}
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		const user, system = 11, 12 // after the name, which may hold spaces
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		for _, field := range []int{user, system} {
+			ticks, err := strconv.Atoi(fields[field])
+			if err != nil {
+				return nil, err
+			}
+			times[pid] += time.Duration(ticks) * tick
+		}
+	}
+	return times, nil
+}

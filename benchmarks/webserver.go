@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -107,14 +108,14 @@ func (b *bench) webServer(ctx context.Context) error {
 		return err
 	}
 	s := b.report.section("The list of codes", fmt.Sprintf("Clients that ask without a pause, turns of %s; clients, program and server share the machine. The bare handler runs the query of the codes and nothing else: no session, nothing opened, no codes.", b.form.webTime),
-		"", "accounts", "clients", "requests a second", "median", "99 of 100 within", "turns")
+		"", "accounts", "clients", "requests a second", "median", "99 of 100 within", "processor time of the server", "of PostgreSQL", "of the clients", "turns")
 	accounts := 0
 	for _, count := range accountCounts() {
 		if err := b.fill(ctx, db, accounts, count); err != nil {
 			return err
 		}
 		accounts = count
-		if err := b.compareCodes(ctx, s, real.url+"/api/v1/codes", bare.url+"/", b.cookie, count); err != nil {
+		if err := b.compareCodes(ctx, s, real, bare, count); err != nil {
 			return err
 		}
 	}
@@ -146,12 +147,12 @@ func each[T, U any](all []T, of func(T) U) []U {
 }
 
 // compareCodes takes turns between the two servers.
-func (b *bench) compareCodes(ctx context.Context, s *section, ours, bare string, cookie *http.Cookie, accounts int) error {
+func (b *bench) compareCodes(ctx context.Context, s *section, ours, bare *serving, accounts int) error {
 	for _, n := range []int{1, clients, manyClients} {
 		loads := [2][]load{}
 		for range b.form.webRounds {
-			for i, target := range []string{ours, bare} {
-				l, err := fire(ctx, target, cookie, n, b.form.webTime)
+			for i, target := range []*serving{ours, bare} {
+				l, err := b.fireAt(ctx, target, []string{"/api/v1/codes", "/"}[i], n)
 				if err != nil {
 					return err
 				}
@@ -162,7 +163,10 @@ func (b *bench) compareCodes(ctx context.Context, s *section, ours, bare string,
 		middle := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.middle })) }
 		slow := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.slow })) }
 		for i, name := range []string{"AVTotpy", "a bare handler"} {
-			s.row(name, fmt.Sprint(accounts), fmt.Sprint(n), fmt.Sprintf("%.0f", rate(loads[i])), short(middle(loads[i])), short(slow(loads[i])), fmt.Sprint(len(loads[i])))
+			used := func(of func(load) time.Duration) string { return short(median(each(loads[i], of))) }
+			s.row(name, fmt.Sprint(accounts), fmt.Sprint(n), fmt.Sprintf("%.0f", rate(loads[i])), short(middle(loads[i])), short(slow(loads[i])),
+				used(func(l load) time.Duration { return l.server }), used(func(l load) time.Duration { return l.database }),
+				used(func(l load) time.Duration { return l.clients }), fmt.Sprint(len(loads[i])))
 		}
 		what := fmt.Sprintf("Codes of %d accounts, %d clients", accounts, n)
 		switch n {
@@ -223,8 +227,49 @@ func (b *bench) bareServer(ctx context.Context, db *database) (*serving, error) 
 
 // A load is what one turn of asking gave.
 type load struct {
+	answers      int
 	rate         float64 // answers a second
 	middle, slow time.Duration
+
+	server, database, clients time.Duration // of a processor, for each answer
+}
+
+// fireAt is fire, with the processor time that it takes: of that, unlike of the rest, a busy machine changes little.
+func (b *bench) fireAt(ctx context.Context, target *serving, path string, clients int) (load, error) {
+	before, err := b.processorTimes(target)
+	if err != nil {
+		return load{}, err
+	}
+	l, err := fire(ctx, target.url+path, b.cookie, clients, b.form.webTime)
+	if err != nil {
+		return load{}, err
+	}
+	after, err := b.processorTimes(target)
+	if err != nil {
+		return load{}, err
+	}
+	used := func(i int) (sum time.Duration) {
+		for pid, now := range after[i] { // a process of the server's that has begun in between counts, one that has ended does not
+			sum += now - before[i][pid]
+		}
+		return sum / max(time.Duration(l.answers), 1)
+	}
+	l.server, l.database, l.clients = used(0), used(1), used(2)
+	return l, nil
+}
+
+// processorTimes are those of a server, of PostgreSQL, and of this program.
+func (b *bench) processorTimes(of *serving) (all [3]map[int]time.Duration, err error) {
+	children, err := childrenOf(b.server.process.Process.Pid)
+	if err != nil {
+		return all, err
+	}
+	for i, pids := range [3][]int{{of.cmd.Process.Pid}, children, {os.Getpid()}} {
+		if all[i], err = processorTimes(pids); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // fire asks from several clients at once for a while.
@@ -255,7 +300,7 @@ func fire(ctx context.Context, url string, cookie *http.Cookie, clients int, lon
 		return load{}, failure
 	}
 	slices.Sort(all)
-	return load{float64(len(all)) / time.Since(start).Seconds(), all[len(all)/2], all[len(all)*99/100]}, nil
+	return load{answers: len(all), rate: float64(len(all)) / time.Since(start).Seconds(), middle: all[len(all)/2], slow: all[len(all)*99/100]}, nil
 }
 
 func get(ctx context.Context, client *http.Client, url string, cookie *http.Cookie) error {

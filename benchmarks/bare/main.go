@@ -1,5 +1,6 @@
 // Command bare answers every request with the query of the codes list and nothing else: no
-// session, no opening of what is sealed, no codes. It is what the web server is measured against.
+// session, no opening of what is sealed, no codes. It is what the web server is measured against. Its statements are
+// prepared, as pgx does by itself and as the web server has it where no pooler is in between.
 package main
 
 import (
@@ -40,7 +41,6 @@ func serve(address, user string) error {
 	if err != nil {
 		return err
 	}
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // as the web server has it
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return err
