@@ -11,10 +11,13 @@ func (r *review) alter(at int, p phrase) {
 	kind := p.kind()
 	p.accept("IF", "EXISTS")
 	switch kind {
-	case "TABLE", "FOREIGN TABLE":
-		if !p.is("ALL") {
-			r.alterTable(p)
+	case "TABLE", "FOREIGN TABLE", "INDEX", "MATERIALIZED VIEW": // ALTER TABLE takes the others
+		if p.accept("ALL", "IN", "TABLESPACE") {
+			r.breaks(ruleRewrite, at, "SET TABLESPACE of all that is in a tablespace copies each %s while nobody can use it; "+
+				"leave it to the DBA", lower(kind))
+			return
 		}
+		r.alterTable(kind, p)
 		return
 	case "SCHEMA":
 		r.otherSchema(at, p)
@@ -27,16 +30,23 @@ func (r *review) alter(at int, p phrase) {
 		p.accept("ON")
 		t, _ := p.name()
 		r.own(t)
-		r.locks(t, "ALTER "+kind, useIt)
-		if kind == "POLICY" && len(p.find("USING"))+len(p.find("CHECK")) > 0 && r.oldTable(t) {
+		if p.find("DEPENDS") == nil {
+			r.locks(t, "ALTER "+kind, useIt)
+		}
+		if kind == "POLICY" && !p.is("RENAME") && p.text() != "to public" && r.oldTable(t) {
 			r.contracting(at, "ALTER POLICY on "+t.String())
 		}
 	case "DOMAIN":
 		r.alterDomain(at, p)
 		r.alterNamed(kind, p)
+	case "PUBLICATION":
+		r.alterPublication(p)
 	default:
-		if space(kind) != "" {
+		switch owner := p.find("OWNER", "TO"); {
+		case space(kind) != "":
 			r.alterNamed(kind, p)
+		case owner != nil:
+			r.otherAction(owner.at(), name{}, owner, false)
 		}
 	}
 }
@@ -100,7 +110,7 @@ func (r *review) alterNamed(kind string, p phrase) {
 		}
 	}
 	switch {
-	case kind == "VIEW", kind == "MATERIALIZED VIEW", kind == "SEQUENCE" && p.find("OWNED") == nil || kind == "SEQUENCE" && p.is("RENAME"):
+	case kind == "VIEW", kind == "SEQUENCE" && p.find("OWNED") == nil || kind == "SEQUENCE" && p.is("RENAME"):
 		r.locks(n, "ALTER "+kind, useIt)
 	}
 	if owner := p.find("OWNER", "TO"); owner != nil {
@@ -110,7 +120,7 @@ func (r *review) alterNamed(kind string, p phrase) {
 		r.move(set, n)
 	}
 	rename := p.find("RENAME")
-	if rename == nil {
+	if rename == nil || rename.is("RENAME", "CONSTRAINT") {
 		return
 	}
 	to := rename[1:]
@@ -118,30 +128,29 @@ func (r *review) alterNamed(kind string, p phrase) {
 	switch columns, view := r.made.views[n.name]; {
 	case old && view && renamed:
 		r.takes(rename.at(), "RENAME in "+kind+" "+n.String(), r.viewInstead(n.name, columns))
-	case old && kind != "INDEX" && kind != "STATISTICS":
+	case old && kind != "STATISTICS":
 		r.contracting(rename.at(), "RENAME in "+kind+" "+n.String())
 	}
 	if renamed {
 		m, _ := to.name()
 		r.made.renameView(n.name, m.name)
 		r.rename(space(kind), n.name, m.name)
-		for _, t := range r.made.tables {
-			if kind == "INDEX" {
-				t.rename(n.name, m.name)
-			}
-		}
 	}
 }
 
-// alterTable judges what follows ALTER TABLE.
-func (r *review) alterTable(p phrase) {
+// alterTable judges what follows ALTER TABLE, or what is altered like one.
+func (r *review) alterTable(kind string, p phrase) {
 	only := p.is("ONLY")
 	n := p.target()
 	r.own(n)
+	r.made.table(n).foreign = r.made.table(n).foreign || kind == "FOREIGN TABLE"
 	old := r.oldTable(n)
 	switch {
 	case p.is("RENAME"):
-		r.renameIn(n, p)
+		// ALTER INDEX … RENAME takes tables, too. What no file is seen to make is an index that the server has named.
+		if _, known := r.made.objects[object{"relation", n.name}]; known || kind != "INDEX" {
+			r.renameIn(n, p)
+		}
 		return
 	case p.accept("SET", "SCHEMA"):
 		r.move(p, n)
@@ -160,6 +169,8 @@ func (r *review) alterTable(p phrase) {
 			r.made.table(n).drop(c.name)
 		case action.accept("DROP"):
 			r.dropColumn(at, n, action, old)
+		case action.accept("ALTER", "CONSTRAINT"):
+			r.alterConstraint(at, n, action, old)
 		case action.accept("ALTER"):
 			r.alterColumn(at, n, action, old)
 		case action.accept("VALIDATE", "CONSTRAINT"):
@@ -178,11 +189,18 @@ func (r *review) alterTable(p phrase) {
 // from then on until the file ends; "" when everybody can go on.
 func (p phrase) locksOut() string {
 	switch {
-	case p.is("VALIDATE"), p.is("SET", "("), p.is("RESET"), p.is("CLUSTER"), p.is("SET", "WITHOUT", "CLUSTER"), p.is("ATTACH"):
+	case p.is("VALIDATE"), p.is("CLUSTER"), p.is("SET", "WITHOUT", "CLUSTER"), p.is("ATTACH"):
 		return ""
+	case p.is("SET", "("), p.is("RESET", "("):
+		p.next()
+		if p.group().quiet() {
+			return ""
+		}
+		return useIt
 	case p.is("ALTER") && (p.find("STATISTICS") != nil || p.find("SET", "(") != nil || p.find("RESET") != nil):
 		return ""
-	case p.is("ENABLE", "TRIGGER"), p.is("DISABLE", "TRIGGER"):
+	case p.is("ENABLE", "TRIGGER"), p.is("ENABLE", "REPLICA", "TRIGGER"), p.is("ENABLE", "ALWAYS", "TRIGGER"),
+		p.is("DISABLE", "TRIGGER"):
 		return writeTo
 	case p.accept("ADD"):
 		if c, ok := p.tableConstraint(); ok && c.kind == "FOREIGN KEY" {
@@ -190,6 +208,22 @@ func (p phrase) locksOut() string {
 		}
 	}
 	return useIt
+}
+
+// quiet reports whether parameters of a table or an index are set without a lock that others
+// notice (PostgreSQL documentation, ALTER TABLE, and the levels in its reloptions.c).
+func (p phrase) quiet() bool {
+	for _, item := range p.list() {
+		n, _ := item.name()
+		switch n.name {
+		case "fillfactor", "toast_tuple_target", "parallel_workers", "deduplicate_items", "log_autovacuum_min_duration":
+		default:
+			if !strings.HasPrefix(n.name, "autovacuum_") && !strings.HasPrefix(n.name, "vacuum_") {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // dropsFirst puts what an ALTER TABLE takes away before the rest, as the server does: a
@@ -213,11 +247,9 @@ func dropsFirst(actions []phrase) []phrase {
 func (r *review) renameIn(n name, p phrase) {
 	at := p.at()
 	p.accept("RENAME")
-	if r.made.hasIndex(n.name) && p.accept("TO") { // ALTER TABLE takes an index, too, and no program has to know it
+	if of := r.made.indexed(n.name); of != "" && p.accept("TO") {
 		to, _ := p.name()
-		for _, t := range r.made.tables {
-			t.rename(n.name, to.name)
-		}
+		r.renameKey(at, name{n.schema, of, n.at}, n.name, to.name)
 		return
 	}
 	t := r.made.table(n)
@@ -246,14 +278,53 @@ func (r *review) renameIn(n name, p phrase) {
 	p.accept("TO")
 	to, _ := p.name()
 	if constraint {
-		t.rename(from.name, to.name)
-		return // no program has to know it
+		r.renameKey(at, n, from.name, to.name)
+		return
 	}
 	if r.oldTable(n) && r.old(object{"column", n.name + "." + from.name}) {
 		r.contracting(at, "RENAME of "+n.String()+"."+from.name)
 	}
 	t.renameColumn(from.name, to.name)
 	r.rename("column", n.name+"."+from.name, n.name+"."+to.name)
+}
+
+// renameKey follows a constraint or an index to its new name. A program knows the old one, if any, by
+// ON CONFLICT ON CONSTRAINT.
+func (r *review) renameKey(at int, of name, from, to string) {
+	t := r.made.table(of)
+	i := t.index(from)
+	if t.isKey(from) && i.named <= r.released && r.oldTable(of) && r.old(object{"relation", from}) {
+		r.takes(at, "RENAME of "+from+", without which ON CONFLICT ON CONSTRAINT fails,", func() bool {
+			return t.isKey(from)
+		})
+	}
+	if i != nil {
+		i.named = r.file.Version
+	}
+	t.rename(from, to)
+	r.rename("relation", from, to)
+}
+
+// alterConstraint judges what follows ALTER TABLE … ALTER CONSTRAINT.
+func (r *review) alterConstraint(at int, n name, p phrase, old bool) {
+	c, _ := p.name()
+	t := r.made.table(n)
+	_, notNull := t.unproven[c.name]
+	k := slices.IndexFunc(t.keys, func(k foreignKey) bool { return k.name == c.name })
+	switch {
+	case p.is("INHERIT") && old && notNull && len(t.partitions) > 0:
+		r.breaks(ruleNotNull, at, "INHERIT reads all tables that inherit from %s while nobody can use them; "+
+			"before it, add the same constraint to each as NOT VALID, and VALIDATE CONSTRAINT in the next file", n)
+	case k < 0:
+	case p.find("NOT", "ENFORCED") != nil:
+		t.keys[k].valid = false
+	case p.find("ENFORCED") != nil && !t.keys[k].valid:
+		if old {
+			r.breaks(ruleNotValid, at, "ENFORCED reads all of %s for foreign key %s while nobody can write to it; "+
+				"drop it, add it as NOT VALID, and VALIDATE CONSTRAINT in the next file", n, c.name)
+		}
+		t.keys[k].valid = true
+	}
 }
 
 // viewInstead reports whether the file makes a view with the name and the columns of a table that
@@ -281,7 +352,7 @@ func (r *review) move(p phrase, n name) {
 // add judges ADD CONSTRAINT and ADD COLUMN.
 func (r *review) add(n name, p phrase, old, only bool) {
 	if c, ok := p.tableConstraint(); ok {
-		if old {
+		if old && !r.made.table(n).foreign {
 			r.addConstraint(n, c, only)
 			r.deferred(n, c)
 		}
@@ -291,7 +362,7 @@ func (r *review) add(n name, p phrase, old, only bool) {
 	p.accept("COLUMN")
 	p.accept("IF", "NOT", "EXISTS")
 	d := p.column()
-	if old {
+	if old && !r.made.table(n).foreign {
 		r.addColumn(n, d)
 	}
 	r.defineColumn(n, d)
@@ -325,7 +396,7 @@ func (r *review) alterColumn(at int, n name, p phrase, old bool) {
 	case p.accept("TYPE"), p.accept("SET", "DATA", "TYPE"):
 		r.alterType(at, n, c.name, p, old)
 	case p.is("SET", "NOT", "NULL"):
-		if old && !t.proven(c.name) {
+		if old && !t.foreign && !t.proven(c.name) {
 			r.breaks(ruleNotNull, at, "SET NOT NULL reads all of %s while nobody can use it; before it, "+
 				"ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, c.name)
 		}
@@ -365,7 +436,7 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 		cost = rewrites
 	}
 	t.kinds[column] = to.text()
-	if !old {
+	if !old || t.foreign {
 		return
 	}
 	if cost == rewrites {
@@ -409,7 +480,7 @@ func (p phrase) only(column, kind string) bool {
 func (r *review) validate(at int, n name, p phrase) {
 	c, _ := p.name()
 	valid := slices.ContainsFunc(r.made.table(n).keys, func(k foreignKey) bool { return k.name == c.name && k.valid })
-	if r.oldTable(n) && !valid && !r.made.table(n).checks[c.name].valid {
+	if r.oldTable(n) && !valid && !r.made.table(n).checks[c.name].valid && !r.made.table(n).foreign {
 		r.long(at, "VALIDATE CONSTRAINT reads all of "+n.String())
 	}
 	t := r.made.table(n)
@@ -439,16 +510,32 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 	case p.is("OWNER", "TO"):
 		r.breaks(rulePrivileges, at, "the migrator owns what it makes, and must go on to; leave OWNER TO out")
 	case p.is("SET", "LOGGED"), p.is("SET", "UNLOGGED"), p.is("SET", "TABLESPACE"), p.is("SET", "ACCESS", "METHOD"):
-		if old {
+		if t := r.made.table(n); old && !t.partitioned && !t.foreign {
 			what := "SET " + p[1].Word
 			if p.is("SET", "ACCESS") {
 				what += " METHOD"
 			}
 			r.breaks(ruleRewrite, at, "%s rewrites %s while nobody can read it; leave it to the DBA", what, n)
 		}
+	case p.is("SET", "("):
+		if set := p.find("("); old && set.group().option("USER_CATALOG_TABLE") {
+			r.contracting(at, "user_catalog_table of "+n.String()+", with which ON CONFLICT fails,")
+		}
+	case p.accept("OF"):
+		of, _ := p.name()
+		r.own(of)
+		r.made.table(n).of = of.name
+	case p.is("NOT", "OF"):
+		r.made.table(n).of = ""
+	case p.accept("REPLICA", "IDENTITY"):
+		r.replicaIdentity(at, n, p)
 	case p.accept("ATTACH", "PARTITION"):
 		part := p.target()
 		r.own(part)
+		if of := r.made.indexed(part.name); of != "" {
+			r.locks(name{part.schema, of, part.at}, "ALTER INDEX … ATTACH PARTITION", useIt)
+			return
+		}
 		r.partition(n, part, p)
 	case p.accept("DETACH", "PARTITION"), p.accept("NO", "INHERIT"):
 		part := p.target()

@@ -16,9 +16,11 @@ type made struct {
 	tables  map[string]*table
 	domains map[string]domain
 	views   map[string][]string // each view's columns; nil when the text does not say them
+	over    map[string][]string // the names of the schema's in the text of each view
 	calls   map[string]routine
 
 	polymorphic map[string]bool // enums and ranges
+	quiet       map[string]bool // publications that publish neither UPDATE nor DELETE
 }
 
 // A domain is a type with another name, and perhaps with constraints.
@@ -50,8 +52,12 @@ type table struct {
 	unproven map[string]string // columns of NOT NULL that is not valid, by the constraint's name
 	of       string            // the composite type that it is of
 	stored   bool              // it is a materialized view
+	foreign  bool              // its rows are another server's
 	secured  bool              // by row level security
 	policies map[string]policy
+
+	identity  string // the index that tells rows apart in a publication; "" where there is none
+	published bool   // with its UPDATE and DELETE
 
 	partitioned bool
 	key         string // of the partitions, if it is one column
@@ -68,6 +74,8 @@ type index struct {
 	columns []string
 	uses    []string // the columns that it depends on
 	unique  bool
+	key     bool   // of a constraint that ON CONFLICT ON CONSTRAINT may name
+	named   int    // the version that has renamed it; 0 for none
 	plain   bool   // of columns alone, all rows
 	finds   bool   // a row by its columns, so that a foreign key is served
 	same    string // equal to that of another one that does for ON CONFLICT
@@ -104,18 +112,48 @@ func (m *made) table(n name) *table {
 // renameView keeps a view's columns under its new name.
 func (m *made) renameView(from, to string) {
 	if columns, ok := m.views[from]; ok {
-		m.views[to] = columns
+		m.views[to], m.over[to] = columns, m.over[from]
 		delete(m.views, from)
 	}
 }
 
-func (m *made) hasIndex(name string) bool {
-	for _, t := range m.tables {
-		if slices.ContainsFunc(t.indexes, func(i index) bool { return i.name == name }) {
-			return true
+// dependants returns the views that go with an object by CASCADE.
+func (m *made) dependants(of string) (all []string) {
+	for reach := []string{of}; len(reach) > 0; reach = reach[1:] {
+		for view, names := range m.over {
+			_, there := m.views[view]
+			if there && view != of && !slices.Contains(all, view) && slices.Contains(names, reach[0]) {
+				all, reach = append(all, view), append(reach, view)
+			}
 		}
 	}
-	return false
+	slices.Sort(all)
+	return all
+}
+
+// indexed returns the name of the table that an index is of; "" when no file is seen to make it.
+func (m *made) indexed(index string) (table string) {
+	for of, t := range m.tables {
+		if t.index(index) != nil {
+			return of
+		}
+	}
+	return ""
+}
+
+func (t *table) index(name string) *index {
+	for k := range t.indexes {
+		if t.indexes[k].name == name {
+			return &t.indexes[k]
+		}
+	}
+	return nil
+}
+
+// isKey reports whether ON CONFLICT ON CONSTRAINT takes this name.
+func (t *table) isKey(name string) bool {
+	i := t.index(name)
+	return i != nil && i.key
 }
 
 // note keeps what a constraint brings to its table.
@@ -138,14 +176,18 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 			i = made
 			t.drop(c.index)
 		}
-		i.unique = !c.deferrable // for ON CONFLICT
+		i.unique, i.key = !c.deferrable, !c.deferrable // for ON CONFLICT
+		if c.kind == "PRIMARY KEY" && !c.deferrable {
+			t.identity = i.name
+		}
 		for _, column := range i.columns {
 			t.notNull[column] = t.notNull[column] || c.kind == "PRIMARY KEY"
 		}
 		t.indexes = append(t.indexes, i)
 	case "EXCLUDE":
 		t.indexes = append(t.indexes, index{
-			name: named("excl", c.columns...), method: c.method, columns: c.columns, uses: c.uses, plain: !c.partial && !slices.Contains(c.columns, ""),
+			name: named("excl", c.columns...), method: c.method, columns: c.columns, uses: c.uses, key: !c.deferrable,
+			plain: !c.partial && !slices.Contains(c.columns, ""),
 		})
 	case "FOREIGN KEY":
 		t.keys = append(t.keys, foreignKey{named("fkey", c.columns...), c.columns, !c.notValid, n, file, c.at})
@@ -299,10 +341,11 @@ func (t *table) drop(name string) {
 
 // rename keeps a constraint or an index under its new name.
 func (t *table) rename(from, to string) {
-	for i := range t.indexes {
-		if t.indexes[i].name == from {
-			t.indexes[i].name = to
-		}
+	if i := t.index(from); i != nil {
+		i.name = to
+	}
+	if t.identity == from {
+		t.identity = to
 	}
 	for i := range t.keys {
 		if t.keys[i].name == from {

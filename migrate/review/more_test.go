@@ -57,13 +57,26 @@ func morePieces() []piece {
 		}},
 		{nil, []string{ // data, and what reads
 			"SELECT id FROM app.t FOR UPDATE", "ALTER TABLE app.t RENAME TO t_old;CREATE VIEW app.t AS SELECT {*|id, a, b, n, k, u, d, e, w|id, a} FROM app.t_old", "ALTER TABLE app.t_k_key RENAME TO «i»", "ALTER TABLE app.counter RENAME TO «s»", "TABLE app.t", "VALUES (1), ((SELECT count(*) FROM app.t))", "EXPLAIN ANALYZE UPDATE app.t SET n = n + 1 WHERE n > 0", "EXPLAIN UPDATE app.t SET n = n + 1 WHERE n > 0", "ANALYZE app.t",
-			"DELETE FROM app.t USING app.u WHERE u.id = t.id AND u.id < 0", "UPDATE app.t SET (n, k) = (SELECT 1, 100 + t.id) WHERE id > 0", "INSERT INTO app.t (id, a) VALUES (500, 'x') ON CONFLICT (id) DO UPDATE SET n = 1", "INSERT INTO app.t (id, a) SELECT id + 100, name FROM app.u",
+			"DELETE FROM app.t USING app.u WHERE u.id = t.id AND u.id > 0", "UPDATE app.t SET (n, k) = (SELECT 1, 100 + t.id) WHERE id > 0", "INSERT INTO app.t (id, a) VALUES (500, 'x') ON CONFLICT (id) DO UPDATE SET n = 1", "INSERT INTO app.t (id, a) SELECT id + 100, name FROM app.u",
 			"SELECT 1 AS x INTO app.«t» FROM app.t", "COPY app.t TO '/dev/null'", "COPY (SELECT * FROM app.t) TO '/dev/null'", "DECLARE «x» CURSOR FOR SELECT * FROM app.t", "CREATE TABLE app.«t» AS TABLE app.t{| WITH NO DATA}", "CREATE TABLE app.«t» AS VALUES (1)", "UPDATE app.t t SET n = 1 FROM app.u u WHERE u.id = t.id",
 			"CREATE TABLE app.«t» PARTITION OF app.t DEFAULT", "CREATE VIEW app.«v» AS SELECT count(*) FROM app.t", "ALTER TABLE app.t ADD «c» integer", "LOCK app.t IN SHARE MODE", "CREATE INDEX «i» ON app.u (name)", "CREATE TRIGGER «x» AFTER DELETE ON app.t FOR EACH STATEMENT EXECUTE FUNCTION app.nothing()",
 		}},
 		{[]string{"CREATE TABLE app.g (id integer PRIMARY KEY, x integer, y integer NOT NULL GENERATED ALWAYS AS (x * 2) STORED)", "INSERT INTO app.g SELECT g, g FROM generate_series(1, 20) g", "{CREATE INDEX g_idx ON app.g (y)|SELECT 1|ALTER TABLE app.g ADD CONSTRAINT g_check CHECK (y > 0)}"}, []string{
 			"ALTER TABLE app.g ALTER y {TYPE bigint|TYPE integer|DROP EXPRESSION|SET NOT NULL}", "ALTER TABLE app.g ALTER x {TYPE bigint|TYPE integer}", "ALTER TABLE app.g DROP COLUMN x{| CASCADE}", "ALTER TABLE app.g ALTER x ADD GENERATED ALWAYS AS IDENTITY", "ALTER TABLE app.g RENAME x TO «c»",
 			"ALTER TABLE app.g ALTER x SET NOT NULL, ALTER x ADD GENERATED {ALWAYS|BY DEFAULT} AS IDENTITY", "ALTER TABLE app.g DROP CONSTRAINT g_pkey", "ALTER TABLE app.g ADD «c» integer GENERATED ALWAYS AS (x) STORED, DROP COLUMN y",
+		}},
+		{[]string{ // constraints that ON CONFLICT names, and what has rules
+			"ALTER TABLE app.t ADD CONSTRAINT t_excl EXCLUDE USING btree (n WITH =)", "CREATE UNIQUE INDEX t_uni ON app.t (u)", "CREATE MATERIALIZED VIEW app.mv AS SELECT id, name FROM app.u",
+			"CREATE UNIQUE INDEX mv_key ON app.mv (id)", "CREATE TYPE app.shape AS (x integer, y text)", "CREATE TABLE app.shaped (x integer, y text); INSERT INTO app.shaped SELECT g, 'x' FROM generate_series(1, 20) g",
+		}, []string{
+			"ALTER TABLE app.t RENAME CONSTRAINT {t_k_key|t_pkey|t_excl} TO «k»", "ALTER INDEX app.{t_k_key|t_pkey|t_excl|t_uni} RENAME TO «k»", "ALTER TABLE app.{t_k_key|t_excl|t_uni} RENAME TO «k»",
+			"ALTER TABLE app.t DROP CONSTRAINT {t_excl|t_k_key}", "ALTER TABLE app.t DROP CONSTRAINT t_excl, ADD CONSTRAINT t_excl EXCLUDE USING btree (n WITH =)", "ALTER TABLE app.t RENAME CONSTRAINT t_k_key TO «k»;ALTER TABLE app.t RENAME CONSTRAINT «k» TO t_k_key",
+			"ALTER TABLE app.t DROP CONSTRAINT t_k_key;ALTER TABLE app.t ADD CONSTRAINT t_k_key UNIQUE USING INDEX t_uni", "ALTER INDEX app.{t|mv|counter} RENAME TO «t»", "ALTER INDEX app.t_uni SET (fillfactor = 90)", "ALTER INDEX app.t_uni ALTER COLUMN 1 SET STATISTICS 10",
+			"ALTER MATERIALIZED VIEW app.mv {SET (fillfactor = 90)|CLUSTER ON mv_key|SET WITHOUT CLUSTER|ALTER name SET STATISTICS 10|ALTER name SET STORAGE MAIN|RENAME name TO «c»|RESET (fillfactor)}", "ALTER TABLE app.mv RENAME {name|id} TO «c»",
+			"ALTER TABLE app.shaped OF app.shape", "ALTER TABLE app.shaped OF app.shape;ALTER TYPE app.shape ALTER ATTRIBUTE x TYPE bigint CASCADE", "ALTER TABLE app.shaped OF app.shape;ALTER TABLE app.shaped NOT OF", "ALTER TABLE app.t SET ({user_catalog_table = true|fillfactor = 70})",
+			"CREATE RULE «r» AS ON {INSERT|UPDATE|DELETE} TO app.{t|u} DO {ALSO|INSTEAD} {NOTHING|SELECT 1}", "UPDATE app.u SET name = 'y' WHERE name <> ''", "EXPLAIN {ANALYZE|(ANALYZE, VERBOSE)|(ANALYZE off)|VERBOSE} DELETE FROM app.u WHERE name <> ''",
+			"ALTER TABLE app.t ALTER CONSTRAINT t_excl DEFERRABLE", "ALTER TABLE app.t ENABLE {REPLICA|ALWAYS} RULE nothing", "ALTER TABLE app.t REPLICA IDENTITY {NOTHING|FULL}", "REFRESH MATERIALIZED VIEW app.mv WITH NO DATA",
+			"DROP MATERIALIZED VIEW app.mv CASCADE", "CREATE VIEW app.«v» AS SELECT id FROM app.mv;DROP MATERIALIZED VIEW app.mv CASCADE",
 		}},
 	}
 }

@@ -59,6 +59,8 @@ func (r *review) create(at int, p phrase) {
 		r.createIndex(at, p, unique, concurrently)
 	case "TRIGGER", "POLICY", "RULE":
 		r.createOnTable(at, kind, p, replace)
+	case "PUBLICATION":
+		r.createPublication(p)
 	default:
 		if space(kind) != "" {
 			r.createNamed(at, kind, p, replace, temporary)
@@ -84,6 +86,7 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 	}
 	switch kind {
 	case "VIEW", "MATERIALIZED VIEW":
+		r.made.over[n.name] = p.within(r.schema)
 		if kind == "VIEW" {
 			r.reads(p)
 			if replace {
@@ -94,6 +97,8 @@ func (r *review) createNamed(at int, kind string, p phrase, replace, temporary b
 			r.made.table(n).stored = true
 		}
 		r.made.views[n.name] = r.made.columnsOf(p)
+	case "FOREIGN TABLE":
+		r.made.table(n).foreign = true
 	case "FUNCTION", "PROCEDURE":
 		r.made.calls[n.name] = p.routine()
 		r.reads(p.find("BEGIN", "ATOMIC"))
@@ -194,7 +199,7 @@ func (r *review) createOnTable(at int, kind string, p phrase, replace bool) {
 	if kind == "RULE" {
 		mark = "TO" // CREATE RULE r AS ON INSERT TO t
 	}
-	p.until(mark)
+	event := p.until(mark)
 	p.accept(mark)
 	t, _ := p.name()
 	r.own(t)
@@ -205,6 +210,13 @@ func (r *review) createOnTable(at int, kind string, p phrase, replace bool) {
 	switch kind {
 	case "RULE":
 		r.locks(t, by, useIt)
+		if _, view := r.made.views[t.name]; event.find("SELECT") == nil && r.oldTable(t) {
+			what := "CREATE RULE on " + t.String() + ", with which ON CONFLICT and MERGE fail,"
+			if view {
+				what = "CREATE RULE on " + t.String() + ", with which a change of it does something else,"
+			}
+			r.contracting(at, what)
+		}
 	case "POLICY":
 		r.locks(t, by, useIt)
 		r.createPolicy(at, n, t, p)
@@ -317,11 +329,37 @@ func (r *review) drop(at int, p phrase) {
 			r.dropPolicy(at, n, t)
 		}
 	default:
-		for _, item := range p.until("CASCADE", "RESTRICT").list() {
+		items := p.until("CASCADE", "RESTRICT").list()
+		for _, item := range items {
 			if n, ok := item.name(); ok && space(kind) != "" {
 				r.dropNamed(at, kind, n)
+				if p.is("CASCADE") {
+					r.cascade(at, n)
+				}
 			}
 		}
+	}
+}
+
+// within returns the names that stand behind the schema's.
+func (p phrase) within(schema string) (names []string) {
+	for i := range p {
+		rest := p[i:]
+		if n, ok := rest.name(); ok && n.schema == schema {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// cascade judges the views that go with an object.
+func (r *review) cascade(at int, n name) {
+	for _, view := range r.made.dependants(n.name) {
+		kind := "VIEW"
+		if r.made.table(name{name: view}).stored {
+			kind = "MATERIALIZED VIEW"
+		}
+		r.dropNamed(at, kind, name{n.schema, view, n.at})
 	}
 }
 
@@ -350,7 +388,7 @@ func (r *review) dropNamed(at int, kind string, n name) {
 		case kind == "VIEW", kind == "MATERIALIZED VIEW":
 			r.takes(at, what, func() bool {
 				again, ok := r.made.views[n.name]
-				if _, made := r.made.objects[o]; !made || !ok {
+				if _, made := r.made.objects[o]; !made || !ok || kind == "VIEW" && r.made.table(n).stored { // no UPDATE
 					return false
 				}
 				return !viewed || view == nil || again == nil || !slices.ContainsFunc(view, func(c string) bool { return !slices.Contains(again, c) })
@@ -395,14 +433,18 @@ func (r *review) dropIndex(at int, n name) {
 	}
 }
 
-// unique says when a unique index or constraint goes that an older program's ON CONFLICT needs.
+// unique says when a unique index goes, or a constraint, that an older program's ON CONFLICT needs: it
+// names the columns of the one, or the other one itself.
 func (r *review) unique(at int, what string, of name, index string) {
 	t := r.made.table(of)
-	for _, i := range t.indexes {
-		if i.name == index && i.unique && r.oldTable(of) && r.old(object{"relation", index}) {
-			r.takes(at, what+", without which ON CONFLICT fails,", func() bool { return t.hasUnique(i.same) })
-		}
+	i := t.index(index)
+	if i == nil || !i.unique && !i.key || !r.oldTable(of) || !r.old(object{"relation", index}) {
+		return
 	}
+	was := *i
+	r.takes(at, what+", without which ON CONFLICT fails,", func() bool {
+		return (!was.unique || t.hasUnique(was.same)) && (!was.key || was.named > r.released || t.isKey(was.name))
+	})
 }
 
 func (t *table) hasUnique(same string) bool {

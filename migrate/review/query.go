@@ -20,6 +20,7 @@ func (r *review) query(p phrase) {
 			target := rest.target()
 			r.own(target)
 			if t.Word == "MERGE" && r.oldTable(target) {
+				r.merge(t, target, rest)
 				r.long(t.Start, "MERGE into "+target.String()+" may take long")
 			}
 		case rest.accept("UPDATE"), rest.accept("DELETE", "FROM"):
@@ -41,6 +42,17 @@ func (r *review) query(p phrase) {
 	}
 }
 
+// merge judges what follows the table of MERGE: with a condition that chooses nothing, all rows match.
+func (r *review) merge(t sqltext.Token, n name, p phrase) {
+	of := rows{r.made.table(n), p.calls(n)}
+	on := p.find("ON")
+	on.accept("ON")
+	condition := on.until("WHEN")
+	if on.is("WHEN", "MATCHED", "THEN") && !on.is("WHEN", "MATCHED", "THEN", "DO") {
+		r.whole(t, n, of.truth(condition))
+	}
+}
+
 // change judges UPDATE and DELETE, whose first word is t.
 func (r *review) change(t sqltext.Token, p phrase) {
 	inner := p.until()
@@ -51,10 +63,41 @@ func (r *review) change(t sqltext.Token, p phrase) {
 	if !r.oldTable(n) {
 		return
 	}
-	if inner.find("WHERE") == nil {
+	where := inner.find("WHERE")
+	where.accept("WHERE")
+	switch of := (rows{r.made.table(n), inner.calls(n)}); {
+	case len(where) == 0:
 		r.breaks(ruleWhole, t.Start, "%s without WHERE changes every row of %s; write which ones (for a backfill, WHERE the new column IS NULL)", t.Word, n)
+	default:
+		r.whole(t, n, of.truth(where.until("RETURNING")))
 	}
 	r.long(t.Start, t.Word+" of "+n.String()+" may take long")
+}
+
+// whole says when a condition chooses no rows.
+func (r *review) whole(t sqltext.Token, n name, condition truth) {
+	switch condition {
+	case varies, never:
+	case always:
+		r.breaks(ruleWhole, t.Start, "the condition of %s is true of every row of %s; "+
+			"write which ones (for a backfill, WHERE the new column IS NULL)", t.Word, n)
+	case alike:
+		r.breaks(ruleWhole, t.Start, "the condition of %s names no column of %s, so it is true of every row or of none; "+
+			"write which ones", t.Word, n)
+	}
+}
+
+// calls reads what follows the name of a table that is changed, and returns what its columns may be
+// qualified with.
+func (p phrase) calls(n name) []string {
+	p.accept("AS")
+	if p.isAny("SET", "WHERE", "USING", "FROM", "RETURNING") {
+		return []string{n.name}
+	}
+	if alias, ok := p.name(); ok {
+		return []string{alias.name}
+	}
+	return []string{n.name}
 }
 
 // startsQuery reports whether a query begins at token i: at the very start, in

@@ -29,7 +29,7 @@ func Bundle(b migrate.Bundle, schema string, released int) []migrate.Problem {
 	files := b.Migrations()
 	r := &review{schema: schema, released: released, made: made{
 		objects: map[object]int{}, tables: map[string]*table{}, domains: map[string]domain{}, views: map[string][]string{}, calls: map[string]routine{},
-		polymorphic: map[string]bool{},
+		polymorphic: map[string]bool{}, quiet: map[string]bool{}, over: map[string][]string{},
 	}}
 	for i := range files {
 		r.read(&files[i])

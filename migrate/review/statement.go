@@ -30,8 +30,21 @@ func (r *review) statement(p phrase) {
 		r.vacuum(whole.at(), p)
 	case "COPY":
 		r.copies(whole.at(), p)
+	case "EXPLAIN":
+		r.explain(p)
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "SELECT", "VALUES", "TABLE", "(":
 		r.query(whole)
+	}
+}
+
+// explain judges EXPLAIN ANALYZE, which does what it explains.
+func (r *review) explain(p phrase) {
+	analyze := p.group().option("ANALYZE")
+	for p.isAny("ANALYZE", "ANALYSE", "VERBOSE") {
+		analyze = p.next() != "VERBOSE" || analyze
+	}
+	if analyze {
+		r.statement(p)
 	}
 }
 

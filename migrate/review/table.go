@@ -21,6 +21,7 @@ func (r *review) createTable(p phrase, temporary bool) {
 		parent := p.target()
 		r.own(parent)
 		t.like(r.made.table(parent))
+		t.identity = r.made.table(parent).identity
 		r.partition(parent, n, p)
 		r.locks(parent, "CREATE TABLE … PARTITION OF", useIt) // ATTACH PARTITION does not
 	}
@@ -79,8 +80,13 @@ func (t *table) like(other *table) {
 func (r *review) define(n name, c constraint) {
 	r.own(c.references)
 	r.locks(c.references, "a foreign key", writeTo)
-	if !r.temporary[n.name] {
-		r.made.note(c, n, r.file)
+	if r.temporary[n.name] {
+		return
+	}
+	t := r.made.table(n)
+	had := len(t.indexes)
+	if r.made.note(c, n, r.file); len(t.indexes) > had {
+		r.creates("relation", t.indexes[had].name)
 	}
 }
 
@@ -150,10 +156,8 @@ func (r *review) addConstraint(n name, c constraint, only bool) {
 
 // columnsOf returns the columns of an index.
 func (t *table) columnsOf(name string) []string {
-	for _, i := range t.indexes {
-		if i.name == name {
-			return i.columns
-		}
+	if i := t.index(name); i != nil {
+		return i.columns
 	}
 	return nil
 }

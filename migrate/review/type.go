@@ -78,9 +78,13 @@ func (m *made) typeChange(from, to string) typeChange {
 	if from == "" || m.constrained(to) && from != to {
 		return rewrites
 	}
+	otherDomain := from != to && m.base(from) != from
 	from, to = m.base(from), m.base(to)
 	a, aLimit := splitKind(from)
 	b, bLimit := splitKind(to)
+	if otherDomain && bLimit != "" { // the limit of a domain is not seen in its value
+		return rewrites
+	}
 	a, b = longName(a), longName(b)
 	aLimit, bLimit = ownLimit(a, aLimit), ownLimit(b, bLimit)
 	if (a != b || aLimit != bLimit) && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts

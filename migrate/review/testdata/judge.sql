@@ -39,6 +39,8 @@ BEGIN
         counted := NULL;
         IF made.relkind IN ('r', 'm') THEN
             EXECUTE 'SELECT count(*) FROM ' || made.oid::regclass INTO counted;
+        ELSIF made.relkind = 'i' THEN
+            EXECUTE 'SELECT count(*) FROM ' || (SELECT indrelid FROM pg_index WHERE indexrelid = made.oid)::regclass INTO counted;
         END IF;
         INSERT INTO judge.relations VALUES (made.oid, made.relname, made.relkind, counted);
     END LOOP;
@@ -46,7 +48,7 @@ BEGIN
     SELECT sql FROM (
         SELECT 1, format('SELECT %s FROM %s', list, t) FROM judge.columns WHERE list IS NOT NULL
         UNION ALL
-        SELECT 2, format('UPDATE %s SET %s', t, sets) FROM judge.columns WHERE sets IS NOT NULL AND kind IN ('r', 'p')
+        SELECT 2, format('UPDATE %s SET %s', t, sets) FROM judge.columns WHERE sets IS NOT NULL AND kind IN ('r', 'p', 'v')
         UNION ALL
         SELECT 3, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT DO NOTHING', t, writable)
         FROM judge.columns WHERE kind IN ('r', 'p') AND writable IS NOT NULL
@@ -63,6 +65,12 @@ BEGIN
         FROM judge.columns c JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique,
         LATERAL (SELECT string_agg('(' || pg_get_indexdef(i.indexrelid, n, true) || ')', ', ') FROM generate_series(1, i.indnkeyatts) n) k (list)
         WHERE c.kind IN ('r', 'p') AND writable IS NOT NULL
+        UNION ALL
+        SELECT 5, format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %1$s LIMIT 1 ON CONFLICT ON CONSTRAINT %3$I DO NOTHING', t, writable, k.conname)
+        FROM judge.columns c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x')
+        WHERE c.kind IN ('r', 'p') AND writable IS NOT NULL
+        UNION ALL
+        SELECT 5, format('MERGE INTO %s USING (SELECT 1) one ON false WHEN MATCHED THEN DELETE', t) FROM judge.columns WHERE kind IN ('r', 'p')
         UNION ALL
         SELECT 6, format('SELECT %s(%s)', p.oid::regproc, (SELECT string_agg('NULL::' || format_type(a, NULL), ', ' ORDER BY n)
             FROM unnest(p.proargtypes) WITH ORDINALITY u (a, n)))
