@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/avtotpy/avtotpy/internal/alarm"
+	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -136,8 +138,8 @@ func (m *metrics) sweptRows(deleted map[string]int64) {
 
 func (m *metrics) clock(ahead float64) { m.clockAhead.WithLabelValues().Set(ahead) }
 
-// distrusted counts rows that the keys do not prove, and logs each one once.
-func (m *metrics) distrusted(log *slog.Logger) func(store.Distrusted, uuid.UUID) {
+// distrusted counts rows that the keys do not prove, and reports each one once.
+func (m *metrics) distrusted(log *slog.Logger, report auth.Events) func(store.Distrusted, uuid.UUID) {
 	const most = 1000 // rows that are remembered
 	var mu sync.Mutex
 	logged := map[uuid.UUID]bool{}
@@ -151,6 +153,7 @@ func (m *metrics) distrusted(log *slog.Logger) func(store.Distrusted, uuid.UUID)
 		logged[id] = true
 		log.Error("a row of the database is not what this program wrote, and is left out: it was damaged, or somebody writes as the web server's role",
 			"kind", string(kind), "id", id)
+		report(context.Background(), auth.Event{Kind: auth.EventDistrusted, Row: id})
 	}
 }
 

@@ -68,7 +68,8 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)
 	st.Changes = db.Changes
-	st.Distrust = s.seen.health.distrusted(log)
+	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.seen.health.securityEvent, Now: time.Now}
+	st.Distrust = s.seen.health.distrusted(log, recorder.Record) //nolint:contextcheck // whose request met the row says nothing
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
@@ -95,7 +96,6 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 			_ = authenticate(ctx, st, log)
 		}
 	}
-	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.seen.health.securityEvent, Now: time.Now}
 	recorded := make(chan struct{})
 	go func() { recorder.Run(working); close(recorded) }()
 	defer func() { done(); <-recorded }()

@@ -179,7 +179,7 @@ func (c userCommand) list(ctx context.Context) error {
 	if c.json {
 		documents := make([]userDocument, 0, len(users))
 		for _, u := range users {
-			documents = append(documents, userDocument{u.ID.String(), u.Name, u.CreatedAt.UTC(), u.LastSeenAt, u.Sessions, u.Accounts})
+			documents = append(documents, userDocument{u.ID.String(), u.Name, u.CreatedAt.UTC(), seenAt(u), u.Sessions, u.Accounts})
 		}
 		return c.document(map[string]any{"users": documents})
 	}
@@ -190,13 +190,21 @@ func (c userCommand) list(ctx context.Context) error {
 	rows := [][]string{{"NAME", "CREATED", "LAST SEEN", "SESSIONS", "ACCOUNTS"}}
 	for _, u := range users {
 		seen := "-"
-		if u.LastSeenAt != nil {
+		if !u.LastSeenAt.IsZero() {
 			seen = u.LastSeenAt.UTC().Format(time.RFC3339)
 		}
 		rows = append(rows, []string{u.Name, u.CreatedAt.UTC().Format(time.RFC3339), seen, strconv.Itoa(u.Sessions), strconv.Itoa(u.Accounts)})
 	}
 	_, err = io.WriteString(c.stdout, columns(rows, 3, 4)) //nolint:mnd // the numbers
 	return err
+}
+
+// seenAt is nil for a user who is not logged in.
+func seenAt(u store.UserSummary) *time.Time {
+	if u.LastSeenAt.IsZero() {
+		return nil
+	}
+	return &u.LastSeenAt
 }
 
 func (c userCommand) add(ctx context.Context) error {

@@ -60,7 +60,7 @@ type line struct {
 type key struct {
 	network netip.Prefix
 	action  string
-	user    uuid.UUID
+	subject uuid.UUID // the user, or the row
 }
 
 type row struct {
@@ -87,6 +87,9 @@ func Action(kind auth.EventKind, use auth.Use) string {
 	if kind == auth.EventWrong && use == auth.UseLogin {
 		return "login.fail" // as it was called before there were others
 	}
+	if slices.Contains(auth.Rows(), kind) {
+		return "row." + string(kind)
+	}
 	return cmp.Or(string(use), "request") + "." + string(kind)
 }
 
@@ -101,6 +104,9 @@ func Actions() []string {
 	for _, kind := range auth.Requests() {
 		all = append(all, Action(kind, auth.UseNone))
 	}
+	for _, kind := range auth.Rows() {
+		all = append(all, Action(kind, auth.UseNone))
+	}
 	return all
 }
 
@@ -113,6 +119,10 @@ func (r *Recorder) Record(_ context.Context, event auth.Event) {
 	if event.Kind == auth.EventOK { // what it led to is in the audit log
 		return
 	}
+	subject := event.User.ID
+	if event.Row != uuid.Nil {
+		subject = event.Row
+	}
 	now := r.Now()
 	address := event.From.Address.Unmap().WithZone("")
 	r.mu.Lock()
@@ -123,7 +133,7 @@ func (r *Recorder) Record(_ context.Context, event auth.Event) {
 	if !now.Before(l.due) {
 		r.write(l, now)
 	}
-	one := r.row(key{auth.Household(address), action, event.User.ID})
+	one := r.row(key{auth.Household(address), action, subject})
 	one.count++
 	one.from = event.From
 }
@@ -206,7 +216,7 @@ func (r *Recorder) Flush(ctx context.Context, all bool) {
 	}
 	incidents := make([]store.Incident, 0, len(due))
 	for k, one := range due {
-		incidents = append(incidents, store.Incident{Action: k.action, User: k.user, From: one.from, Count: one.count})
+		incidents = append(incidents, store.Incident{Action: k.action, Subject: k.subject, From: one.from, Count: one.count})
 	}
 	if err := r.Save(ctx, incidents); err != nil {
 		r.keep(due)

@@ -87,7 +87,7 @@ func TestAnAttackLeavesALineAndARowAMinute(t *testing.T) {
 	total := 0
 	for _, one := range r.saved {
 		total += one.Count
-		if one.Action != "login.fail" || one.User != user.ID || one.From.Agent != "Test" {
+		if one.Action != "login.fail" || one.Subject != user.ID || one.From.Agent != "Test" {
 			t.Errorf("saved %+v", one)
 		}
 	}
@@ -181,5 +181,24 @@ func TestEveryEventHasAName(t *testing.T) {
 			t.Errorf("%q", name)
 		}
 		seen[name] = true
+	}
+}
+
+// TestARowThatIsDistrustedHasARow is about an event that no visitor caused.
+func TestARowThatIsDistrustedHasARow(t *testing.T) {
+	t.Parallel()
+	r := newRecorder()
+	first, second := uuid.New(), uuid.New()
+	for _, id := range []uuid.UUID{first, second} {
+		r.Record(t.Context(), auth.Event{Kind: auth.EventDistrusted, Row: id})
+	}
+	if got := r.lines(); len(got) != 1 || !strings.Contains(got[0], "address=unknown event=row.distrusted") {
+		t.Errorf("the log has %q", got)
+	}
+	r.Flush(t.Context(), true)
+	for _, id := range []uuid.UUID{first, second} {
+		if !slices.ContainsFunc(r.saved, func(i store.Incident) bool { return i.Action == "row.distrusted" && i.Subject == id && i.Count == 1 }) {
+			t.Errorf("%s is not in %v", id, r.saved)
+		}
 	}
 }

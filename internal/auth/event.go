@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -26,6 +28,8 @@ const (
 	EventOverload    EventKind = "overload"     // refused: the server has too much to do at once
 	EventTooLarge    EventKind = "too-large"    // refused: more than anything here takes
 	EventForwarded   EventKind = "forwarded"    // a proxy's header from an address that is not a trusted proxy's
+
+	EventDistrusted EventKind = "distrusted" // a row of the database is not what this program wrote
 )
 
 // A Use is what a password or token is checked for.
@@ -53,6 +57,9 @@ func Requests() []EventKind {
 	}
 }
 
+// Rows returns the kinds of events of rows of the database.
+func Rows() []EventKind { return []EventKind{EventDistrusted} }
+
 // Uses returns what passwords and tokens are checked for.
 func Uses() []Use { return []Use{UseLogin, UseSetup, UsePassword, UseUnlock, UseStepUp} }
 
@@ -62,6 +69,7 @@ type Event struct {
 	Kind  EventKind
 	Use   Use
 	User  store.User // whom it is about; the zero User when nobody with that name exists, or nobody asked
+	Row   uuid.UUID  // of EventDistrusted
 	From  store.Origin
 	Wait  time.Duration // of EventThrottled and EventBusy: how long to wait
 	Known bool          // whether the request came from a device from which this user has logged in before

@@ -125,17 +125,13 @@ func (o opener) scan(row pgx.Rows) (Account, error) {
 	var mac []byte
 	var sealed keyring.SealedKey
 	var in vaultGeneration
-	var deletedAt *time.Time
 	m := member{user: o.user}
 	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
-		&a.Counter, &a.CreatedAt, &a.UpdatedAt, &deletedAt, &m.role, &m.since, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
+		&a.Counter, moment{&a.CreatedAt}, moment{&a.UpdatedAt}, moment{&a.DeletedAt}, &m.role, moment{&m.since}, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
 	m.vault, in.vault = a.VaultID, a.VaultID
-	if deletedAt != nil {
-		a.DeletedAt = *deletedAt
-	}
 	if a.Role = o.role(m, mac); a.Role == "" {
 		return Account{}, nil
 	}

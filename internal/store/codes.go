@@ -49,7 +49,7 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 // long to plan as all the rest.
 const selectSessionAndAct = `
 	SELECT s.id, s.user_id, '', s.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac, s.version,
-		extract(epoch FROM s.last_seen_at + $2::interval - now())::float8, set_config('` + actingUser + `', s.user_id::text, true)
+		` + locksIn + `, set_config('` + actingUser + `', s.user_id::text, true)
 	FROM avtotpy.sessions s
 	WHERE s.expires_at > now() AND s.token_hash = $1`
 
@@ -72,8 +72,8 @@ func (o opener) codes(rows pgx.Rows) ([]Account, error) {
 	m := member{user: o.user}
 	// Arrays, because what is a uuid.UUID goes through a text.
 	into := []any{
-		(*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &kind, &algorithm, &a.Digits, &a.Period, &secret, &a.CreatedAt, &a.UpdatedAt, &a.Version,
-		&role, &m.since, &mac, &in.generation, &masterKey, &sealedKey,
+		(*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &kind, &algorithm, &a.Digits, &a.Period, &secret, moment{&a.CreatedAt}, moment{&a.UpdatedAt},
+		&a.Version, &role, moment{&m.since}, &mac, &in.generation, &masterKey, &sealedKey,
 	}
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		in.vault, m.vault = a.VaultID, a.VaultID

@@ -206,7 +206,7 @@ func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *
 		old := vaultGeneration{vault: newest.id}
 		var sealed keyring.SealedKey
 		err := rows.Scan(&a.ID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
-			&a.CreatedAt, &a.Version, &old.generation, &sealed.MasterKey, &sealed.Bytes)
+			moment{&a.CreatedAt}, &a.Version, &old.generation, &sealed.MasterKey, &sealed.Bytes)
 		if err != nil {
 			return seen, err
 		}

@@ -55,9 +55,9 @@ func (s *Store) RemoveUser(ctx context.Context, user uuid.UUID, by Operator) err
 // A UserSummary is a user as the operator sees them.
 type UserSummary struct {
 	User
-	LastSeenAt *time.Time // in a session that has not ended; nil without one
-	Sessions   int        // that have not ended
-	Accounts   int        // in their personal vault
+	LastSeenAt time.Time // in a session that has not ended; zero without one
+	Sessions   int       // that have not ended
+	Accounts   int       // in their personal vault
 }
 
 // Users returns all users by name.
@@ -65,7 +65,7 @@ func (s *Store) Users(ctx context.Context) ([]UserSummary, error) {
 	var users []UserSummary
 	err := s.single(ctx, uuid.Nil, func(rows pgx.Rows) (err error) {
 		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (u UserSummary, err error) {
-			err = row.Scan(&u.ID, &u.Name, &u.CreatedAt, &u.LastSeenAt, &u.Sessions)
+			err = row.Scan(&u.ID, &u.Name, moment{&u.CreatedAt}, moment{&u.LastSeenAt}, &u.Sessions)
 			return u, err
 		})
 		return err
@@ -140,12 +140,8 @@ func (s *Store) EndSessions(ctx context.Context, user uuid.UUID, by Operator) (e
 	return ended, err
 }
 
-// endSessions also forgets the devices of a user.
 // endSessions also forgets the devices that are known: one of them may be why.
 func endSessions(ctx context.Context, tx pgx.Tx, user uuid.UUID) (int64, error) {
-	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1`, user); err != nil {
-		return 0, err
-	}
 	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1`, user); err != nil {
 		return 0, err
 	}

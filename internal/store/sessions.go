@@ -163,9 +163,12 @@ func hashToken(token string) []byte {
 	return sum[:]
 }
 
+// locksIn is never an infinite time, which the server cannot subtract.
+const locksIn = `extract(epoch FROM greatest(least(s.last_seen_at, now()), now() - $2::interval) + $2::interval - now())::float8`
+
 const (
 	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac, s.version,
-		extract(epoch FROM s.last_seen_at + $2::interval - now())::float8`
+		` + locksIn
 	fromSessions = `
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
@@ -182,8 +185,12 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	var version int64
 	var locksIn float64
 	into := append([]any{
-		&one.ID, &one.User.ID, &one.User.Name, &one.User.CreatedAt, &one.CreatedAt, &one.LastSeenAt, &one.ExpiresAt, &address, &one.Agent,
-		&tokenHash, &mac, &version, &locksIn,
+		&one.ID, &one.User.ID, &one.User.Name,
+		moment{&one.User.CreatedAt},
+		moment{&one.CreatedAt},
+		moment{&one.LastSeenAt},
+		moment{&one.ExpiresAt},
+		&address, &one.Agent, &tokenHash, &mac, &version, &locksIn,
 	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt, version}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
@@ -93,6 +94,27 @@ func notFound(err error) error {
 		return ErrNotFound
 	}
 	return err
+}
+
+// A moment reads a time of the database, also one that Go and JSON cannot write: what is infinite, or far from our time, becomes
+// the nearest that they can, which no row has that this program wrote. Otherwise one such row would fail the whole query. Null
+// is the zero time.
+type moment struct{ to *time.Time }
+
+// ScanTimestamptz implements pgtype.TimestamptzScanner.
+func (m moment) ScanTimestamptz(v pgtype.Timestamptz) error {
+	first, last := time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
+	switch {
+	case !v.Valid:
+		*m.to = time.Time{}
+	case v.InfinityModifier == pgtype.Infinity || v.InfinityModifier == pgtype.Finite && v.Time.After(last):
+		*m.to = last
+	case v.InfinityModifier == pgtype.NegativeInfinity || v.Time.Before(first):
+		*m.to = first
+	default:
+		*m.to = v.Time
+	}
+	return nil
 }
 
 // seconds returns an interval that PostgreSQL computed.

@@ -299,12 +299,32 @@ func TestAPasswordThatWasReplacedMeanwhileDoesNothing(t *testing.T) {
 	}
 }
 
+// TestADamagedPasswordIsNobodysAndIsReplaced is about a row that does not open: it is no way in and no failure of the server, and
+// an operator replaces it.
+func TestADamagedPasswordIsNobodysAndIsReplaced(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	pgtest.Exec(t, f.db.SuperConn, `UPDATE avtotpy.passwords SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1)`)
+	var met []string
+	f.Distrust = func(kind store.Distrusted, id uuid.UUID) { met = append(met, string(kind)+id.String()) }
+	if got := f.password(t, alice); got.Hash != "" || len(met) != 1 || met[0] != "password"+alice.ID.String() {
+		t.Errorf("the damaged hash is %q, and %v is reported", got.Hash, met)
+	}
+	if _, err := f.ResetPassword(t.Context(), alice, "new", store.Operator{Name: "operator x", Command: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.password(t, alice); got.Hash != "new" {
+		t.Errorf("the hash is %q", got.Hash)
+	}
+}
+
 func TestSecurityEventsAreAudited(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
 	err := f.RecordIncidents(t.Context(), []store.Incident{
-		{Action: "login.fail", User: alice.ID, From: here(), Count: 1},
+		{Action: "login.fail", Subject: alice.ID, From: here(), Count: 1},
 		{Action: "login.fail", From: store.Origin{Agent: "bad\nforged line\x00"}, Count: 900},
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	ceilingAtOnce   = 30 // attempts of strangers on one name
 	ceilingPeriod   = 2 * time.Second
 	longestWait     = 60 // seconds
+	neverWaited     = 48 * time.Hour
 )
 
 // A count is one row of attempts in a row. After those that are free, each makes the next one wait: 1, 2, 4 …
@@ -77,7 +78,7 @@ func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration
 	err = s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
 		for _, c := range s.counts(a) {
 			var left float64
-			err := tx.QueryRow(ctx, countAttempt, c.mac, c.free, c.period.Seconds(), longestWait).Scan(&left)
+			err := tx.QueryRow(ctx, countAttempt, c.mac, c.free, c.period.Seconds(), longestWait, neverWaited).Scan(&left)
 			if errors.Is(err, pgx.ErrNoRows) { // counted
 				continue
 			}

@@ -128,7 +128,7 @@ func takeSessions(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 		WHERE session_id IN (SELECT session_id FROM avtotpy.unauthenticated_sessions ORDER BY session_id LIMIT $1)
 		RETURNING session_id, user_id, token_hash, created_at, expires_at`, atOnce) // CollectRows returns the error
 	taken, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (r sessionRow, err error) {
-		err = from.Scan(&r.id, &r.user, &r.tokenHash, &r.createdAt, &r.expires)
+		err = from.Scan(&r.id, &r.user, &r.tokenHash, moment{&r.createdAt}, moment{&r.expires})
 		return r, err
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func takeMembers(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 		WHERE (vault_id, user_id) IN (SELECT vault_id, user_id FROM avtotpy.unauthenticated_members ORDER BY vault_id, user_id LIMIT $1)
 		RETURNING vault_id, user_id, role, created_at`, atOnce) // CollectRows returns the error
 	taken, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (m member, err error) {
-		err = from.Scan(&m.vault, &m.user, &m.role, &m.since)
+		err = from.Scan(&m.vault, &m.user, &m.role, moment{&m.since})
 		return m, err
 	})
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *Store) takeAccountsOf(ctx context.Context, tx pgx.Tx, vault uuid.UUID) 
 		var unchanged bool
 		var generation int
 		var sealed keyring.SealedKey
-		err := rows.Scan(&a.ID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &a.CreatedAt,
+		err := rows.Scan(&a.ID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, moment{&a.CreatedAt},
 			&unchanged, &f.secret, &f.issuer, &f.name, &f.note, &generation, &sealed.MasterKey, &sealed.Bytes)
 		if err != nil {
 			return 0, err

@@ -69,7 +69,7 @@ func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error
 		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END
 		ORDER BY k.generation DESC
 		LIMIT 1`,
-		a.user.ID, orNull(id)).Scan(&v.id, &v.role, &since, &mac, &v.generation, &sealed.MasterKey, &sealed.Bytes)
+		a.user.ID, orNull(id)).Scan(&v.id, &v.role, moment{&since}, &mac, &v.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return vault{}, notFound(err)
 	}
