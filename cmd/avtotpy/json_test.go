@@ -14,11 +14,17 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
+// nobodyAnswers is a connection string that is worth no wait.
+const nobodyAnswers = "host=127.0.0.1 port=1 user=x"
+
 // call runs one command line as the web server's role alone, or as the migrator's, and
 // returns its exit code and output.
 func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []byte) {
 	t.Helper()
-	environ := []string{"POSTGRES_CONNECTION_STR=" + db.WebConn, "POSTGRES_MIGRATOR_CONNECT_WAIT=1s"}
+	environ := []string{"POSTGRES_CONNECTION_STR=" + db.WebConn}
+	if db.WebConn == nobodyAnswers {
+		environ = append(environ, "POSTGRES_MIGRATOR_CONNECT_WAIT=1s")
+	}
 	if privileged {
 		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD="+db.WebPassword)
 	}
@@ -145,7 +151,7 @@ func TestJSONIsPrintedInAnyCase(t *testing.T) {
 	db := pgtest.Migrated(t)
 	pgtest.Exec(t, db.SuperConn, "REVOKE SELECT ON avtotpy.migrations FROM "+db.WebRole)
 	nowhere := *db
-	nowhere.MigratorConn, nowhere.WebConn = "host=127.0.0.1 port=1 user=x", "host=127.0.0.1 port=1 user=x"
+	nowhere.MigratorConn, nowhere.WebConn = nobodyAnswers, nobodyAnswers
 	for _, name := range []string{"status", "plan", "verify", "repair", "rehearse"} {
 		for what, c := range map[string]struct {
 			db         *pgtest.DB

@@ -75,6 +75,7 @@ var errWait = errors.New("the attempt has to wait")
 // not slip through together. LogIn and Unlock forget the count, and GiveBack takes
 // one attempt back.
 func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration, err error) {
+	ctx = WithOutcome(ctx) // a count is no change of the visitor's
 	err = s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
 		for _, c := range s.counts(a) {
 			var left float64
@@ -98,7 +99,7 @@ func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration
 
 // GiveBack takes back an attempt whose password was never checked.
 func (s *Store) GiveBack(ctx context.Context, a Attempt) error {
-	return s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
+	return s.inTx(WithOutcome(ctx), uuid.Nil, func(tx pgx.Tx) error {
 		for _, c := range s.counts(a) {
 			// Before it was counted nothing was left to wait.
 			_, err := tx.Exec(ctx, `

@@ -175,6 +175,22 @@ func TestWhatWasNotCheckedIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestACountIsNoChangeOfTheVisitors: an error after it must not say that a part of a login was saved.
+func TestACountIsNoChangeOfTheVisitors(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	ctx := store.WithOutcome(t.Context())
+	if _, err := f.AttemptLogin(ctx, stranger("alice")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.GiveBack(ctx, stranger("alice")); err != nil {
+		t.Fatal(err)
+	}
+	if got := store.OutcomeOf(ctx); got != store.NoneCommitted {
+		t.Errorf("the outcome is %v", got)
+	}
+}
+
 func TestAttemptsAtOnceDoNotSlipThrough(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)

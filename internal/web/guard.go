@@ -17,8 +17,6 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-const longRequest = 20 * time.Second // nobody waits longer for a page
-
 // A visitor is who sent a request, as far as the request says.
 type visitor struct {
 	from      store.Origin
@@ -75,7 +73,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		ctx, cancel := context.WithTimeout(r.Context(), longRequest)
+		ctx, cancel := context.WithTimeout(r.Context(), s.RequestTime)
 		defer cancel()
 		ctx = store.WithOutcome(ctx)
 		v := visitor{

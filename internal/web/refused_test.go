@@ -136,7 +136,7 @@ func (s *site) chunked(method, path, kind string, as *visitor) answer {
 // logs in from there as before: what is refused is refused at once.
 func TestSlowBodiesDoNotKeepOthersOut(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(s *web.Server) { s.BodyTime = time.Hour }) // none is given up while others are opened
+	s := newSite(t)
 	alice := s.alice()
 	server, err := url.Parse(s.http.URL)
 	if err != nil {

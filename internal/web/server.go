@@ -37,8 +37,10 @@ type Server struct {
 	Proxies    Proxies     // whose word is taken for where a request comes from
 	Log        *slog.Logger
 	Now        func() time.Time
-	BodyTime   time.Duration // how long the body of a request may take to arrive; 0 stands for 10 seconds
 	Version    string
+
+	BodyTime    time.Duration // how long the body of a request may take to arrive; 0 stands for 10 seconds
+	RequestTime time.Duration // how long a request may take in all; 0 stands for 20 seconds
 }
 
 // Handler serves everything.
@@ -67,6 +69,9 @@ func (s *Server) complete() Server {
 	}
 	if full.BodyTime == 0 {
 		full.BodyTime = 10 * time.Second
+	}
+	if full.RequestTime == 0 {
+		full.RequestTime = 20 * time.Second
 	}
 	return full
 }
