@@ -76,6 +76,7 @@ func (r rightsSeen) held(role *roleSeen, schema *schemaSeen) (held *heldSeen, od
 			noted += len(l.Objects)
 		}
 	}
+	held.inOrder()
 	return held, odd || noted != r.Entries
 }
 

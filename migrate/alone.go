@@ -123,6 +123,7 @@ func (r *run) finish(m *Migration, c claim) string {
 // disk, and returns the first row.
 func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
+	r.pause.lockLimit, r.pause.locked = r.lockLimit(), 0
 	limited, cancel := r.limited(ctx)
 	defer cancel()
 	a, err := exec(limited, conn, begin+" "+sql+"; COMMIT")
@@ -224,7 +225,14 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	settings := assign(append(usual(server), assignment{"lock_timeout", "0"}, assignment{"default_transaction_read_only", "off"},
 		assignment{"default_transaction_isolation", "read committed"}), false) +
 		"; SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
-	return r.order(ctx, conn, settings)
+	return r.soon(ctx, conn, settings)
+}
+
+// soon is order for a statement that takes no time.
+func (r *run) soon(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	limited, cancel := r.limited(ctx)
+	defer cancel()
+	return r.order(limited, conn, sql)
 }
 
 // order runs a statement whose answer is only whether it succeeded.

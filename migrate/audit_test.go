@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,39 @@ func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
 	want := []string{"CONNECT ON DATABASE " + db.Name + ", as everybody (PUBLIC)", "TEMPORARY ON DATABASE " + db.Name + ", as everybody (PUBLIC)"}
 	if !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want those that every database has: %q", warnings, want)
+	}
+}
+
+// TestFindingsComeInOneOrder, in whatever order their rights were granted: what is larger first, and objects by their
+// names. A start that revokes them lists them alike.
+func TestFindingsComeInOneOrder(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := migrator(t, db, append(tables(3), "CREATE SEQUENCE app.s; CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; "+
+		"REVOKE ALL ON FUNCTION app.f() FROM PUBLIC")...)
+	up(t, m, db.MigratorConn)
+	grants := []string{
+		"CREATE ON SCHEMA app", "DELETE ON TABLE app.t1", "INSERT ON TABLE app.t2", "UPDATE (id) ON TABLE app.t2",
+		"TRUNCATE ON TABLE app.t3", "USAGE ON SEQUENCE app.s", "EXECUTE ON FUNCTION app.f()",
+	}
+	for range 3 {
+		for _, i := range rand.Perm(len(grants)) {
+			pgtest.Exec(t, db.MigratorConn, "GRANT "+grants[i]+" TO "+db.WebRole)
+		}
+		v, err := m.Audit(t.Context(), db.MigratorConn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, f := range v.Audit.Findings {
+			if f.Severity == migrate.Excess {
+				found = append(found, f.What)
+			}
+		}
+		report := up(t, m, db.MigratorConn)
+		if !slices.Equal(found, grants) || !slices.Equal(report.Revoked, grants) {
+			t.Errorf("found   %q\nrevoked %q\nwant    %q", found, report.Revoked, grants)
+		}
 	}
 }
 

@@ -19,12 +19,15 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 	if err != nil {
 		return Status{}, err
 	}
-	timeIsUp := errors.New("the database has not answered")
-	inTime, cancel := context.WithTimeoutCause(ctx, r.Wait, timeIsUp)
+	timeIsUp, until := errors.New("the database has not answered"), r.started.Add(r.Wait)
+	inTime, cancel := context.WithTimeoutCause(ctx, r.Wait+leastAnswer, timeIsUp) // an attempt under way ends by itself
 	defer cancel()
 	var obstacle error
+	one := *m
+	one.left = func() time.Duration { return time.Until(until) }
 	for interval := 100 * time.Millisecond; ; interval = min(interval*3/2, 2*time.Second) {
-		status, err := m.Status(inTime, connString)
+		one.ConnectWait = min(r.ConnectWait, max(one.left(), leastAnswer))
+		status, err := one.Status(inTime, connString)
 		why := cmp.Or(err, status.Err())
 		cutOff := err != nil && inTime.Err() != nil // then the error says nothing about the database
 		switch {
@@ -36,7 +39,7 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 		if !cutOff {
 			obstacle = explained(why)
 		}
-		if r.pause.sleep(inTime, jitter(interval)) == nil {
+		if left := one.left(); left > 0 && r.pause.sleep(inTime, min(jitter(interval), left)) == nil {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -91,9 +91,7 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 			return err
 		case <-sign.C:
 		}
-		limited, release := context.WithTimeout(context.WithoutCancel(ctx), quiet)
-		err := r.order(limited, conn, "SELECT 1")
-		release()
+		err := r.soon(context.WithoutCancel(ctx), conn, "SELECT 1")
 		if err != nil {
 			cancel()
 			<-done //nolint:errcheck // it was cancelled, and the loss says why

@@ -241,7 +241,9 @@ func checksum(content []byte) [sha256.Size]byte {
 // wrong with it.
 func (m *Migration) check() []Problem {
 	var problems []Problem
+	reported := map[int]bool{}
 	wrong := func(offset int, message string) {
+		reported[offset] = true
 		line, column := sqltext.Place(m.SQL, offset)
 		problems = append(problems, Problem{m.File, line, column, message})
 	}
@@ -262,7 +264,9 @@ func (m *Migration) check() []Problem {
 		m.checkStatement(s, wrong)
 	}
 	for _, p := range settingProblems(m.SQL) {
-		wrong(p.offset, p.message)
+		if !reported[p.offset] { // as a statement that no file may hold
+			wrong(p.offset, p.message)
+		}
 	}
 	switch n := len(m.script.Statements); {
 	case n == 0 && len(problems) == 0:

@@ -48,14 +48,15 @@ func severalHosts(config *pgconn.Config) bool {
 func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	r.phase(Connecting)
 	started := time.Now()
-	inTime, cancel := context.WithTimeoutCause(ctx, r.ConnectWait, errors.New("the time to connect is over"))
+	tries, limit := r.connectsIn()
+	inTime, cancel := context.WithTimeoutCause(ctx, limit, errors.New("the time to connect is over"))
 	defer cancel()
-	attempts := pause{budget: r.ConnectWait}
+	attempts := pause{budget: tries}
 	defer r.silence("a connection")()
 	var last error
 	for {
 		conn, err := r.attempt(inTime)
-		over := inTime.Err() != nil || time.Since(started) >= r.ConnectWait // a dial may notice before inTime does
+		over := inTime.Err() != nil || time.Since(started) >= tries // a dial may notice before inTime does
 		if err != nil && over && last != nil {
 			err = last // and not that the time was over in the middle of an attempt
 		}
@@ -68,9 +69,10 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		case !worthRetrying(err) || over:
 			return nil, r.connectError(err, time.Since(started))
 		case attempts.tries == 0:
-			r.Log.Info("the database does not answer yet; trying again", "for", r.ConnectWait, "error", reason(err))
+			r.Log.Info("the database does not answer yet; trying again", "for", tries, "error", reason(err))
 		}
 		r.teller.change(func(now *Progress) { now.WaitsFor = reason(err).Error() })
+		attempts.waited = time.Since(started)
 		if attempts.before(inTime, &retryError{err: err}) != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)

@@ -367,10 +367,11 @@ func diagnosePlatform(message string) diagnosis {
 // diagnoseQuestions is about a connection that broke while questions were asked; "" when the
 // server or the network said why.
 func diagnoseQuestions(err error) string {
+	_, silent := errors.AsType[silentError](err)
 	switch {
-	case errors.Is(err, errSilent):
-		return "Check that the server still runs: it took the connection and gave no answer, so a pooler may be " +
-			"paused, or a firewall may drop the packets"
+	case silent:
+		return "Check that the server still runs: it took the connection and gave no answer, as when a pooler is " +
+			"paused, or a firewall drops the packets"
 	case errors.Is(err, errNotOurs), errors.Is(err, errUnfinished):
 		return "Try again; when it happens often, give this program's users a pool of their own (docs/poolers.md)"
 	}

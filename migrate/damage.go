@@ -82,7 +82,7 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	if c.compared = known && ok; c.compared {
 		questions = append(questions, catalogue.Question)
 	}
-	told, err := m.describeAt(ctx, conn, s, questions...)
+	told, strays, err := m.describeAt(ctx, conn, s, questions...)
 	if err == nil {
 		err = told[0].err
 	}
@@ -97,6 +97,7 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	c.unread = told[1].err
 	if c.compared = c.unread == nil; c.compared {
 		c.drift = append(c.drift, m.withUndo(m.Bundle.beyondClaim(status.Claimed, snapshot, told[1].text), status.Version)...)
+		c.drift = append(c.drift, strays...)
 	}
 	return c, nil
 }

@@ -108,9 +108,14 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") { // there is no schema yet that somebody else could own
 		lacks = &PrivilegeError{Lacks: "bootstrap: " + words(err), beyond: true}
 		if len(all) > 0 {
-			lacks.Lacks += ". One of the event triggers of this database may be why: " + all.names()
+			lacks.Lacks += ". One of the event triggers of this database may be why, such as one that changes the owners of new tables: " + all.names()
+			lacks.SQL = all.switchedOff()
 		}
 		return lacks
+	}
+	if file, ok := errors.AsType[*MigrationError](failed); ok && err.Code == insufficientPrivilege && len(all) > 0 {
+		file.Advice = strings.TrimPrefix(file.Advice+". Where an event trigger of this database gives what files make to another role ("+all.names()+"), "+
+			"a DBA can switch it off: "+strings.Join(all.switchedOff(), "; "), ". ")
 	}
 	return failed
 }

@@ -28,6 +28,8 @@ func trigger(name, event, body string) []string {
 const (
 	secureEach = `FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table' AND command_tag = 'CREATE TABLE'
 		LOOP EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', r.object_identity); END LOOP;`
+	takeEach = `FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table' AND command_tag = 'CREATE TABLE'
+		LOOP EXECUTE format('ALTER TABLE %s OWNER TO CURRENT_USER', r.object_identity); END LOOP;`
 	forceEach = `FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table' AND command_tag = 'CREATE TABLE'
 		LOOP EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', r.object_identity); END LOOP;`
 )
@@ -68,8 +70,10 @@ func TestRowLevelSecurityOfAPlatformIsTakenOff(t *testing.T) {
 					pgtest.Exec(t, db.WebConn, "SET row_security = off", "SELECT FROM app."+table)
 					pgtest.Exec(t, db.MigratorConn, "SET row_security = off", "SELECT FROM app."+table)
 				}
-				if !strings.Contains(log.String(), "secure_each") {
-					t.Errorf("the log does not name the event trigger:\n%s", log.String())
+				for _, want := range []string{"secure_each", "taken off", "ROW LEVEL SECURITY ON TABLE app.t3"} {
+					if !strings.Contains(strings.ToLower(log.String()), strings.ToLower(want)) {
+						t.Errorf("the log lacks %q:\n%s", want, log.String())
+					}
 				}
 				up(t, with(4), db.MigratorConn)
 			})
@@ -119,6 +123,11 @@ func TestWhoStopsAMigrationIsNamed(t *testing.T) {
 			trigger("force_each", "ddl_command_end", forceEach),
 			[]string{"row level security refused a row", `"force_each" on ddl_command_end`},
 			`ALTER EVENT TRIGGER force_each DISABLE`,
+		},
+		"one that changes owners": {
+			append(trigger("take", "ddl_command_end", takeEach), "ALTER FUNCTION ops.take() SECURITY DEFINER"),
+			[]string{`"take" on ddl_command_end`, `ALTER EVENT TRIGGER "take" DISABLE`},
+			`ALTER EVENT TRIGGER take DISABLE`,
 		},
 		"a tablespace": {
 			[]string{"ALTER ROLE %m SET default_tablespace = pg_global"},

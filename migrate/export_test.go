@@ -127,3 +127,15 @@ func BlamedLosses(file string, times int) error {
 	r := &run{losses: losses{file, times}}
 	return r.blameLosses(&ConnectError{Next: "the server's words"})
 }
+
+// Limits are what a run that has waited for some time gives a statement that queues for a lock, the questions of
+// a look that do, and the answers to a look.
+func Limits(m Migrator, waited time.Duration) (lock time.Duration, question string, answers time.Duration, err error) {
+	r, err := newRun(m, "host=127.0.0.1")
+	if err != nil {
+		return 0, "", 0, err
+	}
+	r.pause.waited = waited
+	question = strings.TrimPrefix(r.patiently(1), untimed)
+	return r.lockLimit(), strings.Trim(question, "; "), r.answersIn(), nil
+}

@@ -132,7 +132,7 @@ func disturbed(err error) bool {
 // blameless says why a file, or a statement of ours, is not to blame for a failure, and
 // what to do; "" when it may be.
 func (r *run) blameless(m message, err *pgconn.PgError) string {
-	alone := m.migration != nil && m.migration.Alone
+	alone := m.alone()
 	switch code := err.Code; {
 	case transient(err):
 		return "another session was in its way, and pg_stat_activity shows whose transactions are open"

@@ -40,15 +40,36 @@ func (a answer) into(target any) error {
 // is not, or a pooler that is paused, may stay silent for ever.
 const answerLimit = 30 * time.Second
 
-type answerLimitKey struct{}
+// A meter says how long the answers of a flight may take, and counts the time for which nothing came
+// of one.
+type meter struct {
+	limit  func() time.Duration
+	waited func(time.Duration) // nil where nobody counts
+}
 
-// answersWithin makes the limit of each flight shorter than answerLimit.
-func answersWithin(ctx context.Context, limit time.Duration) context.Context {
-	return context.WithValue(ctx, answerLimitKey{}, min(limit, answerLimit))
+type meterKey struct{}
+
+// metered gives each flight a limit that is shorter than answerLimit.
+func metered(ctx context.Context, m meter) context.Context {
+	return context.WithValue(ctx, meterKey{}, m)
+}
+
+func meterOf(ctx context.Context) meter {
+	if m, ok := ctx.Value(meterKey{}).(meter); ok && m.limit != nil {
+		return m
+	}
+	return meter{limit: func() time.Duration { return answerLimit }}
+}
+
+// count counts the time since a flight began, if it was lost, or met a lock.
+func (m meter) count(began time.Time, answers []answer, err error) {
+	locked := slices.ContainsFunc(answers, func(a answer) bool { return a.err != nil && disturbed(a.err) })
+	if m.waited != nil && (err != nil || locked) {
+		m.waited(time.Since(began))
+	}
 }
 
 var (
-	errSilent     = silentError(answerLimit)
 	errNotOurs    = errors.New("an answer to another question arrived, as a pooler passes it on when its client is gone")
 	errUnfinished = errors.New("the transaction of the questions did not end")
 )
@@ -71,11 +92,10 @@ func (e silentError) Error() string { return fmt.Sprintf("no answer for %s", tim
 // that the connection is of no use any more.
 //
 // The error is the connection's; the server's own are in the answers.
-func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
-	limit := answerLimit
-	if shorter, ok := ctx.Value(answerLimitKey{}).(time.Duration); ok && shorter < limit {
-		limit = shorter
-	}
+func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) (answers []answer, err error) {
+	meter, started := meterOf(ctx), time.Now()
+	defer func() { meter.count(started, answers, err) }()
+	limit := meter.limit()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, silentError(limit))
 	defer cancel()
 	began := conn.TxStatus()
@@ -89,7 +109,7 @@ func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]an
 		abandon(ctx, conn)
 		return nil, &lostError{err}
 	}
-	answers := make([]answer, 0, len(messages))
+	answers = make([]answer, 0, len(messages))
 	for i := range messages {
 		a, err := receive(ctx, conn)
 		if err == nil {

@@ -22,8 +22,7 @@ type heartbeat struct {
 
 	askAgain time.Time // not before, after a question that failed
 
-	main  *pgconn.PgConn // the connection that is watched
-	alone bool           // it runs a file without a transaction, which no lock_timeout bounds
+	main *pgconn.PgConn // the connection that is watched
 
 	flushed int // the version up to which it had, or tried to have, files put on disk
 
@@ -41,8 +40,9 @@ const deadAfter = 30 * time.Second
 
 // watch starts a heartbeat and returns how to stop it; then its connection is
 // closed.
-func (r *run) watch(ctx context.Context, conn *pgconn.PgConn, alone bool) (stop func()) {
-	h := &heartbeat{run: r, pid: conn.PID(), main: conn, alone: alone}
+func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func()) {
+	h := &heartbeat{run: r, pid: conn.PID(), main: conn}
+	ctx = metered(ctx, meter{}) // its questions have limits of their own, and keep nobody waiting
 	done, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
@@ -59,7 +59,7 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 			h.close(ctx, h.conn)
 		}
 	}()
-	interval := min(h.Heartbeat, max(h.LockTimeout/3, 50*time.Millisecond))
+	interval := min(h.Heartbeat, max(h.lockLimit()/3, 50*time.Millisecond))
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -79,8 +79,9 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// bound counts the time at locks against Migrator.Wait, cancels a file without a transaction
-// when that is used up, and closes a connection that the server has forgotten.
+// bound counts the time at locks against Migrator.Wait, cancels what waits for one when that is used up,
+// and closes a connection that the server has forgotten. lock_timeout, which a file without a transaction does
+// not have, bounds each wait of a file, and not their sum.
 func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 	if _, now := h.teller.moment(); now != begun || !v.asked {
 		h.waits, h.unheard = time.Time{}, time.Time{}
@@ -98,8 +99,8 @@ func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 	} else {
 		h.waits = time.Time{}
 	}
-	if (h.alone || v.WaitsFor == syncRep) && !h.waits.IsZero() && h.pause.waited >= h.pause.budget {
-		h.pause.spent = h.alone
+	if !h.waits.IsZero() && h.pause.left() <= 0 {
+		h.pause.spent = v.WaitsFor != syncRep
 		h.pause.unconfirmed = v.WaitsFor == syncRep
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 		_ = h.main.CancelRequest(limited) // tried again with the next beat

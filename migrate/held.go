@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,33 @@ type heldGrant struct {
 	Stray      bool `json:"stray"` // of PUBLIC: the object is in our schema, and belongs to another role than that
 	everybodys bool // it is held as PUBLIC
 	bare       bool // row level security without a policy, which hides every row
+}
+
+// inOrder puts what the server returns in any order into one that is the same each time, in which a reader looks
+// for it: what is larger first, and objects by their names.
+func (h *heldSeen) inOrder() {
+	slices.SortFunc(h.Grants, heldGrant.compare)
+	slices.SortFunc(h.Public, heldGrant.compare)
+	slices.SortFunc(h.Owned, func(a, b owned) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.What, b.What), strings.Compare(a.Mapping, b.Mapping))
+	})
+	slices.SortFunc(h.Elsewhere, func(a, b elsewhere) int { return strings.Compare(a.Database, b.Database) })
+	slices.SortFunc(h.Settings, func(a, b setting) int {
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.Value, b.Value))
+	})
+}
+
+func (h heldGrant) compare(other heldGrant) int {
+	place := func(kind string) int {
+		kinds := []string{"DATABASE", "SCHEMA", "TABLE", "SEQUENCE", "FUNCTION"}
+		if i := slices.Index(kinds, kind); i >= 0 {
+			return i
+		}
+		return len(kinds)
+	}
+	return cmp.Or(cmp.Compare(place(h.Kind), place(other.Kind)), strings.Compare(h.Kind, other.Kind),
+		strings.Compare(h.Object, other.Object), strings.Compare(h.Column, other.Column),
+		strings.Compare(h.Verb, other.Verb), strings.Compare(h.Grantor, other.Grantor))
 }
 
 // A secured is the tables of the schema that have row level security, and of each a text

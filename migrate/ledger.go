@@ -70,6 +70,9 @@ func (m *message) flush() {
 	}
 }
 
+// alone reports whether it is, or cleans up after, a file without a transaction.
+func (m message) alone() bool { return m.migration != nil && m.migration.Alone }
+
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
 
 // opening is how each transaction begins.
@@ -113,7 +116,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 	}
 	return opening + before +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL synchronous_commit = %s;",
-			max(m.LockTimeout.Milliseconds(), 1), quoteName(m.Schema), commit), count
+			m.lockTimeout(), quoteName(m.Schema), commit), count
 }
 
 // usual are the settings of each of our transactions which are the same in all of them.

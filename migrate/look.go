@@ -35,6 +35,8 @@ type seen struct {
 	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
 	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
 
+	Strays []Drift `json:"-"` // objects whose owner somebody changed; nil unless it was asked for
+
 	History []LedgerRow `json:"-"` // nil unless it was asked for
 	Table   table       `json:"-"` // the same
 
@@ -143,7 +145,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights && who == auditor:
 		questions = append(questions, catalogue.Qualified+m.askHeld(role), catalogue.Qualified+m.askDetours(role))
 	case rights:
-		questions = append(questions, catalogue.Qualified+m.askRights(role))
+		questions = append(questions, catalogue.Qualified+m.askRights(role), catalogue.Qualified+m.askOwners())
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
 	}
@@ -188,6 +190,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 			err = answers[3].into(&s.Held.Detours)
 		}
 	case rights:
+		_ = answers[3].into(&s.Strays) // only a warning is about them
 		err = m.readRights(ctx, conn, answers[2], role, &s)
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = m.readHistory(answers[2], answers[3], &s)
@@ -231,9 +234,10 @@ func (m *Migrator) readHistory(rows, told answer, s *seen) error {
 // glance is look for those who do not ask again: a ledger that somebody has locked is
 // an error that says so.
 func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
+	began := time.Now()
 	s, err := m.look(ctx, conn, who)
 	if disturbed(err) {
-		busy := &BusyError{Waited: m.LockTimeout, Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
+		busy := &BusyError{Waited: time.Since(began), Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
 		if h, err := m.askLocker(ctx, conn); err == nil && h != nil {
 			busy.Holder = h.String()
 		}
@@ -258,8 +262,14 @@ func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holde
 
 // askPatiently asks as one does who may meet a lock on the ledger.
 func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
+	table, locking := quoteName(m.Schema, ledgerName), 0
+	for _, question := range questions {
+		if strings.Contains(question, table) {
+			locking++
+		}
+	}
 	for i := range questions {
-		questions[i] = m.patiently() + questions[i]
+		questions[i] = m.patiently(locking) + questions[i]
 	}
 	return flight(ctx, conn, questions...)
 }
@@ -268,20 +278,20 @@ func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questi
 // timeout that a DBA set for the application's queries is not meant for ours.
 const untimed = "SET LOCAL statement_timeout = 0; SET LOCAL exit_on_error = off; "
 
-// mostPatience is how long a question waits for a lock at most; the answers of a flight have
-// to come within answerLimit.
+// mostPatience is how long a flight waits for locks at most; its answers have to come within
+// answerLimit.
 const mostPatience = 7 * time.Second
 
-// mostQuestions is more than how many of a flight wait for locks.
-const mostQuestions = 4
-
-// patiently is untimed for questions to the ledger: they do not hang where somebody has
-// locked that.
-func (m *Migrator) patiently() string {
+// patiently is untimed for questions to the ledger, of which there are some in one flight: together they do
+// not hang where another session has locked that. Of the time to wait they take half, so that the server gets to
+// say that there is a lock.
+func (m *Migrator) patiently(questions int) string {
 	if m.LockTimeout <= 0 {
 		return untimed
 	}
-	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(min(m.LockTimeout, mostPatience).Milliseconds(), 1))
+	left := min(m.waitable(), orElse(m.ConnectWait, time.Minute))
+	limit := min(m.LockTimeout, mostPatience, max(left/2, leastLock)) / time.Duration(max(questions, 1))
+	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(limit.Milliseconds(), 1))
 }
 
 // readRights asks for the rest when the role holds something odd. role is an expression.
@@ -306,6 +316,7 @@ func readHeld(a answer) (*heldSeen, error) {
 	held := new(heldSeen)
 	err := a.into(held)
 	held.Grants = append(held.Grants, held.Secured.grants()...)
+	held.inOrder()
 	return held, err
 }
 
@@ -376,7 +387,8 @@ func (m *Migrator) askFacts(role string, who audience) string {
 		'role', (SELECT json_build_object('name', rolname, 'login', rolcanlogin,
 				'expired', CASE WHEN rolvaliduntil <= now() THEN rolvaliduntil::text ELSE '' END, 'limit', rolconnlimit, 'superuser', rolsuper, 'creates_db', rolcreatedb, 'creates_role', rolcreaterole,
 				'replicates', rolreplication, 'bypasses_rls', rolbypassrls,
-				'member_of', (SELECT json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))) FROM pg_auth_members WHERE member = r.oid),
+				'member_of', (SELECT json_agg(json_build_object('role', pg_get_userbyid(roleid), 'grantor', pg_get_userbyid(grantor))
+					ORDER BY pg_get_userbyid(roleid), pg_get_userbyid(grantor)) FROM pg_auth_members WHERE member = r.oid),
 				'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
 				'comment', (SELECT description FROM pg_shdescription WHERE objoid = r.oid AND classoid = 'pg_catalog.pg_authid'::regclass))
 			FROM pg_roles r WHERE rolname = $role))`)
@@ -414,7 +426,7 @@ func sqlState(err error) string {
 // differences compares the ledger with the bundle, row by row. It is asked only
 // when their fingerprints have shown that they disagree.
 func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Difference, error) {
-	answers, err := flight(ctx, conn, ledgerRows(m.Schema))
+	answers, err := m.askPatiently(ctx, conn, ledgerRows(m.Schema))
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 		return
 	}
 	const limit = 15 * time.Second
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(limit, max(r.waitable(), leastAnswer)))
 	defer cancel()
 	s, err := r.look(ctx, conn, migrator)
 	if err != nil || s.Held == nil || s.Role == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby || plan(r.Bundle, s).State != Behind {

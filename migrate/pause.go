@@ -15,11 +15,15 @@ type pause struct {
 	waited time.Duration
 	tries  int
 
-	locked time.Duration // how much of waited was seen to pass at locks, in the exchange that is under way
-	spent  bool          // a file without a transaction was cancelled, for the budget is used up
+	lockLimit time.Duration // how long a statement of the last exchange may queue for a lock
+	locked    time.Duration // how much of waited was seen to pass at locks, in the exchange that is under way
+	spent     bool          // a file was cancelled while it waited for a lock, for the budget is used up
 
 	unconfirmed bool // the wait of a COMMIT for a standby was cancelled, for the same reason
 }
+
+// left is what is left of the budget.
+func (p *pause) left() time.Duration { return p.budget - p.waited }
 
 // before waits before the next attempt, or returns a *BusyError when the budget
 // is used up; why is what the last attempt ran into.
@@ -33,14 +37,14 @@ func (p *pause) before(ctx context.Context, why error) error {
 		longest = 50 * time.Millisecond
 	}
 	d := jitter(min(longest, 25*time.Millisecond<<min(p.tries, 10)))
-	return p.sleep(ctx, min(d, p.budget-p.waited))
+	return p.sleep(ctx, min(d, p.left()))
 }
 
-// queued adds the time for which a statement queued for a lock in vain. While it queued,
-// the application's queries queued behind it, so they get at least as long without it.
-func (p *pause) queued(ctx context.Context, d time.Duration) error {
-	p.waited += d
-	return p.sleep(ctx, min(d, max(p.budget-p.waited, 0)))
+// queued adds the time for which a statement queued for a lock in vain, unless that was seen to pass. While
+// it queued, the application's queries queued behind it, so they get at least as long without it.
+func (p *pause) queued(ctx context.Context) error {
+	p.waited += max(p.lockLimit-p.locked, 0)
+	return p.sleep(ctx, min(p.lockLimit, max(p.left(), 0)))
 }
 
 func (p *pause) sleep(ctx context.Context, d time.Duration) error {
@@ -67,8 +71,7 @@ func (r *run) retry(ctx context.Context, why error) error {
 	}
 	var err error
 	if sqlState(why) == lockNotAvailable && now.File != "" {
-		err = r.pause.queued(ctx, r.LockTimeout)
-		r.pause.waited -= min(r.pause.locked, r.LockTimeout) // which the heartbeat has seen, too
+		err = r.pause.queued(ctx)
 	}
 	if err == nil {
 		err = r.pause.before(ctx, why)

@@ -224,8 +224,8 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 // exchange sends the messages and reads all answers. failed is the index of the first
 // that failed, -1 when none did; err is the connection's.
 func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
-	r.pause.locked, r.pause.spent = 0, false
-	defer r.watch(ctx, conn, messages[0].migration != nil && messages[0].migration.Alone)()
+	r.pause.lockLimit, r.pause.locked, r.pause.spent = r.lockLimit(), 0, false
+	unwatch := r.watch(ctx, conn)
 	p := startPipeline(conn, &r.sentAt, r.window(), messages)
 	finished, joined := make(chan struct{}, 1), make(chan struct{})
 	done := make(chan struct{})
@@ -236,6 +236,10 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 	failed, out, err = r.readAll(ctx, p, messages, finished)
 	close(done)
 	<-joined
+	unwatch()
+	if failed >= 0 && r.pause.spent && out.err.Code == queryCanceled && !messages[failed].alone() {
+		out.err = &pgconn.PgError{Severity: "ERROR", Code: lockNotAvailable, Message: "canceling statement due to lock timeout"}
+	}
 	return failed, out, err
 }
 

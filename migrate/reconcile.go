@@ -47,8 +47,8 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		revoked = append(revoked, f.What)
 	}
 	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", granted, "revoked", revoked)
-	if slices.ContainsFunc(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }) {
-		r.Log.Warn("something else than the migrations put rights or row level security on the schema; it is taken off", "event_triggers", r.eventTriggers(ctx, conn).names())
+	if others := those(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }); len(others) > 0 {
+		r.warnOfOthers(s, others, r.eventTriggers(ctx, conn))
 	}
 	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
 	if err == nil {
@@ -71,6 +71,26 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		err = r.unmended(s, audit.Err())
 	}
 	return false, err
+}
+
+// warnOfOthers names what no migration put on the schema, and what may have.
+func (r *run) warnOfOthers(s seen, excess []heldGrant, triggers eventTriggers) {
+	var what []string
+	byDefault := false
+	for _, f := range r.excessive(s, excess) {
+		what = append(what, f.What)
+	}
+	for _, h := range excess {
+		byDefault = byDefault || h.Kind == "DEFAULT PRIVILEGES"
+	}
+	cause := "a GRANT or ALTER TABLE by hand: no event trigger is on"
+	switch {
+	case byDefault:
+		cause = "the default privileges among them, which a DBA set with ALTER DEFAULT PRIVILEGES"
+	case len(triggers) > 0:
+		cause = "an event trigger of this database, or a GRANT or ALTER TABLE by hand: " + triggers.names()
+	}
+	r.Log.Warn("privileges or row level security that no migration put on the schema are taken off", "what", what, "cause", cause)
 }
 
 // within reports whether a list holds a value.
@@ -215,7 +235,7 @@ func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 func (r *run) logsIn(ctx context.Context) error {
 	config := r.config.Copy()
 	config.User, config.Password = r.Role.Name, r.Role.Password
-	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(config.ConnectTimeout, max(r.waitable(), leastAnswer)))
 	defer cancel()
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err == nil {

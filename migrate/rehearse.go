@@ -119,7 +119,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	var s seen
 	var live told
 	err := r.asking("the answer to what the schema is like", func() error {
-		return untilStill(func() (err error) {
+		return r.untilStill(func() (err error) {
 			s, live, err = r.glanceInside(ctx, conn)
 			return err
 		})
@@ -164,7 +164,7 @@ func (r *run) glanceInside(ctx context.Context, conn *pgconn.PgConn) (s seen, li
 	if s, err = r.glance(ctx, conn, migrator); err != nil {
 		return s, live, err
 	}
-	all, err := r.describeAt(ctx, conn, s, catalogue.Question)
+	all, _, err := r.describeAt(ctx, conn, s, catalogue.Question)
 	if err != nil {
 		return s, live, err
 	}
@@ -207,6 +207,7 @@ func (r *run) inScratch() *run {
 	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler), Bundle{migrations: r.Bundle.migrations[:r.report.To]}
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
+	sub.left = func() time.Duration { return min(sub.pause.left(), m.waitable()) }
 	sub.pooled = r.pooled
 	sub.config = r.config.Copy()
 	sub.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { sub.notice(n) }
@@ -279,7 +280,7 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 	if again, ok := errors.AsType[*retryError](err); ok {
 		busy := &BusyError{Waited: r.pause.waited, Err: again.err}
 		if sqlState(err) == lockNotAvailable {
-			busy.Waited += r.LockTimeout
+			busy.Waited += max(r.pause.lockLimit-r.pause.locked, 0)
 		}
 		r.retrying(again)
 		if now, _ := r.teller.moment(); now.Holder != nil {

@@ -133,7 +133,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 		return e, err
 	}
 	r.me = e.Me.Name
-	told, err := r.describeAt(ctx, conn, e.seen, catalogue.Question, catalogue.Ledger)
+	told, _, err := r.describeAt(ctx, conn, e.seen, catalogue.Question, catalogue.Ledger)
 	if err != nil {
 		return e, err
 	}
@@ -164,15 +164,17 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
 	}
 	const path = "SET LOCAL search_path = pg_catalog, pg_temp; "
-	before, after := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; ", max(r.LockTimeout.Milliseconds(), 1))+path, "ROLLBACK"
+	before, after := fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = %d; ", r.lockTimeout())+path, "ROLLBACK"
 	if conn.TxStatus() != 'I' {
 		before, after = "SAVEPOINT rows; "+path, "ROLLBACK TO rows; RELEASE rows"
 	}
-	rows, err := exec(ctx, conn, before+ask)
+	limited, cancel := r.limited(ctx)
+	defer cancel()
+	rows, err := exec(limited, conn, before+ask)
 	if err != nil {
 		return err
 	}
-	if err := r.order(ctx, conn, after); err != nil {
+	if err := r.soon(ctx, conn, after); err != nil {
 		return err
 	}
 	err = rows.into(&e.rows)
@@ -226,7 +228,9 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	}
 	begin, lead := r.begin(e.Server, flushed(e.seen))
 	step := func(sql string) error {
-		a, err := exec(ctx, conn, sql)
+		limited, cancel := r.limited(ctx)
+		defer cancel()
+		a, err := exec(limited, conn, sql)
 		if err != nil || a.err == nil {
 			return err
 		}

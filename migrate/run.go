@@ -37,6 +37,7 @@ type run struct {
 	pause       pause
 	teller      teller
 	started     time.Time
+	until       time.Time              // when what is not Up connects no more
 	source      atomic.Pointer[string] // the SQL that is being answered, of which notices may repeat each word
 }
 
@@ -66,6 +67,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	}
 	r := &run{Migrator: m, started: time.Now()}
 	r.pause.budget = m.Wait
+	r.left = func() time.Duration { return min(r.pause.left(), m.waitable()) }
 	var err error
 	r.config, err = r.parseConfig(connString)
 	if err == nil {
@@ -85,7 +87,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 // and looks again, for only the ledger knows whether a COMMIT in flight arrived.
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
-	ctx = answersWithin(ctx, r.answersIn())
+	ctx = metered(ctx, meter{limit: r.answersIn, waited: func(d time.Duration) { r.pause.waited += d }})
 	for {
 		began := time.Now()
 		conn, err := r.connect(ctx)
@@ -173,6 +175,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		case Current:
 			if done, err = r.reconcile(ctx, conn, s); done && err == nil {
 				r.compareAfterwards(ctx, conn, s, status)
+				r.nameOwners(s)
 			}
 		case AheadCompatible:
 			switch err = r.fitAhead(s); {
@@ -249,7 +252,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	}
 	if next := &status.Pending[0]; next.Alone {
 		if held { // it takes more than one transaction, so the turn cannot be kept
-			err = r.order(ctx, conn, "COMMIT")
+			err = r.soon(ctx, conn, "COMMIT")
 		}
 		if err != nil {
 			return err
@@ -286,7 +289,8 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 	case c.unread != nil: // a locked table, for instance; the files will meet it, and tell
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
 	case len(c.drift) > 0:
-		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand", "version", status.Version, "differences", driftLines(r.report.Drift))
+		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand; verify reports the same",
+			"version", status.Version, "differences", driftLines(r.report.Drift), "sql", undoing(r.report.Drift))
 	}
 	return nil
 }

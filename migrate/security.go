@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -103,6 +104,9 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 		return
 	}
 	r.report.Drift = slices.Concat(r.report.Drift, c.drift)
-	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the same time, such as an event trigger",
-		"version", status.Version, "differences", driftLines(c.drift), "event_triggers", r.eventTriggers(ctx, conn).names())
+	triggers := r.eventTriggers(ctx, conn)
+	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the same time, such as an event trigger. "+
+		"Undo what it did, and keep it from the schema; until then verify reports the same and exits with an error",
+		"version", status.Version, "differences", driftLines(c.drift), "sql", undoing(c.drift), "event_triggers", triggers.names(),
+		"switch_off", strings.Join(triggers.switchedOff(), "; "))
 }

@@ -129,8 +129,10 @@ func mayNotSet(name string, value sqltext.Token) string {
 	for _, p := range pins() {
 		switch {
 		case !strings.EqualFold(p.name, name):
+		case p.local == "no" && p.byBegin():
+			return p.name + " " + tooLate
 		case p.local == "no":
-			return p.name + " is " + p.file + " for each file: " + p.why + "; leave this out"
+			return p.name + " is " + p.file + " for each file, so that a file means the same on each server; leave this out"
 		case p.local == "a limit" && limitless(value):
 			return p.name + " = 0 takes the limit away: " + p.why + "; write a limit, such as '30s'"
 		}

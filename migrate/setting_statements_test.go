@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -53,6 +54,28 @@ func TestFilesMayNotSetWhatOthersAreReadBy(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s: got %v, want %q", sql, err, want)
+		}
+	}
+}
+
+// TestASettingThatNoFileMayChangeIsReportedOnce, however it is changed, and in words for who writes the file: not in those
+// of the table of settings.
+func TestASettingThatNoFileMayChangeIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	for _, p := range append(pins(), pin{name: "role", local: "no"}, pin{name: "session_authorization", local: "no"}) {
+		if p.local != "no" {
+			continue
+		}
+		for _, form := range []string{
+			"SET %s = 'x'", "SET LOCAL %s = 'x'", "-- why\nSET LOCAL %s TO DEFAULT", "SET SESSION %s = 'x'", "SELECT set_config('%s', 'x', true)",
+			"DO $$ BEGIN SET LOCAL %s = 'x'; END $$", "SELECT 1; SET LOCAL %s = 'x'; SELECT 2",
+		} {
+			sql := strings.ReplaceAll(form, "%s", p.name)
+			_, err := Load(fstest.MapFS{"0001_a.sql": {Data: []byte(sql)}})
+			refused, ok := errors.AsType[*BundleError](err)
+			if !ok || len(refused.Problems) != 1 || p.why != "" && strings.Contains(err.Error(), p.why) {
+				t.Errorf("%s: got %v, want one problem, without %q", sql, err, p.why)
+			}
 		}
 	}
 }

@@ -340,7 +340,7 @@ func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSe
 		return nil
 	}
 	server.set = true
-	return r.order(ctx, conn, "SELECT FROM "+listed(usual(*server))+" WHERE pg_catalog.set_config(n, want, false) IS NULL")
+	return r.soon(ctx, conn, "SELECT FROM "+listed(usual(*server))+" WHERE pg_catalog.set_config(n, want, false) IS NULL")
 }
 
 // plain reports whether a file runs nothing but what its text shows, where no event trigger

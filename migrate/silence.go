@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -42,16 +43,47 @@ func (r *run) asking(what string, ask func() error) error {
 	return err
 }
 
-// answersIn is how long all answers of a look may take: no longer than a start may wait, and not
-// shorter than the wait for a lock of the ledger, whose holder is to be named, or than a busy
-// server may take.
+// Where hardly any of the time to wait is left, what is under way still gets so long.
+const (
+	leastAnswer = 5 * time.Second        // the answers to a look, and a connection: a busy server that is there gives them
+	leastLock   = 100 * time.Millisecond // a lock, which most sessions hold no longer
+)
+
+// waitable is how much of the time to wait is left.
+func (m *Migrator) waitable() time.Duration {
+	if m.left == nil {
+		return math.MaxInt64
+	}
+	return m.left()
+}
+
+// lockLimit is how long a statement may queue for a lock from now on: LockTimeout, or what is left of
+// the time to wait.
+func (m *Migrator) lockLimit() time.Duration {
+	return min(m.LockTimeout, max(m.waitable(), leastLock))
+}
+
+// lockTimeout is lockLimit as the server takes it, for which 0 is none.
+func (m *Migrator) lockTimeout() int64 { return max(m.lockLimit().Milliseconds(), 1) }
+
+// answersIn is how long all answers of a look may take.
 func (r *run) answersIn() time.Duration {
-	const busy = 5 * time.Second
-	return max(min(r.Wait, r.ConnectWait), mostQuestions*min(r.LockTimeout, mostPatience), busy)
+	return max(min(r.waitable(), r.ConnectWait, answerLimit), leastAnswer)
 }
 
 // limited bounds a statement of ours, which may queue for a lock of the ledger, and otherwise
-// takes no time.
+// takes no time. The server gets to say that there was no lock to be had.
 func (r *run) limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, answerLimit+r.LockTimeout, errSilent)
+	limit := max(r.answersIn(), r.lockLimit()+leastAnswer/2)
+	return context.WithTimeoutCause(ctx, limit, silentError(limit))
+}
+
+// connectsIn is how long to try to connect, and until when the last attempt has to succeed. After a
+// connection was lost, that is part of what a start may wait in all.
+func (r *run) connectsIn() (tries, last time.Duration) {
+	if !r.reconnected {
+		return r.ConnectWait, r.ConnectWait
+	}
+	tries = min(r.ConnectWait, max(r.waitable(), 0))
+	return tries, max(tries, min(r.ConnectWait, leastAnswer))
 }

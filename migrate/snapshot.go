@@ -98,21 +98,26 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 
 // describeAt is describe for a schema whose ledger was read before. It reads that again, after
 // the schema: a ledger that has not moved between two looks had nothing applied in between.
-func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) ([]told, error) {
-	all, heads, err := m.describeAnd(ctx, conn, questions, m.patiently()+ledgerHead(m.Schema, m.Bundle.Version()))
-	if err != nil {
-		return nil, err
+// It also returns the objects whose owner somebody changed.
+func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) (all []told, strays []Drift, err error) {
+	all, rest, err := m.describeAnd(ctx, conn, questions,
+		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), untimed+catalogue.Qualified+m.askOwners())
+	if err == nil {
+		err = rest[1].into(&strays)
 	}
-	now, err := readLedger(heads[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	now, err := readLedger(rest[0])
 	switch {
 	case sqlState(err) == insufficientPrivilege, s.Ledger == nil && now == nil:
-		return all, nil
+		return all, strays, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case s.Ledger == nil || now == nil || !s.Ledger.sameAs(*now):
-		return nil, &retryError{err: errRaceLost, soon: true}
+		return nil, nil, &retryError{err: errRaceLost, soon: true}
 	}
-	return all, nil
+	return all, strays, nil
 }
 
 // sameAs reports whether nothing was applied or begun between two looks at the ledger.
@@ -127,7 +132,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
-	settings := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.LockTimeout, lookTimeout), lookTimeout).Milliseconds())
+	settings := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
 	for _, question := range questions {
 		messages = append(messages, settings+question(quoteText(m.Schema), quoteText(ledgerName)))

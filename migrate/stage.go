@@ -76,9 +76,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	if st.inside {
 		return file, nil
 	}
-	limited, cancel := st.limited(ctx)
-	defer cancel()
-	return file, st.order(limited, st.conn, "COMMIT")
+	return file, st.soon(ctx, st.conn, "COMMIT")
 }
 
 // alone applies a file without a transaction for real, and tells its locks and when

@@ -74,6 +74,10 @@ func forbidden(sql string, s sqltext.Statement) string {
 	return ""
 }
 
+// tooLate is what is wrong with the settings of a transaction.
+const tooLate = "comes too late: the file's transaction has begun before it, READ COMMITTED and READ WRITE; leave it out, and where " +
+	"others may not change a table until the file ends, write LOCK TABLE"
+
 // forbiddenSet reads what follows SET, as words and as tokens.
 func forbiddenSet(w []string, tokens []sqltext.Token) string {
 	local := len(w) > 0 && w[0] == "LOCAL"
@@ -87,8 +91,7 @@ func forbiddenSet(w []string, tokens []sqltext.Token) string {
 	case "CONSTRAINTS":
 		return ""
 	case "TRANSACTION", "TRANSACTION_ISOLATION", "TRANSACTION_READ_ONLY", "TRANSACTION_DEFERRABLE":
-		return "SET TRANSACTION comes too late: the file's transaction has begun before it, READ COMMITTED and READ WRITE; leave it out, and where others may not " +
-			"change a table until the file ends, write LOCK TABLE"
+		return "SET TRANSACTION " + tooLate
 	case "SESSION": // CHARACTERISTICS AS TRANSACTION, AUTHORIZATION
 		return "SET SESSION " + strings.Join(w[1:min(2, len(w))], "") + " outlives the migration in a pooled session; leave it out"
 	case "ROLE":

@@ -52,7 +52,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (c claimant, err error) {
-	answers, err := flight(ctx, conn, r.patiently()+strings.NewReplacer("$ledger", quoteName(r.Schema, ledgerName), "$version", strconv.Itoa(m.Version), "$holder", holderOf, "$marker", quoteText(markerFormat)).Replace(`
+	answers, err := flight(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", quoteName(r.Schema, ledgerName), "$version", strconv.Itoa(m.Version), "$holder", holderOf, "$marker", quoteText(markerFormat)).Replace(`
 		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()

@@ -156,7 +156,7 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		r.tally.doubtful = nil
 		return nil
 	}
-	answers, err := flight(ctx, conn, r.patiently()+ledgerRows(r.Schema))
+	answers, err := flight(ctx, conn, r.patiently(1)+ledgerRows(r.Schema))
 	if err != nil {
 		return err
 	}
@@ -181,10 +181,8 @@ func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
 	if version == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errSilent)
-	defer cancel()
 	defer r.silence("the last files to be on disk, and where a synchronous standby is set, on that one")()
-	err := r.order(ctx, conn, r.flushing(version))
+	err := r.soon(ctx, conn, r.flushing(version))
 	if err != nil {
 		return err
 	}
@@ -195,7 +193,7 @@ func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
 // flushing is a transaction that waits for the disk, and changes nothing.
 func (r *run) flushing(version int) string {
 	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
-		r.commit, max(r.LockTimeout.Milliseconds(), 1), quoteName(r.Schema, ledgerName), version)
+		r.commit, r.lockTimeout(), quoteName(r.Schema, ledgerName), version)
 }
 
 // granted puts changes of the role's rights into the report, each once: after a failover they

@@ -42,7 +42,7 @@ func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
 			now, _ := r.teller.moment()
 			r.Log.Info("waiting for another migrator", about(now)...)
 		}
-		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.budget-r.pause.waited, time.Millisecond))); err != nil {
+		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.left(), time.Millisecond))); err != nil {
 			return err
 		}
 		interval = min(interval*3/2, 500*time.Millisecond)
@@ -58,7 +58,7 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int,
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
-		r.patiently()+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
+		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
 	if err != nil {
 		return nil, 0, err
 	}

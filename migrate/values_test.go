@@ -89,3 +89,17 @@ func TestNoValueOfARowIsShown(t *testing.T) {
 		})
 	}
 }
+
+// TestASettingOfADBAThatTheServerRefusesIsNamed in the log, without its value.
+func TestASettingOfADBAThatTheServerRefusesIsNamed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	setForTheRole(t, db, "default_tablespace = 'not_there'")
+	log := &syncBuffer{}
+	m := migrator(t, db, tables(1)...)
+	m.Log = slog.New(slog.NewTextHandler(log, nil))
+	up(t, m, db.MigratorConn)
+	if text := log.String(); !strings.Contains(text, `invalid value for parameter \"default_tablespace\"`) || strings.Contains(text, "not_there") {
+		t.Errorf("the log is:\n%s", text)
+	}
+}

@@ -124,6 +124,8 @@ func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification,
 func (m *Migrator) connected(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
 	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		defer r.silence("its answers")()
+		within := time.Until(r.until)
+		r.left = func() time.Duration { return min(within, m.waitable()) }
 		return ask(ctx, r, conn)
 	})
 }
@@ -145,11 +147,13 @@ func (m *Migrator) withConnection(
 		if err != nil {
 			return err
 		}
-		limited, until := answersWithin(ctx, r.answersIn()), started.Add(r.ConnectWait)
-		if attempts.budget = r.ConnectWait; again {
+		until := started.Add(r.ConnectWait)
+		if attempts.budget, r.until = r.ConnectWait, until; again {
 			r.ConnectWait = time.Until(until)
 		}
-		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error { return ask(limited, r, conn) })
+		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error {
+			return ask(metered(ctx, meter{limit: r.answersIn}), r, conn)
+		})
 		lost, ok := errors.AsType[*lostError](err)
 		switch {
 		case !ok, ctx.Err() != nil:
@@ -189,7 +193,7 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 }
 
 func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (v Verification, err error) {
-	err = untilStill(func() error {
+	err = m.untilStill(func() error {
 		v, err = m.verifyOnce(ctx, conn)
 		return err
 	})
@@ -197,10 +201,12 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (v Verificat
 }
 
 // untilStill looks again while another migrator is at work, whose files would be taken for
-// somebody's changes. Each look takes longer than such a file, and files come to an end.
-func untilStill(look func() error) (err error) {
+// somebody's changes, until the time to wait is over. Each look takes longer than such a file, and files
+// come to an end.
+func (m *Migrator) untilStill(look func() error) (err error) {
 	const looks = 1000
-	for range looks {
+	began, limit := time.Now(), m.waitable()
+	for i := 0; i < looks && (i == 0 || time.Since(began) < limit); i++ {
 		err = look()
 		again, ok := errors.AsType[*retryError](err)
 		if !ok {
@@ -208,7 +214,7 @@ func untilStill(look func() error) (err error) {
 		}
 		err = again.err
 	}
-	return &BusyError{Err: err}
+	return &BusyError{Waited: time.Since(began), Err: err}
 }
 
 func (m *Migrator) verifyOnce(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {

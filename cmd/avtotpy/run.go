@@ -249,7 +249,7 @@ func logReport(log *slog.Logger, r migrate.Report, err error) {
 	}
 	log.Info("migration finished", "result", result, "count", len(r.Applied), "from", r.From, "to", r.To,
 		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked", len(r.Revoked),
-		"waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
+		"differences", len(r.Drift), "waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
 }
 
 // A settingsError is bad configuration: nothing was started.

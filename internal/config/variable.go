@@ -137,8 +137,9 @@ func variables() []variable {
 		},
 		{
 			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "1m", example: "2m",
-			set:     setDuration(func(c *Config) *time.Duration { return &c.ConnectWait }),
-			meaning: "How long to retry connecting to a database that does not answer yet. The default is twice the time after which Patroni, as it is delivered, promotes another server.",
+			set: setDuration(func(c *Config) *time.Duration { return &c.ConnectWait }),
+			meaning: "How long to retry connecting to a database that does not answer yet. The default is twice the time after which Patroni, as it is delivered, promotes another server. " +
+				"A command that only looks waits no longer for its answers either, but 5 s at least for each of them.",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_LOCK_TIMEOUT", group: waiting, preset: "5s", example: "2s",
@@ -147,8 +148,10 @@ func variables() []variable {
 		},
 		{
 			name: "POSTGRES_MIGRATOR_WAIT", group: waiting, preset: "10m", example: "1h",
-			set:     setDuration(func(c *Config) *time.Duration { return &c.Wait }),
-			meaning: "How long to wait in all for other migrators, for locks and for a database that stopped answering, before giving up.",
+			set: setDuration(func(c *Config) *time.Duration { return &c.Wait }),
+			meaning: "How long to wait in all for other migrators, for locks and for a database that stopped answering, before giving up. " +
+				"LOCK_TIMEOUT, and after a lost connection CONNECT_WAIT, are cut to what is left of it. When hardly anything is left, an answer or " +
+				"a connection that is under way still gets 5 s, and a lock 100 ms.",
 		},
 		{
 			name: listenAddr, group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,

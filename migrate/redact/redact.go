@@ -127,14 +127,30 @@ func (c content) message() string {
 	case !c.holdsValues():
 		return c.Message
 	}
-	text := c.quoted(c.Message)
+	before, setting, after := c.setting()
+	text := c.quoted(after)
 	if c.class() == "22" {
-		text = c.numbers(text)
+		before, text = c.numbers(before), c.numbers(text)
 	}
+	text = before + setting + text
 	if head, name, ok := strings.Cut(text, " dotted names): "); ok && !c.knows(name) { // the one list of names without quotes
 		text = head + " dotted names): " + hidden
 	}
 	return text
+}
+
+// setting cuts a message at the name of the setting whose value the server refuses: one that it has, so that its name
+// is not a value of a row. The name is empty when the message is about something else.
+func (c content) setting() (before, name, after string) {
+	routines := []string{
+		"parse_and_validate_value", "call_bool_check_hook", "call_int_check_hook", "call_real_check_hook", "call_string_check_hook",
+		"call_enum_check_hook",
+	}
+	at := regexp.MustCompile(`[` + quotes + `][\pZ]?[A-Za-z_][A-Za-z0-9_.$]*[\pZ]?[` + quotes + `]`).FindStringIndex(c.Message)
+	if !slices.Contains(routines, c.Routine) || at == nil || strings.IndexAny(c.Message, quotes) != at[0] {
+		return "", "", c.Message
+	}
+	return c.Message[:at[0]], c.Message[at[0]:at[1]], c.Message[at[1]:]
 }
 
 func (c content) detail() string {

@@ -32,6 +32,29 @@ func TestWhatTheServerSaysIsLeftWithoutValues(t *testing.T) {
 		{pgconn.PgError{Code: "23514", Routine: "exec_stmt_raise", Message: "bad S3CRET", TableName: "S3CRET", Hint: "S3CRET"}, "RAISE 'bad %'", "bad … … …"},
 		{pgconn.PgError{Code: "22012", Message: "division by zero", InternalQuery: "SELECT 1/0, 'S3CRET'"}, "", "division by zero"},
 		{pgconn.PgError{Code: "22P05", Message: "character with byte sequence 0x53 0x33 in encoding"}, "", "character with byte sequence … … in encoding"},
+		{
+			pgconn.PgError{
+				Code: "22023", Routine: "call_string_check_hook", Message: `invalid value for parameter "default_tablespace": "S3CRET"`,
+				Detail: `Tablespace "S3CRET" does not exist.`,
+			},
+			"", `invalid value for parameter "default_tablespace": "…"`,
+		},
+		{
+			pgconn.PgError{Code: "22023", Routine: "call_string_check_hook", Message: `ungültiger Wert für Parameter »work_mem«: »S3CRET«`},
+			"", `ungültiger Wert für Parameter »work_mem«: "…"`,
+		},
+		{
+			pgconn.PgError{Code: "22023", Routine: "parse_and_validate_value", Message: `53 is outside the valid range for parameter "x" (1 .. 10)`},
+			"", `… is outside the valid range for parameter "x" (… .. …)`,
+		},
+		{
+			pgconn.PgError{Code: "22023", Message: `invalid value for parameter "S3CRET": "S3CRET"`},
+			"", `invalid value for parameter "…"`,
+		},
+		{
+			pgconn.PgError{Code: "22023", Routine: "call_string_check_hook", Message: `invalid value for "S3CRET S3CRET" of parameter "a"`},
+			"", `invalid value for "…"`,
+		},
 	} {
 		safe := Server(&c.e, c.source)
 		got := strings.Join(strings.Fields(strings.Join([]string{safe.Message, safe.Detail, safe.Hint, safe.Where, safe.InternalQuery, safe.TableName}, " ")), " ")
