@@ -2,7 +2,10 @@ package migrate
 
 import (
 	_ "embed" // for a long question
+	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
 //go:embed owners.sql
@@ -14,14 +17,25 @@ func (m *Migrator) askOwners() string {
 	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName)).Replace(ownersSQL)
 }
 
+// strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a whole.
+func (m *Migrator) strays(found []Drift, version int) []Drift {
+	snapshot, ok := m.Bundle.Snapshot(version)
+	if !ok {
+		return found
+	}
+	objects := catalogue.Objects(snapshot)
+	return slices.DeleteFunc(found, func(d Drift) bool { return objects[d.Object] == nil && !strings.HasPrefix(d.Object, "schema ") })
+}
+
 // nameOwners warns of them at a start that has nothing to apply; one that has compares the whole schema.
 func (r *run) nameOwners(s seen) {
-	if r.compared || r.proved || len(s.Strays) == 0 {
+	strays := r.strays(s.Strays, s.Ledger.Version)
+	if r.compared || r.proved || len(strays) == 0 {
 		return
 	}
-	r.compared, r.report.Drift = true, s.Strays
+	r.compared, r.report.Drift = true, strays
 	r.Log.Warn("objects of the schema belong to another role, so that no migration can change them; verify reports them as differences, too",
-		"differences", driftLines(s.Strays), "sql", undoing(s.Strays))
+		"differences", driftLines(strays), "sql", undoing(strays))
 }
 
 // undoing is the SQL that takes differences back, as far as it is known.

@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -45,14 +46,15 @@ func TestAnObjectOfAnotherOwnerIsNamed(t *testing.T) {
 		return v
 	}
 	super := pgtest.Value[string](t, db.SuperConn, "SELECT current_user::text")
-	for _, object := range []string{
-		"TABLE app.t", "TABLE app.p", "VIEW app.v", "MATERIALIZED VIEW app.m", "SEQUENCE app.s", "FUNCTION app.f(integer, text)",
-		"PROCEDURE app.p()", "AGGREGATE app.plus(integer)", "TYPE app.e", "TYPE app.c", "TYPE app.r", "DOMAIN app.d",
+	for object, called := range map[string]string{
+		"TABLE app.t": "", "TABLE app.p": "", "VIEW app.v": "", "MATERIALIZED VIEW app.m": "", "SEQUENCE app.s": "",
+		"FUNCTION app.f(integer, text)": "", "PROCEDURE app.p()": "", "AGGREGATE app.plus(integer)": "", "DOMAIN app.d": "",
+		"TYPE app.e": "enum", "TYPE app.c": "composite type", "TYPE app.r": "range type",
 	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER "+object+" OWNER TO CURRENT_USER")
 		kind, name, _ := strings.Cut(object, " app.")
-		undo := fmt.Sprintf("ALTER %s app.%s OWNER TO %s", kind, name, db.Migrator())
-		want := []string{fmt.Sprintf("%s %s: has   owner %s | %s", strings.ToLower(kind), name, super, undo)}
+		undo := fmt.Sprintf("ALTER %s OWNER TO %s", object, db.Migrator())
+		want := []string{fmt.Sprintf("%s %s: has   owner %s | %s", cmp.Or(called, strings.ToLower(kind)), name, super, undo)}
 		started := lines(up(t, m, db.MigratorConn).Drift)
 		seen := lines(verify(m, db.MigratorConn).Drift)
 		itself := lines(verify(&own, db.WebConn).Drift)
@@ -77,6 +79,25 @@ func TestAnObjectOfAnotherOwnerIsNamed(t *testing.T) {
 		t.Errorf("the service, where a group owns the schema: %q", found)
 	}
 	pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO "+db.Migrator())
+}
+
+// TestASchemaOfAnotherOwnerIsNamed where the migrator may still look at it.
+func TestASchemaOfAnotherOwnerIsNamed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	m := remembering(t, migrator(t, db, tables(1)...))
+	up(t, m, db.MigratorConn)
+	pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO CURRENT_USER", "GRANT USAGE ON SCHEMA app TO "+db.Migrator())
+	undo := "ALTER SCHEMA app OWNER TO " + db.Migrator()
+	started := lines(up(t, m, db.MigratorConn).Drift)
+	v, err := m.Verify(t.Context(), db.MigratorConn)
+	if err != nil || !slices.Equal(started, lines(v.Drift)) || len(started) != 1 || !strings.HasSuffix(started[0], " | "+undo) {
+		t.Errorf("start %q, verify %q, %v, want %s", started, lines(v.Drift), err, undo)
+	}
+	pgtest.Exec(t, db.SuperConn, undo)
+	if v, err = m.Verify(t.Context(), db.MigratorConn); err != nil || len(v.Drift) != 0 {
+		t.Errorf("afterwards: %q, %v", lines(v.Drift), err)
+	}
 }
 
 // TestAStartAndVerifyReportTheSameDifferences where an event trigger changes what a file makes: its column and its owner.
