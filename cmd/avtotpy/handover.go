@@ -57,7 +57,7 @@ func (p program) serveMigrated(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	home, err := p.settle(ctx, cfg, true, log)
+	home, err := p.settle(ctx, cfg, true, false, log)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	if err != nil {
 		return err
 	}
-	within, stop, err := p.settled(ctx, &cfg, log)
+	within, stop, err := p.settled(ctx, &cfg, true, log)
 	if is[*localpg.LockedError](err) { // a server runs: it is enough to be another client of its PostgreSQL
 		within, stop, err = ctx, func() {}, join(&cfg)
 	}

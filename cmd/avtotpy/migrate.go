@@ -207,7 +207,7 @@ func (p program) look(ctx context.Context, look func(context.Context, looker) er
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.settled(ctx, &cfg, log)
+	ctx, stop, err := p.settled(ctx, &cfg, false, log)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 // settle does what root alone can do, and then gives root up for good: before anything listens, connects or runs as a
 // child. With a PostgreSQL of our own it becomes the user whose the data is, as PostgreSQL does; otherwise the one that
 // AVTOTPY_USER names; when nobody named one, a program that serves says so loudly. It returns the open data folder, nil
-// without a PostgreSQL of our own.
-func (p program) settle(ctx context.Context, cfg config.Config, serves bool, log *slog.Logger) (*localpg.Home, error) {
+// without a PostgreSQL of our own. Existing refuses a folder in which nothing is yet.
+func (p program) settle(ctx context.Context, cfg config.Config, serves, existing bool, log *slog.Logger) (*localpg.Home, error) {
 	asked, err := askedUser(cfg.User)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,12 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves bool, log
 	}
 	home, err := localpg.Open(ctx, localpg.Options{
 		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log, User: asked, Folders: backupsWithin(cfg),
+		Existing: existing,
 	})
+	if is[*localpg.NoClusterError](err) {
+		return nil, &settingsError{fmt.Errorf("%w, and this command makes none. If the database is elsewhere, set what the server has set: "+
+			"POSTGRES_CONNECTION_STR, or AVTOTPY_DATA_DIR. Otherwise start the program once, which makes it", err)}
+	}
 	if err != nil {
 		return nil, &localError{err}
 	}

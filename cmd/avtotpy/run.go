@@ -31,7 +31,7 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 	if err != nil {
 		return err
 	}
-	home, err := p.settle(ctx, cfg, cfg.Mode != config.RunAndExit, log)
+	home, err := p.settle(ctx, cfg, cfg.Mode != config.RunAndExit, false, log)
 	if err != nil {
 		return err
 	}
@@ -173,8 +173,8 @@ func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log 
 }
 
 // settled is settle and withLocal for commands that do nothing in between.
-func (p program) settled(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
-	home, err := p.settle(ctx, *cfg, false, log)
+func (p program) settled(ctx context.Context, cfg *config.Config, existing bool, log *slog.Logger) (_ context.Context, stop func(), err error) {
+	home, err := p.settle(ctx, *cfg, false, existing, log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -54,6 +54,7 @@ type Options struct {
 	MasterKey string       // the operator's own key, in place of secrets/master-key; "" uses that file
 	User      *osuser.User // as root: who runs a new cluster; nil: the user postgres, or else nobody
 	Folders   []string     // more folders in DataDir that this user writes to, when root does not
+	Existing  bool         // make no cluster where there is none: a *NoClusterError
 	Log       *slog.Logger // nil: slog.DiscardHandler
 }
 
@@ -65,6 +66,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	return home.Start(ctx)
 }
+
+// A NoClusterError means that a folder has no cluster yet, and that none was asked for.
+type NoClusterError struct{ Folder string }
+
+func (e *NoClusterError) Error() string { return "there is no PostgreSQL in the data folder " + e.Folder }
 
 // A Home is a data folder that is locked and has everything that a server on it needs.
 type Home struct {
@@ -78,7 +84,7 @@ type Home struct {
 // It refuses a folder, and in it files, of others, or that others may write to, and follows no links.
 //
 // Errors that a caller may want to tell apart, here and of Home.Start, are *NotFoundError, *VersionError, *LockedError,
-// *MissingSecretError, *UnreachableError, *OwnerError, *StoppedError and *owned.Error.
+// *MissingSecretError, *UnreachableError, *OwnerError, *StoppedError, *NoClusterError and *owned.Error.
 func Open(ctx context.Context, o Options) (*Home, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -91,6 +97,9 @@ func Open(ctx context.Context, o Options) (*Home, error) {
 	found, err := home.cluster()
 	if err != nil {
 		return nil, err
+	}
+	if o.Existing && !found.exists() {
+		return nil, &NoClusterError{o.DataDir}
 	}
 	account, unfit := accountFor(found, o.User)
 	bin, err := choose(search(ctx, cmp.Or(account, unprivilegedAccount()), o.BinDir), found, o.BinDir)
