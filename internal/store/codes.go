@@ -72,8 +72,12 @@ func (o opener) codes(rows pgx.Rows) ([]Account, error) {
 	m := member{user: o.user}
 	// Arrays, because what is a uuid.UUID goes through a text.
 	into := []any{
-		(*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &kind, &algorithm, &a.Digits, &a.Period, &secret, moment{&a.CreatedAt}, moment{&a.UpdatedAt},
-		&a.Version, &role, moment{&m.since}, &mac, &in.generation, &masterKey, &sealedKey,
+		(*[16]byte)(&a.ID), (*[16]byte)(&a.VaultID), &kind, &algorithm, &a.Digits, &a.Period, &secret,
+		moment{&a.CreatedAt},
+		moment{&a.UpdatedAt},
+		&a.Version, &role,
+		moment{&m.since},
+		&mac, &in.generation, &masterKey, &sealedKey,
 	}
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		in.vault, m.vault = a.VaultID, a.VaultID

@@ -9,6 +9,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -208,6 +210,57 @@ func TestNamesThatDifferInCaseAlone(t *testing.T) {
 	for _, name := range []string{"Ärzte", "ärzte"} {
 		if user, _, err := s.UserByName(t.Context(), name); err != nil || user.Name != name {
 			t.Errorf("%s: found %q, %v", name, user.Name, err)
+		}
+	}
+}
+
+// TestAccountsFromBefore0015 are copied with what their codes depended on, and bound to the first key of their vault.
+func TestAccountsFromBefore0015(t *testing.T) {
+	t.Parallel()
+	db := pgtest.At(t, 14)
+	pgtest.Exec(t, db.SuperConn, `
+		INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('k1', sha256(''));
+		INSERT INTO avtotpy.vaults (id, name) VALUES ('00000000-0000-0000-0000-000000000001', '');
+		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) VALUES ('00000000-0000-0000-0000-000000000001', 'k1', '');
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
+		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA256', 8, 60, '', '', '', ''`)
+	db.Upgrade(t)
+	const copied = `
+		SELECT count(*)
+		FROM avtotpy.accounts a
+		JOIN avtotpy.unauthenticated_accounts u ON u.account_id = a.id AND u.vault_id = a.vault_id
+		JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
+		WHERE a.version = 0 AND a.generation = 1 AND u.created_at = a.created_at
+			AND (u.kind, u.algorithm, u.digits, u.period) = ('totp', 'SHA256', 8, 60)`
+	if n := pgtest.Value[int](t, db.SuperConn, copied); n != 1 {
+		t.Errorf("%d accounts are copied as they were, want 1", n)
+	}
+}
+
+// TestEachMigrationOfWhatIsThereIsTried fails for a migration, from the first that changed what people already had, that no test
+// here brings an older database to.
+func TestEachMigrationOfWhatIsThereIsTried(t *testing.T) {
+	t.Parallel()
+	const first = 12
+	tests, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, name := range tests {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(source)
+	}
+	migrations, err := filepath.Glob("../schema/migrations/0*.sql")
+	if err != nil || len(migrations) < first {
+		t.Fatalf("%d migrations, %v", len(migrations), err)
+	}
+	for n := first; n <= len(migrations); n++ {
+		if !strings.Contains(all.String(), fmt.Sprintf("pgtest.At(t, %d)", n-1)) {
+			t.Errorf("no test brings a database from %d to %s", n-1, migrations[n-1])
 		}
 	}
 }
