@@ -70,7 +70,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // A NoClusterError means that a folder has no cluster yet, and that none was asked for.
 type NoClusterError struct{ Folder string }
 
-func (e *NoClusterError) Error() string { return "there is no PostgreSQL in the data folder " + e.Folder }
+func (e *NoClusterError) Error() string {
+	return "there is no PostgreSQL in the data folder " + e.Folder
+}
 
 // A Home is a data folder that is locked and has everything that a server on it needs.
 type Home struct {
