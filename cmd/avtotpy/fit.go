@@ -167,8 +167,12 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	doubts := f.doubts
 	f.mu.Unlock()
 	answer := f.ask(ctx)
+	elsewhere := errors.Is(answer, errReadOnly) && f.db.Reachable(ctx) == nil
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if elsewhere && errors.Is(f.answer, errReadOnly) { // after a failover only the first look meets the old one
+		f.complain("the web server reaches a database that takes no changes, although another of its hosts does", errNotFollowing)
+	}
 	before, first := f.answer, f.asked.IsZero()
 	stillFit := !f.fitAt.IsZero() && time.Since(f.fitAt) < staleFor
 	switch {
@@ -302,6 +306,9 @@ func (f *fitness) inPublic(what string, err error) error {
 	}
 	return public
 }
+
+var errNotFollowing = errors.New("leave target_session_attrs out of POSTGRES_CONNECTION_STR, PGTARGETSESSIONATTRS and the service file, or set it to primary; " +
+	"behind a load balancer, let it choose the primary")
 
 // isPassing reports that a database moves, restarts or is overloaded, which ends by itself.
 func isPassing(err error) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
 )
 
 // TestClocksThatDifferAreAWarning: once when it begins and once when it ends, and not where a slow answer may be the
@@ -60,6 +62,35 @@ func TestAStandbyAloneIsNotReady(t *testing.T) {
 	l.awaitWrite(time.Now())
 	l.awaitReady()
 	l.report(2)
+}
+
+// TestAServerThatStaysWithAStandbySaysWhy, for its DB finds a primary, and has nothing to say.
+func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	hosts := fmt.Sprintf("%s host=127.0.0.1,127.0.0.1 port=%s,%s sslmode=disable", p.WebConn, p.second.port(), p.first.port())
+	for _, attributes := range []string{"any", "prefer-standby"} {
+		t.Run(attributes, func(t *testing.T) {
+			s := serviceOf(t, hosts+" target_session_attrs="+attributes, "")
+			web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer web.Close()
+			web.Watch(t.Context())
+			said := new(pgtest.Output)
+			f := &fitness{
+				migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
+				looked: func(migrate.Status) {}, clock: func(float64) {},
+				prepare: func(context.Context) error { return nil },
+				keys:    func(context.Context) error { return nil },
+			}
+			pgtest.Eventually(t, "it is said", func() error {
+				err := f.check(t.Context())
+				return pgtest.Unless(errors.Is(err, errReadOnly) && strings.Contains(said.String(), "target_session_attrs"), "%v, the log is %s", err, said)
+			})
+		})
+	}
 }
 
 // TestAnErrorThatTheDatabaseAnswersIsLogged, for nothing else is: to its DB such a server is not away.
