@@ -80,7 +80,7 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	run.teller.tell = m.Progress
+	run.teller.tell = run.telling(m.Progress)
 	err = unforeseen(run.doing, run.untilDone(ctx))
 	if err == nil {
 		run.phase(Done)

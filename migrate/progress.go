@@ -36,6 +36,7 @@ type Progress struct {
 
 	Looked          bool // whether the schema was looked at, so that its version is known
 	Version, Target int  // of the schema, and of the bundle
+	Applied         int  // how many files the report of this call has so far
 
 	File       string // whose answer is awaited, also while waiting to try it again; empty between files
 	Number, Of int    // which of the files of this call it is; 0 without a file
@@ -68,6 +69,19 @@ func (t *teller) change(f func(now *Progress)) {
 	f(&t.now)
 	if t.tell != nil {
 		t.tell(t.now)
+	}
+}
+
+// telling adds what a heartbeat may have reported since an answer came.
+func (r *run) telling(tell func(Progress)) func(Progress) {
+	if tell == nil {
+		return nil
+	}
+	return func(p Progress) {
+		r.tally.mu.Lock()
+		p.Version, p.Applied = r.report.To, len(r.report.Applied)
+		r.tally.mu.Unlock()
+		tell(p)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,6 +215,9 @@ func TestFilesBeforeALongOneAreReportedWhileItRuns(t *testing.T) {
 	log := &syncBuffer{}
 	m := migrator(t, db, append(tables(3), atGate, "CREATE TABLE app.last (id int)")...)
 	m.Log, m.LockTimeout = slog.New(slog.NewTextHandler(log, nil)), 150*time.Millisecond
+	m.Heartbeat = 100 * time.Millisecond
+	var now atomic.Value
+	m.Progress = func(p migrate.Progress) { now.Store(p) }
 	done := make(chan error)
 	var report migrate.Report
 	go func() {
@@ -224,6 +228,10 @@ func TestFilesBeforeALongOneAreReportedWhileItRuns(t *testing.T) {
 	pgtest.Eventually(t, "the files before the long one are reported", func() error {
 		_, logged := reported(migrate.Report{}, log.String())
 		return pgtest.Unless(slices.Equal(logged, through(1, 3)), "the log has %v", logged)
+	})
+	pgtest.Eventually(t, "and told", func() error {
+		p, _ := now.Load().(migrate.Progress)
+		return pgtest.Unless(p.Applied == 3 && p.Version == 3, "%+v", p)
 	})
 	open()
 	if err := <-done; err != nil {

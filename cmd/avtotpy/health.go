@@ -39,6 +39,7 @@ func (h *health) migrating(p migrate.Progress) {
 	if p.Looked {
 		h.schema(p.Version, p.Target)
 	}
+	h.appliedSoFar(p.Applied)
 	h.now = migrationReadiness(p)
 }
 

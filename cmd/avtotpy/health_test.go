@@ -108,6 +108,27 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 	}
 }
 
+// TestFilesAreCountedWhileTheyAreApplied, and each once; a server that crashed may have lost some that are applied again.
+func TestFilesAreCountedWhileTheyAreApplied(t *testing.T) {
+	t.Parallel()
+	h := newHealth()
+	for _, step := range []struct{ reported, want int }{{0, 0}, {1, 1}, {1, 1}, {3, 3}, {2, 3}, {4, 4}} {
+		h.migrating(migrate.Progress{Phase: migrate.Applying, Looked: true, Version: step.reported, Target: 5, Applied: step.reported})
+		h.checkApplied(t, step.want)
+	}
+	h.migrated(migrated{Applied: 5})
+	h.checkApplied(t, 5)
+}
+
+func (h *health) checkApplied(t *testing.T, want int) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.routes().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	if line := fmt.Sprintf("\navtotpy_migrations_applied_total %d\n", want); !strings.Contains(w.Body.String(), line) {
+		t.Errorf("/metrics lacks %q", line)
+	}
+}
+
 func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
 	t.Parallel()
 	report := migrate.Report{Applied: make([]migrate.Applied, 3), Elapsed: 1500 * time.Millisecond, Waited: time.Second}

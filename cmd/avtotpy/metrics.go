@@ -44,6 +44,7 @@ type metrics struct {
 	duration   *prometheus.GaugeVec
 	waited     *prometheus.GaugeVec
 	applied    prometheus.Counter
+	counted    int // of applied
 	findings   *prometheus.GaugeVec
 	auditedAt  prometheus.Gauge
 	drift      *prometheus.GaugeVec
@@ -121,8 +122,16 @@ func (m *metrics) lost() {
 	m.pending.Reset()
 }
 
+// appliedSoFar counts files while they are applied. A counter takes none back that the server has lost.
+func (m *metrics) appliedSoFar(files int) {
+	if files > m.counted {
+		m.applied.Add(float64(files - m.counted))
+		m.counted = files
+	}
+}
+
 func (m *metrics) migrated(report migrated) {
-	m.applied.Add(float64(report.Applied))
+	m.appliedSoFar(report.Applied)
 	m.duration.WithLabelValues().Set(report.Seconds)
 	m.waited.WithLabelValues().Set(report.Waited)
 }
