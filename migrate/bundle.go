@@ -331,16 +331,16 @@ func unreadable(sql string) (offset int, message string) {
 // misspelt or too late to count is an error: ignoring it in silence would apply
 // the file in another way than its author meant.
 func (m *Migration) directive(c sqltext.Comment) error {
-	if c.Block {
-		if misspelt(c.Text) {
-			return errors.New("a directive is a comment of its own line: -- migrate:…")
-		}
-		return nil
-	}
 	text, ok := strings.CutPrefix(c.Text, "migrate:")
 	last := len(m.script.Statements) - 1
+	if c.Block && misspelt(c.Text) {
+		return errors.New("a directive is a comment of its own line: -- migrate:…")
+	}
 	if mark := othersMark(c.Text, !c.Begun, last >= 0 && m.script.Statements[last].Start > c.Offset); mark != "" && !ok {
 		return errors.New(mark)
+	}
+	if c.Block {
+		return nil
 	}
 	if !ok || strings.HasPrefix(text, " ") {
 		if misspelt(c.Text) {

@@ -94,10 +94,12 @@ func (r *review) alterDomain(at int, p phrase) {
 func (r *review) alterNamed(kind string, p phrase) {
 	n, _ := p.name()
 	r.own(n)
+	typed := false // whether a release made a table of the type
 	if kind == "TYPE" && p.find("CASCADE") != nil {
 		for of, t := range r.made.tables {
-			if t.of == n.name {
-				r.locks(name{n.schema, of, p.at()}, "ALTER TYPE", useIt)
+			if table := (name{n.schema, of, p.at()}); t.of == n.name {
+				r.locks(table, "ALTER TYPE", useIt)
+				typed = typed || r.oldTable(table)
 			}
 		}
 	}
@@ -105,7 +107,7 @@ func (r *review) alterNamed(kind string, p phrase) {
 		switch {
 		case p.is("DROP"):
 			r.contracting(p.at(), "DROP ATTRIBUTE in TYPE "+n.String())
-		case p.is("ALTER") && p.find("CASCADE") != nil:
+		case p.is("ALTER") && typed:
 			r.breaks(ruleRewrite, p.at(), "another type of an attribute rewrites the tables of type %s while nobody can read them; add another attribute", n)
 		}
 	}
@@ -131,7 +133,13 @@ func (r *review) alterNamed(kind string, p phrase) {
 	case old && kind != "STATISTICS":
 		r.contracting(rename.at(), "RENAME in "+kind+" "+n.String())
 	}
-	if renamed {
+	if !renamed {
+		to.accept("COLUMN")
+		from, _ := to.name()
+		to.accept("TO")
+		m, _ := to.name()
+		r.made.renameViewColumn(n.name, from.name, m.name)
+	} else {
 		m, _ := to.name()
 		r.made.renameView(n.name, m.name)
 		r.rename(space(kind), n.name, m.name)
@@ -149,7 +157,7 @@ func (r *review) alterTable(kind string, p phrase) {
 	case p.is("RENAME"):
 		// ALTER INDEX … RENAME takes tables, too. What no file is seen to make is an index that the server has named.
 		if _, known := r.made.objects[object{"relation", n.name}]; known || kind != "INDEX" {
-			r.renameIn(n, p)
+			r.renameIn(kind, n, p)
 		}
 		return
 	case p.accept("SET", "SCHEMA"):
@@ -244,12 +252,16 @@ func dropsFirst(actions []phrase) []phrase {
 }
 
 // renameIn judges RENAME TO, RENAME COLUMN and RENAME CONSTRAINT.
-func (r *review) renameIn(n name, p phrase) {
+func (r *review) renameIn(kind string, n name, p phrase) {
 	at := p.at()
 	p.accept("RENAME")
 	if of := r.made.indexed(n.name); of != "" && p.accept("TO") {
 		to, _ := p.name()
-		r.renameKey(at, name{n.schema, of, n.at}, n.name, to.name)
+		table := name{n.schema, of, n.at}
+		r.renameKey(at, table, n.name, to.name)
+		if kind != "INDEX" { // which locks less
+			r.locks(table, "ALTER TABLE", useIt)
+		}
 		return
 	}
 	t := r.made.table(n)
@@ -285,6 +297,7 @@ func (r *review) renameIn(n name, p phrase) {
 		r.contracting(at, "RENAME of "+n.String()+"."+from.name)
 	}
 	t.renameColumn(from.name, to.name)
+	r.made.renameViewColumn(n.name, from.name, to.name)
 	r.rename("column", n.name+"."+from.name, n.name+"."+to.name)
 }
 

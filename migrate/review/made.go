@@ -117,6 +117,14 @@ func (m *made) renameView(from, to string) {
 	}
 }
 
+// renameViewColumn follows a view's column to its new name; of one whose columns the text does not say,
+// only the new name is known then.
+func (m *made) renameViewColumn(view, from, to string) {
+	if columns, ok := m.views[view]; ok {
+		m.views[view] = append(slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == from }), to)
+	}
+}
+
 // dependants returns the views that go with an object by CASCADE.
 func (m *made) dependants(of string) (all []string) {
 	for reach := []string{of}; len(reach) > 0; reach = reach[1:] {

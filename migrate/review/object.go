@@ -61,6 +61,8 @@ func (r *review) create(at int, p phrase) {
 		r.createOnTable(at, kind, p, replace)
 	case "PUBLICATION":
 		r.createPublication(p)
+	case "CAST", "EXTENSION", "OPERATOR":
+		r.creates(lower(kind), p.bare(kind))
 	default:
 		if space(kind) != "" {
 			r.createNamed(at, kind, p, replace, temporary)
@@ -327,7 +329,21 @@ func (r *review) drop(at int, p phrase) {
 		r.locks(t, "DROP "+kind, useIt)
 		if kind == "POLICY" {
 			r.dropPolicy(at, n, t)
+			return
 		}
+		if _, view := r.made.views[t.name]; view && r.oldTable(t) {
+			again := object{lower(kind), t.name + "." + n.name}
+			r.takes(at, "DROP "+kind+" on "+t.String()+", which may be what writes to it,", func() bool {
+				_, made := r.made.objects[again]
+				return made
+			})
+		}
+	case "CAST", "EXTENSION", "OPERATOR":
+		o := object{lower(kind), p.bare(kind)}
+		if r.old(o) {
+			r.contracting(at, "DROP "+kind+" "+o.name)
+		}
+		r.forget(o.space, o.name)
 	default:
 		items := p.until("CASCADE", "RESTRICT").list()
 		for _, item := range items {
@@ -339,6 +355,14 @@ func (r *review) drop(at int, p phrase) {
 			}
 		}
 	}
+}
+
+// bare is the name of what is in no schema, or of an operator whatever it is for.
+func (p phrase) bare(kind string) string {
+	if kind == "CAST" {
+		return p.group().text()
+	}
+	return p.until("(", "WITH", "SCHEMA", "VERSION", "CASCADE", "RESTRICT").text()
 }
 
 // within returns the names that stand behind the schema's.

@@ -119,14 +119,24 @@ func (p phrase) list() []phrase {
 	return items
 }
 
-// text returns the phrase in lower case with single spaces, for comparing.
+// text returns the phrase in lower case with single spaces, for comparing. A quoted name that needs
+// no quotes is written without; "char" is another type than char.
 func (p phrase) text() string {
 	var b strings.Builder
 	for i, t := range p {
 		if i > 0 && !slices.Contains([]string{"(", ")", ",", ".", "[", "]", ":"}, t.Word) && !p[i-1:].isAny("(", ".", "[", ":") {
 			b.WriteByte(' ')
 		}
-		b.WriteString(sqltext.Fold(t.Text))
+		word := sqltext.Fold(t.Text)
+		if name, ok := t.Name(); ok && t.Word == "" && isPlain(name) && name != "char" {
+			word = name
+		}
+		b.WriteString(word)
 	}
 	return b.String()
+}
+
+// isPlain reports whether a name is what it would be without quotes.
+func isPlain(name string) bool {
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == "" && strings.Trim(name[:1], "0123456789") != ""
 }

@@ -10,6 +10,24 @@ import (
 // query judges SELECT, INSERT, UPDATE, DELETE and MERGE, and what WITH holds of them.
 func (r *review) query(p phrase) {
 	tables := r.reads(p)
+	r.changes(p)
+	what := "the query"
+	switch {
+	case p.find("INSERT") != nil:
+		what = "INSERT … SELECT"
+	case p.is("UPDATE"), p.is("DELETE"), p.is("MERGE"):
+		return // said above
+	}
+	for _, n := range tables {
+		if r.holdsRows(n) && !strings.HasPrefix(n.name, "pg_") {
+			r.long(p.at(), what+" reads "+n.String())
+			break
+		}
+	}
+}
+
+// changes judges INSERT, UPDATE, DELETE and MERGE, also those in WITH.
+func (r *review) changes(p phrase) {
 	for i, t := range p {
 		if !p.startsQuery(i) {
 			continue
@@ -27,19 +45,25 @@ func (r *review) query(p phrase) {
 			r.change(t, rest)
 		}
 	}
-	what := "the query"
-	switch {
-	case p.find("INSERT") != nil:
-		what = "INSERT … SELECT"
-	case p.is("UPDATE"), p.is("DELETE"), p.is("MERGE"):
-		return // said above
-	}
-	for _, n := range tables {
-		if r.oldTable(n) && !strings.HasPrefix(n.name, "pg_") {
-			r.long(p.at(), what+" reads "+n.String())
-			break
+}
+
+// holdsRows reports whether a release may have made what is read, or a table that a view reads.
+func (r *review) holdsRows(n name) bool {
+	seen := []string{n.name}
+	for i := 0; i < len(seen); i++ {
+		if r.oldTable(name{name: seen[i]}) {
+			return true
+		}
+		if _, view := r.made.views[seen[i]]; !view {
+			continue
+		}
+		for _, of := range r.made.over[seen[i]] {
+			if _, made := r.made.objects[object{"relation", of}]; made && !slices.Contains(seen, of) {
+				seen = append(seen, of)
+			}
 		}
 	}
+	return false
 }
 
 // merge judges what follows the table of MERGE: with a condition that chooses nothing, all rows match.

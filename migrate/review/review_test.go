@@ -276,6 +276,21 @@ var mistakes = map[string][]mistake{
 	},
 	"min-version, unique": {
 		{
+			"DROP EXTENSION hstore; DROP CAST (app.colour AS text); DROP TRIGGER t ON app.names",
+			[]string{"1:1: DROP EXTENSION hstore …", "1:24: DROP CAST app.colour as text …", "1:56: DROP TRIGGER on app.names, which may be what writes to it, …"},
+			[]string{"CREATE CAST (app.colour AS integer) WITH INOUT; DROP CAST (app.colour AS integer)"},
+		},
+		{
+			"DROP VIEW app.names CASCADE; CREATE MATERIALIZED VIEW app.names AS SELECT name FROM app.users WITH NO DATA",
+			[]string{"1:1: DROP VIEW app.names …"},
+			nil,
+		},
+		{
+			"ALTER TABLE app.users RENAME TO people; CREATE VIEW app.users AS SELECT * FROM app.people; ALTER VIEW app.users RENAME age TO years",
+			[]string{"1:23: RENAME of app.users …"},
+			nil,
+		},
+		{
 			"CREATE VIEW app.two AS SELECT name FROM app.names",
 			nil,
 			[]string{"CREATE VIEW app.two AS SELECT name FROM app.names; DROP VIEW app.two; DROP VIEW app.names CASCADE; CREATE VIEW app.names AS SELECT name FROM app.users"},
@@ -517,6 +532,11 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"rewrite": {
+		{
+			`ALTER TABLE app.users ADD "nick" "app"."named"`,
+			[]string{"1:34: a domain with a constraint is checked for each row, …"},
+			[]string{`ALTER TABLE app.users ADD "nick" "text"`},
+		},
 		{"ALTER INDEX ALL IN TABLESPACE a SET TABLESPACE b", []string{"1:1: SET TABLESPACE of all that is in a tablespace copies each index while nobody can use it; leave it to the DBA"}, nil},
 		{"ALTER TABLE app.spans ALTER span TYPE int4range", []string{"1:23: with the type of app.spans.span, index spans_idx is built again …"}, nil},
 		{
@@ -614,6 +634,16 @@ var mistakes = map[string][]mistake{
 		},
 	},
 	"whole-table": {
+		{
+			"CREATE TABLE app.t AS WITH gone AS (DELETE FROM app.users RETURNING id) SELECT id FROM gone; EXPLAIN (ANALYZE) UPDATE app.users SET age = 1",
+			[]string{"1:37: DELETE without WHERE …", "1:112: UPDATE without WHERE …"},
+			[]string{"EXPLAIN UPDATE app.users SET age = 1"},
+		},
+		{
+			"MERGE INTO app.users u USING app.teams t ON true WHEN MATCHED THEN DELETE",
+			[]string{"1:1: the condition of MERGE is true of every row of app.users; …"},
+			[]string{"MERGE INTO app.users u USING app.teams t ON t.id = u.team WHEN MATCHED THEN DELETE"},
+		},
 		{
 			"UPDATE app.users SET age = 1 WHERE true; DELETE FROM app.users u WHERE u.id IS NOT NULL OR age = 1",
 			[]string{"1:1: the condition of UPDATE is true of every row of app.users; write which ones (for a backfill, WHERE the new column IS NULL)", "1:42: the condition of DELETE is true …"},

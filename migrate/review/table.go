@@ -55,12 +55,15 @@ func (r *review) createTable(p phrase, temporary bool) {
 		}
 	}
 	r.answers(p, "CREATE TABLE … AS") // SELECT
+	if as := p.find("AS"); as.accept("AS") {
+		r.changes(as)
+	}
 }
 
 // answers judges a query whose rows are kept.
 func (r *review) answers(p phrase, what string) {
 	for _, n := range r.reads(p) {
-		if r.oldTable(n) && p.find("WITH", "NO", "DATA") == nil {
+		if r.holdsRows(n) && p.find("WITH", "NO", "DATA") == nil {
 			r.long(p.at(), what+" reads "+n.String())
 			return
 		}
