@@ -271,6 +271,9 @@ func (r *run) place(m message, out outcome) error {
 	if out.err.Code == readOnly && !m.migration.Alone {
 		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
+	} else if out.err.Code == unsafeQuote {
+		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a quote in it, or " +
+			"let a DBA run ALTER ROLE " + quoteName(r.me) + " SET backslash_quote = safe_encoding, and start again"
 	} else if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
 	} else if out.err.Code == untranslatable {
@@ -286,6 +289,8 @@ func unparsed(err *pgconn.PgError) bool {
 	const badBytes, tooComplex, tooNested = "22021", "54001", "54000"
 	return slices.Contains([]string{badBytes, untranslatable, tooComplex, tooNested}, err.Code)
 }
+
+const unsafeQuote = "22P06" // nonstandard_use_of_escape_character
 
 const untranslatable = "22P05" // a character that the database's encoding lacks
 

@@ -259,9 +259,13 @@ func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, fini
 			last := i
 			for last = range p.sent { // until the writer has noticed, too
 			}
-			if failed < 0 { // otherwise the server refuses them all
-				r.doubt(messages[i : last+1]...)
+			if failed >= 0 { // the server refuses them all
+				return failed, first, err
 			}
+			if failure := r.exited(messages[i], out, err); failure != nil {
+				return failed, first, failure
+			}
+			r.doubt(messages[i : last+1]...)
 			return failed, first, err
 		}
 		p.answered(messages[i].size())

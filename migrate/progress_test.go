@@ -158,7 +158,7 @@ func TestAnErrorAfterALockNamesWhoHeldIt(t *testing.T) {
 	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
 	pgtest.WithMoreTime(t, time.Second, func(limit time.Duration) error { // for the heartbeat to see who it is
 		log.Reset()
-		m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, limit, time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+		m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, limit, limit, slog.New(slog.NewTextHandler(&log, nil))
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
 		if !ok || !strings.Contains(err.Error(), "0002_m2.sql") {
