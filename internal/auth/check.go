@@ -51,6 +51,9 @@ func (g *Gate) withPassword(ctx context.Context, v Visit, use Use, name, passwor
 
 // check counts an attempt and checks the password.
 func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password string) (c checked, outdated bool, err error) {
+	if v.Devices, err = g.store.OwnDevices(ctx, v.Devices); err != nil {
+		return checked{}, false, err
+	}
 	usable := len(password) <= MaxPassword && !strings.ContainsRune(name, 0) // others are nobody's
 	if len(v.Devices) > 0 && usable {
 		// A device that is known is not slowed down by what strangers do, so it has to be known first.

@@ -22,13 +22,14 @@ import (
 
 // The uses of the authentication key. Each has a key of its own.
 const (
-	useToken    = "session token"
-	useSession  = "session"
-	useDevice   = "device"
-	useMember   = "vault member"
-	usePassword = "password"
-	useName     = "user name"       // in lower case
-	useSpelling = "user name as is" // of who shares the name in lower case with somebody
+	useToken       = "session token"
+	useSession     = "session"
+	useDevice      = "device"
+	useDeviceToken = "device token"
+	useMember      = "vault member"
+	usePassword    = "password"
+	useName        = "user name"       // in lower case
+	useSpelling    = "user name as is" // of who shares the name in lower case with somebody
 )
 
 // A proof is the authentication key with the values that it proves.

@@ -290,3 +290,28 @@ func TestLoginsFromBefore0014(t *testing.T) {
 		}
 	}
 }
+
+// TestADeviceThatWasMadeUpAsksTheDatabaseNothing asks in a context that has ended: which tokens were given out is known without.
+func TestADeviceThatWasMadeUpAsksTheDatabaseNothing(t *testing.T) {
+	t.Parallel()
+	f := fresh(t)
+	alice := f.alice(t)
+	opened, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.KnownDevice(t.Context(), alice.ID, []string{opened.Device}); err != nil {
+		t.Errorf("the device that logged in: %v", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	made := opened.Device
+	tokens := []string{made, "", "x", made[:len(made)-1], made + "x", "A" + made[1:], made[:43], strings.Repeat("A", len(made)), opened.Token, made[43:] + made[:43]}
+	if made[0] == 'A' {
+		tokens[5] = "B" + made[1:]
+	}
+	own, err := f.OwnDevices(ended, tokens)
+	if err != nil || len(own) != 1 || own[0] != made {
+		t.Errorf("of %q, %q were given out: %v", tokens, own, err)
+	}
+}
