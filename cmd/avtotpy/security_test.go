@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,21 @@ func TestTheFilterForFail2banFindsAttackers(t *testing.T) {
 	}
 	for _, asText := range []bool{false, true} {
 		want, lines := securityLines(asText)
+		blamed := 0
+		for _, name := range alarm.Actions() {
+			var out bytes.Buffer
+			newLogger(&out, asText, slog.LevelInfo).Warn("security event", "address", "192.0.2.7", "event", name, "count", 1)
+			found := slices.ContainsFunc(expressions, func(e *regexp.Regexp) bool { return e.MatchString(out.String()) })
+			if found != slices.Contains(alarm.Blamed(), name) {
+				t.Errorf("as text %t: %s is found: %t", asText, name, found)
+			}
+			if found {
+				blamed++
+			}
+		}
+		if blamed == 0 {
+			t.Error("nothing is found")
+		}
 		got := 0
 		for line := range strings.Lines(lines) {
 			for _, e := range expressions {

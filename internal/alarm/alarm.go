@@ -110,6 +110,18 @@ func Actions() []string {
 	return all
 }
 
+// Blamed returns the actions for which their sender is to blame. People meet the others, too: they follow an old link, or
+// find a server that is busy.
+func Blamed() []string {
+	all := []string{
+		Action(auth.EventCrossOrigin, auth.UseNone), Action(auth.EventWrongHost, auth.UseNone), Action(auth.EventTooLarge, auth.UseNone),
+	}
+	for _, use := range auth.Uses() {
+		all = append(all, Action(auth.EventWrong, use), Action(auth.EventThrottled, use))
+	}
+	return all
+}
+
 // Record takes an event. It never waits.
 func (r *Recorder) Record(_ context.Context, event auth.Event) {
 	action := Action(event.Kind, event.Use)
@@ -171,8 +183,16 @@ func (r *Recorder) write(l *line, now time.Time) {
 		return
 	}
 	r.lined.n++
+	blamed := Blamed()
+	harmless := func(action string) int {
+		if slices.Contains(blamed, action) {
+			return 0
+		}
+		return 1
+	}
+	// What is not held against anybody must not stand in front of what is: an attacker could send more of it.
 	actions := slices.SortedFunc(maps.Keys(l.counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(l.counts[b], l.counts[a]), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(harmless(a), harmless(b)), cmp.Compare(l.counts[b], l.counts[a]), cmp.Compare(a, b))
 	})
 	address, total := "unknown", 0
 	if l.address.IsValid() {

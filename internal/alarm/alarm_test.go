@@ -153,6 +153,32 @@ func TestANetworkIsOneAttacker(t *testing.T) {
 	}
 }
 
+// TestAnAttackDoesNotHideAmongHarmlessEvents sends one guess and many requests that people send, too, of each kind.
+func TestAnAttackDoesNotHideAmongHarmlessEvents(t *testing.T) {
+	t.Parallel()
+	r := newRecorder()
+	kinds, uses := append(auth.Checks(), auth.Requests()...), append(auth.Uses(), auth.UseNone)
+	for _, kind := range kinds {
+		for _, use := range uses {
+			name := alarm.Action(kind, use)
+			if !slices.Contains(alarm.Actions(), name) || slices.Contains(alarm.Blamed(), name) || kind == auth.EventOK {
+				continue
+			}
+			r.after(3 * time.Minute)
+			r.lines()
+			for range 9 {
+				r.Record(t.Context(), event(kind, use, "192.0.2.7"))
+			}
+			r.Record(t.Context(), event(auth.EventWrong, auth.UseLogin, "192.0.2.7"))
+			r.after(time.Minute)
+			want := "event=login.fail count=9 of=login.fail:1," + name + ":8"
+			if got := r.lines(); len(got) != 2 || !strings.HasSuffix(got[1], want) {
+				t.Errorf("among %s: got %q, want the second to end with %s", name, got, want)
+			}
+		}
+	}
+}
+
 // TestNothingIsLostWhileTheDatabaseIsAway keeps the rows, and writes the last ones when it ends.
 func TestNothingIsLostWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
