@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // URI returns the otpauth:// link of the key, from which Parse makes k.Canonical(). Everything that
@@ -70,8 +72,8 @@ func splitLabel(label, issuer string) (labelIssuer, account string) {
 	return labelIssuer, cleanName(account)
 }
 
-// cutIssuer takes an issuer and a colon off the start of a label. Capitals don't matter, and neither does a + that
-// is a space in a parameter and itself in a label.
+// cutIssuer takes an issuer and a colon off the start of a label. Capitals don't matter, nor how an accent is composed,
+// and neither does a + that is a space in a parameter and itself in a label.
 func cutIssuer(label, issuer string) (rest string, found bool) {
 	if issuer == "" {
 		return label, false
@@ -84,15 +86,15 @@ func cutIssuer(label, issuer string) (rest string, found bool) {
 		}
 		end += next + 1
 	}
-	spaced := func(name string) string { return strings.ReplaceAll(cleanName(name), "+", " ") }
-	if !strings.EqualFold(spaced(label[:end-1]), spaced(issuer)) {
+	plain := func(name string) string { return norm.NFC.String(strings.ReplaceAll(cleanName(name), "+", " ")) }
+	if !strings.EqualFold(plain(label[:end-1]), plain(issuer)) {
 		return label, false
 	}
 	return label[end:], true
 }
 
 // cleanName returns an issuer or account as it can be stored and shown: valid UTF-8 without control
-// characters and outer spaces. Bytes that are not UTF-8 are taken for Latin-1, which old services send.
+// characters, those that turn the direction of the text around them, and outer spaces. Bytes that are not UTF-8 are taken for Latin-1, which old services send.
 func cleanName(s string) string {
 	if !utf8.ValidString(s) {
 		runes := make([]rune, len(s))
@@ -102,7 +104,7 @@ func cleanName(s string) string {
 		s = string(runes)
 	}
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
 			return -1
 		}
 		return r

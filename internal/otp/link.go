@@ -165,6 +165,8 @@ func (p *parser) secret(text string) {
 		p.problems.Add("secret", LinkNotBase32)
 	case len(unknown) > 0:
 		p.warn("secret", WarnLeftOut, len(unknown))
+	case inParts(text):
+		p.warn("secret", WarnParts)
 	case !whole:
 		p.warn("secret", WarnRemainder)
 	}
@@ -273,7 +275,7 @@ func unset(value string) bool {
 func Starts(text string) []int {
 	var starts []int
 	for i := 0; i < len(text); i++ {
-		for _, scheme := range []string{"apple-otpauth:/", "otpauth:/", "otpauth-migration:/", "steam://", "otpauth%3a%2f"} {
+		for _, scheme := range []string{"apple-otpauth:/", "otpauth:/", `otpauth:\/`, "otpauth-migration:/", "steam://", "otpauth%3a%2f"} {
 			fits := len(text)-i >= len(scheme) && strings.EqualFold(text[i:i+len(scheme)], scheme)
 			if fits && (!strings.Contains(scheme, "%") || i == 0 || strings.IndexByte(" \t\r\n\"'<(,;", text[i-1]) >= 0) {
 				starts = append(starts, i)

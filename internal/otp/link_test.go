@@ -51,6 +51,8 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		{"a plus at the end", "otpauth://totp/C:bjarne?secret=JBSWY3DPEHPK3PXP&issuer=C%2B%2B", hello(func(k *Key) {
 			k.Issuer, k.LabelIssuer, k.Account = "C++", "C", "bjarne"
 		})},
+		{"an issuer repeated in other accents", "otpauth://totp/Caf%C3%A9:alice?secret=JBSWY3DPEHPK3PXP&issuer=Cafe%CC%81", named("Cafe\u0301", "alice")},
+		{"names that turn the text around", "otpauth://totp/%E2%80%AEExample:%E2%81%A7alice%E2%81%A9?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
 		{"null stands for nothing", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&algorithm=null&digits=NULL&period=undefined&issuer=null&counter=null", named("", "alice")},
 		{"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", hello(func(k *Key) {
 			k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
@@ -145,6 +147,9 @@ func TestParseRepairsWithAWarning(t *testing.T) {
 		{"a character too many", "otpauth://totp/?secret=JBSWY3DPEHPK3PXPA", hello(nil), WarnRemainder},
 		{"a character too many, bare", "JBSWY3DPEHPK3PXPA", hello(nil), WarnRemainder},
 		{"a short secret", "otpauth://totp/?secret=JBSWY3A", hello(func(k *Key) { k.Secret = []byte("Hell") }), WarnShort},
+		{"two secrets in one", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP+JBSWY3DPEHPK3PXP", hello(func(k *Key) {
+			k.Secret = append(k.Secret, k.Secret...)
+		}), WarnParts},
 		{"two secrets", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&secret=AAAA", hello(nil), WarnTwoSecrets},
 		{"unknown encoder", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&encoder=morse", hello(nil), WarnEncoder},
 		{"no kind", "otpauth:///?secret=JBSWY3DPEHPK3PXP&digits=6", hello(nil), WarnKindAssumed},

@@ -49,6 +49,7 @@ const (
 	WarnTwoSecrets  problem.Code = "warning.two-secrets"
 	WarnLeftOut     problem.Code = "warning.left-out" // how many characters
 	WarnRemainder   problem.Code = "warning.remainder"
+	WarnParts       problem.Code = "warning.parts"
 	WarnShort       problem.Code = "warning.short" // bytes, the fewest that are usual
 	WarnGuessable   problem.Code = "warning.guessable"
 	WarnMD5         problem.Code = "warning.md5"
@@ -82,9 +83,13 @@ func (k Key) asksForSteam() bool {
 	return k.Kind == TOTP && k.Digits == steamDigits && slices.ContainsFunc([]string{k.Issuer, k.LabelIssuer, k.Account}, isSteam)
 }
 
-// guessable reports base32 text that a person made up: few different characters, or a word. A random secret of 16
-// characters has no digit in 1 of 28 cases, and hardly ever as many vowels and as few consonants in a row, too.
+// guessable reports base32 text that a person made up: few different characters, the same again and again, a sequence of
+// letters or keys, or a word. A random secret of 16 characters has no digit in 1 of 28 cases, and hardly ever as many
+// vowels and as few consonants in a row, too.
 func guessable(text string) bool {
+	if repeats(text) || isSequence(text) {
+		return true
+	}
 	different := map[rune]bool{}
 	vowels, consonants, longest := 0, 0, 0
 	for _, r := range text {
@@ -101,6 +106,32 @@ func guessable(text string) bool {
 		}
 	}
 	return len(different) <= 3 || vowels*10 >= len(text)*3 && longest <= 3
+}
+
+// repeats reports text that is the same three times or more. The last character is left out: it may hold a remainder.
+func repeats(text string) bool {
+	text = text[:len(text)-1]
+	for n := 1; n <= len(text)/3+1; n++ {
+		if strings.HasPrefix(text, text[n:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// isSequence reports text that runs along the alphabet or the keys of a keyboard, also backwards.
+func isSequence(text string) bool {
+	text = text[:len(text)-1]
+	back := []byte(text)
+	slices.Reverse(back)
+	for _, row := range []string{
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSTUVWXYZ", "QWERTYUIOPASDFGHJKLZXCVBNM", "QWERTZUIOPASDFGHJKLYXCVBNM", "AZERTYUIOPQSDFGHJKLMWXCVBN",
+	} {
+		if strings.Contains(row, text) || strings.Contains(row, string(back)) {
+			return true
+		}
+	}
+	return false
 }
 
 // quote returns what somebody typed, shortened, for use in a message.

@@ -55,6 +55,28 @@ func several(s string) bool {
 	return lines > 1 && all
 }
 
+// inParts reports a text with spaces in it and a whole secret between them: two secrets, or one with its name. Services
+// put spaces between a few characters.
+func inParts(s string) bool {
+	parts, whole := 0, false
+	for _, part := range strings.Fields(s) {
+		if clean, _ := cleanSecret(part); len(clean) > 0 {
+			parts++
+		}
+		whole = whole || IsSecret(part)
+	}
+	return parts > 1 && whole
+}
+
+// Doubts returns what is doubtful about how a valid secret was typed.
+func Doubts(s string) problem.List {
+	var found problem.List
+	if inParts(s) {
+		found.Add("secret", WarnParts)
+	}
+	return found
+}
+
 // misfit is a character that base32 does not have, and its place in what was typed, counted from 1.
 type misfit struct {
 	char  rune

@@ -110,6 +110,8 @@ func Links(text string) []Entry {
 		link, after := cutLink(text[:start], chunk)
 		link, lines := continued(link)
 		add(read(link, strings.Contains(link, "\n")))
+		sameLine, after, _ := strings.Cut(after, "\n")
+		add(beside(sameLine)...)
 		add(loose(lines + "\n" + after)...)
 		add(beside(next)...)
 	}
@@ -188,7 +190,7 @@ func complete(link string) bool {
 	return otp.IsSecret(secret)
 }
 
-// beside reads what stands in front of a link in its line. Only a secret is more than decoration there.
+// beside reads what else stands in the line of a link. Only a secret is more than decoration there.
 func beside(text string) []Entry {
 	text = strings.TrimFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	if !otp.IsSecret(text) {

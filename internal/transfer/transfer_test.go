@@ -55,6 +55,7 @@ func TestSeveralLinksAreNeverOne(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`["` + first + `","` + second + `"]`, both},
 		{"<" + first + "> <" + second + ">", both},
+		{`[{"uri":"` + strings.ReplaceAll(first, "/", `\/`) + `"},{"uri":"` + strings.ReplaceAll(second, "/", `\/`) + `"}]`, both},
 		{"(" + first + ") (" + second + ")", both},
 		{"“" + first + "”, “" + second + "”", both},
 		{first + "\nsteam://" + b, both},

@@ -61,7 +61,11 @@ func (s *site) changeKey(ctx context.Context, p auth.Principal, in *keyChangeInp
 		return nil, err
 	}
 	account, err := p.ChangeKey(ctx, id, change)
-	return answerWith(changedKey{viewOf(account), warningsOf(account.Warnings())}), err
+	warnings := account.Warnings()
+	if in.Body.Secret != nil {
+		warnings = append(otp.Doubts(*in.Body.Secret), warnings...)
+	}
+	return answerWith(changedKey{viewOf(account), warningsOf(warnings)}), err
 }
 
 // apply returns the key as it would be.

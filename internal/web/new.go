@@ -63,7 +63,7 @@ func (in keyInput) read() (key otp.Key, warnings problem.List, err error) {
 		return otp.Key{}, nil, problems
 	}
 	key = key.Canonical()
-	return key, key.Warnings(), checkNote(in.Note)
+	return key, append(otp.Doubts(in.Secret), key.Warnings()...), checkNote(in.Note)
 }
 
 func (in keyInput) rename(key otp.Key) otp.Key {

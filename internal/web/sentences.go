@@ -81,6 +81,7 @@ func sentences() map[problem.Code]string {
 		otp.WarnTwoSecrets:  "The link has two secrets; the first one was taken.",
 		otp.WarnLeftOut:     "Characters that no base32 secret has were left out of the secret (%d of them). Check that the service accepts the code.",
 		otp.WarnRemainder:   "The secret's last character means nothing. Check that the secret is complete.",
+		otp.WarnParts:       "There is a whole secret between spaces, and all was taken as one. If there are several, write each in a line of its own; leave a name out.",
 		otp.WarnShort:       "The secret is very short: %d bytes, where services use %d or more. Check that it is complete.",
 		otp.WarnGuessable:   "The secret looks like a word or a pattern. Check that it is the secret, and not a name or a password.",
 		otp.WarnMD5:         "MD5 is too short a hash for these codes; some may differ from what the service expects.",
