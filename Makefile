@@ -37,6 +37,7 @@ test-long:
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestPatroni # with apt-get install patroni etcd-server haproxy
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy ./migrate/connstring -count=1 -timeout 60m -v -run 'BrokenConnectionStrings|ReadByPgx'
 	AVTOTPY_LONG=1 go test ./cmd/avtotpy -count=1 -timeout 20m -v -run TestBodiesOfStrangersCostLittle
+	axe=$$(scripts/axe) && AXE=$$axe go test ./internal/web -count=1 -timeout 20m -v -run 'TestPagesFitAPhone|TestSeveralLinksAreReviewed'
 	AVTOTPY_LONG=1 go test ./internal/web -count=1 -timeout 20m -v -run 'TestEveryFormWorksBeforeItsScriptsCome|TestAListOfHundredsIsLight'
 	MIGRATE_LONG=1 go test ./migrate -count=1 -timeout 60m -v -run 'TestACrashAtAnyMessageIsResumed|TestAReportAfterLostAnswers|TestARehearsalBeginsAgain|TestReplicasTakeEachOthersFilesForNoDrift'
 	AVTOTPY_LONG=1 go test ./migrate -count=1 -timeout 20m -v -run 'TestAScratchDatabaseThatCannotBeDropped|TestAHardenedCatalogueIsNamed|TestWithoutAnythingOfTheServers'

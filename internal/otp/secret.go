@@ -59,7 +59,7 @@ func several(s string) bool {
 // put spaces between a few characters.
 func inParts(s string) bool {
 	parts, whole := 0, false
-	for _, part := range strings.Fields(s) {
+	for part := range strings.FieldsSeq(s) {
 		if clean, _ := cleanSecret(part); len(clean) > 0 {
 			parts++
 		}

@@ -380,6 +380,15 @@ func (a Actor) permitted(ctx context.Context, tx pgx.Tx, id uuid.UUID, do access
 // AdvanceCounter uses up the counter of a HOTP account, atomically: nobody else
 // gets the same one. The account that it returns has the counter to use now.
 func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error) {
+	return a.advance(ctx, id, nil)
+}
+
+// AdvanceCounterFrom is AdvanceCounter while the counter is at a number; ErrMoved when it is at another one.
+func (a Actor) AdvanceCounterFrom(ctx context.Context, id uuid.UUID, at uint64) (Account, error) {
+	return a.advance(ctx, id, &at)
+}
+
+func (a Actor) advance(ctx context.Context, id uuid.UUID, at *uint64) (Account, error) {
 	var account Account
 	err := a.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
@@ -394,9 +403,12 @@ func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error
 		}
 		err = tx.QueryRow(ctx, `
 			UPDATE avtotpy.hotp_counters SET counter = counter + 1
-			WHERE account_id = $1 AND counter < 9223372036854775807
-			RETURNING counter - 1`, id).Scan(&account.Counter)
+			WHERE account_id = $1 AND counter < 9223372036854775807 AND counter = coalesce($2, counter)
+			RETURNING counter - 1`, id, at).Scan(&account.Counter)
 		if notFound(err) == ErrNotFound { //nolint:errorlint // it returns the very value
+			if at != nil && *at < otp.MaxCounter {
+				return ErrMoved
+			}
 			return ErrCounterSpent
 		}
 		if err != nil {

@@ -57,6 +57,7 @@ func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
 var (
 	ErrNotFound     = errors.New("there is no such thing, or it is not yours")
 	ErrNameTaken    = errors.New("there is a user with this name")
+	ErrMoved        = errors.New("the counter has moved on in the meantime")
 	ErrChanged      = errors.New("the password was changed in the meantime")
 	ErrDamaged      = errors.New("it cannot be opened: it was damaged, or changed without its key")
 	ErrForbidden    = errors.New("your role in the vault does not allow this")

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -176,10 +177,10 @@ func (s *site) showAccount(ctx context.Context, p auth.Principal, id uuid.UUID, 
 	}
 	v := accountPageView{
 		Account: withCode(a, s.Now()), Title: viewOf(a).Title(), Message: f.message,
-		Issuer: f.field(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
-		Name:   f.field(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
-		Label:  f.field(field{Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off", Optional: true}),
-		Notes:  f.field(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
+		Issuer: f.tracked(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
+		Name:   f.tracked(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
+		Label:  f.tracked(field{Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off", Optional: true}),
+		Notes:  f.tracked(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
 	}
 	if f.values.Has("saved") {
 		v.Saved = "Saved"
@@ -199,8 +200,8 @@ func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
 	}
 	in := changeInput{ID: r.PathValue("id")}
 	for name, to := range map[string]**string{"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label, "account": &in.Body.Account, "note": &in.Body.Note} {
-		if r.PostForm.Has(name) {
-			text := r.PostForm.Get(name)
+		if wasTouched(r.PostForm, name) { // somebody else may have changed the rest
+			text := trimBreaks(r.PostForm.Get(name))
 			*to = &text
 		}
 	}
@@ -219,6 +220,13 @@ func (s *site) deletePage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 func (s *site) deleteForm(r *http.Request, p auth.Principal) (posted, error) {
-	_, err := s.deleteAccount(r.Context(), p, &idInput{r.PathValue("id")})
-	return posted{next: "/?deleted=" + r.PathValue("id")}, err
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return posted{}, err
+	}
+	err = p.DeleteAccount(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) { // unless somebody clicked twice
+		_, err = p.Deleted(r.Context(), id)
+	}
+	return posted{next: "/?deleted=" + id.String()}, err
 }

@@ -29,6 +29,7 @@ var pictures = flag.String("pictures", "", "folder for pictures of the pages")
 type tab struct {
 	*site
 	ctx context.Context
+	axe string // the source of axe-core; empty without it
 
 	mu         sync.Mutex
 	complaints []string
@@ -44,7 +45,7 @@ func newTab(t *testing.T, s *site) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	b := &tab{site: s, ctx: ctx}
+	b := &tab{site: s, ctx: ctx, axe: axe(t)}
 	go b.listen(chromedp.Console(ctx)) // until the browser ends
 	for _, name := range []string{"clipboard-write", "clipboard-read"} {
 		_, err := chromedp.CallBrowser(ctx, browser.SetPermission, browser.SetPermissionParams{
@@ -274,8 +275,12 @@ func TestPagesFitAPhone(t *testing.T) {
 	s := newSite(t)
 	b := newTab(t, s)
 	b.look("setup", "/setup")
+	b.look("setup-wrong", "/setup", submit("#setup"), chromedp.WaitVisible(".field-error"))
 	alice := s.alice()
 	b.look("login", "/login")
+	b.look("login-wrong", "/login", chromedp.SendKeys("#name", "bob"), chromedp.SendKeys("#password", "wrong"), submit("#login"), chromedp.WaitVisible(".form-error"))
+	b.look("resume", "/login", chromedp.Evaluate[chromedp.Void](`const form = document.getElementById("login"); form.action = "/accounts/new"; form.submit();`),
+		chromedp.WaitVisible("#resume"))
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch("/api/v1/session", {
 		method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "Alice", password: %q}),
 	}).then((response) => { window.status = response.status; })`, password)), b.until(`window.status == 200`))
@@ -296,8 +301,14 @@ func TestPagesFitAPhone(t *testing.T) {
 		ids[fmt.Sprint(a["issuer"])] = alice.add(a)
 	}
 	b.look("list", "/")
+	b.look("locked", "/", chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new CustomEvent("signed-out", {detail: {type: "urn:avtotpy:session-locked"}}))`),
+		chromedp.WaitVisible("#lock"))
 	b.look("new", "/accounts/new")
+	b.look("new-wrong", "/accounts/new", chromedp.SendKeys("#box", "JBSWY3DP1"), submit("#new"), chromedp.WaitVisible("#box-error"))
+	b.look("new-preview", "/accounts/new", chromedp.SendKeys("#box", "JBSW"), chromedp.WaitVisible("#preview"))
 	b.look("account", "/accounts/"+ids["GitHub"])
+	b.look("delete", "/accounts/"+ids["GitHub"]+"/delete")
+	b.look("delete-dialog", "/accounts/"+ids["GitHub"], click("#delete"), chromedp.WaitVisible("#confirm"))
 	b.look("key", "/accounts/"+ids["GitHub"]+"/key")
 	gone := alice.add(map[string]any{"issuer": "Example Bank of the Northern and Western Isles", "account": "alice.with.a.very.long.address@subdomain.example.com", "secret": "GEZDGNBVGY3TQOJQ"})
 	alice.must(204, "DELETE", "/api/v1/accounts/"+gone, nil)
@@ -307,6 +318,20 @@ func TestPagesFitAPhone(t *testing.T) {
 	alice.must(204, "POST", "/api/v1/trash/"+gone+"/delete", map[string]any{"current": password})
 	b.look("settings", "/settings")
 	b.look("error", "/nothing")
+	for i, a := range []map[string]any{
+		{"issuer": strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7), "account": strings.Repeat("x", 255), "note": strings.Repeat("n", 2000)},
+		{"issuer": "בנק הפועלים בע״מ", "account": "אליס@example.com"},
+		{"issuer": "البنك الأهلي (١٢٣)", "account": "\u202eelpmaxe"},
+		{"issuer": "👩‍👩‍👧 Family", "account": "日本語のとても長いアカウント名日本語のとても長いアカウント名"},
+		{"issuer": "<b>&amp;", "account": "\" onmouseover=\"alert(1)", "digits": 10, "period": 86400},
+	} {
+		a["secret"] = strings.Repeat(string("KLMNO"[i]), 32)
+		ids[fmt.Sprint(a["issuer"])] = alice.add(a)
+	}
+	b.look("odd-list", "/")
+	for issuer, name := range map[string]string{strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7): "long", "בנק הפועלים בע״מ": "right-to-left"} {
+		b.look("odd-account-"+name, "/accounts/"+ids[issuer])
+	}
 	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.accounts"); n != len(ids) {
 		t.Errorf("%d accounts after looking, want %d", n, len(ids))
 	}
@@ -322,13 +347,14 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 		submit("#login"), chromedp.WaitVisible(".empty"))
 	const steam = "otpauth://totp/Steam:gabe?secret=MFRGGZDFMZTWQ2LK&digits=5&issuer=Steam"
 	pasted := strings.Join([]string{link, "otpauth://totp/Contoso:bob?issuer=Microsoft&secret=GEZDGNBVGY3TQOJQ", "hello, world", steam}, "\n")
-	for _, screen := range []int64{390, 1280} {
+	for _, screen := range []int64{320, 390, 1280} {
 		for _, scheme := range []string{"light", "dark"} {
 			b.device(screen, 844, scheme)
 			b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SetValue("#box", pasted),
 				chromedp.Evaluate[chromedp.Void](`document.getElementById("box").dispatchEvent(new Event("input", {bubbles: true}))`),
 				b.until(`document.querySelector("#new [type=submit]").textContent.startsWith("Check")`), submit("#new"), chromedp.WaitVisible("#review"))
 			b.fits("the review", screen)
+			b.accessible(fmt.Sprintf("the review on a screen of %d px, %s", screen, scheme))
 			if *pictures != "" {
 				b.paint(filepath.Join(*pictures, fmt.Sprintf("review-%d-%s.png", screen, scheme)))
 			}
@@ -343,17 +369,23 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 }
 
 // look opens a page as on a phone and as on a desk, checks that it fits, and paints
-// it when that is asked for.
-func (b *tab) look(name, path string) {
+// it when that is asked for. With AXE set, axe-core looks at it, too (make test-long).
+func (b *tab) look(name, path string, then ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	for _, screen := range []struct {
 		name          string
 		width, height int64
-	}{{"phone", 390, 844}, {"desk", 1280, 800}} {
+	}{{"phone", 390, 844}, {"desk", 1280, 800}, {"small", 320, 568}} {
 		for _, scheme := range []string{"light", "dark"} {
+			if scheme == "dark" && b.axe == "" && *pictures == "" { // it fits as well
+				continue
+			}
 			b.device(screen.width, screen.height, scheme)
-			b.do(b.open(path), chromedp.WaitReady("#main"), b.until(`document.readyState === "complete"`))
-			b.fits(path, screen.width)
+			b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("form").forEach((form) => form.reset())`), // or it asks whether to leave
+				b.open(path), chromedp.WaitReady("#main"), b.until(`document.readyState === "complete"`))
+			b.do(then...)
+			b.fits(name, screen.width)
+			b.accessible(fmt.Sprintf("%s on a screen of %d px, %s", name, screen.width, scheme))
 			if *pictures != "" {
 				b.paint(filepath.Join(*pictures, name+"-"+screen.name+"-"+scheme+".png"))
 			}
@@ -389,6 +421,14 @@ func (b *tab) fits(what string, width int64) {
 		.map((e) => e.outerHTML).join("\n")`)
 	if small != "" {
 		b.t.Errorf("%s on a screen of %d px: too small for a thumb: %s", what, width, small)
+	}
+	covered := b.value(`[...document.querySelectorAll("code-card")].filter((card) => {
+		const text = document.createRange();
+		text.selectNodeContents(card.querySelector(".card-code"));
+		return [...card.querySelectorAll(".card-next, .card-advance")].some((button) => button.checkVisibility() && text.getBoundingClientRect().right > button.getBoundingClientRect().left + 8);
+	}).map((card) => card.outerHTML).join("\n")`)
+	if covered != "" {
+		b.t.Errorf("%s on a screen of %d px: a button covers the code: %s", what, width, covered)
 	}
 }
 

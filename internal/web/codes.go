@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -148,7 +149,15 @@ func (s *site) advanceForm(r *http.Request, p auth.Principal) (posted, error) {
 	if err != nil {
 		return posted{}, err
 	}
-	_, err = p.AdvanceCounter(r.Context(), id)
+	// The form says which code it was sent for, so that two clicks use up one.
+	if at, numberErr := strconv.ParseUint(r.PostFormValue("counter"), 10, 63); numberErr == nil {
+		_, err = p.AdvanceCounterFrom(r.Context(), id, at)
+	} else {
+		_, err = p.AdvanceCounter(r.Context(), id)
+	}
+	if errors.Is(err, store.ErrMoved) { // the list shows the code that was used last
+		err = nil
+	}
 	return posted{next: "/#account-" + id.String()}, err
 }
 

@@ -223,7 +223,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		s.render(w, r, f.status, page{
-			Name: "error", Title: http.StatusText(f.status), View: errorView{f.status, http.StatusText(f.status), f.text},
+			Name: "error", Title: http.StatusText(f.status), View: errorView{f.status, http.StatusText(f.status), f.text, toSendAgain(r, f)},
 		})
 		return
 	}
@@ -236,6 +236,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 type errorView struct {
 	Status         int
 	Title, Message string
+	Typed          *typedForm
 }
 
 // A redirect is an error that sends a visitor of a page elsewhere.

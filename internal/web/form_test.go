@@ -82,7 +82,7 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	account := "/accounts/" + id
 	again(v.send(account, url.Values{"issuer": {strings.Repeat("x", 300)}, "account": {"typed"}, "note": {"n"}}), http.StatusUnprocessableEntity, "300 characters", `value="typed"`)
 	again(v.follow(v.send(account, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"a note"}}), account+"?saved"), http.StatusOK, `value="Other"`, "a note</textarea>", "Saved")
-	again(v.ask("GET", account+"/delete", nil), http.StatusOK, "Delete Other?", `action="`+account+`/delete"`)
+	again(v.ask("GET", account+"/delete", nil), http.StatusOK, "Delete <bdi>Other</bdi>?", `action="`+account+`/delete"`)
 
 	key := url.Values{"secret": {"JBSWY3DP1"}, "kind": {"hotp"}, "digits": {"8"}, "counter": {"41"}, "counter-before": {"0"}, "current": {password}}
 	again(v.ask("GET", account+"/key", nil), http.StatusOK, `name="period" value="30"`)
@@ -94,11 +94,11 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	again(v.follow(v.send(account+"/key", key), account+"?saved"), http.StatusOK, "Counter-based (HOTP)", `<dd id="counter">41</dd>`, "Saved")
 	v.follow(v.send(account+"/next", nil), "/")
 
-	again(v.follow(v.send(account+"/delete", nil), "/?deleted="+id), http.StatusOK, "No accounts yet", "Other was deleted.", `action="`+account+`/restore"`)
+	again(v.follow(v.send(account+"/delete", nil), "/?deleted="+id), http.StatusOK, "No accounts yet", "<bdi>Other</bdi> was deleted.", `action="`+account+`/restore"`)
 	again(v.follow(v.send(account+"/restore", nil), "/#account-"+id), http.StatusOK, `id="account-`+id)
 	v.follow(v.send(account+"/delete", nil), "/")
 	again(v.ask("GET", "/trash", nil), http.StatusOK, "Other", "/trash/"+id+"/delete")
-	again(v.ask("GET", "/trash/"+id+"/delete", nil), http.StatusOK, "Delete Other for good?")
+	again(v.ask("GET", "/trash/"+id+"/delete", nil), http.StatusOK, "Delete <bdi>Other</bdi> for good?")
 	again(v.send("/trash/"+id+"/delete", url.Values{"current": {"wrong"}}), http.StatusUnprocessableEntity, "not your current password")
 	again(v.follow(v.send("/trash/"+id+"/delete", url.Values{"current": {password}}), "/trash?purged"), http.StatusOK, "The trash is empty")
 

@@ -103,6 +103,13 @@ func (s *site) guard(next http.Handler) http.Handler {
 			}
 		}
 		if err != nil {
+			if f, ok := errors.AsType[*failure](err); ok && f.retryAfter > 0 && r.Method == http.MethodPost && isForm(r) { // what was typed is not lost
+				s.within(limitOf(mostTyped), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_ = r.ParseForm() // then there is nothing to keep
+					s.fail(w, r, err)
+				})).ServeHTTP(w, r)
+				return
+			}
 			s.fail(w, r, err)
 			return
 		}

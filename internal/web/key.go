@@ -123,7 +123,7 @@ func showKey(ctx context.Context, p auth.Principal, id uuid.UUID, f form) (page,
 	kind, algorithm, digits, period, counter := keyFields(a.Key)
 	v := keyView{
 		Account: viewOf(a), Message: f.message,
-		Kind: f.field(kind), Algorithm: f.field(algorithm), Digits: f.field(digits), Period: f.field(period), Counter: f.field(counter),
+		Kind: f.tracked(kind), Algorithm: f.tracked(algorithm), Digits: f.tracked(digits), Period: f.tracked(period), Counter: f.tracked(counter),
 		Secret: f.field(field{
 			Name: "secret", Label: "New secret", Exact: true, Optional: true, Autocomplete: "off", Hint: "Leave it empty to keep the one that is stored.",
 		}),
@@ -166,25 +166,36 @@ func (s *site) keyForm(r *http.Request, p auth.Principal) (posted, error) {
 	return again, err
 }
 
-// read reads the form. What belongs to another kind of code is not read; a counter that was not touched is not set:
-// meanwhile it may have moved on.
+// read reads the form. What belongs to another kind of code is not read, and what was not touched is not set: it may
+// have been changed elsewhere, and a counter may have moved on.
 func (in *keyChangeInput) read(r *http.Request) error {
 	entered := keyInput{Kind: string(cmp.Or(otp.ParseKind(r.PostFormValue("kind")), otp.TOTP))}
 	if err := entered.readNumbers(r); err != nil {
 		return err
 	}
-	in.Body.Current, in.Body.Kind = r.PostFormValue("current"), &entered.Kind
-	if entered.Kind != string(otp.Steam) {
-		in.Body.Algorithm, in.Body.Digits = &entered.Algorithm, &entered.Digits
+	touched := func(name string) bool { return wasTouched(r.PostForm, name) }
+	if touched("kind") {
+		in.Body.Kind = &entered.Kind
 	}
-	if entered.Kind == string(otp.TOTP) {
+	if touched("algorithm") && entered.Kind != string(otp.Steam) {
+		in.Body.Algorithm = &entered.Algorithm
+	}
+	if touched("digits") && entered.Kind != string(otp.Steam) {
+		in.Body.Digits = &entered.Digits
+	}
+	if touched("period") && entered.Kind == string(otp.TOTP) {
 		in.Body.Period = &entered.Period
 	}
 	if secret := r.PostFormValue("secret"); strings.TrimSpace(secret) != "" {
+		if len(otp.Doubts(secret)) > 0 { // no preview shows what comes out of it
+			return problem.Of("secret", secretInParts)
+		}
 		in.Body.Secret = &secret
 	}
-	if trim(r, "counter") != r.PostFormValue("counter-before") {
+	if touched("counter") {
 		in.Body.Counter = &entered.Counter
 	}
-	return nil
+	var err error
+	in.Body.Current, err = currentIn(r)
+	return err
 }

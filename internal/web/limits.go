@@ -23,6 +23,9 @@ type limit struct {
 	parts int // names, values and brackets together
 }
 
+// mostTyped is the form that takes most.
+const mostTyped = "POST /accounts/new"
+
 // limitOf returns the limit of a route: that of a few short fields, unless a row here says why not.
 func limitOf(pattern string) limit {
 	const few, aNote = 8 << 10, 32 << 10
@@ -30,7 +33,7 @@ func limitOf(pattern string) limit {
 	case "POST /api/v1/accounts", "POST /api/v1/preview", "PATCH /api/v1/accounts/{id}", "POST /accounts/{id}":
 		return limit{bytes: aNote, parts: fewParts} // a note of 2,000 characters takes up to 12 bytes for each
 	}
-	if pattern == "POST /accounts/new" { // each of several accounts has a choice and perhaps an answer
+	if pattern == mostTyped { // each of several accounts has a choice and perhaps an answer
 		return limit{bytes: aNote, parts: fewParts + 2*transfer.Most}
 	}
 	return limit{bytes: few, parts: fewParts}

@@ -178,7 +178,7 @@ func (s *site) loginPage(r *http.Request) (page, error) {
 }
 
 func (s *site) loginForm(r *http.Request) (posted, error) {
-	entry, err := s.gate.LogIn(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("name"), r.PostFormValue("password"))
+	entry, err := s.logInBy(r, r.PostFormValue("name"), r.PostFormValue("password"))
 	return posted{next: ownPath(r.PostFormValue("next")), entry: entry, again: asIs(loginPage)}, err
 }
 

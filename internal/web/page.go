@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
@@ -30,7 +31,7 @@ type page struct {
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
-	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken, "grouped": grouped}
+	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken, "grouped": grouped, "beforeName": beforeName}
 	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
 	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "resume", "error"} {
@@ -115,6 +116,9 @@ type field struct {
 	Optional     bool // is said beside the label
 	Plain        bool // not a word of a language: no capitals, no spelling
 	Exact        bool // Plain, and shown in a font that tells 0 from O
+
+	Tracked bool   // Before is sent, too, so that only what was changed here is saved
+	Before  string // what was stored when the form was shown first
 }
 
 // An option is one of a choice; without a label its value is shown.
@@ -128,6 +132,25 @@ func (f form) field(d field) field {
 	d.Error = f.errors[d.Name]
 	return d
 }
+
+// tracked is field for what is stored already, and may be changed elsewhere while the form is open.
+func (f form) tracked(d field) field {
+	d.Tracked, d.Before = true, d.Value
+	if f.values.Has(beforeName(d.Name)) {
+		d.Before = f.values.Get(beforeName(d.Name))
+	}
+	return f.field(d)
+}
+
+func beforeName(name string) string { return name + "-before" }
+
+// wasTouched reports whether a form holds another value than when it was shown first. Browsers send breaks of lines as
+// CR and LF, wherever they are.
+func wasTouched(values url.Values, name string) bool {
+	return values.Has(name) && (!values.Has(beforeName(name)) || trimBreaks(values.Get(name)) != trimBreaks(values.Get(beforeName(name))))
+}
+
+func trimBreaks(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
 // A posted form leads to another page, or is shown again with what is wrong with it.
 type posted struct {
@@ -173,6 +196,10 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 // memberPost is post for somebody who is logged in, or is let in with what was typed.
 func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil { // first, so that what was typed is kept, whatever fails
+			s.fail(w, r, errNoForm)
+			return
+		}
 		who, err := s.principal(r.Context())
 		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrLocked) {
 			var ok bool

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
+	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
 // A form that is sent without a script, when its session is locked or has ended, is not lost: its sender gets a page that
@@ -40,10 +41,6 @@ type typedField struct{ Name, Value string }
 // resume lets the sender of a form in, who gave a password with it, and returns the request with the new session. Without
 // one, or with a wrong one, it has answered with the page that asks for it, and ok is false.
 func (s *site) resume(w http.ResponseWriter, r *http.Request, locked bool) (resumed *http.Request, who auth.Principal, ok bool) {
-	if err := r.ParseForm(); err != nil {
-		s.fail(w, r, errNoForm)
-		return nil, who, false
-	}
 	if !r.PostForm.Has(resumePassword) {
 		s.render(w, r, http.StatusUnauthorized, resumePage(r, locked, form{values: r.PostForm}))
 		return nil, who, false
@@ -51,9 +48,11 @@ func (s *site) resume(w http.ResponseWriter, r *http.Request, locked bool) (resu
 	ctx, v, password := r.Context(), visitorOf(r.Context()), r.PostForm.Get(resumePassword)
 	var entry auth.Entry
 	var err error
-	if locked {
+	if locked && password == "" { // which is no guess
+		err = problem.Of("password", passwordMissing)
+	} else if locked {
 		entry, err = s.gate.Unlock(ctx, v.visit(), password)
-	} else if entry, err = s.gate.LogIn(ctx, v.visit(), r.PostForm.Get(resumeName), password); err == nil {
+	} else if entry, err = s.logInBy(r, r.PostForm.Get(resumeName), password); err == nil {
 		err = s.takeTurn(ctx, entry.User())
 	}
 	if errors.Is(err, auth.ErrNoSession) { // it ended in between

@@ -206,7 +206,7 @@ type reviewView struct {
 	Message string
 	Rows    []reviewRow
 	Fit     int // how many can be added
-	Kept    []option
+	Kept    []typedField
 }
 
 type reviewRow struct {
@@ -220,7 +220,7 @@ type reviewRow struct {
 func (s *site) reviewPage(rows []transfer.Row, f form) page {
 	v := reviewView{Message: f.message}
 	for _, name := range []string{"submission", "box", "issuer", "account", "note", "kind", "algorithm", "digits", "period", "counter"} {
-		v.Kept = append(v.Kept, option{name, f.values.Get(name)})
+		v.Kept = append(v.Kept, typedField{name, f.values.Get(name)})
 	}
 	for i, row := range rows {
 		number := strconv.Itoa(i + 1)

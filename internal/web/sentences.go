@@ -13,6 +13,9 @@ import (
 const (
 	noteLong   problem.Code = "note.long" // its characters, the most
 	notANumber problem.Code = "number"
+
+	passwordMissing problem.Code = "password.missing"
+	secretInParts   problem.Code = "secret.parts"
 )
 
 // sentences are what people read about problems, in the form of fmt.Sprintf for their arguments.
@@ -36,6 +39,8 @@ func sentences() map[problem.Code]string {
 		auth.TokenWrong:        "This is not the token. The server prints it at its start, in the line that names this page.",
 		notANumber:             "This is not a whole number.",
 		noteLong:               "The note has %d characters; expected at most %d.",
+		passwordMissing:        "The password is missing.",
+		secretInParts:          "There is a whole secret between spaces; expected one secret, without a name and without spaces between its parts.",
 		notAnswered:            "Choose one of the two.",
 
 		otp.LinkMissing:    "There is nothing here" + link,

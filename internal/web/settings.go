@@ -124,8 +124,12 @@ func (s *site) settingsPage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 func (s *site) passwordForm(r *http.Request, p auth.Principal) (posted, error) {
-	entry, err := s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, r.PostFormValue("current"), r.PostFormValue("new"))
-	return posted{next: "/settings?saved", entry: entry, again: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}, err
+	changed := posted{next: "/settings?saved", again: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}
+	current, err := currentIn(r)
+	if err == nil {
+		changed.entry, err = s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, current, r.PostFormValue("new"))
+	}
+	return changed, err
 }
 
 func (s *site) endSessionForm(r *http.Request, p auth.Principal) (posted, error) {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -89,8 +90,15 @@ func (s *site) trashPage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 func (s *site) restoreForm(r *http.Request, p auth.Principal) (posted, error) {
-	_, err := s.restoreAccount(r.Context(), p, &idInput{r.PathValue("id")})
-	return posted{next: "/#account-" + r.PathValue("id")}, err
+	id, err := idInput{r.PathValue("id")}.id()
+	if err != nil {
+		return posted{}, err
+	}
+	err = p.RestoreAccount(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) { // unless somebody clicked twice
+		_, err = p.Account(r.Context(), id)
+	}
+	return posted{next: "/#account-" + id.String()}, err
 }
 
 // A purgeView is the page that asks before an account is deleted for good.
@@ -124,8 +132,9 @@ func (s *site) purgeForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	in := purgeInput{ID: r.PathValue("id")}
-	in.Body.Current = r.PostFormValue("current")
-	_, err = s.purgeAccount(r.Context(), p, &in)
+	if in.Body.Current, err = currentIn(r); err == nil {
+		_, err = s.purgeAccount(r.Context(), p, &in)
+	}
 	return posted{
 		next:  "/trash?purged",
 		again: func(ctx context.Context, f form) (page, error) { return showPurge(ctx, p, id, f) },

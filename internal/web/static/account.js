@@ -13,7 +13,7 @@ new Codes([card]);
 
 const form = new Form(element, async (values) => {
 	// Only what was changed here: somebody else may have changed the rest.
-	const changes = Object.entries(values).filter(([name, value]) => value !== element.elements[name].defaultValue);
+	const changes = Object.entries(values).filter(([name, value]) => element.elements[name].type !== "hidden" && value !== element.elements[name].defaultValue);
 	const { body: { account } } = await request("PATCH", path, { body: Object.fromEntries(changes) });
 	form.keep();
 	card.rename(account);

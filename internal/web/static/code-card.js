@@ -180,7 +180,7 @@ function codeIn(element) {
 function write(element, code) {
 	if (codeIn(element) !== code) {
 		element.textContent = grouped(code);
-		element.setAttribute("aria-label", [...code].join(" ")); // digits, not a number of six figures
+		element.setAttribute("aria-label", code.includes("•") ? "no code yet" : [...code].join(" ")); // digits, not a number of six figures
 	}
 }
 

@@ -81,7 +81,9 @@ export class Form {
 				const field = this.#form.elements[name];
 				field.setAttribute("aria-invalid", "true");
 				field.closest("details")?.setAttribute("open", "");
-				first ??= field;
+				if (!first || first.compareDocumentPosition(field) & Node.DOCUMENT_POSITION_PRECEDING) {
+					first = field;
+				}
 			}
 		}
 		if (only) {

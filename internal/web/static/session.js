@@ -140,6 +140,6 @@ document.addEventListener("visibilitychange", () => {
 for (const name of ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"]) {
 	addEventListener(name, used, { passive: true, capture: true });
 }
-addEventListener("pageshow", check);
+addEventListener("pageshow", (event) => event.persisted ? verify() : check()); // the way back may lead to a page from before a logout
 extend(Number(document.body.dataset.locksIn));
 setInterval(check, checkEvery);
