@@ -54,6 +54,17 @@ func (r *route) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(r.proxies.Networks, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
+// saysPlain reports a request of which a trusted proxy says that it came without TLS.
+func (r *route) saysPlain(peer string, header http.Header) bool {
+	at, _ := netip.ParseAddrPort(peer)
+	says := header.Values("X-Forwarded-Proto")
+	if len(says) == 0 || !r.trusts(plain(at.Addr())) {
+		return false
+	}
+	all := strings.Split(says[len(says)-1], ",")
+	return strings.EqualFold(strings.TrimSpace(all[len(all)-1]), "http")
+}
+
 // hops are the addresses that proxies saw, the last one last; the zero Addr stands for one that cannot be read.
 func (r *route) hops(header http.Header) []netip.Addr {
 	if r.proxies.Header == forwardedFor {

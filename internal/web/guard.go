@@ -181,6 +181,10 @@ func (s *site) origin(r *http.Request) store.Origin {
 	if s.route.misses(r.RemoteAddr, r.Header) {
 		s.warnOfHeader(r.Context(), address)
 	}
+	if !isSafe(r) && !address.IsLoopback() && s.route.saysPlain(r.RemoteAddr, r.Header) && s.notLately(&s.warnedOfPlain) {
+		s.Log.WarnContext(r.Context(), "a form came to the proxy over http:// (X-Forwarded-Proto), so what people type, passwords too, crosses the network "+
+			"without TLS: let the proxy redirect http:// to https:// (docs/reverse-proxies.md)", "proxy", r.RemoteAddr)
+	}
 	return from
 }
 

@@ -68,3 +68,39 @@ func TestAProxyThatIsNotTrustedCausesOneWarning(t *testing.T) {
 		t.Errorf("%d warnings, want 1:\n%s", n, s.log.String())
 	}
 }
+
+// TestAFormThatCameWithoutTLSCausesOneWarning, when a trusted proxy says so.
+func TestAFormThatCameWithoutTLSCausesOneWarning(t *testing.T) {
+	t.Parallel()
+	const warning = "without TLS"
+	s := newSite(t, func(s *web.Server) {
+		s.Proxies = web.Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	})
+	v := s.visitor()
+	send := func(method, address string, protos ...string) {
+		headers := []string{"X-Forwarded-For", address}
+		for _, proto := range protos {
+			headers = append(headers, "X-Forwarded-Proto", proto)
+		}
+		v.ask(method, "/api/v1/session", nil, headers...)
+	}
+	send("POST", "192.0.2.1", "https")
+	send("POST", "192.0.2.1", "http, https")
+	send("POST", "192.0.2.1")
+	send("GET", "192.0.2.1", "http")
+	send("POST", "127.0.0.1", "http")
+	if strings.Contains(s.log.String(), warning) {
+		t.Errorf("a warning without a reason:\n%s", s.log.String())
+	}
+	for range 2 {
+		send("POST", "192.168.1.7", "HTTP")
+	}
+	if n := strings.Count(s.log.String(), warning); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, s.log.String())
+	}
+	direct := newSite(t)
+	direct.visitor().ask("POST", "/api/v1/session", nil, "X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "http")
+	if strings.Contains(direct.log.String(), warning) {
+		t.Errorf("a proxy that is not trusted is believed:\n%s", direct.log.String())
+	}
+}

@@ -88,7 +88,7 @@ type site struct {
 
 	orders func() *orders
 
-	warnedOfProxy, warnedOfHeader atomic.Int64 // when, in seconds
+	warnedOfProxy, warnedOfHeader, warnedOfPlain atomic.Int64 // when, in seconds
 }
 
 // routes is the table of everything that can be asked for.
