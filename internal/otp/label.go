@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // URI returns the otpauth:// link of the key, from which Parse makes k.Canonical(). Everything that
@@ -72,8 +70,8 @@ func splitLabel(label, issuer string) (labelIssuer, account string) {
 	return labelIssuer, cleanName(account)
 }
 
-// cutIssuer takes an issuer and a colon off the start of a label. Capitals don't matter, nor how an accent is composed,
-// and neither does a + that is a space in a parameter and itself in a label.
+// cutIssuer takes an issuer and a colon off the start of a label. Capitals don't matter, and neither does a + that
+// is a space in a parameter and itself in a label.
 func cutIssuer(label, issuer string) (rest string, found bool) {
 	if issuer == "" {
 		return label, false
@@ -86,8 +84,8 @@ func cutIssuer(label, issuer string) (rest string, found bool) {
 		}
 		end += next + 1
 	}
-	plain := func(name string) string { return norm.NFC.String(strings.ReplaceAll(cleanName(name), "+", " ")) }
-	if !strings.EqualFold(plain(label[:end-1]), plain(issuer)) {
+	spaced := func(name string) string { return strings.ReplaceAll(cleanName(name), "+", " ") }
+	if !strings.EqualFold(spaced(label[:end-1]), spaced(issuer)) {
 		return label, false
 	}
 	return label[end:], true
