@@ -64,7 +64,8 @@ const selectCodes = `
 // codes is collect for rows of selectCodes. A user may have hundreds, and asks all the time: what the rows repeat is
 // looked at once, and what is only compared stays in the memory of the connection.
 func (o opener) codes(rows pgx.Rows) ([]Account, error) {
-	var accounts []Account
+	const usual = 64
+	accounts := make([]Account, 0, usual)
 	var a Account
 	var kind, algorithm, secret, role, mac, masterKey, sealedKey pgtype.DriverBytes
 	var in vaultGeneration
