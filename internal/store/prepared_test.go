@@ -58,6 +58,10 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			if n := names(t, pool); n > 0 != c.prepared {
 				t.Errorf("%d statements are prepared", n)
 			}
+			var path string
+			if err := pool.QueryRow(t.Context(), "SELECT current_setting('search_path')").Scan(&path); err != nil || path == "pg_catalog, pg_temp" != c.prepared {
+				t.Errorf("the session has the search_path %s, %v", path, err)
+			}
 			if !c.prepared {
 				return
 			}

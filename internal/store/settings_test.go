@@ -95,7 +95,7 @@ func TestATransactionIsForNobodyElse(t *testing.T) {
 	left := map[string]string{}
 	for _, name := range store.Acting() {
 		left[name] = map[string]string{"avtotpy.user_id": uuid.NewString(), "avtotpy.operator": "on"}[name]
-		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" SET "+name+" = '"+left[name]+"'")
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" IN DATABASE "+db.Name+" SET "+name+" = '"+left[name]+"'")
 	}
 	s := store.New(pinnedPool(t, db.WebConn), ring(t, keyring.Generate("k1")))
 	if err := s.CheckMasterKeys(t.Context()); err != nil {

@@ -37,6 +37,7 @@ type Store struct {
 	proved atomic.Pointer[cachedProof]
 
 	pinActing string      // pin for the user whose id is its argument
+	pinDirect string      // the same where no pooler is in between
 	unnamed   atomic.Bool // prepared statements get lost on the way
 }
 
@@ -50,7 +51,7 @@ func (s *Store) mayChange() error {
 
 // New returns a store over connections of the web role.
 func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
-	return &Store{pool: pool, ring: ring, pinActing: pin(actingUser, "$1")}
+	return &Store{pool: pool, ring: ring, pinActing: pin(actingUser, "$1"), pinDirect: pin(actingUser, "$1", searchPath)}
 }
 
 // What the methods of a Store find, besides what a database can fail with.

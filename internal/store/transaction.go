@@ -34,7 +34,7 @@ func pinned() []setting {
 		// What a query without privileges on other people's rows does: it does not see them. Off, it fails.
 		{"row_security", "on"},
 		// No function or operator of somebody else's stands in front of PostgreSQL's.
-		{"search_path", "pg_catalog, pg_temp"},
+		{searchPath, systemPath},
 		// How values are written where the connection string chose a mode that sends texts.
 		{"IntervalStyle", "postgres"},
 		{"bytea_output", "hex"},
@@ -73,11 +73,15 @@ const (
 )
 
 // pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
-// transaction is; value is an SQL expression. It is for nobody else, whatever the session has.
-func pin(who, value string) string {
+// transaction is; value is an SQL expression. It is for nobody else, whatever the session has. What the session has
+// for good is left out.
+func pin(who, value string, session ...string) string {
 	var sql strings.Builder
 	sql.WriteString("SELECT")
 	for _, s := range pinned() {
+		if slices.Contains(session, s.name) {
+			continue
+		}
 		sql.WriteString(" pg_catalog.set_config('" + s.name + "', '" + s.value + "', true),")
 	}
 	for _, other := range []string{actingUser, actingOperator} {
@@ -190,7 +194,11 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
-	batch.Queue(s.pinActing, user.String())
+	if known.direct {
+		batch.Queue(s.pinDirect, user.String())
+	} else {
+		batch.Queue(s.pinActing, user.String())
+	}
 	for _, q := range queries {
 		queued := batch.Queue(q.sql, q.args...)
 		if q.collect != nil {
@@ -218,13 +226,15 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 // pinned, and would wait for a lock without a limit. As in a batch, only what the server says
 // undoes anything, and not that collect finds too few rows.
 func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known *knowledge, queries []query) error {
+	if err := s.meet(ctx, conn.Conn(), known); err != nil {
+		return err
+	}
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + "; " + pin(actingUser, literal(user))})
 	if err != nil {
 		return err
 	}
-	err = s.meet(ctx, tx, known)
 	for _, q := range queries {
-		if err == nil && known.direct {
+		if known.direct {
 			_, err = tx.Conn().Prepare(ctx, q.sql, q.sql)
 		}
 		if err != nil {
@@ -248,28 +258,38 @@ func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUI
 }
 
 // meet finds out, once, what a connection reaches. On a server's own connection a prepared statement saves planning
-// the codes, which takes longer than to run them. A pooler, which may run the next transaction over another
-// connection, makes up the process id that it gives to its clients.
-func (s *Store) meet(ctx context.Context, tx pgx.Tx, known *knowledge) error {
+// the codes, which takes longer than to run them, and the search_path is set for good: to set it in each transaction
+// makes the server look it up again for each policy. A pooler, which may run the next transaction over another
+// connection, makes up the process id that it gives to its clients. No table is touched here, so nothing waits for a lock.
+func (s *Store) meet(ctx context.Context, conn *pgx.Conn, known *knowledge) error {
 	if known.met {
 		return nil
 	}
-	mode := tx.Conn().Config().DefaultQueryExecMode
-	if mode == pgx.QueryExecModeCacheDescribe && !s.unnamed.Load() { // others were asked for
+	if conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe && !s.unnamed.Load() { // others were asked for
 		var pid uint32
-		if err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid); err != nil {
 			return err
 		}
-		known.direct = pid == tx.Conn().PgConn().PID()
+		known.direct = pid == conn.PgConn().PID()
 	}
 	if known.direct {
-		if _, err := tx.Conn().Prepare(ctx, s.pinActing, s.pinActing); err != nil {
+		if _, err := conn.Exec(ctx, `SELECT pg_catalog.set_config($1, $2, false)`, pgx.QueryExecModeExec, searchPath, systemPath); err != nil {
+			return err
+		}
+		// Each batch begins with this statement. Where it is not there, nothing of the batch runs, so it also
+		// proves that the search_path is set.
+		if _, err := conn.Prepare(ctx, s.pinDirect, s.pinDirect); err != nil {
 			return err
 		}
 	}
 	known.met = true
 	return nil
 }
+
+const (
+	searchPath = "search_path"
+	systemPath = "pg_catalog, pg_temp"
+)
 
 // isUnprepared reports that the server did nothing because a prepared statement is not what it was: there is a pooler
 // in between that passes process ids on, or what the statement returns was changed.
