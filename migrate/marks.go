@@ -13,7 +13,8 @@ func othersMark(text string, above, followed bool) string {
 	const longest = 48
 	tool := strings.HasPrefix(text, "+") || strings.HasPrefix(text, "@")
 	text = strings.TrimLeft(text[:min(len(text), 2*longest)], "-+@#*!=/[<>~'\" \t\r\n")
-	if text == "" || len(text) > longest || !tool && !strings.ContainsRune("abcdfgmnrstuABCDFGMNRSTU0123456789", rune(text[0])) {
+	const first = "abcdfgmnrstuABCDFGMNRSTU0123456789" // of a mark: most comments end here
+	if text == "" || len(text) > longest || !tool && !strings.ContainsRune(first, rune(text[0])) {
 		return ""
 	}
 	words := strings.FieldsFunc(strings.ToLower(text), func(c rune) bool {
@@ -58,9 +59,13 @@ func goesBack(words []string, tool bool) bool {
 		return back(words[0])
 	case 2:
 		around := []string{
-			"begin", "dbmate", "goose", "migrate", "migration", "migrations", "name", "rambler", "script", "section", "sql", "start",
+			"begin", "dbmate", "goose", "migrate", "migration", "migrations", "name", "rambler", "script", "section",
+			"sql", "start",
 		}
-		return back(words[1]) && (tool || slices.Contains(around, words[0])) || back(words[0]) && slices.Contains(around, words[1])
+		if back(words[1]) {
+			return tool || slices.Contains(around, words[0])
+		}
+		return back(words[0]) && slices.Contains(around, words[1])
 	}
 	return false
 }

@@ -441,8 +441,10 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 	t := r.made.table(n)
 	was := t.kinds[column]
 	cost := r.made.typeChange(was, to.text())
+	sorted := false // only its order is another one
 	if p.accept("COLLATE") {
 		p.name()
+		sorted = cost == free
 		cost = max(cost, reindexes)
 	}
 	if p.accept("USING") && !p.only(column, to.text()) {
@@ -458,7 +460,8 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 	}
 	for _, i := range t.indexes {
 		indexed := slices.Contains(i.columns, column)
-		switch again := !i.plain || indexed && (cost == reindexes || t.partitioned || r.made.rebuilt(i.method, was)); {
+		built := cost == reindexes && !(sorted && slices.Contains(i.collate, column))
+		switch again := !i.plain || indexed && (built || t.partitioned || r.made.rebuilt(i.method, was)); {
 		case !slices.Contains(i.uses, column) || !again:
 		case t.partitioned:
 			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again for each partition while nobody can use the table; DROP INDEX in a file before, and in files after it "+

@@ -73,6 +73,7 @@ type index struct {
 	method  string // "" is btree
 	columns []string
 	uses    []string // the columns that it depends on
+	collate []string // those that it sorts in an order of its own
 	unique  bool
 	key     bool   // of a constraint that ON CONFLICT ON CONSTRAINT may name
 	named   int    // the version that has renamed it; 0 for none

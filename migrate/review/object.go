@@ -298,7 +298,10 @@ func (r *review) createIndex(at int, p phrase, unique, concurrently bool) {
 	partial := p.find("WHERE")
 	i.unique, i.uses, i.plain = unique, whole.words(), partial == nil && !slices.Contains(i.columns, "")
 	var parts []string
-	for _, item := range inner.list() {
+	for k, item := range inner.list() {
+		if item.find("COLLATE") != nil {
+			i.collate = append(i.collate, i.columns[k])
+		}
 		item = item.until("ASC", "DESC", "NULLS")
 		parts = append(parts, item.text())
 	}

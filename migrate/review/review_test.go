@@ -566,6 +566,11 @@ var mistakes = map[string][]mistake{
 			},
 		},
 		{
+			`ALTER TABLE app.users ALTER name TYPE text COLLATE "C"; ALTER TABLE app.codes ALTER code TYPE text COLLATE "C"`,
+			[]string{"1:79: with the type of app.codes.code, index codes_code_key is built again …"},
+			[]string{`CREATE TABLE app.t (a text); CREATE INDEX i ON app.t (a COLLATE "C"); ALTER TABLE app.t ALTER a TYPE text COLLATE "C"`},
+		},
+		{
 			"-- migrate:no-transaction\nVACUUM (FULL, ANALYZE) app.users",
 			[]string{"2:1: VACUUM FULL rewrites app.users while nobody can read it; write VACUUM, or leave FULL to the DBA"},
 			[]string{"-- migrate:no-transaction\nVACUUM (ANALYZE, FULL off) app.users"},
