@@ -296,9 +296,9 @@ func TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen(t *testing.T) {
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn+" pool_max_conns=4")
 	sessions := func() int {
-		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE usename = '"+db.WebRole+"'")
+		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+db.Name+"' AND usename = '"+db.WebRole+"'")
 	}
-	pgtest.Exec(t, db.SuperConn, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", db.WebRole, max(1, sessions())))
+	pgtest.Exec(t, db.SuperConn, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", db.Name, max(1, sessions())))
 	load := l.load(8)
 	load.awaitWrite(time.Now())
 	pgtest.Eventually(t, "a connection is refused", func() error {

@@ -111,7 +111,7 @@ func surroundings() map[string]surrounding {
 			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only", skip: "takes no changes",
 		},
 		"an expired password":            {plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77, says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'", skip: "password is wrong"},
-		"no connections for the role":    {plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77, says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1", skip: "try again"},
+		"no connections for the role":    {plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77, says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1", skip: "lacks disk, memory or connections"},
 		"no login":                       {plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77, says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN", skip: "does not let the web server in"},
 		"one connection of the migrator": {plant: "ALTER ROLE %m CONNECTION LIMIT 1"},
 		"another password": {

@@ -15,7 +15,7 @@ import (
 // TestPgDumpLearnsNoSecret records all that a pg_dump is told: its command line, its
 // environment, and what is in the folder of the socket that it is to use.
 func TestPgDumpLearnsNoSecret(t *testing.T) {
-	db := pgtest.Migrated(t)
+	db := pgtest.Blank(t)
 	for name, value := range map[string]string{
 		"AVTOTPY_MASTER_KEY": "k1:SECRET", "POSTGRES_MIGRATOR_CONNECTION_STR": "SECRET", "PGPASSWORD": "SECRET", "PGREQUIREPEER": "SECRET",
 	} {
@@ -24,7 +24,6 @@ func TestPgDumpLearnsNoSecret(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "record")
 	password := "a-password-to-be-found"
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" PASSWORD '"+password+"'")
-	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" PASSWORD 'test'") })
 	_, err := backup.Make(t.Context(), backup.Options{
 		Dir: t.TempDir(), Conn: db.MigratorConn + " password=" + password + " pool_max_conns=3 default_query_exec_mode=exec", Schema: "avtotpy",
 		BinDir: script(t, "{ tr '\\0' '\\n' </proc/$$/cmdline; cat /proc/$$/environ | tr '\\0' '\\n'; ls -ld \"$PGHOST\"; ls -la $PGHOST; } >"+record+" 2>&1; exit 1"),

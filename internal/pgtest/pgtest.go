@@ -159,13 +159,17 @@ func (db *DB) WebPool(tb testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// Exec runs statements over a connection of their own.
+// Exec runs statements over a connection of their own. The roles of the template are those of other tests' databases, too:
+// what is set for one is set IN DATABASE.
 func Exec(tb testing.TB, connString string, statements ...string) {
 	tb.Helper()
 	ctx := context.Background()
 	conn := connect(tb, connString)
 	defer func() { _ = conn.Close(ctx) }()
 	for _, sql := range statements {
+		if strings.HasPrefix(sql, "ALTER ROLE template_") && !strings.Contains(sql, " IN DATABASE ") {
+			tb.Fatalf("%s: this role is that of other tests, too", sql)
+		}
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			tb.Fatalf("%s: %v", sql, err)
 		}
