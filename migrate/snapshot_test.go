@@ -279,3 +279,44 @@ func TestSnapshotsAreMadeOnlyInABlankDatabase(t *testing.T) {
 		t.Errorf("a second time: got %v", err)
 	}
 }
+
+// quotedIn15 are the words that PostgreSQL 15 quotes as names (pg_get_keywords, all but the unreserved ones).
+const quotedIn15 = `
+all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case
+cast char character check coalesce collate collation column concurrently constraint create cross current_catalog
+current_date current_role current_schema current_time current_timestamp current_user dec decimal default
+deferrable desc distinct do else end except exists extract false fetch float for foreign freeze from full grant
+greatest group grouping having ilike in initially inner inout int integer intersect interval into is isnull join
+lateral leading least left like limit localtime localtimestamp national natural nchar none normalize not notnull
+null nullif numeric offset on only or order out outer overlaps overlay placing position precision primary real
+references returning right row select session_user setof similar smallint some substring symmetric table
+tablesample then time timestamp to trailing treat trim true union unique user using values varchar variadic
+verbose when where window with xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse
+xmlpi xmlroot xmlserialize xmltable`
+
+// TestNamesAreQuotedAlikeOnEachVersion asks the server of this run, so that a version with more keywords fails it.
+func TestNamesAreQuotedAlikeOnEachVersion(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	columns := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(quote_ident(word) || ' int', ', ') FROM pg_get_keywords() WHERE catcode <> 'U'")
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int); CREATE TABLE app.words ("+columns+")")
+	up(t, m, db.MigratorConn)
+	text, err := m.Snapshot(t.Context(), db.MigratorConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := 0
+	for line := range strings.Lines(text) {
+		name, ok := strings.CutPrefix(line, `  column "`)
+		if !ok {
+			continue
+		}
+		quoted++
+		if name, _, _ = strings.Cut(name, `"`); !slices.Contains(strings.Fields(quotedIn15), name) {
+			t.Errorf("%s is quoted, and PostgreSQL 15 does not quote it", name)
+		}
+	}
+	if quoted != len(strings.Fields(quotedIn15)) {
+		t.Errorf("%d names are quoted, want %d", quoted, len(strings.Fields(quotedIn15)))
+	}
+}

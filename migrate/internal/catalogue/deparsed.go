@@ -98,9 +98,8 @@ func unqualified(text, schema string) string {
 		case t.name() == schema && is(all, i+1, ".") && !is(all, i-1, "."):
 			i++
 			continue
-		case t.kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) && strings.HasPrefix(all[i+3].text, "reg"):
-			name := unqualified(strings.ReplaceAll(t.text[1:len(t.text)-1], "''", "'"), schema)
-			t.text = "'" + strings.ReplaceAll(name, "'", "''") + "'"
+		case namesObject(all, i):
+			t.text = withinString(t.text, func(name string) string { return unqualified(name, schema) })
 		}
 		kept = append(kept, t)
 	}
@@ -123,6 +122,43 @@ func sinceVersion16(text string) string {
 		kept = append(kept, all[i])
 	}
 	return together(kept)
+}
+
+// keywordsSince15 are the words that versions after 15 quote as names, and 15 does not: they became keywords that are
+// not plain names (PostgreSQL documentation, appendix C).
+func keywordsSince15() []string {
+	return []string{
+		"json", "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query", "json_scalar",
+		"json_serialize", "json_table", "json_value", "merge_action", "system_user",
+	}
+}
+
+// unquoted takes away the quotes that a name has only since a later version: "json_object" is json_object, also within a
+// string that names an object.
+func unquoted(text string) string {
+	if !strings.Contains(text, `"json`) && !strings.Contains(text, `"merge_action"`) && !strings.Contains(text, `"system_user"`) {
+		return text
+	}
+	all := tokens(text)
+	for i, t := range all {
+		switch {
+		case t.kind == '"' && slices.Contains(keywordsSince15(), t.name()):
+			all[i] = token{'a', t.name()}
+		case namesObject(all, i):
+			all[i].text = withinString(t.text, unquoted)
+		}
+	}
+	return together(all)
+}
+
+// namesObject reports whether a token is a string such as 'app.s' in 'app.s'::regclass.
+func namesObject(all []token, i int) bool {
+	return all[i].kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) && strings.HasPrefix(all[i+3].text, "reg")
+}
+
+// withinString changes what a string holds.
+func withinString(text string, change func(string) string) string {
+	return "'" + strings.ReplaceAll(change(strings.ReplaceAll(text[1:len(text)-1], "''", "'")), "'", "''") + "'"
 }
 
 func is(all []token, i int, text string) bool { return i >= 0 && i < len(all) && all[i].text == text }

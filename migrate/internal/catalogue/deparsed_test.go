@@ -72,6 +72,19 @@ func TestSinceVersion16TakesOnlyNoIndentAway(t *testing.T) {
 	}
 }
 
+func TestUnquotedTakesOnlyTheQuotesOfNewKeywords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`"json_object"('"json"'::text)`:         `json_object('"json"'::text)`,
+		`nextval('a."json"'::regclass)`:         `nextval('a.json'::regclass)`,
+		`"JSON", "json x", "select", "json""v"`: `"JSON", "json x", "select", "json""v"`,
+	} {
+		if got := unquoted(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func FuzzDeparsed(f *testing.F) {
 	f.Add("SELECT app.t.a FROM app.t WHERE 'app.t'::regclass IS DISTINCT FROM \"a\"\"b\".c", "app")
 	f.Add("'", "'")

@@ -52,9 +52,9 @@ const (
 // versions of PostgreSQL. A file with CRLF is the same file as one with LF, so what
 // it leaves in the body of a function is the same, too.
 func (f *fact) tidy(schema string) {
-	f.Object = oneLine(unqualified(f.Object, schema))
+	f.Object = unquoted(oneLine(unqualified(f.Object, schema)))
 	if typed := f.Section == sectionSettings || f.Section == sectionBody && f.Place == bodyTyped; !typed {
-		f.Line = sinceVersion16(f.Line)
+		f.Line = unquoted(sinceVersion16(f.Line))
 	}
 	switch {
 	case f.Section == sectionBody && f.Place == bodyTyped:
