@@ -157,18 +157,19 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 	if updates.Len() > 0 {
 		return done, tx.SendBatch(ctx, &updates).Close()
 	}
-	var old int
-	err = tx.QueryRow(ctx, `SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2`, vault, newest.generation).Scan(&old)
-	if err != nil {
-		return done, err
-	}
-	done.left = old - done.damaged
 	tag, err := tx.Exec(ctx, `
 		DELETE FROM avtotpy.vault_keys k
 		WHERE vault_id = $1 AND generation < $2
 			AND NOT EXISTS (SELECT FROM avtotpy.accounts a WHERE a.vault_id = k.vault_id AND a.generation = k.generation)`,
 		vault, newest.generation)
+	if err != nil {
+		return done, err
+	}
 	done.removed = int(tag.RowsAffected())
+	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left.
+	var old int
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2`, vault, newest.generation).Scan(&old)
+	done.left = old - done.damaged
 	return done, err
 }
 

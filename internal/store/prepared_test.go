@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -65,6 +67,19 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			if !c.prepared {
 				return
 			}
+			holder := db.Connect(t, db.SuperConn)
+			if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time the connection has the statements, and is taken to know none
+				if _, _, err := s.Codes(t.Context(), token); err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "lock timeout") {
+					t.Errorf("with locked sessions: got %v", err)
+				}
+			}
+			if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+				t.Fatal(err)
+			}
+			reads("after a lock")
 			pgtest.Exec(t, db.SuperConn, "ALTER TABLE avtotpy.sessions ALTER COLUMN agent TYPE varchar")
 			t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "ALTER TABLE avtotpy.sessions ALTER COLUMN agent TYPE text") })
 			reads("after another type")

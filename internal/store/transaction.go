@@ -234,20 +234,11 @@ func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUI
 		return err
 	}
 	for _, q := range queries {
-		if known.direct {
-			_, err = tx.Conn().Prepare(ctx, q.sql, q.sql)
-		}
+		err = q.first(ctx, tx, known.direct)
+		known.queries[q.sql] = err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound)
 		if err != nil {
 			break
 		}
-		if q.collect == nil {
-			_, err = tx.Exec(ctx, q.sql, q.args...)
-		} else {
-			rows, _ := tx.Query(ctx, q.sql, q.args...) // its error is that of rows, too
-			err = q.collect(rows)
-			rows.Close()
-		}
-		known.queries[q.sql] = err == nil || errors.Is(err, pgx.ErrNoRows) || errors.Is(err, ErrNotFound)
 	}
 	if tx.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() != 'T' {
 		_ = tx.Rollback(ctx) // where that fails, the pool closes the connection
@@ -255,6 +246,22 @@ func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUI
 		return err
 	}
 	return errors.Join(err, tx.Commit(ctx))
+}
+
+// first runs a query that its connection does not know.
+func (q query) first(ctx context.Context, tx pgx.Tx, prepare bool) error {
+	if prepare {
+		if _, err := tx.Conn().Prepare(ctx, q.sql, q.sql); err != nil {
+			return err
+		}
+	}
+	if q.collect == nil {
+		_, err := tx.Exec(ctx, q.sql, q.args...)
+		return err
+	}
+	rows, _ := tx.Query(ctx, q.sql, q.args...) // its error is that of rows, too
+	defer rows.Close()
+	return q.collect(rows)
 }
 
 // meet finds out, once, what a connection reaches. On a server's own connection a prepared statement saves planning
