@@ -460,7 +460,7 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 	}
 	for _, i := range t.indexes {
 		indexed := slices.Contains(i.columns, column)
-		built := cost == reindexes && !(sorted && slices.Contains(i.collate, column))
+		built := cost == reindexes && (!sorted || !slices.Contains(i.collate, column))
 		switch again := !i.plain || indexed && (built || t.partitioned || r.made.rebuilt(i.method, was)); {
 		case !slices.Contains(i.uses, column) || !again:
 		case t.partitioned:
