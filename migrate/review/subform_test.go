@@ -2,6 +2,7 @@ package review_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -642,10 +643,15 @@ func TestEachSubformIsDecided(t *testing.T) {
 		if f.not != "" || f.want == "refused" || version < f.since {
 			continue
 		}
-		c, done := change{subformsMade, [][]string{strings.Split(sql, "; ")}}, map[verdict]string{}
-		j.must(t, "BEGIN")
-		_, ok := j.apply(t, 0, c.files[0], before, done)
-		j.must(t, "ROLLBACK")
+		c := change{subformsMade, [][]string{strings.Split(sql, "; ")}}
+		done, ok := j.tried(t, c.files[0], before)
+		if damaged := fmt.Sprint(done); strings.Contains(damaged, "XX00") { // which says nothing about the form
+			t.Logf("the server damaged the tables of the release, which are made again: %s", damaged)
+			if before, err = j.release(t, subformsMade); err != nil {
+				t.Fatal(err)
+			}
+			done, ok = j.tried(t, c.files[0], before)
+		}
 		if !ok {
 			t.Errorf("%s fails: %v", f.sql, done)
 			continue
@@ -657,6 +663,16 @@ func TestEachSubformIsDecided(t *testing.T) {
 		judged++
 	}
 	t.Logf("%d subforms, %d judged by PostgreSQL %d", len(subforms()), judged, version)
+}
+
+// tried returns what statements do, which it takes back.
+func (j *court) tried(t *testing.T, statements, before []string) (done map[verdict]string, ok bool) {
+	t.Helper()
+	done = map[verdict]string{}
+	j.must(t, "BEGIN")
+	_, ok = j.apply(t, 0, statements, before, done)
+	j.must(t, "ROLLBACK")
+	return done, ok
 }
 
 // inFull fills in what stands for more: a tablespace, and work that takes long.
