@@ -308,7 +308,8 @@ func TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen(t *testing.T) {
 		load.awaitWrite(time.Now())
 	}
 	load.report(0)
-	if strings.Count(l.said.String(), "lacks disk, memory or connections") != 1 {
+	l.awaitReady()
+	if strings.Count(l.said.String(), "this is said once a minute") != 1 {
 		t.Error("it is not said once a minute")
 	}
 }

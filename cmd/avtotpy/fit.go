@@ -69,7 +69,7 @@ var (
 const (
 	fitFor    = 5 * time.Second  // how long a good answer holds
 	unfitFor  = time.Second      // and a bad one
-	staleFor  = 30 * time.Second // how long a good answer holds while looks are slow and other queries succeed
+	staleFor  = 30 * time.Second // how long a good answer holds while looks are slow or get no connection, and other queries succeed
 	askAtMost = 3 * time.Second
 	// for a lock that somebody holds on the ledger, while requests wait for the answer
 	lookWaits = 500 * time.Millisecond
@@ -178,7 +178,8 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	switch {
 	case errors.Is(answer, errLocked) && !first: // which says nothing about the schema
 		answer = before
-	case errors.Is(answer, errSlow) && stillFit && f.db.AnsweredSince(began): // others were served
+	case errors.Is(answer, errSlow) && stillFit && f.db.AnsweredSince(began), // others were served
+		errors.Is(answer, errLacking) && stillFit && f.db.AnsweredSince(f.asked): // and a connection more is refused at once
 		answer = nil
 	case answer == nil:
 		f.fitAt = time.Now()
