@@ -64,6 +64,16 @@ func TestAStandbyAloneIsNotReady(t *testing.T) {
 	l.report(2)
 }
 
+// fitnessOf asks about a database, with keys that fit, and logs to said.
+func fitnessOf(s service, web *database.DB, said io.Writer) *fitness {
+	return &fitness{
+		migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
+		looked: func(migrate.Status) {}, clock: func(float64) {},
+		prepare: func(context.Context) error { return nil },
+		keys:    func(context.Context) error { return nil },
+	}
+}
+
 // TestAServerThatStaysWithAStandbySaysWhy, for its DB finds a primary, and has nothing to say.
 func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 	t.Parallel()
@@ -79,12 +89,7 @@ func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 			defer web.Close()
 			web.Watch(t.Context())
 			said := new(pgtest.Output)
-			f := &fitness{
-				migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
-				looked: func(migrate.Status) {}, clock: func(float64) {},
-				prepare: func(context.Context) error { return nil },
-				keys:    func(context.Context) error { return nil },
-			}
+			f := fitnessOf(s, web, said)
 			pgtest.Eventually(t, "it is said", func() error {
 				err := f.check(t.Context())
 				return pgtest.Unless(errors.Is(err, errReadOnly) && strings.Contains(said.String(), "target_session_attrs"), "%v, the log is %s", err, said)

@@ -197,12 +197,7 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	}
 	defer web.Close()
 	said := new(pgtest.Output)
-	f := &fitness{
-		migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
-		looked: func(migrate.Status) {}, clock: func(float64) {},
-		prepare: func(context.Context) error { return nil },
-		keys:    func(context.Context) error { return nil },
-	}
+	f := fitnessOf(s, web, said)
 	request := func(sql string) {
 		t.Helper()
 		_, err := web.Pool().Exec(t.Context(), sql)

@@ -2,7 +2,9 @@ package web
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/fnv"
 	"net/http"
 	"strconv"
 	"time"
@@ -105,24 +107,15 @@ func (l codeList) appendJSON(b []byte) []byte {
 // versionOf is another one when an account was added, changed or deleted, in whatever order they are.
 func versionOf(accounts []store.Account) string {
 	var sum uint64
+	one, text := fnv.New64a(), make([]byte, 0, len(uuid.UUID{})+8) // for all of them: a user may have hundreds
 	for i := range accounts {
 		a := &accounts[i]
-		sum += fnv1a(a.ID, uint64(a.UpdatedAt.UnixMicro()))
+		text = binary.BigEndian.AppendUint64(append(text[:0], a.ID[:]...), uint64(a.UpdatedAt.UnixMicro()))
+		one.Reset()
+		_, _ = one.Write(text) // a hash never fails
+		sum += one.Sum64()
 	}
 	return strconv.FormatUint(sum, 36)
-}
-
-// fnv1a is FNV-1a, of 64 bits.
-func fnv1a(id uuid.UUID, n uint64) uint64 {
-	const basis, prime = 14695981039346656037, 1099511628211
-	hash := uint64(basis)
-	for _, b := range id {
-		hash = (hash ^ uint64(b)) * prime
-	}
-	for shift := 56; shift >= 0; shift -= 8 {
-		hash = (hash ^ n>>shift&0xff) * prime
-	}
-	return hash
 }
 
 type counterCode struct {

@@ -7,10 +7,14 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
+
+	"github.com/avtotpy/avtotpy/internal/store"
 )
 
 // fill sets each text of a struct, also those that are added to it one day.
@@ -56,8 +60,9 @@ func TestTheVersionOfAListIsMadeByFNV(t *testing.T) {
 		want := fnv.New64a()
 		_, _ = want.Write(id[:])
 		_, _ = want.Write(binary.BigEndian.AppendUint64(nil, n))
-		if got := fnv1a(id, n); got != want.Sum64() {
-			t.Errorf("%v, %d: got %d, want %d", id, n, got, want.Sum64())
+		account := store.Account{ID: id, UpdatedAt: time.UnixMicro(int64(n))}
+		if got := versionOf([]store.Account{account}); got != strconv.FormatUint(want.Sum64(), 36) {
+			t.Errorf("%v, %d: got %s, want %d in base 36", id, n, got, want.Sum64())
 		}
 	}
 }

@@ -42,8 +42,7 @@ func (c *Connections) changed(conn net.Conn, state http.ConnState) (lost net.Con
 	if c.all == nil {
 		c.all = map[net.Conn]connection{}
 	}
-	address, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // a Unix socket has none
-	network := auth.Customer(address.Addr().Unmap().WithZone(""))
+	network := auth.Customer(addressOf(conn.RemoteAddr().String()))
 	c.all[conn] = connection{network, state != http.StateActive, time.Now()}
 	if state != http.StateNew || len(c.all) <= c.Most {
 		return nil

@@ -29,8 +29,7 @@ type route struct{ proxies Proxies }
 // address that it saw, so what stands to the left of that one is for the visitor to choose. It is the zero Addr for a
 // visitor over a Unix socket. ignored means that a header says something, and comes from an address that is not trusted.
 func (r *route) address(peer string, header http.Header) (address netip.Addr, ignored bool) {
-	at, _ := netip.ParseAddrPort(peer) // a Unix socket has none
-	address = plain(at.Addr())
+	address = addressOf(peer)
 	if !r.trusts(address) {
 		return address, header[xForwardedFor] != nil || header[forwardedFor] != nil
 	}
@@ -47,6 +46,14 @@ func (r *route) address(peer string, header http.Header) (address netip.Addr, ig
 	return address, false
 }
 
+// addressOf returns the address of the other end of a connection; the zero Addr for a Unix socket.
+func addressOf(peer string) netip.Addr {
+	at, _ := netip.ParseAddrPort(peer)
+	return plain(at.Addr())
+}
+
+func (r *route) trustsPeer(peer string) bool { return r.trusts(addressOf(peer)) }
+
 func (r *route) trusts(address netip.Addr) bool {
 	if !address.IsValid() {
 		return r.proxies.Unix
@@ -56,13 +63,12 @@ func (r *route) trusts(address netip.Addr) bool {
 
 // saysPlain reports a request of which a trusted proxy says that it came without TLS.
 func (r *route) saysPlain(peer string, header http.Header) bool {
-	at, _ := netip.ParseAddrPort(peer)
 	says := header.Values("X-Forwarded-Proto")
-	if len(says) == 0 || !r.trusts(plain(at.Addr())) {
+	if len(says) == 0 {
 		return false
 	}
 	all := strings.Split(says[len(says)-1], ",")
-	return strings.EqualFold(strings.TrimSpace(all[len(all)-1]), "http")
+	return strings.EqualFold(strings.TrimSpace(all[len(all)-1]), "http") && r.trustsPeer(peer)
 }
 
 // hops are the addresses that proxies saw, the last one last; the zero Addr stands for one that cannot be read.
@@ -80,8 +86,7 @@ func (r *route) misses(peer string, header http.Header) bool {
 	if r.proxies.Header == forwardedFor {
 		own, other = other, own
 	}
-	at, _ := netip.ParseAddrPort(peer)
-	return header[own] == nil && header[other] != nil && r.trusts(plain(at.Addr()))
+	return header[own] == nil && header[other] != nil && r.trustsPeer(peer)
 }
 
 // xForwardedForHops reads addresses divided by commas, in one header line or several. Some proxies write ports.
