@@ -57,7 +57,7 @@ func exitCode(err error) int {
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
-	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errPast), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
 	case passes(err):
 		return exitBusy

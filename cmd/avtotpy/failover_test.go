@@ -123,7 +123,15 @@ func TestASilentPrimaryIsLeftAndAnOldOneIsNotGoneBackTo(t *testing.T) {
 	for range 5 {
 		l.awaitWrite(time.Now())
 	}
-	p.second.aim(socketOf(p.standby.Host, "5432")) // all connections are made again
+	for range 3 { // all connections are made again, while only the old primary answers at once
+		p.second.aim(socketOf(p.standby.Host, "5432"))
+		for range 10 {
+			l.awaitWrite(time.Now())
+		}
+	}
+	p.second.refuse() // only the old primary is left
+	l.awaitUnready("a primary of the past")
+	p.second.listen(t)
 	l.awaitWrite(time.Now())
 	if after := pgtest.Value[int](t, p.SuperConn, "SELECT count(*)::int FROM avtotpy.audit_log"); after != before {
 		t.Errorf("%d changes were written to the old primary", after-before)
@@ -133,7 +141,7 @@ func TestASilentPrimaryIsLeftAndAnOldOneIsNotGoneBackTo(t *testing.T) {
 	p.first.aim(socketOf(p.standby.Host, "5432"))
 	p.second.refuse()
 	t.Logf("moved to the other address: a change succeeds after %s", l.awaitWrite(time.Now()))
-	l.report(6)
+	l.report(10)
 }
 
 func TestASwitchoverUnderOneAddressIsFollowed(t *testing.T) {

@@ -55,6 +55,7 @@ type fitness struct {
 var (
 	errNoAnswer    = errors.New("the database does not answer; try again in a moment")
 	errReadOnly    = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
+	errPast        = errors.New("the database that answers is a primary of the past, which nobody stopped; the log of this program says more")
 	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a synchronous standby that does not answer")
 	errSlow        = errors.New("the database is too slow at the moment; try again in a moment")
 	errLacking     = errors.New("the database lacks disk, memory or connections, or cannot read or write its files; the log of this program says which")
@@ -314,7 +315,7 @@ var errNotFollowing = errors.New("leave target_session_attrs out of POSTGRES_CON
 // isPassing reports that a database moves, restarts or is overloaded, which ends by itself.
 func isPassing(err error) bool {
 	return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errSlow) ||
-		errors.Is(err, errLacking) || errors.Is(err, errFails)
+		errors.Is(err, errLacking) || errors.Is(err, errFails) || errors.Is(err, errPast)
 }
 
 // inPublic is what a visitor may read of an error of the database.
@@ -335,6 +336,9 @@ func inPublic(err error) error {
 			return errFails
 		}
 	case database.Away:
+		if is[*database.PastError](err) {
+			return errPast
+		}
 	}
 	if is[*migrate.PrivilegeError](err) {
 		return errLacks
@@ -407,7 +411,7 @@ func lacksRight(err error) bool {
 // logChange says what changed, unless the DB has said it already.
 func (f *fitness) logChange(before error) {
 	away := func(err error) bool {
-		return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly)
+		return errors.Is(err, errNoAnswer) || errors.Is(err, errReadOnly) || errors.Is(err, errPast)
 	}
 	switch {
 	case f.answer == nil && before != nil && (!away(before) || f.said != "" || !f.wasFit):

@@ -69,6 +69,9 @@ func Open(ctx context.Context, config *pgxpool.Config, log *slog.Logger) (*DB, e
 	} else {
 		following = attributes == "primary" || attributes == "read-write"
 	}
+	if following {
+		conn.ValidateConnect = db.validateTimeline(conn.ValidateConnect)
+	}
 	db.hosts = newHosts(conn, following, db.away)
 	conn.Tracer = &tracer{db}
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -98,6 +101,23 @@ func validatePrimary(ctx context.Context, conn *pgconn.PgConn) error {
 		return &ReadOnlyError{Standby: true}
 	}
 	return err
+}
+
+// validateTimeline also refuses a primary of the past. When a newer one is found, connections to the one before it, which
+// may be alive, are closed.
+func (db *DB) validateTimeline(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
+	seen := timelines{log: db.log, highest: map[string]uint64{}}
+	return func(ctx context.Context, conn *pgconn.PgConn) error {
+		if err := validate(ctx, conn); err != nil {
+			return err
+		}
+		newer, err := seen.note(ctx, conn)
+		if newer {
+			db.hosts.cut()
+			db.pool.Reset()
+		}
+		return err
+	}
 }
 
 // Facts are what a server says of itself.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -230,15 +233,16 @@ func (db *DB) open() int {
 	return int(stat.AcquiredConns() + stat.IdleConns())
 }
 
-// search looks for the server until it, or another host in its place, answers.
-func (db *DB) search(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
+// search looks for the server until it, or another host in its place, answers. Looks that are under way then are not
+// cut short: what answers a moment later may be the successor of what answered first.
+func (db *DB) search(whole context.Context) {
+	ctx, cancel := context.WithCancel(whole)
 	defer cancel()
 	found := make(chan struct{})
 	for _, ways := range db.hosts.all() {
 		go func() {
 			for pause := lookEvery / 8; ; pause = min(2*pause, lookEvery) {
-				if kind, err := db.look(ctx, ways); err == nil || kind == Refused || kind == Unprivileged {
+				if kind, err := db.look(whole, ways); err == nil || kind == Refused || kind == Unprivileged {
 					select {
 					case found <- struct{}{}:
 					case <-ctx.Done():
@@ -268,16 +272,15 @@ func (db *DB) search(ctx context.Context) {
 }
 
 // lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough. Where
-// a change was refused, connections that are open may be of another mind than those that are to come.
+// a change was refused, connections that are open may be of another mind than those that are to come. Like those of search,
+// looks go on when one has succeeded.
 func (db *DB) lookOnce(ctx context.Context, inside bool) error {
-	ctx, cancel := context.WithTimeout(ctx, answerIn)
-	defer cancel()
 	all := db.hosts.all()
 	results := make(chan error, len(all)+1)
 	for _, ways := range all {
 		go func() {
 			_, err := db.look(ctx, ways)
-			results <- err
+			results <- at(nameOf(ways[0]), err)
 		}()
 	}
 	go func() {
@@ -285,9 +288,11 @@ func (db *DB) lookOnce(ctx context.Context, inside bool) error {
 			results <- errNoneIdle
 			return
 		}
-		results <- db.lookInside(ctx)
+		ctx, cancel := context.WithTimeout(ctx, answerIn)
+		defer cancel()
+		results <- at("an open connection", db.lookInside(ctx))
 	}()
-	var problems []error
+	var problems problems
 	for range len(all) + 1 {
 		err := <-results
 		if err == nil {
@@ -297,8 +302,65 @@ func (db *DB) lookOnce(ctx context.Context, inside bool) error {
 			problems = append(problems, err)
 		}
 	}
-	return errors.Join(problems...)
+	return problems
 }
+
+// A problem is what was wrong at one place.
+type problem struct {
+	where string
+	err   error
+}
+
+func at(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &problem{where, err}
+}
+
+// Error says nothing of what is around the causes, which repeats the target.
+func (p *problem) Error() string {
+	var causes []string
+	for _, cause := range innermost(p.err) {
+		if text := cause.Error(); !slices.Contains(causes, text) {
+			causes = append(causes, text)
+		}
+	}
+	return p.where + ": " + strings.Join(causes, ", ")
+}
+
+func (p *problem) Unwrap() error { return p.err }
+
+// innermost are the errors that wrap no other. An error of the server, or of a system call, is one of them.
+func innermost(err error) []error {
+	switch inner := err.(type) { //nolint:errorlint // this is what looks inside
+	case *net.OpError, *net.DNSError, *ReadOnlyError, *PastError:
+	case interface{ Unwrap() []error }:
+		var all []error
+		for _, e := range inner.Unwrap() {
+			all = append(all, innermost(e)...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		if e := inner.Unwrap(); e != nil {
+			return innermost(e)
+		}
+	}
+	return []error{err}
+}
+
+// problems are those of all places, in one line.
+type problems []error
+
+func (p problems) Error() string {
+	var texts []string
+	for _, err := range p {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (p problems) Unwrap() []error { return p }
 
 var errNoneIdle = errors.New("no connection is idle")
 
