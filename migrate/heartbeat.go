@@ -28,6 +28,10 @@ type heartbeat struct {
 
 	waits   time.Time // since when it was seen to wait for a lock, or until when that was counted
 	unheard time.Time // since when no process of the server was seen to work for it
+
+	gaveUp     error     // why it closed the connection that it watches
+	silent     int       // questions in a row that nobody answered
+	silentFrom time.Time // when the first of them was asked
 }
 
 // syncRep is what a COMMIT waits for that is on the primary's disk, and on no synchronous standby. To
@@ -38,9 +42,13 @@ const syncRep = "IPC SyncRep"
 // awaited, until it is given up: its answer was lost on the way.
 const deadAfter = 30 * time.Second
 
+// silentTimes is how many questions in a row a server leaves without an answer until it counts as frozen, and
+// not as busy, and until this program cannot have been the one that stood still.
+const silentTimes = 3
+
 // watch starts a heartbeat and returns how to stop it; then its connection is
-// closed.
-func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func()) {
+// closed. stop returns why conn was closed, if it was.
+func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func() error) {
 	h := &heartbeat{run: r, pid: conn.PID(), main: conn}
 	ctx = metered(ctx, meter{}) // its questions have limits of their own, and keep nobody waiting
 	done, joined := make(chan struct{}), make(chan struct{})
@@ -48,7 +56,7 @@ func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func()) {
 		defer close(joined)
 		h.beat(context.WithoutCancel(ctx), done) // a file in its time of grace is watched, too
 	}()
-	return func() { close(done); <-joined }
+	return func() error { close(done); <-joined; return h.gaveUp }
 }
 
 // beat looks often enough to see who holds a lock before the wait for it is given
@@ -83,7 +91,11 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 // and closes a connection that the server has forgotten. lock_timeout, which a file without a transaction does
 // not have, bounds each wait of a file, and not their sum.
 func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
-	if _, now := h.teller.moment(); now != begun || !v.asked {
+	_, awaited := h.teller.moment()
+	if awaited.Equal(begun) && h.silent >= silentTimes && !h.pooled { // a pooler may have no connection for the question
+		h.giveUpFrozen(latest(h.silentFrom, begun))
+	}
+	if !awaited.Equal(begun) || !v.asked {
 		h.waits, h.unheard = time.Time{}, time.Time{}
 		return
 	}
@@ -112,9 +124,31 @@ func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 	case h.unheard.IsZero():
 		h.unheard = now
 	case now.Sub(latest(h.unheard, sent)) >= deadAfter:
-		h.Log.Warn("no process of the server works for this connection any more; it is given up", "elapsed", now.Sub(begun).Round(time.Millisecond))
-		_ = h.main.Conn().Close()
+		h.giveUp(errForgotten, now.Sub(begun))
 	}
+}
+
+var errForgotten = errors.New("no process of the server works for it any more")
+
+// giveUp closes the connection that is watched: its answer will not come.
+func (h *heartbeat) giveUp(why error, elapsed time.Duration) {
+	if h.gaveUp != nil {
+		return
+	}
+	h.gaveUp = why
+	h.Log.Warn("the connection to the database is given up", "reason", why, "elapsed", elapsed.Round(time.Millisecond))
+	_ = h.main.Conn().Close()
+}
+
+// giveUpFrozen closes a connection to a server that takes connections and answers nobody, as one whose disk hangs
+// does, when the time to wait is used up: the answer may never come.
+func (h *heartbeat) giveUpFrozen(since time.Time) {
+	waited := time.Since(since)
+	if waited < h.pause.left() {
+		return
+	}
+	h.pause.waited += waited
+	h.giveUp(silentError(waited.Round(time.Second)), waited)
 }
 
 // flushAside has the files before a long one put on disk, over the second connection, so that
@@ -218,12 +252,21 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 	if time.Now().Before(h.askAgain) {
 		return v
 	}
+	asked := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	err := h.askOver(ctx, &v)
 	if err == nil {
-		v.asked = true
+		v.asked, h.silent = true, 0
 		return v
+	}
+	if ctx.Err() == nil { // refused, or lost
+		h.silent = 0
+	} else {
+		if h.silent == 0 {
+			h.silentFrom = asked
+		}
+		h.silent++
 	}
 	if lacks, ok := errors.AsType[*PrivilegeError](err); ok && !h.unshown {
 		h.unshown = true

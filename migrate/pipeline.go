@@ -236,7 +236,9 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 	failed, out, err = r.readAll(ctx, p, messages, finished)
 	close(done)
 	<-joined
-	unwatch()
+	if why := unwatch(); why != nil && err != nil {
+		err = &lostError{why}
+	}
 	if failed >= 0 && r.pause.spent && out.err.Code == queryCanceled && !messages[failed].alone() {
 		out.err = &pgconn.PgError{Severity: "ERROR", Code: lockNotAvailable, Message: "canceling statement due to lock timeout"}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +106,58 @@ func TestASilentLoginDoesNotUseUpTheTime(t *testing.T) {
 	refused, ok := errors.AsType[*migrate.ConnectError](err)
 	if !ok || !refused.Refused() || clients.Load() != 2 {
 		t.Errorf("after %d attempts: %v", clients.Load(), err)
+	}
+}
+
+// TestAServerThatFreezesDuringAFileIsGivenUp when it answers nobody for as long as may be waited: what the file
+// itself takes has no limit, so that a second connection has to tell. One that answers in between is waited for.
+func TestAServerThatFreezesDuringAFileIsGivenUp(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	config, err := pgconn.ParseConfig(db.MigratorConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	frozen := make(chan struct{})
+	pass := func(from, to net.Conn) {
+		for content := make([]byte, 1<<16); ; {
+			n, err := from.Read(content)
+			select {
+			case <-frozen:
+				return
+			default:
+			}
+			if _, failed := to.Write(content[:n]); err != nil || failed != nil {
+				return
+			}
+		}
+	}
+	host, port, _ := net.SplitHostPort(pgtest.Serve(t, func(client net.Conn) {
+		server, err := net.Dial(network, address)
+		if err != nil {
+			return
+		}
+		defer func() { _ = server.Close() }()
+		go pass(server, client)
+		pass(client, server)
+		<-t.Context().Done() // open, and silent
+	}))
+	log := &syncBuffer{}
+	m := migrator(t, db, "SELECT pg_sleep(3600)")
+	m.Wait, m.ConnectWait, m.Heartbeat, m.Log = time.Second, time.Second, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+	var once sync.Once
+	m.Progress = func(p migrate.Progress) {
+		if p.WaitsFor == "Timeout PgSleep" { // the second connection works
+			once.Do(func() { close(frozen) })
+		}
+	}
+	_, err = m.Up(context.Background(), db.MigratorConn+" sslmode=disable host="+host+" port="+port)
+	if err == nil || !strings.Contains(err.Error(), "no answer") {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(log.String(), `msg="the connection to the database is given up" reason="no answer for`) {
+		t.Errorf("the log does not say what happened:\n%s", log.String())
 	}
 }
 
