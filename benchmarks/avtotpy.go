@@ -11,13 +11,16 @@ import (
 // avtotpy is our migrator with all that it promises, the service's role and its rights
 // included, which no peer has.
 func avtotpy() tool {
-	return tool{name: "AVTotpy", layout: plain, load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
-		bundle, err := migrate.Load(files)
-		return func(ctx context.Context, d *database, conn string) error {
-			_, err := migratorOf(bundle, d.web).Up(ctx, conn)
-			return err
-		}, err
-	}}
+	return tool{
+		name: "AVTotpy", layout: plain,
+		load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
+			bundle, err := migrate.Load(files)
+			return func(ctx context.Context, d *database, conn string) error {
+				_, err := migratorOf(bundle, d.web).Up(ctx, conn)
+				return err
+			}, err
+		},
+	}
 }
 
 // schemaName is ours alone: the peers work in public.
@@ -29,7 +32,8 @@ func migratorOf(bundle migrate.Bundle, web string) *migrate.Migrator {
 	for _, m := range bundle.Migrations() {
 		var table string
 		if _, err := fmt.Sscanf(m.Name, "add_%s", &table); err == nil {
-			role.Privileges = append(role.Privileges, migrate.Privilege{On: "TABLE " + table, Allow: "SELECT, INSERT, UPDATE (label, amount), DELETE"})
+			role.Privileges = append(role.Privileges,
+				migrate.Privilege{On: "TABLE " + table, Allow: "SELECT, INSERT, UPDATE (label, amount), DELETE"})
 		}
 		if few := 50; len(role.Privileges) == few {
 			break

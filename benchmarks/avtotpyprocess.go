@@ -25,7 +25,8 @@ func (d *database) environ(listen string) []string {
 	if listen == "" {
 		return environ
 	}
-	return append(environ, "POSTGRES_CONNECTION_STR="+d.webConn(nil), "AVTOTPY_MASTER_KEY="+d.key(), "AVTOTPY_LISTEN_ADDR="+listen)
+	return append(environ, "POSTGRES_CONNECTION_STR="+d.webConn(nil), "AVTOTPY_MASTER_KEY="+d.key(),
+		"AVTOTPY_LISTEN_ADDR="+listen)
 }
 
 func (d *database) webConn(through *relay) string {

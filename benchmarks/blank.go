@@ -8,7 +8,9 @@ import (
 
 // onBlank measures each tool on fresh databases. The databases of the last round stay for the
 // cases with nothing to do.
-func (b *bench) onBlank(ctx context.Context, count int, limit rounds, through *relay, tools []tool) ([]measured, error) {
+func (b *bench) onBlank(ctx context.Context, count int, limit rounds, through *relay, tools []tool) ([]measured,
+	error,
+) {
 	files := newCorpus(seed, count)
 	kept := make([]*database, len(tools))
 	var contenders []contender
@@ -62,7 +64,10 @@ func (b *bench) table(title, about string, all []measured, files int) {
 		for _, s := range m.samples {
 			fastest, slowest = min(fastest, s.whole), max(slowest, s.whole)
 		}
-		cells := []string{m.name, short(d), short(fastest), short(slowest), fmt.Sprint(len(m.samples)), short(d / time.Duration(files)), ratio(d, ours)}
+		cells := []string{
+			m.name, short(d), short(fastest), short(slowest), fmt.Sprint(len(m.samples)),
+			short(d / time.Duration(files)), ratio(d, ours),
+		}
 		if far {
 			last := m.samples[len(m.samples)-1]
 			cells = append(cells, fmt.Sprint(last.trips), fmt.Sprint(last.bytes/1000))
@@ -87,13 +92,16 @@ func (b *bench) blank(ctx context.Context) error {
 		return err
 	}
 	title := fmt.Sprintf("Blank, %s files, 0 ms", thousands(b.form.some))
-	b.table(title, fmt.Sprintf("Mixed CREATE TABLE, ALTER, CREATE INDEX, INSERT and UPDATE, %s kB in all.", thousands(newCorpus(seed, b.form.some).size()/1000)), all, b.form.some)
+	b.table(title, fmt.Sprintf("Mixed CREATE TABLE, ALTER, CREATE INDEX, INSERT and UPDATE, %s kB in all.",
+		thousands(newCorpus(seed, b.form.some).size()/1000)), all, b.form.some)
 	ours := all[0].median(whole)
 	peer, fastest := b.fastestPeer(all, whole)
-	b.report.judge(title, "at most 0.5 × the fastest peer", fmt.Sprintf("%s × %s", ratio(ours, fastest), peer), quotient(ours, fastest) <= 0.5)
+	b.report.judge(title, "at most 0.5 × the fastest peer", fmt.Sprintf("%s × %s", ratio(ours, fastest), peer),
+		quotient(ours, fastest) <= 0.5)
 	for _, floor := range []string{floorOne, floorAll} {
 		d := named(all, floor).median(whole)
-		b.report.judge(title, "at most 1.3 × the floor", fmt.Sprintf("%s × %s", ratio(ours, d), floor), quotient(ours, d) <= 1.3)
+		b.report.judge(title, "at most 1.3 × the floor", fmt.Sprintf("%s × %s", ratio(ours, d), floor),
+			quotient(ours, d) <= 1.3)
 	}
 	b.report.plot(title, all, whole)
 	b.report.perFile = ours / time.Duration(b.form.some)
@@ -110,7 +118,8 @@ func (b *bench) blankFarAway(ctx context.Context) error {
 	b.table(title, "Round trips with those of connecting.", all, b.form.slow)
 	ours := all[0].median(whole)
 	peer, fastest := b.fastestPeer(all, whole)
-	b.report.judge(title, "at most 0.04 × the fastest peer", fmt.Sprintf("%.3f × %s", quotient(ours, fastest), peer), quotient(ours, fastest) <= 0.04)
+	b.report.judge(title, "at most 0.04 × the fastest peer", fmt.Sprintf("%.3f × %s", quotient(ours, fastest), peer),
+		quotient(ours, fastest) <= 0.04)
 	b.report.plot(title, all, whole)
 	return nil
 }
@@ -125,9 +134,11 @@ func (b *bench) blankLong(ctx context.Context) error {
 	b.table(title, "", all, b.form.many)
 	ours := all[0].median(whole)
 	growth := quotient(ours/time.Duration(b.form.many), b.report.perFile)
-	b.report.judge(title, fmt.Sprintf("cost per file at most 1.5 × that of %s files", thousands(b.form.some)), fmt.Sprintf("%.2f ×", growth), growth <= 1.5)
+	b.report.judge(title, fmt.Sprintf("cost per file at most 1.5 × that of %s files", thousands(b.form.some)),
+		fmt.Sprintf("%.2f ×", growth), growth <= 1.5)
 	peer, fastest := b.fastestPeer(all, whole)
-	b.report.judge(title, "at most 0.7 × the fastest peer", fmt.Sprintf("%s × %s", ratio(ours, fastest), peer), quotient(ours, fastest) <= 0.7)
+	b.report.judge(title, "at most 0.7 × the fastest peer", fmt.Sprintf("%s × %s", ratio(ours, fastest), peer),
+		quotient(ours, fastest) <= 0.7)
 	b.report.plot(title, all, whole)
 	return nil
 }

@@ -59,18 +59,23 @@ func (b *bench) claims(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		contenders = append(contenders, contender{v.name, func(ctx context.Context) (sample, error) { return b.replay(ctx, messages) }})
+		contenders = append(contenders, contender{
+			v.name,
+			func(ctx context.Context) (sample, error) { return b.replay(ctx, messages) },
+		})
 	}
 	all, err := takeTurns(ctx, b.log, b.form.blank, contenders)
 	if err != nil {
 		return err
 	}
 	s := b.report.section(fmt.Sprintf("What each guarantee costs a file, %s files", thousands(b.form.some)),
-		"What the migrator sends to a blank database, sent again with something left out, by a sender that does nothing else.", "", "median", "a file", "saved a file", "rounds")
+		"What the migrator sends to a blank database, sent again with something left out, by a sender that does "+
+			"nothing else.", "", "median", "a file", "saved a file", "rounds")
 	full := all[0].median(whole)
 	for _, m := range all {
 		d := m.median(whole)
-		s.row(m.name, short(d), short(d/time.Duration(b.form.some)), short(max(full-d, 0)/time.Duration(b.form.some)), fmt.Sprint(len(m.samples)))
+		s.row(m.name, short(d), short(d/time.Duration(b.form.some)), short(max(full-d, 0)/time.Duration(b.form.some)),
+			fmt.Sprint(len(m.samples)))
 	}
 	return nil
 }

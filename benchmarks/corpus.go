@@ -115,7 +115,8 @@ func (a *author) createIndex() (name, sql string) {
 	column := []string{"owner", "created_at", "label", "amount"}[a.rand.IntN(4)]
 	index := fmt.Sprintf("%s_%s_%d", t.name, column, t.columns)
 	sql = fmt.Sprintf("ALTER TABLE %s ADD COLUMN extra_%d boolean NOT NULL DEFAULT false;\n", t.name, t.columns)
-	return "index_" + index, sql + fmt.Sprintf("CREATE INDEX %s ON %s (%s, id) WHERE NOT extra_%d;\n", index, t.name, column, t.columns)
+	return "index_" + index, sql + fmt.Sprintf("CREATE INDEX %s ON %s (%s, id) WHERE NOT extra_%d;\n", index, t.name,
+		column, t.columns)
 }
 
 func (a *author) insert() (name, sql string) {
@@ -127,19 +128,24 @@ func (a *author) insert() (name, sql string) {
 			t.rows, a.rand.Uint32(), a.rand.Uint64N(1<<48), a.noun(), a.noun(), a.rand.IntN(10000)))
 	}
 	return fmt.Sprintf("fill_%s_%d", t.name, t.rows),
-		fmt.Sprintf("-- What every installation starts with.\nINSERT INTO %s (id, owner, label, amount) VALUES\n%s;\n", t.name, strings.Join(rows, ",\n"))
+		fmt.Sprintf("-- What every installation starts with.\nINSERT INTO %s (id, owner, label, amount) VALUES\n%s;\n",
+			t.name, strings.Join(rows, ",\n"))
 }
 
 func (a *author) update() (name, sql string) {
 	t := a.pick()
-	return "correct_" + t.name, fmt.Sprintf("UPDATE %s SET amount = amount + %d, updated_at = now() WHERE label LIKE '%s%%'; -- it's in another unit now\n",
+	return "correct_" + t.name, fmt.Sprintf("UPDATE %s SET amount = amount + %d, updated_at = now() WHERE label "+
+		"LIKE '%s%%'; -- it's in another unit now\n",
 		t.name, 1+a.rand.IntN(9), a.noun())
 }
 
 func (a *author) pick() *table { return &a.tables[a.rand.IntN(len(a.tables))] }
 
 func (a *author) noun() string {
-	nouns := [...]string{"account", "address", "article", "badge", "comment", "device", "event", "folder", "group", "invoice", "letter", "member", "note", "order", "payment", "report", "session", "tag", "ticket", "vault"}
+	nouns := [...]string{
+		"account", "address", "article", "badge", "comment", "device", "event", "folder", "group",
+		"invoice", "letter", "member", "note", "order", "payment", "report", "session", "tag", "ticket", "vault",
+	}
 	return nouns[a.rand.IntN(len(nouns))]
 }
 

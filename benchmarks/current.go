@@ -32,7 +32,8 @@ func (b *bench) nothingToDo(ctx context.Context) error {
 		ours := all[0].median(connected)
 		peer, fastest := b.fastestPeer(all, connected)
 		b.report.judge(title, fmt.Sprintf("at most %.1f × the fastest peer, from connect to done", limit),
-			fmt.Sprintf("%s × %s (with reading the files %s ×)", ratio(ours, fastest), peer, ratio(all[0].median(whole), named(all, peer).median(whole))), quotient(ours, fastest) <= limit)
+			fmt.Sprintf("%s × %s (with reading the files %s ×)", ratio(ours, fastest), peer,
+				ratio(all[0].median(whole), named(all, peer).median(whole))), quotient(ours, fastest) <= limit)
 	}
 	judge(some, "0 ms", 0.5)
 	judge(far, "20 ms", 0.6)
@@ -41,10 +42,13 @@ func (b *bench) nothingToDo(ctx context.Context) error {
 		return err
 	}
 	beyond := far[0].samples[0].trips - connecting
-	b.report.judge("Nothing to do", "connection set-up plus one round trip", fmt.Sprintf("%d + %d", connecting, beyond), beyond == 1)
+	b.report.judge("Nothing to do", "connection set-up plus one round trip",
+		fmt.Sprintf("%d + %d", connecting, beyond), beyond == 1)
 	long, brief := many[0].median(connected), few[0].median(connected)
-	b.report.judge(fmt.Sprintf("Nothing to do, %s files", thousands(b.form.many)), fmt.Sprintf("at most 2 × the time for %d", b.form.few),
-		fmt.Sprintf("%s × (with reading the files %s ×)", ratio(long, brief), ratio(many[0].median(whole), few[0].median(whole))), quotient(long, brief) <= 2)
+	b.report.judge(fmt.Sprintf("Nothing to do, %s files", thousands(b.form.many)),
+		fmt.Sprintf("at most 2 × the time for %d", b.form.few),
+		fmt.Sprintf("%s × (with reading the files %s ×)", ratio(long, brief),
+			ratio(many[0].median(whole), few[0].median(whole))), quotient(long, brief) <= 2)
 	b.report.plot(fmt.Sprintf("Nothing to do, %s files, 0 ms", thousands(b.form.some)), some, whole)
 	b.report.plot(fmt.Sprintf("Nothing to do, %s files, 20 ms", thousands(b.form.some)), far, whole)
 	return nil
@@ -74,7 +78,10 @@ func (b *bench) current(ctx context.Context, count int, through *relay) ([]measu
 	var contenders []contender
 	for i, t := range b.lasting() {
 		db := b.migrated[count][i]
-		contenders = append(contenders, contender{t.name, func(ctx context.Context) (sample, error) { return b.apply(ctx, t, files, db, through) }})
+		contenders = append(contenders, contender{
+			t.name,
+			func(ctx context.Context) (sample, error) { return b.apply(ctx, t, files, db, through) },
+		})
 	}
 	contenders = append(contenders, contender{"floor: connect, SELECT 1", func(ctx context.Context) (sample, error) {
 		return b.connectAndAsk(ctx, b.migrated[count][0], through)
@@ -103,7 +110,10 @@ func (b *bench) current(ctx context.Context, count int, through *relay) ([]measu
 		for _, s := range m.samples {
 			slowest = max(slowest, s.whole)
 		}
-		cells := []string{m.name, short(m.median(whole)), short(m.median(connected)), short(slowest), fmt.Sprint(len(m.samples)), ratio(m.median(connected), ours)}
+		cells := []string{
+			m.name, short(m.median(whole)), short(m.median(connected)), short(slowest),
+			fmt.Sprint(len(m.samples)), ratio(m.median(connected), ours),
+		}
 		if through != nil {
 			last := m.samples[len(m.samples)-1]
 			cells = append(cells, fmt.Sprint(last.trips), fmt.Sprint(last.bytes))

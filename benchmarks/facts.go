@@ -22,8 +22,10 @@ func (b *bench) facts(ctx context.Context) [][2]string {
 		{"date", time.Now().UTC().Format("2 January 2006, 15:04 UTC")},
 		{"AVTotpy", commit(ctx)},
 		{"peers", strings.Join(versions, ", ") + ", all with pgx " + versionOf("github.com/jackc/pgx/v5")},
-		{"server", b.server.version(ctx) + ", its own settings (fsync and synchronous_commit on), over TCP on the loopback, logins by SCRAM"},
-		{"machine", fmt.Sprintf("%d cores%s, %s/%s, %s", runtime.NumCPU(), model(), runtime.GOOS, runtime.GOARCH, runtime.Version())},
+		{"server", b.server.version(ctx) + ", its own settings (fsync and synchronous_commit on), over TCP on the " +
+			"loopback, logins by SCRAM"},
+		{"machine", fmt.Sprintf("%d cores%s, %s/%s, %s", runtime.NumCPU(), model(), runtime.GOOS, runtime.GOARCH,
+			runtime.Version())},
 		{"load before", firstWords("/proc/loadavg", 3)},
 	}
 }

@@ -23,32 +23,35 @@ func oneTransaction() tool {
 }
 
 func floorTool(name, first, last string) tool {
-	return tool{name: name, floor: true, layout: plain, load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
-		messages, err := texts(files)
-		return func(ctx context.Context, _ *database, conn string) error {
-			c, err := pgconn.Connect(ctx, conn)
-			if err != nil {
-				return err
-			}
-			send := func(sql string) error {
-				if sql == "" {
-					return nil
+	return tool{
+		name: name, floor: true, layout: plain,
+		load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
+			messages, err := texts(files)
+			return func(ctx context.Context, _ *database, conn string) error {
+				c, err := pgconn.Connect(ctx, conn)
+				if err != nil {
+					return err
 				}
-				_, err := c.Exec(ctx, sql).ReadAll()
-				return err
-			}
-			err = send(first)
-			for _, sql := range messages {
+				send := func(sql string) error {
+					if sql == "" {
+						return nil
+					}
+					_, err := c.Exec(ctx, sql).ReadAll()
+					return err
+				}
+				err = send(first)
+				for _, sql := range messages {
+					if err == nil {
+						err = send(sql)
+					}
+				}
 				if err == nil {
-					err = send(sql)
+					err = send(last)
 				}
-			}
-			if err == nil {
-				err = send(last)
-			}
-			return errors.Join(err, c.Close(ctx))
-		}, err
-	}}
+				return errors.Join(err, c.Close(ctx))
+			}, err
+		},
+	}
 }
 
 // texts returns the files in order: the 10,000th does not come behind the 1,000th.

@@ -20,7 +20,8 @@ type form struct {
 
 func shortForm() form {
 	return form{
-		name: "short", limit: 110 * time.Second, few: 50, some: 200, many: 1000, slow: 10, bytes: 10_000_000, starts: 7, programs: 64,
+		name: "short", limit: 110 * time.Second, few: 50, some: 200, many: 1000, slow: 10, bytes: 10_000_000,
+		starts: 7, programs: 64,
 		blank:       rounds{3, 10 * time.Second},
 		blankSlow:   rounds{1, 10 * time.Second},
 		blankMany:   rounds{1, 10 * time.Second},
@@ -36,7 +37,8 @@ func shortForm() form {
 
 func fullForm() form {
 	return form{
-		name: "full", limit: 19 * time.Minute, few: 100, some: 1000, many: 10_000, slow: 100, bytes: 50_000_000, starts: 21, programs: 64,
+		name: "full", limit: 19 * time.Minute, few: 100, some: 1000, many: 10_000, slow: 100, bytes: 50_000_000,
+		starts: 21, programs: 64,
 		blank:       rounds{7, 180 * time.Second},
 		blankSlow:   rounds{3, 200 * time.Second},
 		blankMany:   rounds{3, 300 * time.Second},

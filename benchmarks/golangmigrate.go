@@ -20,7 +20,8 @@ func golangMigrate() tool {
 		load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
 			source, err := iofs.New(files, ".")
 			return func(_ context.Context, _ *database, conn string) error {
-				m, err := migrate.NewWithSourceInstance("iofs", source, strings.Replace(conn, "postgres://", "pgx5://", 1))
+				m, err := migrate.NewWithSourceInstance("iofs", source,
+					strings.Replace(conn, "postgres://", "pgx5://", 1))
 				if err != nil {
 					return err
 				}

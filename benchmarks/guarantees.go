@@ -54,9 +54,20 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 		questions []string
 	}{
 		{"the whole look", questions},
-		{"without the checksums", []string{facts, without(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`, `,\s*coalesce\(string_agg\(.*newer()`), rights}},
-		{"without the schema's comment", []string{facts, without(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), rights}},
-		{"without looking for claims", []string{facts, without(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`, `.*AS unfinished,\n()`, `.*AS claimed,\n()`), rights}},
+		{"without the checksums", []string{
+			facts,
+			without(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`,
+				`,\s*coalesce\(string_agg\(.*newer()`), rights,
+		}},
+		{"without the schema's comment", []string{
+			facts,
+			without(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), rights,
+		}},
+		{"without looking for claims", []string{
+			facts,
+			without(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`,
+				`.*AS unfinished,\n()`, `.*AS claimed,\n()`), rights,
+		}},
 		{"without the privileges", []string{facts, ledger}},
 		{"only the last version", []string{"SELECT max(version) FROM " + schemaName + ".migrations"}},
 		{"SELECT 1", []string{"SELECT 1"}},
@@ -82,8 +93,10 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	s := b.report.section(fmt.Sprintf("What each guarantee costs a start with nothing to do, %s files", thousands(count)),
-		"One connection, which has been used before; the questions of a real start, one of them left out or without a part.", "", "median", "saved", "rounds")
+	s := b.report.section(fmt.Sprintf("What each guarantee costs a start with nothing to do, %s files",
+		thousands(count)),
+		"One connection, which has been used before; the questions of a real start, one of them left out or "+
+			"without a part.", "", "median", "saved", "rounds")
 	full := all[0].median(whole)
 	for _, m := range all {
 		s.row(m.name, short(m.median(whole)), short(max(full-m.median(whole), 0)), fmt.Sprint(len(m.samples)))

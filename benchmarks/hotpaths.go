@@ -16,7 +16,9 @@ func (b *bench) hotPaths(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, output)
 	}
-	s := b.report.section("Allocations of the hot paths", "Go benchmarks; `go test -bench=Hot -benchmem ./migrate ./internal/otp` runs them alone.", "", "time", "bytes", "allocations")
+	s := b.report.section("Allocations of the hot paths",
+		"Go benchmarks; `go test -bench=Hot -benchmem ./migrate ./internal/otp` runs them alone.", "", "time", "bytes",
+		"allocations")
 	for line := range strings.Lines(string(output)) {
 		// BenchmarkHotLoad10000-2   20   53 ns/op   10 MB/s   99 B/op   3 allocs/op
 		fields := strings.Fields(line)

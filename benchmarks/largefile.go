@@ -65,10 +65,12 @@ func (b *bench) oneLargeFile(ctx context.Context, style style) error {
 		return err
 	}
 	title := fmt.Sprintf("One file of %d MB of INSERTs, %s", size/1e6, style.name)
-	s := b.report.section(title, "Whole processes, from start to exit. psql with -1, because both then apply the file as a whole or not at all.", "", "median", "rounds", "peak memory", "× the file")
+	s := b.report.section(title, "Whole processes, from start to exit. psql with -1, because both then apply the "+
+		"file as a whole or not at all.", "", "median", "rounds", "peak memory", "× the file")
 	for i, m := range all {
 		peak := median([][]int64{ours, theirs}[i])
-		s.row(m.name, short(m.median(whole)), fmt.Sprint(len(m.samples)), mebibytes(peak), fmt.Sprintf("%.2f", float64(peak)/float64(size)))
+		s.row(m.name, short(m.median(whole)), fmt.Sprint(len(m.samples)), mebibytes(peak),
+			fmt.Sprintf("%.2f", float64(peak)/float64(size)))
 	}
 	mine, psql := all[0].median(whole), all[1].median(whole)
 	b.report.judge(title, "at most 1.05 × psql", ratio(mine, psql)+" ×", quotient(mine, psql) <= 1.05)
@@ -81,7 +83,8 @@ const largeName = "0002_fill.sql"
 
 // writeLargeFile writes a history of one file and the same with a second, large one.
 func writeLargeFile(before, behind string, style style, least int64) (size int64, err error) {
-	const table = "CREATE TABLE readings (id bigint PRIMARY KEY, taken_at timestamptz NOT NULL, place text NOT NULL, value numeric NOT NULL, note text);\n"
+	const table = "CREATE TABLE readings (id bigint PRIMARY KEY, taken_at timestamptz NOT NULL, place text NOT " +
+		"NULL, value numeric NOT NULL, note text);\n"
 	for _, dir := range []string{before, behind} {
 		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // made-up data
 			return 0, err
@@ -110,7 +113,8 @@ func writeInsert(out *bufio.Writer, first, rows int) int {
 		if i == first+rows-1 {
 			end = ";\n"
 		}
-		more, _ := fmt.Fprintf(out, "(%d, '2026-01-01 %02d:%02d:%02d+00', 'station %d', %d.%03d, 'measured by hand, it''s fine; %x')%s",
+		more, _ := fmt.Fprintf(out, "(%d, '2026-01-01 %02d:%02d:%02d+00', 'station %d', %d.%03d, 'measured by hand, "+
+			"it''s fine; %x')%s",
 			i, i/3600%24, i/60%60, i%60, i%977, i%40, i%1000, uint64(i)*0x9e3779b97f4a7c15, end) //nolint:gosec // a made-up number
 		n += more
 	}

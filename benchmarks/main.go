@@ -22,7 +22,8 @@ import (
 func main() {
 	full := flag.Bool("full", false, "the sizes of the reaches, in up to 20 minutes; otherwise smaller ones, in 2")
 	folder := flag.String("o", "", "folder for RESULTS.md and plot.svg")
-	only := flag.String("only", "", "comma-separated cases, for work on one of them: "+strings.Join((&bench{}).caseNames(), ", "))
+	only := flag.String("only", "", "comma-separated cases, for work on one of them: "+
+		strings.Join((&bench{}).caseNames(), ", "))
 	settings := flag.String("set", "", "comma-separated settings of the server, for work on one of them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -37,7 +37,9 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 		command.Env = db.environ("")
 		return command
 	}
-	s := b.report.section(fmt.Sprintf("%d programs at once, blank", b.form.programs), "Processes, from the start of the first to the end of the last.", "", "one alone", "the last of all", "rounds", "rows in the ledger", "programs that failed")
+	s := b.report.section(fmt.Sprintf("%d programs at once, blank", b.form.programs),
+		"Processes, from the start of the first to the end of the last.", "", "one alone", "the last of all", "rounds",
+		"rows in the ledger", "programs that failed")
 	for _, c := range []struct {
 		name   string
 		table  string
@@ -68,16 +70,20 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 		s.row(c.name, short(alone), short(last), fmt.Sprint(len(all[0].samples)), fmt.Sprint(rows), fmt.Sprint(failed))
 		limit := 2*alone + 500*time.Millisecond
 		title := fmt.Sprintf("%d programs at once, blank, %s", b.form.programs, c.name)
-		b.report.judge(title, "the last one ready within 2 × of a single one plus 500 ms", fmt.Sprintf("%s, limit %s", short(last), short(limit)), last <= limit)
+		b.report.judge(title, "the last one ready within 2 × of a single one plus 500 ms",
+			fmt.Sprintf("%s, limit %s", short(last), short(limit)), last <= limit)
 		if c.judged {
-			b.report.judge(title, "each file applied once, no program failed", fmt.Sprintf("%d rows, %d failed", rows, failed), rows == c.files && failed == 0)
+			b.report.judge(title, "each file applied once, no program failed",
+				fmt.Sprintf("%d rows, %d failed", rows, failed), rows == c.files && failed == 0)
 		}
 	}
 	return nil
 }
 
 // together starts processes on a fresh database and waits for all of them.
-func (b *bench) together(ctx context.Context, n int, ledgerSchema string, start func(context.Context, *database) *exec.Cmd) (s sample, rows, failed int, err error) {
+func (b *bench) together(ctx context.Context, n int, ledgerSchema string,
+	start func(context.Context, *database) *exec.Cmd,
+) (s sample, rows, failed int, err error) {
 	db, err := b.server.newDatabase(ctx)
 	if err != nil {
 		return s, 0, 0, err

@@ -22,13 +22,20 @@ type programs struct {
 
 // buildPrograms builds them into a folder, as releases are built.
 func buildPrograms(ctx context.Context, dir, bin string) (programs, error) {
-	p := programs{filepath.Join(dir, "avtotpy"), filepath.Join(dir, "upper"), filepath.Join(dir, "bare"), filepath.Join(bin, "psql")}
+	p := programs{
+		filepath.Join(dir, "avtotpy"), filepath.Join(dir, "upper"), filepath.Join(dir, "bare"),
+		filepath.Join(bin, "psql"),
+	}
 	if _, err := os.Stat(p.psql); err != nil { // a server without its client
 		if p.psql, err = exec.LookPath("psql"); err != nil {
 			return p, fmt.Errorf("the large file is compared with psql, which is not there: %w", err)
 		}
 	}
-	for _, build := range [][]string{{"..", p.avtotpy, "./cmd/avtotpy"}, {".", p.upper, "./upper"}, {".", p.bare, "./bare"}} {
+	for _, build := range [][]string{
+		{"..", p.avtotpy, "./cmd/avtotpy"},
+		{".", p.upper, "./upper"},
+		{".", p.bare, "./bare"},
+	} {
 		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", build[1], build[2]) //nolint:gosec // our own
 		command.Dir, command.Env = build[0], append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := command.CombinedOutput(); err != nil {

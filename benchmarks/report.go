@@ -60,7 +60,8 @@ func (s *section) row(cells ...string) { s.rows = append(s.rows, cells) }
 // markdown writes the report.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What was measured\n\nThe %s form. Medians of turns (A B C A B C …), each on a fresh database where something is applied; ratios within this run.\n\n", r.form.name)
+	fmt.Fprintf(&b, "# What was measured\n\nThe %s form. Medians of turns (A B C A B C …), each on a fresh database "+
+		"where something is applied; ratios within this run.\n\n", r.form.name)
 	for _, fact := range r.facts {
 		fmt.Fprintf(&b, "- %s: %s\n", fact[0], fact[1])
 	}

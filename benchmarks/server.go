@@ -77,7 +77,8 @@ func (s *server) start(ctx context.Context, settings []string) error {
 		return err
 	}
 	arguments := []string{"-D", s.data()}
-	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "port=" + strconv.Itoa(s.port)}, settings...) {
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "port=" +
+		strconv.Itoa(s.port)}, settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
 	log, err := os.Create(s.log())
@@ -116,7 +117,8 @@ func (s *server) account() (*syscall.SysProcAttr, error) {
 		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		return attributes, nil
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody; run the benchmark as another user")
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody; run " +
+		"the benchmark as another user")
 }
 
 func freePort(ctx context.Context) (int, error) {
@@ -168,7 +170,10 @@ func (s *server) address() string { return net.JoinHostPort("127.0.0.1", strconv
 
 // connString is a URL, which all tools take. TLS would cost all of them the same.
 func (s *server) connString(role, database, address string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(role, password), Host: address, Path: database, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(role, password), Host: address, Path: database,
+		RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 

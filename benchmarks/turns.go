@@ -69,7 +69,8 @@ func takeTurns(ctx context.Context, log io.Writer, limit rounds, contenders []co
 		}
 		took := time.Since(roundStart)
 		if time.Since(start)+took > limit.budget {
-			fmt.Fprintf(log, "  %d of %d rounds, because one takes %s\n", round+1, limit.most, took.Round(time.Millisecond))
+			fmt.Fprintf(log, "  %d of %d rounds, because one takes %s\n", round+1, limit.most,
+				took.Round(time.Millisecond))
 			break
 		}
 	}

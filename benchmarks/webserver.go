@@ -107,8 +107,12 @@ func (b *bench) webServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := b.report.section("The list of codes", fmt.Sprintf("Clients that ask without a pause, turns of %s; clients, program and server share the machine. The bare handler runs the query of the codes and nothing else: no session, nothing opened, no codes.", b.form.webTime),
-		"", "accounts", "clients", "requests a second", "median", "99 of 100 within", "processor time of the server", "of PostgreSQL", "of the clients", "turns")
+	s := b.report.section("The list of codes",
+		fmt.Sprintf("Clients that ask without a pause, turns of %s; clients, program and server share the machine. "+
+			"The bare handler runs the query of the codes and nothing else: no session, nothing opened, no codes.",
+			b.form.webTime),
+		"", "accounts", "clients", "requests a second", "median", "99 of 100 within", "processor time of the server",
+		"of PostgreSQL", "of the clients", "turns")
 	accounts := 0
 	for _, count := range accountCounts() {
 		if err := b.fill(ctx, db, accounts, count); err != nil {
@@ -134,7 +138,8 @@ func (b *bench) webServer(ctx context.Context) error {
 	m.row("when it has started", mebibytes(idle))
 	m.row("serving the load above", mebibytes(serving))
 	m.row("and after somebody has logged in (argon2id takes 46 MiB while it hashes)", mebibytes(afterLogin))
-	b.report.judge("Peak memory of the program, serving", "under 40 MiB", fmt.Sprintf("%s; %s after a login", mebibytes(serving), mebibytes(afterLogin)), serving < 40<<20)
+	b.report.judge("Peak memory of the program, serving", "under 40 MiB",
+		fmt.Sprintf("%s; %s after a login", mebibytes(serving), mebibytes(afterLogin)), serving < 40<<20)
 	return nil
 }
 
@@ -160,23 +165,30 @@ func (b *bench) compareCodes(ctx context.Context, s *section, ours, bare *servin
 			}
 		}
 		rate := func(of []load) float64 { return median(each(of, func(l load) float64 { return l.rate })) }
-		middle := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.middle })) }
+		middle := func(of []load) time.Duration {
+			return median(each(of, func(l load) time.Duration { return l.middle }))
+		}
 		slow := func(of []load) time.Duration { return median(each(of, func(l load) time.Duration { return l.slow })) }
 		for i, name := range []string{"AVTotpy", "a bare handler"} {
 			used := func(of func(load) time.Duration) string { return short(median(each(loads[i], of))) }
-			s.row(name, fmt.Sprint(accounts), fmt.Sprint(n), fmt.Sprintf("%.0f", rate(loads[i])), short(middle(loads[i])), short(slow(loads[i])),
-				used(func(l load) time.Duration { return l.server }), used(func(l load) time.Duration { return l.database }),
+			s.row(name, fmt.Sprint(accounts), fmt.Sprint(n), fmt.Sprintf("%.0f", rate(loads[i])),
+				short(middle(loads[i])), short(slow(loads[i])),
+				used(func(l load) time.Duration { return l.server }),
+				used(func(l load) time.Duration { return l.database }),
 				used(func(l load) time.Duration { return l.clients }), fmt.Sprint(len(loads[i])))
 		}
 		what := fmt.Sprintf("Codes of %d accounts, %d clients", accounts, n)
 		switch n {
 		case 1:
-			b.report.judge(what+": median", "under 10 ms", short(middle(loads[0])), middle(loads[0]) < 10*time.Millisecond)
+			b.report.judge(what+": median", "under 10 ms", short(middle(loads[0])),
+				middle(loads[0]) < 10*time.Millisecond)
 		case clients:
 			share := rate(loads[0]) / rate(loads[1])
-			b.report.judge(what+": requests a second, of a bare handler's", "0.8", fmt.Sprintf("%.2f", share), share >= 0.8)
+			b.report.judge(what+": requests a second, of a bare handler's", "0.8", fmt.Sprintf("%.2f", share),
+				share >= 0.8)
 		case manyClients:
-			b.report.judge(what+": 99 of 100 within", "250 ms", short(slow(loads[0])), slow(loads[0]) < 250*time.Millisecond)
+			b.report.judge(what+": 99 of 100 within", "250 ms", short(slow(loads[0])),
+				slow(loads[0]) < 250*time.Millisecond)
 		}
 	}
 	return nil
@@ -249,7 +261,8 @@ func (b *bench) fireAt(ctx context.Context, target *serving, path string, client
 		return load{}, err
 	}
 	used := func(i int) (sum time.Duration) {
-		for pid, now := range after[i] { // a process of the server's that has begun in between counts, one that has ended does not
+		// a process of the server's that has begun in between counts, one that has ended does not
+		for pid, now := range after[i] {
 			sum += now - before[i][pid]
 		}
 		return sum / max(time.Duration(l.answers), 1)
@@ -300,7 +313,10 @@ func fire(ctx context.Context, url string, cookie *http.Cookie, clients int, lon
 		return load{}, failure
 	}
 	slices.Sort(all)
-	return load{answers: len(all), rate: float64(len(all)) / time.Since(start).Seconds(), middle: all[len(all)/2], slow: all[len(all)*99/100]}, nil
+	return load{
+		answers: len(all), rate: float64(len(all)) / time.Since(start).Seconds(), middle: all[len(all)/2],
+		slow: all[len(all)*99/100],
+	}, nil
 }
 
 func get(ctx context.Context, client *http.Client, url string, cookie *http.Cookie) error {

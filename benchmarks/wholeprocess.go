@@ -61,7 +61,9 @@ func (b *bench) wholeProcess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := b.report.section("The whole program, nothing to do", "The real binary in mode RUN, from the start of the process to its first answered request: it looks, logs in with the web server's password, replaces itself, looks again as the web server's role, and serves.",
+	s := b.report.section("The whole program, nothing to do",
+		"The real binary in mode RUN, from the start of the process to its first answered request: it looks, logs "+
+			"in with the web server's password, replaces itself, looks again as the web server's role, and serves.",
 		"", "median", "rounds")
 	for _, m := range all {
 		s.row(m.name, short(m.median(whole)), fmt.Sprint(len(m.samples)))
@@ -72,7 +74,8 @@ func (b *bench) wholeProcess(ctx context.Context) error {
 	start := all[0].median(whole)
 	limit := 25*time.Millisecond + time.Duration(logins)*connect
 	b.report.judge("Whole process, nothing to do, to first answered request", "at most 25 ms plus connecting",
-		fmt.Sprintf("%s; 25 ms + %d logins of %s = %s; with a single login's time %s", short(start), logins, short(connect), short(limit), short(25*time.Millisecond+connect)), start <= limit)
+		fmt.Sprintf("%s; 25 ms + %d logins of %s = %s; with a single login's time %s", short(start), logins,
+			short(connect), short(limit), short(25*time.Millisecond+connect)), start <= limit)
 	return nil
 }
 
@@ -85,7 +88,8 @@ func (b *bench) logins(ctx context.Context, db *database) (int, error) {
 	defer near.close()
 	p, err := serve(ctx, "/login", func(listen string) *exec.Cmd {
 		command := exec.CommandContext(ctx, b.programs.avtotpy) //nolint:gosec // our own
-		command.Env = append(db.environ(listen), "POSTGRES_MIGRATOR_CONNECTION_STR="+db.conn(near), "POSTGRES_CONNECTION_STR="+db.webConn(near))
+		command.Env = append(db.environ(listen), "POSTGRES_MIGRATOR_CONNECTION_STR="+db.conn(near),
+			"POSTGRES_CONNECTION_STR="+db.webConn(near))
 		return command
 	})
 	if err != nil {

@@ -72,7 +72,8 @@ func (r rightsSeen) held(role *roleSeen, schema *schemaSeen) (held *heldSeen, od
 			}
 			held.Grants = append(held.Grants, secured{o[0]: l.Secured}.grants()...)
 		}
-		if named && l.Owner != role.Name { // of an owner the server notes that it is one, and not that it stands in the list, too
+		// of an owner the server notes that it is one, and not that it stands in the list, too
+		if named && l.Owner != role.Name {
 			noted += len(l.Objects)
 		}
 	}
@@ -103,7 +104,10 @@ func (l acl) of(role, owner string) (grants []heldGrant, named bool) {
 		}
 		for i, letter := range letters {
 			if letter != '*' {
-				grants = append(grants, heldGrant{grant: grant{Verb: verbOf(letter)}, Grantable: strings.HasPrefix(letters[i+1:], "*"), Grantor: grantor})
+				grants = append(grants, heldGrant{
+					grant:     grant{Verb: verbOf(letter)},
+					Grantable: strings.HasPrefix(letters[i+1:], "*"), Grantor: grantor,
+				})
 			}
 		}
 	}
@@ -140,7 +144,8 @@ func quotedEnd(s string) int {
 // name here, and so is a right that nobody declares.
 func verbOf(letter rune) string {
 	verbs := map[rune]string{
-		'r': "SELECT", 'a': "INSERT", 'w': "UPDATE", 'd': "DELETE", 'D': "TRUNCATE", 'x': "REFERENCES", 't': "TRIGGER", 'm': "MAINTAIN",
+		'r': "SELECT", 'a': "INSERT", 'w': "UPDATE", 'd': "DELETE", 'D': "TRUNCATE", 'x': "REFERENCES", 't': "TRIGGER",
+		'm': "MAINTAIN",
 		'U': "USAGE", 'C': "CREATE", 'T': "TEMPORARY", 'c': "CONNECT", 'X': "EXECUTE", 's': "SET", 'A': "ALTER SYSTEM",
 	}
 	if verb, known := verbs[letter]; known {

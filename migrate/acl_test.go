@@ -12,7 +12,12 @@ func TestAnACLIsReadAsTheServerWritesIt(t *testing.T) {
 		want  []string
 		named bool
 	}{
-		"two rights, one to hand on": {acl{"owner=arwdDxt/owner", "web=ar*/owner"}, "web", []string{"INSERT", "SELECT to hand on"}, true},
+		"two rights, one to hand on": {
+			acl{"owner=arwdDxt/owner", "web=ar*/owner"},
+			"web",
+			[]string{"INSERT", "SELECT to hand on"},
+			true,
+		},
 		"from somebody else":         {acl{"web=U/other"}, "web", []string{"USAGE by other"}, true},
 		"everybody":                  {acl{"=Tc/owner", "web=c/owner"}, "", []string{"TEMPORARY", "CONNECT"}, true},
 		"not named":                  {acl{"web2=r/owner"}, "web", nil, false},

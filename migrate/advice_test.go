@@ -12,11 +12,15 @@ import (
 func TestWhatLoadAdvisesWorks(t *testing.T) {
 	t.Parallel()
 	const leaveOut, directive = "SELECT 1", "-- migrate:no-transaction\n"
-	const table = "CREATE TABLE app.t (id int PRIMARY KEY, a int); CREATE TABLE app.p (a int) PARTITION BY LIST (a); CREATE TABLE app.q PARTITION OF app.p DEFAULT"
+	const table = "CREATE TABLE app.t (id int PRIMARY KEY, a int); CREATE TABLE app.p (a int) PARTITION BY LIST " +
+		"(a); CREATE TABLE app.q PARTITION OF app.p DEFAULT"
 	sql := []string{table}
 	for _, c := range []struct{ refused, says, instead string }{
 		{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "leave it out", leaveOut},
-		{"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE, DEFERRABLE", "write LOCK TABLE", "LOCK TABLE app.t IN EXCLUSIVE MODE"},
+		{
+			"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE, DEFERRABLE", "write LOCK TABLE",
+			"LOCK TABLE app.t IN EXCLUSIVE MODE",
+		},
 		{"SET LOCAL TRANSACTION READ ONLY", "leave it out", leaveOut},
 		{"SET LOCAL transaction_read_only = on", "leave it out", leaveOut},
 		{"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "leave it out", leaveOut},
@@ -36,7 +40,10 @@ func TestWhatLoadAdvisesWorks(t *testing.T) {
 		{"BEGIN", "leave this statement out", leaveOut},
 		{"COMMIT PREPARED 'x'", "leave it out", leaveOut},
 		{"PREPARE TRANSACTION 'x'", "leave this statement out", leaveOut},
-		{"SAVEPOINT a", "a DO block with EXCEPTION", "DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END $$"},
+		{
+			"SAVEPOINT a", "a DO block with EXCEPTION",
+			"DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END $$",
+		},
 		{"PREPARE p AS SELECT 1", "the statement itself", "SELECT 1"},
 		{"EXECUTE p", "the statement itself", "SELECT 1"},
 		{"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "leave WITH HOLD out", "DECLARE c CURSOR FOR SELECT 1; FETCH c"},
@@ -47,13 +54,19 @@ func TestWhatLoadAdvisesWorks(t *testing.T) {
 		{"CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p", "leave it out", leaveOut},
 		{"CLUSTER", "with the table's name", "CLUSTER app.t USING t_pkey"},
 		{"VACUUM app.t", "-- migrate:no-transaction", directive + "VACUUM app.t"},
-		{"CREATE INDEX CONCURRENTLY i ON app.t (a)", "-- migrate:no-transaction", directive + "CREATE INDEX CONCURRENTLY i ON app.t (a)"},
-		{"REINDEX TABLE CONCURRENTLY app.t", "-- migrate:no-transaction", directive + "REINDEX TABLE CONCURRENTLY app.t"},
-		{"REINDEX (CONCURRENTLY) INDEX app.i", "-- migrate:no-transaction", directive + "REINDEX (CONCURRENTLY) INDEX app.i"},
+		{"CREATE INDEX CONCURRENTLY i ON app.t (a)", "-- migrate:no-transaction", directive +
+			"CREATE INDEX CONCURRENTLY i ON app.t (a)"},
+		{"REINDEX TABLE CONCURRENTLY app.t", "-- migrate:no-transaction", directive +
+			"REINDEX TABLE CONCURRENTLY app.t"},
+		{"REINDEX (CONCURRENTLY) INDEX app.i", "-- migrate:no-transaction", directive +
+			"REINDEX (CONCURRENTLY) INDEX app.i"},
 		{"REINDEX SCHEMA app", "-- migrate:no-transaction", directive + "REINDEX SCHEMA app"},
 		{"REINDEX DATABASE d", "REINDEX SCHEMA", directive + "REINDEX SCHEMA CONCURRENTLY app"},
 		{"DROP INDEX CONCURRENTLY app.i", "-- migrate:no-transaction", directive + "DROP INDEX CONCURRENTLY app.i"},
-		{"ALTER TABLE app.p DETACH PARTITION app.q CONCURRENTLY", "leave CONCURRENTLY out", "ALTER TABLE app.p DETACH PARTITION app.q"},
+		{
+			"ALTER TABLE app.p DETACH PARTITION app.q CONCURRENTLY", "leave CONCURRENTLY out",
+			"ALTER TABLE app.p DETACH PARTITION app.q",
+		},
 	} {
 		if _, err := migrate.Load(files(c.refused)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %q", c.refused, err, c.says)

@@ -98,7 +98,8 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migrati
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
-		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]), m.MinVersion, quoteText(r.Version), myself))
+		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
+		m.MinVersion, quoteText(r.Version), myself))
 	const notNull, check = "23502", "23514"
 	switch code := sqlState(err); {
 	case code == notNull || code == check:
@@ -136,7 +137,8 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration
 	const divisionByZero = "22012"
 	failure := error(&retryError{err: errRaceLost, soon: true})
 	if a.err.Code != divisionByZero {
-		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead}, outcome{err: a.err, completed: lead})
+		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead},
+			outcome{err: a.err, completed: lead})
 	}
 	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.err, r.settle(ctx, conn, failure))
 }
@@ -158,7 +160,8 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 	}
 	failure := r.failure(statement, out)
 	switch {
-	case r.pause.spent && out.err.Code == queryCanceled: // to remove what it left behind would wait for the same sessions
+	// to remove what it left behind would wait for the same sessions
+	case r.pause.spent && out.err.Code == queryCanceled:
 		return r.spent(m)
 	case ctx.Err() != nil && out.err.Code == queryCanceled:
 		failure = r.interrupted(ctx)
@@ -169,13 +172,15 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 	}
 	if out.err.Code != duplicateTable {
 		if err := r.mend(ctx, conn, m); err != nil {
-			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w", failure, err)
+			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w",
+				failure, err)
 		}
 		if failed, ok := errors.AsType[*MigrationError](failure); ok {
 			failed.Removed = m.alone().verb == "CREATE" || m.alone().verb == "REINDEX"
 		}
 	}
-	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s", quoteName(r.Schema, ledgerName), m.Version, c.is()))
+	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s",
+		quoteName(r.Schema, ledgerName), m.Version, c.is()))
 	if err != nil {
 		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
 	}
@@ -185,7 +190,10 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 // spent is the error of a file without a transaction that was cancelled because other sessions
 // kept it waiting for too long. Its claim stays: the next start removes what it left behind.
 func (r *run) spent(m *Migration) error {
-	busy := &BusyError{Waited: r.pause.waited, Unfinished: true, Err: fmt.Errorf("%s, which runs without a transaction, waited for other sessions and was cancelled", m.File)}
+	busy := &BusyError{
+		Waited: r.pause.waited, Unfinished: true,
+		Err: fmt.Errorf("%s, which runs without a transaction, waited for other sessions and was cancelled", m.File),
+	}
 	if now, _ := r.teller.moment(); now.Holder != nil {
 		busy.Holder = now.Holder.String()
 	} else if r.teller.blocker != nil {
@@ -199,7 +207,9 @@ const duplicateTable = "42P07"
 
 // passedOver finds what IF NOT EXISTS took for the index without being it: one that is
 // invalid, which serves no query, or another relation of that name. failed is 0 then.
-func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (failed int, why *pgconn.PgError, err error) {
+func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (failed int, why *pgconn.PgError,
+	err error,
+) {
 	switch _, valid, err := r.askIndex(ctx, conn, m.alone()); {
 	case err != nil:
 		return -1, nil, err
@@ -207,9 +217,10 @@ func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration)
 		return -1, nil, nil
 	}
 	return 0, &pgconn.PgError{
-		Code:    duplicateTable,
-		Message: fmt.Sprintf("IF NOT EXISTS passed over %s, which is invalid, or is no index of this table", quoteName(m.alone().schema, m.alone().name)),
-		Hint:    "Drop it, or give the index another name.",
+		Code: duplicateTable,
+		Message: fmt.Sprintf("IF NOT EXISTS passed over %s, which is invalid, or is no index of this table",
+			quoteName(m.alone().schema, m.alone().name)),
+		Hint: "Drop it, or give the index another name.",
 	}, nil
 }
 
@@ -222,9 +233,11 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	if pooled(conn, c.PID) {
 		return nil
 	}
-	settings := assign(append(usual(server), assignment{"lock_timeout", "0"}, assignment{"default_transaction_read_only", "off"},
+	settings := assign(append(usual(server), assignment{"lock_timeout", "0"},
+		assignment{"default_transaction_read_only", "off"},
 		assignment{"default_transaction_isolation", "read committed"}), false) +
-		"; SET search_path = pg_catalog, pg_temp" // so that what lacks its schema fails here as well as through a pooler
+		// so that what lacks its schema fails here as well as through a pooler
+		"; SET search_path = pg_catalog, pg_temp"
 	return r.soon(ctx, conn, settings)
 }
 

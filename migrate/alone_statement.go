@@ -23,7 +23,8 @@ type aloneError struct {
 	message string
 }
 
-const aloneForms = "only CREATE INDEX CONCURRENTLY, DROP INDEX CONCURRENTLY, REINDEX of an index, a table or a schema, and VACUUM go without a transaction; leave the directive out"
+const aloneForms = "only CREATE INDEX CONCURRENTLY, DROP INDEX CONCURRENTLY, REINDEX of an index, a table or a " +
+	"schema, and VACUUM go without a transaction; leave the directive out"
 
 // parseAlone reads the statement of a file without a transaction, and refuses what could
 // not be begun again after a crash. Every table and index needs its schema: such a
@@ -47,11 +48,13 @@ func parseAlone(tokens []sqltext.Token) (aloneStatement, *aloneError) {
 func (c cursor) aloneCreate() (s aloneStatement, wrong *aloneError) {
 	s.verb, s.ifNotExists = "CREATE", c.accept("IF", "NOT", "EXISTS")
 	if c.is("ON") || len(c) == 0 {
-		return s, &aloneError{c.offset(), "CREATE INDEX CONCURRENTLY needs the index's name: what is left of it after a crash is found by that name; write CREATE INDEX CONCURRENTLY NAME ON …"}
+		return s, &aloneError{c.offset(), "CREATE INDEX CONCURRENTLY needs the index's name: what is left of it " +
+			"after a crash is found by that name; write CREATE INDEX CONCURRENTLY NAME ON …"}
 	}
 	index := c.relation()
 	if index.schema != "" {
-		return s, &aloneError{index.offset, index.written + ": an index is always in the schema of its table; write its name without one"}
+		return s, &aloneError{index.offset, index.written +
+			": an index is always in the schema of its table; write its name without one"}
 	}
 	if index.name == "" || !c.accept("ON") {
 		return s, &aloneError{c.offset(), aloneForms}
@@ -68,7 +71,8 @@ func (c cursor) aloneDrop() (s aloneStatement, wrong *aloneError) {
 	index := c.relation()
 	s.schema, s.name = index.schema, index.name
 	if c.is(",") || c.is("CASCADE") {
-		return s, &aloneError{c.offset(), "DROP INDEX CONCURRENTLY drops one index, without CASCADE; give each a file of its own"}
+		return s, &aloneError{c.offset(), "DROP INDEX CONCURRENTLY drops one index, without CASCADE; give each a " +
+			"file of its own"}
 	}
 	return s, index.needsSchema("DROP INDEX CONCURRENTLY ")
 }
@@ -83,7 +87,8 @@ func (c cursor) aloneReindex() (s aloneStatement, wrong *aloneError) {
 		}
 	}
 	if s.object == "" {
-		return s, &aloneError{at, "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA CONCURRENTLY, with the schema's name"}
+		return s, &aloneError{at, "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA " +
+			"CONCURRENTLY, with the schema's name"}
 	}
 	c.accept("CONCURRENTLY")
 	n := c.relation()
@@ -120,7 +125,9 @@ func (n relationName) needsSchema(as string) *aloneError {
 	case n.name == "":
 		return &aloneError{n.offset, aloneForms}
 	case n.schema == "":
-		return &aloneError{n.offset, n.written + " needs its schema: through a pooler, a file without a transaction may run with another search_path; write " +
+		return &aloneError{n.offset, n.written +
+			" needs its schema: through a pooler, a file without a transaction may run with another " +
+			"search_path; write " +
 			as + "SCHEMA." + n.written + ", with the name of the schema that it is in"}
 	}
 	return nil

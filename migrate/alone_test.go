@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	table      = "CREATE TABLE app.t1 (id int PRIMARY KEY, a int); INSERT INTO app.t1 SELECT i, i FROM generate_series(1, 1000) i"
+	table = "CREATE TABLE app.t1 (id int PRIMARY KEY, a int); INSERT INTO app.t1 SELECT i, i FROM " +
+		"generate_series(1, 1000) i"
 	indexAlone = "-- migrate:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY t1_a ON app.t1 (a);\n"
 )
 
@@ -35,8 +36,10 @@ func claimOf2(m *migrate.Migrator) string {
 func TestAFileWithoutATransactionIsAppliedBetweenOthers(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, table, indexAlone, "INSERT INTO app.t1 VALUES (0, 0)", "-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_a",
-		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (a)", "-- migrate:no-transaction\nREINDEX TABLE CONCURRENTLY app.t1", "-- migrate:no-transaction\nVACUUM app.t1")
+	m := migrator(t, db, table, indexAlone, "INSERT INTO app.t1 VALUES (0, 0)",
+		"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_a",
+		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (a)",
+		"-- migrate:no-transaction\nREINDEX TABLE CONCURRENTLY app.t1", "-- migrate:no-transaction\nVACUUM app.t1")
 	report := up(t, m, db.MigratorConn)
 	if report.To != 7 || len(report.Applied) != 7 || !report.RoleCreated {
 		t.Errorf("report %+v", report)
@@ -78,39 +81,50 @@ func TestWhatMayGoWithoutATransaction(t *testing.T) {
 		`DROP INDEX CONCURRENTLY "S"."I" RESTRICT`:                         "",
 		"/* a comment */ CREATE INDEX CONCURRENTLY i ON s.t (a) -- migrate has nothing to do here": "",
 
-		"CREATE INDEX CONCURRENTLY i ON t (a)":                                           "0001_m1.sql:2:32: t needs its schema: through a pooler, a file without a transaction may run with another search_path; write ON SCHEMA.t, with",
-		`CREATE INDEX CONCURRENTLY i ON "T" (a)`:                                         `2:32: "T" needs its schema`,
-		"REINDEX INDEX CONCURRENTLY i":                                                   "2:28: i needs its schema",
-		"REINDEX (CONCURRENTLY) TABLE t":                                                 "write REINDEX TABLE CONCURRENTLY SCHEMA.t",
-		"DROP INDEX CONCURRENTLY IF EXISTS i":                                            "2:35: i needs its schema",
-		"VACUUM (ANALYZE) s.t, u":                                                        "2:23: u needs its schema",
-		"CREATE INDEX CONCURRENTLY s.i ON s.t (a)":                                       "an index is always in the schema of its table",
-		"CREATE INDEX CONCURRENTLY ON s.t (a)":                                           "needs the index's name",
-		"CREATE INDEX CONCURRENTLY IF NOT EXISTS ON s.t (a)":                             "needs the index's name",
-		"DROP INDEX CONCURRENTLY s.i, s.j":                                               "one index",
-		"DROP INDEX CONCURRENTLY s.i CASCADE":                                            "without CASCADE",
-		"REINDEX DATABASE CONCURRENTLY d":                                                "REINDEX SCHEMA CONCURRENTLY",
-		"REINDEX SYSTEM d":                                                               "REINDEX SCHEMA CONCURRENTLY",
-		"CREATE INDEX i ON s.t (a)":                                                      "only CREATE INDEX CONCURRENTLY",
-		"CREATE TABLE s.t (id int)":                                                      "only CREATE INDEX CONCURRENTLY",
-		"ALTER TYPE s.mood ADD VALUE 'x'":                                                "leave the directive out",
-		"DROP INDEX CONCURRENTLY":                                                        "only CREATE INDEX CONCURRENTLY",
-		"ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY":                              "only CREATE INDEX CONCURRENTLY",
-		"CREATE INDEX CONCURRENTLY i ON app.migrations (name)":                           "",
-		"CREATE INDEX CONCURRENTLY i ON migrations (name)":                               "this name is kept for the ledger",
+		"CREATE INDEX CONCURRENTLY i ON t (a)": "0001_m1.sql:2:32: t " +
+			"needs its schema: through a pooler, a file without a transaction may run with another search_path; " +
+			"write ON SCHEMA.t, with",
+		`CREATE INDEX CONCURRENTLY i ON "T" (a)`: `2:32: "T" needs its schema`,
+		"REINDEX INDEX CONCURRENTLY i":           "2:28: i needs its schema",
+		"REINDEX (CONCURRENTLY) TABLE t": "write REINDEX TABLE " +
+			"CONCURRENTLY SCHEMA.t",
+		"DROP INDEX CONCURRENTLY IF EXISTS i": "2:35: i needs its schema",
+		"VACUUM (ANALYZE) s.t, u":             "2:23: u needs its schema",
+		"CREATE INDEX CONCURRENTLY s.i ON s.t (a)": "an index is always in " +
+			"the schema of its table",
+		"CREATE INDEX CONCURRENTLY ON s.t (a)":               "needs the index's name",
+		"CREATE INDEX CONCURRENTLY IF NOT EXISTS ON s.t (a)": "needs the index's name",
+		"DROP INDEX CONCURRENTLY s.i, s.j":                   "one index",
+		"DROP INDEX CONCURRENTLY s.i CASCADE":                "without CASCADE",
+		"REINDEX DATABASE CONCURRENTLY d":                    "REINDEX SCHEMA CONCURRENTLY",
+		"REINDEX SYSTEM d":                                   "REINDEX SCHEMA CONCURRENTLY",
+		"CREATE INDEX i ON s.t (a)": "only CREATE INDEX " +
+			"CONCURRENTLY",
+		"CREATE TABLE s.t (id int)": "only CREATE INDEX " +
+			"CONCURRENTLY",
+		"ALTER TYPE s.mood ADD VALUE 'x'": "leave the directive out",
+		"DROP INDEX CONCURRENTLY": "only CREATE INDEX " +
+			"CONCURRENTLY",
+		"ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY": "only CREATE INDEX " +
+			"CONCURRENTLY",
+		"CREATE INDEX CONCURRENTLY i ON app.migrations (name)": "",
+		"CREATE INDEX CONCURRENTLY i ON migrations (name)": "this name is kept for " +
+			"the ledger",
 		"CREATE INDEX CONCURRENTLY i ON s.t (a); CREATE INDEX CONCURRENTLY j ON s.t (b)": "exactly one statement",
-		"CREATE INDEX CONCURRENTLY i ON s.t (a); -- migrate:no-transaction\n":            "only above the first statement",
-		"-- migrate:no-transactions\nCREATE INDEX CONCURRENTLY i ON s.t (a)":             "there is no directive",
-		"-- migrate:no_transaction\nVACUUM s.t":                                          "there is no directive",
-		"-- migrate:no-transaction please\nVACUUM s.t":                                   "takes no argument",
-		"-- Migrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON s.t (a)":             "write the directive as",
+		"CREATE INDEX CONCURRENTLY i ON s.t (a); -- migrate:no-transaction\n": "only above the " +
+			"first statement",
+		"-- migrate:no-transactions\nCREATE INDEX CONCURRENTLY i ON s.t (a)": "there is no directive",
+		"-- migrate:no_transaction\nVACUUM s.t":                              "there is no directive",
+		"-- migrate:no-transaction please\nVACUUM s.t":                       "takes no argument",
+		"-- Migrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON s.t (a)": "write the directive as",
 	} {
 		_, err := migrate.Load(files("-- migrate:no-transaction\n" + sql))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", sql, err, want)
 		}
 	}
-	if _, err := migrate.Load(files("CREATE INDEX CONCURRENTLY i ON s.t (a)")); err == nil || !strings.Contains(err.Error(), "migrate:no-transaction") {
+	if _, err := migrate.Load(files("CREATE INDEX CONCURRENTLY i ON s.t (a)")); err == nil ||
+		!strings.Contains(err.Error(), "migrate:no-transaction") {
 		t.Errorf("without the directive: %v, want that it is named", err)
 	}
 }
@@ -121,10 +135,13 @@ func TestAFailedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	m := migrator(t, db, table+"; INSERT INTO app.t1 VALUES (0, 1)", indexAlone, "SELECT 1")
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	failed, ok := errors.AsType[*migrate.MigrationError](err)
-	if !ok || failed.Line != 2 || failed.Statement != 1 || !strings.Contains(err.Error(), "0002_m2.sql:2") || !strings.Contains(err.Error(), "23505") {
+	if !ok || failed.Line != 2 || failed.Statement != 1 || !strings.Contains(err.Error(), "0002_m2.sql:2") ||
+		!strings.Contains(err.Error(), "23505") {
 		t.Fatalf("got %v, want a MigrationError that points to 0002_m2.sql:2", err)
 	}
-	if !strings.HasSuffix(err.Error(), "\nit ran without a transaction, and what it left unfinished was removed; the schema is at version 1. Mend the file and start again") {
+	if !strings.HasSuffix(err.Error(),
+		"\nit ran without a transaction, and what it left unfinished was removed; the schema is at version 1. Mend "+
+			"the file and start again") {
 		t.Errorf("got %v\nwant that nothing was rolled back, and what it left was removed", err)
 	}
 	if got := ledger(t, db); got != "1" {
@@ -151,7 +168,8 @@ func TestAnIndexThatExistsIsNotTakenForOurs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "42P07") || valid(t, db, "t1_a") != "valid" {
 		t.Errorf("got %v, and the index is %s; want that it exists and stays", err, valid(t, db, "t1_a"))
 	}
-	if !strings.Contains(err.Error(), "\nit ran without a transaction, so it was not rolled back; the schema is at version 1") {
+	if !strings.Contains(err.Error(),
+		"\nit ran without a transaction, so it was not rolled back; the schema is at version 1") {
 		t.Errorf("got %v, want that nothing was rolled back or removed", err)
 	}
 }
@@ -165,12 +183,19 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 		file string
 		left string
 	}{
-		"claimed, nothing done":      {indexAlone, ""},
-		"an invalid index":           {indexAlone, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass"},
-		"created and not finished":   {indexAlone, "CREATE UNIQUE INDEX t1_a ON app.t1 (a)"},
-		"dropped and not finished":   {"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_a", ""},
-		"a vacuum":                   {"-- migrate:no-transaction\nVACUUM app.t1", ""},
-		"a reindex that left a copy": {"-- migrate:no-transaction\nREINDEX INDEX CONCURRENTLY app.t1_pkey", "CREATE INDEX t1_pkey_ccnew ON app.t1 (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_pkey_ccnew'::regclass"},
+		"claimed, nothing done": {indexAlone, ""},
+		"an invalid index": {
+			indexAlone,
+			"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass",
+		},
+		"created and not finished": {indexAlone, "CREATE UNIQUE INDEX t1_a ON app.t1 (a)"},
+		"dropped and not finished": {"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_a", ""},
+		"a vacuum":                 {"-- migrate:no-transaction\nVACUUM app.t1", ""},
+		"a reindex that left a copy": {
+			"-- migrate:no-transaction\nREINDEX INDEX CONCURRENTLY app.t1_pkey",
+			"CREATE INDEX t1_pkey_ccnew ON app.t1 (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = " +
+				"'app.t1_pkey_ccnew'::regclass",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -180,11 +205,13 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 			if strings.Contains(c.left, "app.t1_a'") {
 				pgtest.Exec(t, db.MigratorConn, "CREATE UNIQUE INDEX t1_a ON app.t1 (a)")
 			}
-			pgtest.Exec(t, db.MigratorConn, claimOf2(m), "UPDATE app.migrations SET applied_at = now() - interval '2 days' WHERE version = 2")
+			pgtest.Exec(t, db.MigratorConn, claimOf2(m),
+				"UPDATE app.migrations SET applied_at = now() - interval '2 days' WHERE version = 2")
 			if c.left != "" {
 				pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 			}
-			if status, err := m.Status(t.Context(), db.WebConn); err != nil || status.State != migrate.Behind || status.Version != 1 {
+			if status, err := m.Status(t.Context(), db.WebConn); err != nil || status.State != migrate.Behind ||
+				status.Version != 1 {
 				t.Errorf("before: %+v, %v, want behind at 1", status, err)
 			}
 			if report := up(t, m, db.MigratorConn); report.To != 3 || len(report.Applied) != 2 {
@@ -227,10 +254,14 @@ func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
 		left string
 		want []string // the drift
 	}{
-		"nothing done":        {"SELECT 1", nil},
-		"an invalid index":    {"CREATE UNIQUE INDEX t1_a ON app.t1 (a); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass", nil},
-		"the index is whole":  {"CREATE UNIQUE INDEX t1_a ON app.t1 (a)", nil},
-		"a column by hand":    {"CREATE UNIQUE INDEX t1_a ON app.t1 (a); ALTER TABLE app.t1 ADD b int", []string{"table t1: has   column b integer"}},
+		"nothing done": {"SELECT 1", nil},
+		"an invalid index": {"CREATE UNIQUE INDEX t1_a ON app.t1 (a); UPDATE pg_index SET indisvalid = false " +
+			"WHERE indexrelid = 'app.t1_a'::regclass", nil},
+		"the index is whole": {"CREATE UNIQUE INDEX t1_a ON app.t1 (a)", nil},
+		"a column by hand": {
+			"CREATE UNIQUE INDEX t1_a ON app.t1 (a); ALTER TABLE app.t1 ADD b int",
+			[]string{"table t1: has   column b integer"},
+		},
 		"another valid index": {"CREATE INDEX t1_b ON app.t1 (a)", []string{"table t1: has   index t1_b btree (a)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +273,8 @@ func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
 			pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 
 			status, rows, err := m.History(t.Context(), db.WebConn)
-			if err != nil || status.State != migrate.Behind || status.Claimed != 2 || len(rows) != 2 || !rows[1].Claimed {
+			if err != nil || status.State != migrate.Behind || status.Claimed != 2 || len(rows) != 2 ||
+				!rows[1].Claimed {
 				t.Errorf("History: %+v, %+v, %v, want that 2 is claimed", status, rows, err)
 			}
 			v, err := m.Verify(t.Context(), db.MigratorConn)
@@ -305,7 +337,8 @@ func TestReplicasAndReadersBesideAFileWithoutATransaction(t *testing.T) {
 func longRead(t *testing.T, db *pgtest.DB) (release func()) {
 	t.Helper()
 	reader := db.Connect(t, db.SuperConn)
-	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
+	if _, err := reader.Exec(t.Context(),
+		"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -326,7 +359,8 @@ func TestAServerProcessThatDiesInTheMiddleIsReplaced(t *testing.T) {
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
 	awaitWaiter(t, db, "virtualxid")
-	pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid'")
+	pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "+
+		"current_database() AND wait_event = 'virtualxid'")
 	release()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -355,7 +389,8 @@ func TestAnInterruptedFileWithoutATransactionLeavesNothingBehind(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was interrupted", err)
 	}
-	if got, rows := valid(t, db, "t1_a"), pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM app.migrations"); got != "none" || rows != 1 {
+	if got, rows := valid(t, db, "t1_a"),
+		pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM app.migrations"); got != "none" || rows != 1 {
 		t.Errorf("the index is %s, want none; the ledger has %d rows, want 1", got, rows)
 	}
 }
@@ -438,10 +473,12 @@ func TestNamesOfFilesWithoutATransaction(t *testing.T) {
 				m := withoutRole(t, db, sql...)
 				index := n.schema + "." + n.index
 				exists := func() bool {
-					return pgtest.Value[bool](t, db.SuperConn, "SELECT bool_and(indisvalid) FROM pg_index WHERE indexrelid = to_regclass($1)", index)
+					return pgtest.Value[bool](t, db.SuperConn, "SELECT bool_and(indisvalid) FROM pg_index WHERE "+
+						"indexrelid = to_regclass($1)", index)
 				}
 				invalid := func(name string) {
-					pgtest.Exec(t, db.SuperConn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = "+quoteLiteral(name)+"::regclass")
+					pgtest.Exec(t, db.SuperConn, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = "+
+						quoteLiteral(name)+"::regclass")
 				}
 				for version := 2; version <= len(sql); version++ {
 					up(t, withoutRole(t, db, sql[:version-1]...), conn)
@@ -452,11 +489,15 @@ func TestNamesOfFilesWithoutATransaction(t *testing.T) {
 					}
 					left := ""
 					if strings.HasPrefix(sql[version-1], "-- migrate:no-transaction\nREINDEX") {
-						left = pgtest.Value[string](t, db.SuperConn, "SELECT format('%I.%I', nspname, left(relname, 28) || '_ccnew1') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = to_regclass($1)", index)
-						pgtest.Exec(t, db.MigratorConn, "CREATE INDEX "+left[strings.LastIndex(left, ".")+1:]+" ON "+table+" (n)")
+						left = pgtest.Value[string](t, db.SuperConn, "SELECT format('%I.%I', nspname, left(relname, "+
+							"28) || '_ccnew1') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE "+
+							"c.oid = to_regclass($1)", index)
+						pgtest.Exec(t, db.MigratorConn, "CREATE INDEX "+left[strings.LastIndex(left, ".")+1:]+" ON "+
+							table+" (n)")
 						invalid(left)
 					}
-					if report := up(t, withoutRole(t, db, sql[:version]...), conn); report.To != version || len(report.Applied) != 1 {
+					if report := up(t, withoutRole(t, db, sql[:version]...), conn); report.To != version ||
+						len(report.Applied) != 1 {
 						t.Fatalf("%s: report %+v", sql[version-1], report)
 					}
 					if left != "" && pgtest.Value[bool](t, db.SuperConn, "SELECT to_regclass($1) IS NOT NULL", left) {
@@ -484,10 +525,17 @@ func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''
 func TestAnIndexOfThatNameOnAnotherTableIsNotTakenForOurs(t *testing.T) {
 	t.Parallel()
 	for _, ifNotExists := range []string{"", "IF NOT EXISTS "} {
-		for _, left := range []string{"CREATE INDEX i ON app.t2 (id)", "CREATE INDEX i ON app.t1 (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.i'::regclass"} {
+		for _, left := range []string{
+			"CREATE INDEX i ON app.t2 (id)",
+			"CREATE INDEX i ON app.t1 (id); UPDATE pg_index SET indisvalid = false WHERE indexrelid = " +
+				"'app.i'::regclass",
+		} {
 			for _, crashed := range []bool{false, true} {
 				db := pgtest.Blank(t)
-				sql := []string{table + "; CREATE TABLE app.t2 (id int)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY " + ifNotExists + "i ON app.t1 (a)"}
+				sql := []string{
+					table + "; CREATE TABLE app.t2 (id int)",
+					"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY " + ifNotExists + "i ON app.t1 (a)",
+				}
 				up(t, migrator(t, db, sql[0]), db.MigratorConn)
 				pgtest.Exec(t, db.SuperConn, strings.Split(left, "; ")...)
 				m := migrator(t, db, sql...)
@@ -499,7 +547,8 @@ func TestAnIndexOfThatNameOnAnotherTableIsNotTakenForOurs(t *testing.T) {
 				if ours && err != nil || !ours && (err == nil || !strings.Contains(err.Error(), "42P07")) {
 					t.Errorf("%q, %s, crashed %t: got %v", ifNotExists, left, crashed, err)
 				}
-				if want := map[bool]int{true: 2, false: 1}[ours]; pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM app.migrations") != want {
+				if want := map[bool]int{true: 2, false: 1}[ours]; pgtest.Value[int](t, db.SuperConn,
+					"SELECT count(*)::int FROM app.migrations") != want {
 					t.Errorf("%q, %s, crashed %t: the ledger has not %d rows", ifNotExists, left, crashed, want)
 				}
 			}

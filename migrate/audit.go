@@ -15,7 +15,8 @@ type Severity int
 const (
 	Excess  Severity = iota // the role holds something that is not declared
 	Missing                 // the role lacks something that is declared
-	Warn                    // held through PUBLIC, set for the role or in another database: not the migrator's to change
+	// held through PUBLIC, set for the role or in another database: not the migrator's to change
+	Warn
 )
 
 // String names the severity as the documentation does.
@@ -66,7 +67,8 @@ func (a Audit) Count(s Severity) int {
 // Err returns nil when the role holds exactly what is declared, warnings aside,
 // and otherwise a *PrivilegeError with the SQL that mends it.
 func (a Audit) Err() error {
-	return unfit(fmt.Sprintf("the role %q is not what it is meant to be", a.Role), slices.DeleteFunc(slices.Clone(a.Findings), func(f Finding) bool { return f.Severity == Warn }))
+	return unfit(fmt.Sprintf("the role %q is not what it is meant to be", a.Role),
+		slices.DeleteFunc(slices.Clone(a.Findings), func(f Finding) bool { return f.Severity == Warn }))
 }
 
 // unfit turns findings into one error, nil when there are none.
@@ -125,8 +127,10 @@ func (m *Migrator) auditAlways(s seen) Audit {
 	sql := m.rightsSQL(s)
 	declared, _ := Role{}.declared(m.Schema) // of no object: there is nothing to misread
 	missing, _ := changes(declared, s.Held.Grants, s.Role.Connects)
-	excess := slices.Concat(those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() }), everybodysThat(s.Held.Public, heldGrant.neverMeant))
-	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing), warnings(sql, s, excess))}
+	excess := slices.Concat(those(s.Held.Grants, func(h heldGrant) bool { return !h.Ours || h.neverMeant() }),
+		everybodysThat(s.Held.Public, heldGrant.neverMeant))
+	a := Audit{Role: sql.role, Findings: slices.Concat(m.dangers(s), m.excessive(s, excess), lacking(sql, missing),
+		warnings(sql, s, excess))}
 	worstFirst(a.Findings)
 	return a
 }
@@ -204,10 +208,14 @@ func (m *Migrator) dangers(s seen) []Finding {
 		found = append(found, Finding{Missing, "may not log in", "ALTER ROLE " + name + " LOGIN"})
 	}
 	if s.Role.Expired != "" {
-		found = append(found, Finding{Missing, "may not log in with a password: it expired at " + s.Role.Expired, "ALTER ROLE " + name + " VALID UNTIL 'infinity'"})
+		found = append(found, Finding{
+			Missing, "may not log in with a password: it expired at " + s.Role.Expired,
+			"ALTER ROLE " + name + " VALID UNTIL 'infinity'",
+		})
 	}
 	if s.Role.Limit == 0 {
-		found = append(found, Finding{Missing, "may not log in: its limit of connections is 0", "ALTER ROLE " + name + " CONNECTION LIMIT -1"})
+		found = append(found, Finding{Missing, "may not log in: its limit of connections is 0", "ALTER ROLE " + name +
+			" CONNECTION LIMIT -1"})
 	}
 	return found
 }
@@ -224,7 +232,10 @@ func possessions(s seen) []Finding {
 			continue
 		}
 		if o.Mapping != "" {
-			found = append(found, Finding{Excess, "has a user mapping on the foreign server " + o.Mapping, "DROP USER MAPPING FOR " + role + " SERVER " + o.Mapping})
+			found = append(found, Finding{
+				Excess, "has a user mapping on the foreign server " + o.Mapping,
+				"DROP USER MAPPING FOR " + role + " SERVER " + o.Mapping,
+			})
 			continue
 		}
 		if things[o.Database] == nil {
@@ -240,7 +251,8 @@ func possessions(s seen) []Finding {
 		if database != s.Database {
 			heir = "CURRENT_USER"
 		}
-		found = append(found, Finding{Excess, "owns " + what, inDatabase(database, s.Database) + "REASSIGN OWNED BY " + role + " TO " + heir})
+		found = append(found, Finding{Excess, "owns " + what, inDatabase(database, s.Database) + "REASSIGN OWNED BY " +
+			role + " TO " + heir})
 	}
 	return found
 }
@@ -267,7 +279,8 @@ func inDatabase(database, here string) string {
 	if database == here {
 		return ""
 	}
-	return fmt.Sprintf("/* in the database %s */ ", strings.ReplaceAll(strings.ReplaceAll(database, "*/", "* /"), "/*", "/ *"))
+	return fmt.Sprintf("/* in the database %s */ ",
+		strings.ReplaceAll(strings.ReplaceAll(database, "*/", "* /"), "/*", "/ *"))
 }
 
 // warnings are about what the migrator does not change, because others may rely
@@ -277,7 +290,10 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
 	for _, p := range s.Held.Public {
-		if slices.ContainsFunc(excess, func(h heldGrant) bool { return h.everybodys && h.grant == p.grant && h.Ours == p.Ours }) {
+		if slices.ContainsFunc(excess, func(h heldGrant) bool {
+			return h.everybodys && h.grant == p.grant &&
+				h.Ours == p.Ours
+		}) {
 			continue
 		}
 		mend := sql.revokeFrom(p, "PUBLIC")
@@ -290,7 +306,8 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 		warn(d.What, d.SQL)
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
-		warn(fmt.Sprintf("owns %d large objects", n), "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
+		warn(fmt.Sprintf("owns %d large objects", n),
+			"SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
 	}
 	unsure := map[string]int{}
 	for _, o := range s.Held.Owned {
@@ -299,14 +316,17 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 		}
 	}
 	for _, database := range slices.Sorted(maps.Keys(unsure)) {
-		warn(fmt.Sprintf("owns %d objects in the database %q, temporary ones or not", unsure[database], database), inDatabase(database, sql.database)+"REASSIGN OWNED BY "+role+" TO CURRENT_USER")
+		warn(fmt.Sprintf("owns %d objects in the database %q, temporary ones or not", unsure[database], database),
+			inDatabase(database, sql.database)+"REASSIGN OWNED BY "+role+" TO CURRENT_USER")
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {
-			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+quoteName(e.Database)+" FROM "+role)
+			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+quoteName(e.Database)+
+				" FROM "+role)
 		}
 		if e.Objects > 0 {
-			warn(fmt.Sprintf("rights on %d objects in the database %q", e.Objects, e.Database), inDatabase(e.Database, sql.database)+"DROP OWNED BY "+role)
+			warn(fmt.Sprintf("rights on %d objects in the database %q", e.Objects, e.Database),
+				inDatabase(e.Database, sql.database)+"DROP OWNED BY "+role)
 		}
 	}
 	for _, set := range s.Held.Settings {

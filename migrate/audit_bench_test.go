@@ -21,19 +21,25 @@ func BenchmarkRights(b *testing.B) {
 	m := migrator(b, db, wide(count)...)
 	m.Role.Privileges = nil
 	for i := range count {
-		m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+1), Allow: "SELECT, INSERT (id, a), UPDATE (a), DELETE"})
+		m.Role.Privileges = append(m.Role.Privileges,
+			migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+1), Allow: "SELECT, INSERT (id, a), UPDATE (a), DELETE"})
 	}
 	up(b, m, db.MigratorConn)
 	pgtest.Exec(b, db.SuperConn, "VACUUM ANALYZE")
 	conn := db.Connect(b, db.MigratorConn)
 	var with, without, whole []time.Duration
 	for b.Loop() {
-		without = append(without, timed(b, conn, func(conn *pgx.Conn) error { return m.LookOver(b.Context(), conn, false) }))
+		without = append(without, timed(b, conn,
+			func(conn *pgx.Conn) error { return m.LookOver(b.Context(), conn, false) }))
 		with = append(with, timed(b, conn, func(conn *pgx.Conn) error { return m.LookOver(b.Context(), conn, true) }))
-		whole = append(whole, timed(b, conn, func(conn *pgx.Conn) error { _, err := m.VerifyOver(b.Context(), conn); return err }))
+		whole = append(whole, timed(b, conn,
+			func(conn *pgx.Conn) error { _, err := m.VerifyOver(b.Context(), conn); return err }))
 	}
 	b.ReportMetric(0, "ns/op") // of all together: it says nothing
-	for unit, d := range map[string]time.Duration{"ms/look-without": median(without), "ms/look": median(with), "ms/added": median(with) - median(without), "ms/verify": median(whole)} {
+	for unit, d := range map[string]time.Duration{
+		"ms/look-without": median(without), "ms/look": median(with),
+		"ms/added": median(with) - median(without), "ms/verify": median(whole),
+	} {
 		b.ReportMetric(float64(d.Microseconds())/1000, unit)
 	}
 }

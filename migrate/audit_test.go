@@ -26,7 +26,8 @@ func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
 
 // serious leaves out warnings.
 func serious(a migrate.Audit) []migrate.Finding {
-	return slices.DeleteFunc(slices.Clone(a.Findings), func(f migrate.Finding) bool { return f.Severity == migrate.Warn })
+	return slices.DeleteFunc(slices.Clone(a.Findings),
+		func(f migrate.Finding) bool { return f.Severity == migrate.Warn })
 }
 
 func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
@@ -43,7 +44,8 @@ func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
 		warnings = append(warnings, f.What)
 	}
 	slices.Sort(warnings)
-	want := []string{"CONNECT ON DATABASE " + db.Name + ", as everybody (PUBLIC)", "TEMPORARY ON DATABASE " + db.Name + ", as everybody (PUBLIC)"}
+	want := []string{"CONNECT ON DATABASE " + db.Name + ", as everybody (PUBLIC)", "TEMPORARY ON DATABASE " + db.Name +
+		", as everybody (PUBLIC)"}
 	if !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want those that every database has: %q", warnings, want)
 	}
@@ -54,8 +56,9 @@ func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
 func TestFindingsComeInOneOrder(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, append(tables(3), "CREATE SEQUENCE app.s; CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; "+
-		"REVOKE ALL ON FUNCTION app.f() FROM PUBLIC")...)
+	m := migrator(t, db, append(tables(3),
+		"CREATE SEQUENCE app.s; CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; "+
+			"REVOKE ALL ON FUNCTION app.f() FROM PUBLIC")...)
 	up(t, m, db.MigratorConn)
 	grants := []string{
 		"CREATE ON SCHEMA app", "DELETE ON TABLE app.t1", "INSERT ON TABLE app.t2", "UPDATE (id) ON TABLE app.t2",
@@ -102,92 +105,325 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		up       string
 		over     string // where to plant: "" as superuser, "other" in the other database
 	}{
-		"row level security":            {"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", migrate.Excess, "ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, ""},
-		"it forced":                     {"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", migrate.Excess, "FORCED ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, ""},
-		"it on the ledger":              {"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY", migrate.Excess, "ROW LEVEL SECURITY ON TABLE app.migrations, which no migration turns on", hidden, ""},
-		"an extra verb":                 {"GRANT DELETE ON app.t2 TO %w", migrate.Excess, "DELETE ON TABLE app.t2", mended, ""},
-		"an extra column":               {"GRANT UPDATE (id) ON app.t1 TO %w", migrate.Excess, "UPDATE (id) ON TABLE app.t1", mended, ""},
-		"a grant option":                {"GRANT SELECT ON app.t1 TO %w WITH GRANT OPTION", migrate.Excess, "SELECT ON TABLE app.t1 WITH GRANT OPTION", mended, ""},
-		"the ledger":                    {"GRANT INSERT ON app.migrations TO %w", migrate.Excess, "INSERT ON TABLE app.migrations", mended, ""},
-		"a sequence":                    {"CREATE SEQUENCE app.s; ALTER SEQUENCE app.s OWNER TO %m; GRANT USAGE ON SEQUENCE app.s TO %w", migrate.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
-		"a function":                    {"CREATE FUNCTION app.f(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(integer, text)", mended, ""},
-		"a function of our type":        {"CREATE TYPE app.mood AS ENUM ('glad'); CREATE FUNCTION app.f(app.mood) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(app.mood)", mended, ""},
-		"a function of another type":    {"CREATE DOMAIN public.word AS text; CREATE FUNCTION app.f(public.word, \"char\"[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
-		"a procedure":                   {"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.p()", mended, ""},
-		"a type":                        {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE ON DOMAIN app.d TO %w", migrate.Excess, "USAGE ON TYPE app.d", mended, ""},
-		"a quoted name":                 {`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, migrate.Excess, "SELECT (c d) ON TABLE app.A b", mended, ""},
-		"CREATE on the schema":          {"GRANT CREATE ON SCHEMA app TO %w", migrate.Excess, "CREATE ON SCHEMA app", mended, ""},
-		"default privileges of ours":    {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app", mended, ""},
-		"another grantor":               {"CREATE ROLE %w_x; GRANT USAGE ON SCHEMA app TO %w_x; GRANT DELETE ON app.t1 TO %w_x WITH GRANT OPTION; SET ROLE %w_x; GRANT DELETE ON app.t1 TO %w", migrate.Excess, `DELETE ON TABLE app.t1, granted by "%w_x"`, fails, ""},
-		"CREATE on the database":        {"GRANT CREATE ON DATABASE %d TO %w", migrate.Excess, "CREATE ON DATABASE %d", fails, ""},
-		"a table elsewhere":             {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w", migrate.Excess, "SELECT ON TABLE public.t", fails, ""},
-		"a column elsewhere":            {`CREATE TABLE public."T" ("c d" int); GRANT UPDATE ("c d") ON public."T" TO %w`, migrate.Excess, `UPDATE (c d) ON TABLE public."T"`, fails, ""},
-		"a sequence elsewhere":          {"CREATE SEQUENCE public.s; GRANT USAGE ON SEQUENCE public.s TO %w", migrate.Excess, "USAGE ON SEQUENCE public.s", fails, ""},
-		"a schema elsewhere":            {`CREATE SCHEMA "Other s"; GRANT USAGE ON SCHEMA "Other s" TO %w`, migrate.Excess, "USAGE ON SCHEMA Other s", fails, ""},
-		"a function of the server":      {"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO %w", migrate.Excess, "EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text)", fails, ""},
-		"a catalogue":                   {"GRANT SELECT ON pg_authid TO %w", migrate.Excess, "SELECT ON TABLE pg_catalog.pg_authid", fails, ""},
-		"a type elsewhere":              {"CREATE TYPE public.e AS ENUM ('a'); GRANT USAGE ON TYPE public.e TO %w", migrate.Excess, "USAGE ON TYPE public.e", fails, ""},
-		"a language":                    {"GRANT USAGE ON LANGUAGE plpgsql TO %w", migrate.Excess, "USAGE ON LANGUAGE plpgsql", fails, ""},
-		"a foreign data wrapper":        {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO %w", migrate.Excess, "USAGE ON FOREIGN DATA WRAPPER w", fails, ""},
-		"a foreign server":              {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER v TO %w", migrate.Excess, "USAGE ON FOREIGN SERVER v", fails, ""},
-		"a tablespace":                  {"GRANT CREATE ON TABLESPACE pg_default TO %w", migrate.Excess, "CREATE ON TABLESPACE pg_default", fails, ""},
-		"a large object":                {"SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO %w", migrate.Excess, "SELECT ON LARGE OBJECT 4711", fails, ""},
-		"a parameter":                   {"GRANT SET ON PARAMETER log_statement TO %w", migrate.Excess, "SET ON PARAMETER log_statement", fails, ""},
-		"default privileges elsewhere":  {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT SELECT ON TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m", mended, ""},
-		"superuser":                     {"ALTER ROLE %w SUPERUSER", migrate.Excess, "is a superuser", fails, ""},
-		"CREATEDB":                      {"ALTER ROLE %w CREATEDB", migrate.Excess, "may create databases", fails, ""},
-		"CREATEROLE":                    {"ALTER ROLE %w CREATEROLE", migrate.Excess, "may create roles", fails, ""},
-		"REPLICATION":                   {"ALTER ROLE %w REPLICATION", migrate.Excess, "may replicate", fails, ""},
-		"BYPASSRLS":                     {"ALTER ROLE %w BYPASSRLS", migrate.Excess, "bypasses row level security", fails, ""},
-		"a membership":                  {"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
-		"an owned table":                {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Excess, "owns table public.mine", fails, ""},
-		"an owned database":             {"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails, ""},
-		"an owned object elsewhere":     {"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w", migrate.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other"},
-		"an owned schema elsewhere":     {"CREATE SCHEMA mine AUTHORIZATION %w", migrate.Excess, `owns 1 objects in the database "%o"`, fails, "other"},
-		"a whole verb over columns":     {"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1", mended, ""},
-		"a user mapping":                {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess, `has a user mapping on the foreign server "v w"`, fails, ""},
-		"its own large object":          {"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects", stays, ""},
-		"membership, other grantor":     {"CREATE ROLE %w_x; GRANT pg_monitor TO %w_x WITH ADMIN OPTION; SET ROLE %w_x; GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
-		"files for everybody":           {"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", migrate.Warn, "EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text), as everybody (PUBLIC)", stays, ""},
-		"a parameter for everybody":     {"GRANT SET ON PARAMETER log_min_duration_statement TO PUBLIC", migrate.Warn, "SET ON PARAMETER log_min_duration_statement, as everybody (PUBLIC)", stays, ""},
-		"future tables for everybody":   {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", migrate.Warn, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app, as everybody (PUBLIC)", stays, ""},
-		"no login":                      {"ALTER ROLE %w NOLOGIN", migrate.Missing, "may not log in", fails, ""},
-		"a missing verb":                {"REVOKE SELECT ON app.t1 FROM %w", migrate.Missing, "SELECT ON TABLE app.t1", mended, ""},
-		"a missing column":              {"REVOKE INSERT (id) ON app.t1 FROM %w", migrate.Missing, "INSERT (id) ON TABLE app.t1", mended, ""},
-		"the schema's missing":          {"REVOKE USAGE ON SCHEMA app FROM %w", migrate.Missing, "USAGE ON SCHEMA app", mended, ""},
-		"the ledger's missing":          {"REVOKE SELECT ON app.migrations FROM %w", migrate.Missing, "SELECT ON TABLE app.migrations", mended, ""},
-		"no CONNECT":                    {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m", migrate.Missing, "CONNECT ON DATABASE %d", fails, ""},
-		"no CONNECT, and a way":         {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m WITH GRANT OPTION", migrate.Missing, "CONNECT ON DATABASE %d", mended, ""},
-		"rights in another database":    {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w", migrate.Warn, `rights on 1 objects in the database "%o"`, stays, "other"},
-		"another database":              {"GRANT CREATE ON DATABASE %o TO %w", migrate.Warn, `rights on the database "%o"`, stays, ""},
-		"a setting of the role":         {"ALTER ROLE %w SET search_path = public", migrate.Warn, "the setting search_path=public", stays, ""},
-		"a setting of the database":     {"ALTER DATABASE %d SET session_replication_role = replica", migrate.Warn, `the setting session_replication_role=replica in database "%d", for each role`, stays, ""},
-		"a setting in this database":    {"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", migrate.Warn, `the setting statement_timeout=1s in database "%d"`, stays, ""},
-		"a table for everybody":         {"GRANT UPDATE ON app.t1 TO PUBLIC", migrate.Excess, "UPDATE ON TABLE app.t1, as everybody (PUBLIC)", mended, ""},
-		"a column for everybody":        {"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Excess, "UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", mended, ""},
-		"our function for everybody":    {"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m", migrate.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", mended, ""},
-		"another's table for everybody": {"CREATE TABLE app.x (); GRANT SELECT ON app.x TO PUBLIC", migrate.Warn, "SELECT ON TABLE app.x, as everybody (PUBLIC)", stays, ""},
-		"a function for everybody":      {"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, ""},
-		"our schema for everybody":      {"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn, "USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, ""},
-		"our schema's CREATE":           {"GRANT CREATE ON SCHEMA app TO PUBLIC", migrate.Excess, "CREATE ON SCHEMA app, as everybody (PUBLIC)", mended, ""},
-		"the database's CREATE":         {"GRANT CREATE ON DATABASE %d TO PUBLIC", migrate.Excess, "CREATE ON DATABASE %d, as everybody (PUBLIC)", fails, ""},
-		"the ledger for everybody":      {"GRANT INSERT ON app.migrations TO PUBLIC", migrate.Excess, "INSERT ON TABLE app.migrations, as everybody (PUBLIC)", mended, ""},
-		"the ledger's column":           {"GRANT UPDATE (name) ON app.migrations TO PUBLIC", migrate.Excess, "UPDATE (name) ON TABLE app.migrations, as everybody (PUBLIC)", mended, ""},
-		"reading the ledger":            {"GRANT SELECT ON app.migrations TO PUBLIC", migrate.Excess, "SELECT ON TABLE app.migrations, as everybody (PUBLIC)", mended, ""},
-		"passwords for everybody":       {"GRANT SELECT ON pg_authid TO PUBLIC", migrate.Warn, "SELECT ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
-		"one column of passwords":       {"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", migrate.Warn, "SELECT (rolpassword) ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, ""},
-		"a catalogue to write to":       {"GRANT UPDATE ON pg_class TO PUBLIC", migrate.Warn, "UPDATE ON TABLE pg_catalog.pg_class, as everybody (PUBLIC)", stays, ""},
-		"a server for everybody":        {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN SERVER v, as everybody (PUBLIC)", stays, ""},
-		"a wrapper for everybody":       {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
-		"future tables of the owner":    {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC", migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
-		"future sequences":              {"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC", migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, ""},
-		"a view over our table":         {"CREATE VIEW public.v AS SELECT * FROM app.t1; GRANT ALL ON public.v TO PUBLIC", migrate.Warn, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
-		"a column of a view of a view":  {"CREATE VIEW public.u AS SELECT * FROM app.t1; CREATE VIEW public.v AS SELECT * FROM public.u; GRANT SELECT (id) ON public.v TO PUBLIC", migrate.Warn, "SELECT ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
-		"a copy of our table":           {"CREATE MATERIALIZED VIEW public.v AS SELECT * FROM app.t1; GRANT SELECT ON public.v TO PUBLIC", migrate.Warn, "SELECT ON MATERIALIZED VIEW public.v, which reaches app.t1 from outside of the schema", stays, ""},
-		"a parent of our table":         {"CREATE TABLE public.v (id int); ALTER TABLE app.t1 INHERIT public.v; GRANT SELECT ON public.v TO PUBLIC", migrate.Warn, "SELECT ON TABLE public.v, which reaches app.t1 from outside of the schema", stays, ""},
-		"a superuser's function":        {"CREATE FUNCTION public.f(int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", migrate.Warn, "EXECUTE ON ROUTINE public.f(integer), which runs with the rights of postgres on the tables of the schema", stays, ""},
-		"the migrator's procedure":      {"CREATE PROCEDURE public.f() LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; ALTER PROCEDURE public.f OWNER TO %m", migrate.Warn, "EXECUTE ON ROUTINE public.f(), which runs with the rights of %m on the tables of the schema", stays, ""},
-		"CREATE for everybody":          {"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn, "CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, ""},
+		"row level security": {
+			"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", migrate.Excess,
+			"ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, "",
+		},
+		"it forced": {
+			"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+			migrate.Excess, "FORCED ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, "",
+		},
+		"it on the ledger": {
+			"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY", migrate.Excess,
+			"ROW LEVEL SECURITY ON TABLE app.migrations, which no migration turns on", hidden, "",
+		},
+		"an extra verb": {
+			"GRANT DELETE ON app.t2 TO %w", migrate.Excess, "DELETE ON TABLE app.t2",
+			mended, "",
+		},
+		"an extra column": {
+			"GRANT UPDATE (id) ON app.t1 TO %w", migrate.Excess,
+			"UPDATE (id) ON TABLE app.t1", mended, "",
+		},
+		"a grant option": {
+			"GRANT SELECT ON app.t1 TO %w WITH GRANT OPTION", migrate.Excess,
+			"SELECT ON TABLE app.t1 WITH GRANT OPTION", mended, "",
+		},
+		"the ledger": {
+			"GRANT INSERT ON app.migrations TO %w", migrate.Excess,
+			"INSERT ON TABLE app.migrations", mended, "",
+		},
+		"a sequence": {"CREATE SEQUENCE app.s; ALTER SEQUENCE app.s OWNER TO %m; GRANT USAGE ON " +
+			"SEQUENCE app.s TO %w", migrate.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
+		"a function": {
+			"CREATE FUNCTION app.f(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT " +
+				"1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess,
+			"EXECUTE ON FUNCTION app.f(integer, text)", mended, "",
+		},
+		"a function of our type": {"CREATE TYPE app.mood AS ENUM ('glad'); CREATE FUNCTION app.f(app.mood) " +
+			"RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION " +
+			"app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(app.mood)", mended, ""},
+		"a function of another type": {"CREATE DOMAIN public.word AS text; CREATE FUNCTION app.f(public.word, " +
+			"\"char\"[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON " +
+			"FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
+		"a procedure": {
+			"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE " +
+				"app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.p()",
+			mended, "",
+		},
+		"a type": {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE " +
+			"ON DOMAIN app.d TO %w", migrate.Excess, "USAGE ON TYPE app.d", mended, ""},
+		"a quoted name": {
+			`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, migrate.Excess, "SELECT (c d) ON TABLE app.A b", mended, "",
+		},
+		"CREATE on the schema": {
+			"GRANT CREATE ON SCHEMA app TO %w", migrate.Excess, "CREATE ON SCHEMA app",
+			mended, "",
+		},
+		"default privileges of ours": {
+			"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON " +
+				"TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app",
+			mended, "",
+		},
+		"another grantor": {
+			"CREATE ROLE %w_x; GRANT USAGE ON SCHEMA app TO %w_x; GRANT DELETE ON " +
+				"app.t1 TO %w_x WITH GRANT OPTION; SET ROLE %w_x; GRANT DELETE ON app.t1 TO %w", migrate.Excess,
+			`DELETE ON TABLE app.t1, granted by "%w_x"`, fails, "",
+		},
+		"CREATE on the database": {
+			"GRANT CREATE ON DATABASE %d TO %w", migrate.Excess, "CREATE ON DATABASE %d",
+			fails, "",
+		},
+		"a table elsewhere": {
+			"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w",
+			migrate.Excess, "SELECT ON TABLE public.t", fails, "",
+		},
+		"a column elsewhere": {
+			`CREATE TABLE public."T" ("c d" int); GRANT UPDATE ("c d") ON public."T" TO %w`, migrate.Excess,
+			`UPDATE (c d) ON TABLE public."T"`, fails, "",
+		},
+		"a sequence elsewhere": {
+			"CREATE SEQUENCE public.s; GRANT USAGE ON SEQUENCE public.s TO %w",
+			migrate.Excess, "USAGE ON SEQUENCE public.s", fails, "",
+		},
+		"a schema elsewhere": {
+			`CREATE SCHEMA "Other s"; GRANT USAGE ON SCHEMA "Other s" TO %w`,
+			migrate.Excess, "USAGE ON SCHEMA Other s", fails, "",
+		},
+		"a function of the server": {
+			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO %w", migrate.Excess,
+			"EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text)", fails, "",
+		},
+		"a catalogue": {
+			"GRANT SELECT ON pg_authid TO %w", migrate.Excess,
+			"SELECT ON TABLE pg_catalog.pg_authid", fails, "",
+		},
+		"a type elsewhere": {
+			"CREATE TYPE public.e AS ENUM ('a'); GRANT USAGE ON TYPE public.e TO %w",
+			migrate.Excess, "USAGE ON TYPE public.e", fails, "",
+		},
+		"a language": {
+			"GRANT USAGE ON LANGUAGE plpgsql TO %w", migrate.Excess,
+			"USAGE ON LANGUAGE plpgsql", fails, "",
+		},
+		"a foreign data wrapper": {
+			"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO %w",
+			migrate.Excess, "USAGE ON FOREIGN DATA WRAPPER w", fails, "",
+		},
+		"a foreign server": {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; " +
+			"GRANT USAGE ON FOREIGN SERVER v TO %w", migrate.Excess, "USAGE ON FOREIGN SERVER v", fails, ""},
+		"a tablespace": {
+			"GRANT CREATE ON TABLESPACE pg_default TO %w", migrate.Excess,
+			"CREATE ON TABLESPACE pg_default", fails, "",
+		},
+		"a large object": {
+			"SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO %w",
+			migrate.Excess, "SELECT ON LARGE OBJECT 4711", fails, "",
+		},
+		"a parameter": {
+			"GRANT SET ON PARAMETER log_statement TO %w", migrate.Excess,
+			"SET ON PARAMETER log_statement", fails, "",
+		},
+		"default privileges elsewhere": {
+			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT SELECT ON TABLES TO %w",
+			migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m", mended, "",
+		},
+		"superuser":   {"ALTER ROLE %w SUPERUSER", migrate.Excess, "is a superuser", fails, ""},
+		"CREATEDB":    {"ALTER ROLE %w CREATEDB", migrate.Excess, "may create databases", fails, ""},
+		"CREATEROLE":  {"ALTER ROLE %w CREATEROLE", migrate.Excess, "may create roles", fails, ""},
+		"REPLICATION": {"ALTER ROLE %w REPLICATION", migrate.Excess, "may replicate", fails, ""},
+		"BYPASSRLS": {
+			"ALTER ROLE %w BYPASSRLS", migrate.Excess, "bypasses row level security",
+			fails, "",
+		},
+		"a membership": {
+			"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`,
+			fails, "",
+		},
+		"an owned table": {
+			"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w",
+			migrate.Excess, "owns table public.mine", fails, "",
+		},
+		"an owned database": {
+			"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails,
+			"",
+		},
+		"an owned object elsewhere": {
+			"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w",
+			migrate.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other",
+		},
+		"an owned schema elsewhere": {
+			"CREATE SCHEMA mine AUTHORIZATION %w", migrate.Excess,
+			`owns 1 objects in the database "%o"`, fails, "other",
+		},
+		"a whole verb over columns": {
+			"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1",
+			mended, "",
+		},
+		"a user mapping": {
+			"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA " +
+				"WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess,
+			`has a user mapping on the foreign server "v w"`, fails, "",
+		},
+		"its own large object": {
+			"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects",
+			stays, "",
+		},
+		"membership, other grantor": {"CREATE ROLE %w_x; GRANT pg_monitor TO %w_x WITH ADMIN OPTION; SET ROLE " +
+			"%w_x; GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
+		"files for everybody": {
+			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", migrate.Warn,
+			"EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text), as everybody (PUBLIC)", stays, "",
+		},
+		"a parameter for everybody": {
+			"GRANT SET ON PARAMETER log_min_duration_statement TO PUBLIC", migrate.Warn,
+			"SET ON PARAMETER log_min_duration_statement, as everybody (PUBLIC)", stays, "",
+		},
+		"future tables for everybody": {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON " +
+			"TABLES TO PUBLIC", migrate.Warn, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA " +
+			"app, as everybody (PUBLIC)", stays, ""},
+		"no login": {"ALTER ROLE %w NOLOGIN", migrate.Missing, "may not log in", fails, ""},
+		"a missing verb": {
+			"REVOKE SELECT ON app.t1 FROM %w", migrate.Missing, "SELECT ON TABLE app.t1",
+			mended, "",
+		},
+		"a missing column": {
+			"REVOKE INSERT (id) ON app.t1 FROM %w", migrate.Missing,
+			"INSERT (id) ON TABLE app.t1", mended, "",
+		},
+		"the schema's missing": {
+			"REVOKE USAGE ON SCHEMA app FROM %w", migrate.Missing, "USAGE ON SCHEMA app",
+			mended, "",
+		},
+		"the ledger's missing": {
+			"REVOKE SELECT ON app.migrations FROM %w", migrate.Missing,
+			"SELECT ON TABLE app.migrations", mended, "",
+		},
+		"no CONNECT": {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON " +
+			"DATABASE %d TO %m", migrate.Missing, "CONNECT ON DATABASE %d", fails, ""},
+		"no CONNECT, and a way": {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d " +
+			"TO %m WITH GRANT OPTION", migrate.Missing, "CONNECT ON DATABASE %d", mended, ""},
+		"rights in another database": {
+			"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w",
+			migrate.Warn, `rights on 1 objects in the database "%o"`, stays, "other",
+		},
+		"another database": {
+			"GRANT CREATE ON DATABASE %o TO %w", migrate.Warn,
+			`rights on the database "%o"`, stays, "",
+		},
+		"a setting of the role": {
+			"ALTER ROLE %w SET search_path = public", migrate.Warn,
+			"the setting search_path=public", stays, "",
+		},
+		"a setting of the database": {
+			"ALTER DATABASE %d SET session_replication_role = replica", migrate.Warn,
+			`the setting session_replication_role=replica in database "%d", for each role`, stays, "",
+		},
+		"a setting in this database": {
+			"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", migrate.Warn,
+			`the setting statement_timeout=1s in database "%d"`, stays, "",
+		},
+		"a table for everybody": {
+			"GRANT UPDATE ON app.t1 TO PUBLIC", migrate.Excess,
+			"UPDATE ON TABLE app.t1, as everybody (PUBLIC)", mended, "",
+		},
+		"a column for everybody": {
+			"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Excess,
+			"UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", mended, "",
+		},
+		"our function for everybody": {
+			"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER " +
+				"FUNCTION app.f OWNER TO %m", migrate.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", mended,
+			"",
+		},
+		"another's table for everybody": {
+			"CREATE TABLE app.x (); GRANT SELECT ON app.x TO PUBLIC", migrate.Warn,
+			"SELECT ON TABLE app.x, as everybody (PUBLIC)", stays, "",
+		},
+		"a function for everybody": {
+			"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+			migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, "",
+		},
+		"our schema for everybody": {
+			"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn,
+			"USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, "",
+		},
+		"our schema's CREATE": {
+			"GRANT CREATE ON SCHEMA app TO PUBLIC", migrate.Excess,
+			"CREATE ON SCHEMA app, as everybody (PUBLIC)", mended, "",
+		},
+		"the database's CREATE": {
+			"GRANT CREATE ON DATABASE %d TO PUBLIC", migrate.Excess,
+			"CREATE ON DATABASE %d, as everybody (PUBLIC)", fails, "",
+		},
+		"the ledger for everybody": {
+			"GRANT INSERT ON app.migrations TO PUBLIC", migrate.Excess,
+			"INSERT ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
+		},
+		"the ledger's column": {
+			"GRANT UPDATE (name) ON app.migrations TO PUBLIC", migrate.Excess,
+			"UPDATE (name) ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
+		},
+		"reading the ledger": {
+			"GRANT SELECT ON app.migrations TO PUBLIC", migrate.Excess,
+			"SELECT ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
+		},
+		"passwords for everybody": {
+			"GRANT SELECT ON pg_authid TO PUBLIC", migrate.Warn,
+			"SELECT ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, "",
+		},
+		"one column of passwords": {
+			"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", migrate.Warn,
+			"SELECT (rolpassword) ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, "",
+		},
+		"a catalogue to write to": {
+			"GRANT UPDATE ON pg_class TO PUBLIC", migrate.Warn,
+			"UPDATE ON TABLE pg_catalog.pg_class, as everybody (PUBLIC)", stays, "",
+		},
+		"a server for everybody": {
+			"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; " +
+				"GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", migrate.Warn,
+			"USAGE ON FOREIGN SERVER v, as everybody (PUBLIC)", stays, "",
+		},
+		"a wrapper for everybody": {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER " +
+			"w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
+		"future tables of the owner": {
+			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC",
+			migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, "",
+		},
+		"future sequences": {
+			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC",
+			migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays,
+			"",
+		},
+		"a view over our table": {"CREATE VIEW public.v AS SELECT * FROM app.t1; GRANT ALL ON " +
+			"public.v TO PUBLIC", migrate.Warn, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON VIEW public.v, which " +
+			"reaches app.t1 from outside of the schema", stays, ""},
+		"a column of a view of a view": {
+			"CREATE VIEW public.u AS SELECT * FROM app.t1; CREATE VIEW public.v AS " +
+				"SELECT * FROM public.u; GRANT SELECT (id) ON public.v TO PUBLIC", migrate.Warn,
+			"SELECT ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, "",
+		},
+		"a copy of our table": {"CREATE MATERIALIZED VIEW public.v AS SELECT * FROM app.t1; GRANT SELECT " +
+			"ON public.v TO PUBLIC", migrate.Warn, "SELECT ON MATERIALIZED VIEW public.v, which reaches app.t1 from " +
+			"outside of the schema", stays, ""},
+		"a parent of our table": {
+			"CREATE TABLE public.v (id int); ALTER TABLE app.t1 INHERIT public.v; " +
+				"GRANT SELECT ON public.v TO PUBLIC", migrate.Warn,
+			"SELECT ON TABLE public.v, which reaches app.t1 from outside of the schema", stays, "",
+		},
+		"a superuser's function": {"CREATE FUNCTION public.f(int) RETURNS int LANGUAGE sql SECURITY DEFINER " +
+			"AS 'SELECT 1'", migrate.Warn, "EXECUTE ON ROUTINE public.f(integer), which runs with the rights of " +
+			"postgres on the tables of the schema", stays, ""},
+		"the migrator's procedure": {
+			"CREATE PROCEDURE public.f() LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; " +
+				"ALTER PROCEDURE public.f OWNER TO %m", migrate.Warn,
+			"EXECUTE ON ROUTINE public.f(), which runs with the rights of %m on the tables of the schema", stays, "",
+		},
+		"CREATE for everybody": {
+			"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn,
+			"CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,7 +441,8 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 			pgtest.Exec(t, at, fill(c.plant))
 			finding := findingOf(audited(t, m, db), c.severity, fill(c.what))
 			if finding == nil {
-				t.Fatalf("planted %s, and found %v; want %v %s", fill(c.plant), audited(t, m, db).Findings, c.severity, fill(c.what))
+				t.Fatalf("planted %s, and found %v; want %v %s", fill(c.plant), audited(t, m, db).Findings, c.severity,
+					fill(c.what))
 			}
 			report, err := m.Up(t.Context(), db.MigratorConn)
 			left := findingOf(audited(t, m, db), c.severity, fill(c.what))
@@ -312,14 +549,20 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 		t.Errorf("report %+v, want that the password was set", report)
 	}
 	for name, c := range map[string]struct{ plant, undo string }{
-		"a membership":          {"GRANT pg_monitor TO %w", "REVOKE pg_monitor FROM %w"},
-		"a table elsewhere":     {"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w WITH GRANT OPTION", ""},
+		"a membership": {"GRANT pg_monitor TO %w", "REVOKE pg_monitor FROM %w"},
+		"a table elsewhere": {
+			"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w WITH GRANT OPTION",
+			"",
+		},
 		"CREATE on the schema":  {"GRANT CREATE ON SCHEMA app TO %w", ""},
 		"writing the ledger":    {"GRANT UPDATE (name) ON app.migrations TO %w", ""},
 		"everybody's CREATE":    {"GRANT CREATE ON DATABASE %d TO PUBLIC", ""},
 		"no reading the ledger": {"REVOKE SELECT ON app.migrations FROM %w", ""},
 		"no use of the schema":  {"REVOKE USAGE ON SCHEMA app FROM %w", ""},
-		"no role":               {"DROP OWNED BY %w; DROP ROLE %w", "GRANT USAGE ON SCHEMA app TO %w; GRANT SELECT ON app.migrations TO %w"},
+		"no role": {
+			"DROP OWNED BY %w; DROP ROLE %w",
+			"GRANT USAGE ON SCHEMA app TO %w; GRANT SELECT ON app.migrations TO %w",
+		},
 	} {
 		fill := strings.NewReplacer("%w", db.WebRole, "%d", db.Name).Replace
 		pgtest.Exec(t, db.SuperConn, fill(c.plant))
@@ -330,8 +573,10 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 		}
 		_, err := older.Up(t.Context(), db.MigratorConn)
 		lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-		if plan := planned(t, older, db.MigratorConn); !ok || !slices.Contains(lacks.SQL, serious(a)[0].SQL) || plan.Refusal == nil || plan.Refusal.Error() != err.Error() {
-			t.Errorf("%s: Up: %v, planned %v; want a PrivilegeError with %s", name, err, plan.Refusal, serious(a)[0].SQL)
+		if plan := planned(t, older, db.MigratorConn); !ok || !slices.Contains(lacks.SQL, serious(a)[0].SQL) ||
+			plan.Refusal == nil || plan.Refusal.Error() != err.Error() {
+			t.Errorf("%s: Up: %v, planned %v; want a PrivilegeError with %s", name, err, plan.Refusal,
+				serious(a)[0].SQL)
 		}
 		pgtest.Exec(t, db.SuperConn, serious(a)[0].SQL, fill(c.undo))
 		if left := serious(audited(t, older, db)); len(left) > 0 {
@@ -353,7 +598,8 @@ func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, revoke+db.WebRole)
 		m.Role.Name = ""
 		v, err := m.Audit(t.Context(), db.WebConn)
-		if _, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || v.Audit == nil || findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
+		if _, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || v.Audit == nil ||
+			findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
 			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
 		}
 	}
@@ -383,7 +629,8 @@ func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
 				t.Fatalf("found %v, want that it owns the schema", v.Audit.Findings)
 			}
 			pgtest.Exec(t, db.SuperConn, finding.SQL)
-			if is := pgtest.Value[string](t, db.SuperConn, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'app'"); is == db.WebRole {
+			if is := pgtest.Value[string](t, db.SuperConn,
+				"SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'app'"); is == db.WebRole {
 				t.Errorf("%s left the schema with %s", finding.SQL, is)
 			}
 		})
@@ -399,7 +646,9 @@ func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
 	up(t, m, db.MigratorConn)
 	for _, conn := range []string{db.WebConn, db.WebConn + " dbname=" + other.Name} {
 		web := db.Connect(t, conn)
-		if _, err := web.Exec(t.Context(), "CREATE TEMP TABLE t (id serial); CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pg_temp.e AS ENUM ('a'); CREATE OPERATOR pg_temp.!! (rightarg = int, function = int4um)"); err != nil {
+		if _, err := web.Exec(t.Context(), "CREATE TEMP TABLE t (id serial); CREATE FUNCTION pg_temp.f() RETURNS "+
+			"int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pg_temp.e AS ENUM ('a'); CREATE OPERATOR pg_temp.!! "+
+			"(rightarg = int, function = int4um)"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -440,8 +689,10 @@ func TestWhatPostgresGivesEverybodyIsNoFinding(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	up(t, m, db.MigratorConn)
 	before := len(audited(t, m, db).Findings)
-	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+db.WebRole+"_x", "ALTER DEFAULT PRIVILEGES FOR ROLE "+owner(t, db)+" GRANT EXECUTE ON FUNCTIONS TO "+db.WebRole+"_x",
-		"GRANT SELECT ON pg_authid TO "+db.WebRole+"_x", "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO "+db.WebRole+"_x")
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+db.WebRole+"_x", "ALTER DEFAULT PRIVILEGES FOR ROLE "+owner(t, db)+
+		" GRANT EXECUTE ON FUNCTIONS TO "+db.WebRole+"_x",
+		"GRANT SELECT ON pg_authid TO "+db.WebRole+"_x", "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO "+db.WebRole+
+			"_x")
 	if a := audited(t, m, db); len(a.Findings) != before {
 		t.Errorf("found %v", a.Findings)
 	}
@@ -451,8 +702,10 @@ func TestWhatPostgresGivesEverybodyIsNoFinding(t *testing.T) {
 func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, tables(2)[0], `CREATE TABLE app."T 2" (id int); ALTER TABLE app."T 2" ENABLE ROW LEVEL SECURITY`)
-	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
+	m := migrator(t, db, tables(2)[0],
+		`CREATE TABLE app."T 2" (id int); ALTER TABLE app."T 2" ENABLE ROW LEVEL SECURITY`)
+	m.Role.Privileges = append(m.Role.Privileges,
+		migrate.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
 	if report := up(t, m, db.MigratorConn); len(report.Granted) > 0 {
 		t.Errorf("the first start mended %q", report.Granted)
 	}
@@ -472,7 +725,8 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	if report := up(t, m, db.MigratorConn); !slices.Equal(report.Granted, []string{what}) {
 		t.Errorf("mended %q, want %q", report.Granted, what)
 	}
-	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", "ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
+	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY",
+		"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
 	if a := audited(t, m, db); a.Count(migrate.Excess) != 2 || a.Count(migrate.Missing) != 0 {
 		t.Errorf("after %s found %v; want what no migration turns on", finding.SQL, serious(a))
 	}
@@ -487,8 +741,10 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, "CREATE TABLE app.t1 (id int, \"a column\" int); CREATE VIEW app.v1 AS SELECT 1 AS one; CREATE SEQUENCE app.s1; CREATE TABLE app.t2 (id int); ALTER TABLE app.t2 ENABLE ROW LEVEL SECURITY;\n"+
-		"CREATE FUNCTION app.f1(text, int[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE app.p1() LANGUAGE sql AS 'SELECT 1'")
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int, \"a column\" int); CREATE VIEW app.v1 AS SELECT 1 AS one; "+
+		"CREATE SEQUENCE app.s1; CREATE TABLE app.t2 (id int); ALTER TABLE app.t2 ENABLE ROW LEVEL SECURITY;\n"+
+		"CREATE FUNCTION app.f1(text, int[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE app.p1() "+
+		"LANGUAGE sql AS 'SELECT 1'")
 	up(t, m, db.MigratorConn)
 	name := db.WebRole + ` "quoted"=r/x`
 	role := pgx.Identifier{name}.Sanitize()
@@ -514,11 +770,13 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 		{"GRANT USAGE ON SCHEMA app TO " + role, false},
 		{"GRANT SELECT, INSERT (id), UPDATE (\"a column\") ON app.t1 TO " + role, false},
 		{"GRANT SELECT (one) ON app.v1 TO " + role + " WITH GRANT OPTION", false},
-		{"ALTER TABLE app.t1 ADD gone int, ADD stays int; GRANT INSERT (gone, stays) ON app.t1 TO " + role + "; ALTER TABLE app.t1 DROP gone", false},
+		{"ALTER TABLE app.t1 ADD gone int, ADD stays int; GRANT INSERT (gone, stays) ON app.t1 TO " + role +
+			"; ALTER TABLE app.t1 DROP gone", false},
 		{"GRANT ALL ON SEQUENCE app.s1 TO " + role + "; GRANT ALL ON app.t2 TO " + role, false},
 		{"GRANT EXECUTE ON FUNCTION app.f1 TO " + role + "; GRANT EXECUTE ON PROCEDURE app.p1 TO " + role, false},
 		{"GRANT INSERT, DELETE ON app.migrations TO " + role, false},
-		{"GRANT SELECT (one) ON app.v1 TO " + db.WebRole + "; SET ROLE " + role + "; GRANT SELECT (one) ON app.v1 TO " + db.Migrator() + "; RESET ROLE", false},
+		{"GRANT SELECT (one) ON app.v1 TO " + db.WebRole + "; SET ROLE " + role +
+			"; GRANT SELECT (one) ON app.v1 TO " + db.Migrator() + "; RESET ROLE", false},
 		{"GRANT SELECT ON app.migrations TO PUBLIC", false},
 		{"GRANT UPDATE (name) ON app.migrations TO PUBLIC", false},
 		{"REVOKE UPDATE (name) ON app.migrations FROM PUBLIC; GRANT CREATE ON SCHEMA app TO PUBLIC", false},
@@ -539,7 +797,8 @@ func TestAStartAndAnAuditSeeTheSameRights(t *testing.T) {
 			t.Errorf("%s: odd %t, want %t", c.sql, odd, c.odd)
 		}
 		if !odd && !slices.Equal(brief, whole) {
-			t.Errorf("%s:\n a start sees %s\nan audit sees %s", c.sql, strings.Join(brief, "\n"), strings.Join(whole, "\n"))
+			t.Errorf("%s:\n a start sees %s\nan audit sees %s", c.sql, strings.Join(brief, "\n"),
+				strings.Join(whole, "\n"))
 		}
 	}
 }
@@ -588,7 +847,8 @@ func TestWhatRunsWithTheRolesOwnRightsIsNoDetour(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	up(t, m, db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn,
-		"CREATE VIEW public.invoker WITH (security_invoker) AS SELECT * FROM app.t1; GRANT SELECT ON public.invoker TO PUBLIC",
+		"CREATE VIEW public.invoker WITH (security_invoker) AS SELECT * FROM app.t1; GRANT SELECT ON "+
+			"public.invoker TO PUBLIC",
 		"CREATE VIEW public.over AS SELECT * FROM public.invoker; GRANT SELECT ON public.over TO PUBLIC",
 		"CREATE VIEW public.nobodys AS SELECT * FROM app.t1",
 		"CREATE SCHEMA closed; CREATE FUNCTION closed.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'",

@@ -41,7 +41,8 @@ func TestAwaitGivesUpInTimeWithTheReason(t *testing.T) {
 			t.Errorf("got %v, want a BusyError", err)
 		}
 		why, ok := errors.AsType[*migrate.UnmigratedError](err)
-		return pgtest.Unless(ok && why.Version == 1 && why.Target == 2, "got %v, want that it is at version 1 and not at 2", err)
+		return pgtest.Unless(ok && why.Version == 1 && why.Target == 2,
+			"got %v, want that it is at version 1 and not at 2", err)
 	})
 }
 

@@ -57,7 +57,9 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	table := quoteName(r.Schema, ledgerName)
 	limited, cancel := r.limited(ctx)
 	defer cancel()
-	locked, err := exec(limited, conn, fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s", begin, table))
+	locked, err := exec(limited, conn,
+		fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s",
+			begin, table))
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,8 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	case err == nil, sqlState(err) == lockNotAvailable:
 		err = &retryError{err: errRaceLost, soon: true}
 	case locked.err != nil:
-		err = r.failure(message{what: "lock the ledger for a backup", lead: lead}, outcome{err: locked.err, completed: lead})
+		err = r.failure(message{what: "lock the ledger for a backup", lead: lead},
+			outcome{err: locked.err, completed: lead})
 	}
 	return r.settle(ctx, conn, err)
 }

@@ -39,7 +39,8 @@ func TestBackupIsCalledOnceBeforeWhatIsPending(t *testing.T) {
 	m.Backup = func(_ context.Context, s migrate.Status) error {
 		calls.Add(1)
 		if got := ledger(t, db); got != "1,2" || s.State != migrate.Behind || s.Version != 2 || s.Target != 70 {
-			t.Errorf("during the backup: ledger %s, status %v %d of %d; want 1,2 and behind, 2 of 70", got, s.State, s.Version, s.Target)
+			t.Errorf("during the backup: ledger %s, status %v %d of %d; want 1,2 and behind, 2 of 70", got, s.State,
+				s.Version, s.Target)
 		}
 		return nil
 	}
@@ -61,7 +62,8 @@ func TestAFailedBackupStopsTheStartBeforeAnythingIsChanged(t *testing.T) {
 	m.Backup = func(context.Context, migrate.Status) error { return full }
 	report, err := m.Up(t.Context(), db.MigratorConn)
 	var failed *migrate.BackupError
-	if !errors.As(err, &failed) || !errors.Is(err, full) || !strings.Contains(err.Error(), "nothing was migrated: the disk is full") {
+	if !errors.As(err, &failed) || !errors.Is(err, full) ||
+		!strings.Contains(err.Error(), "nothing was migrated: the disk is full") {
 		t.Errorf("got %v, want a BackupError with its reason", err)
 	}
 	if report.To != 2 || len(report.Applied) != 0 || fingerprint(t, db) != before {
@@ -162,7 +164,8 @@ func TestALostConnectionLosesTheTurnButNotTheBackup(t *testing.T) {
 	m := migrator(t, db, tables(4)...)
 	var calls atomic.Int32
 	m.Backup = func(ctx context.Context, s migrate.Status) error {
-		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '"+db.Migrator()+"' AND application_name LIKE 'test-migrator/%'")
+		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '"+
+			db.Migrator()+"' AND application_name LIKE 'test-migrator/%'")
 		return counted(&calls)(ctx, s)
 	}
 	if report := up(t, m, db.MigratorConn); report.To != 4 || calls.Load() != 1 {
@@ -180,7 +183,8 @@ func TestTheFirstFileAfterABackupFailsLikeAnyOther(t *testing.T) {
 	bad := migrator(t, db, append(tables(2), "SELECT 1;\n  SELECT nothing FROM app.t1;")...)
 	bad.Backup = counted(&calls)
 	_, err := bad.Up(t.Context(), db.MigratorConn)
-	if want := "0003_m3.sql:2:10: statement 2 of 2: column \"nothing\" does not exist (42703)"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := "0003_m3.sql:2:10: statement 2 of 2: column \"nothing\" does not exist (42703)"; err == nil ||
+		!strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if got := ledger(t, db); got != "1,2" {

@@ -30,7 +30,10 @@ func TestAFailedFileSaysWhoCanHelp(t *testing.T) {
 			"SET LOCAL statement_timeout = 1; SELECT pg_sleep(60)", "Mend the file",
 			false,
 		},
-		"bytes that are no text": {`SELECT 1; SELECT E'\xff'`, `cannot read the file: invalid byte sequence for encoding "UTF8": 0xff`, false},
+		"bytes that are no text": {
+			`SELECT 1; SELECT E'\xff'`,
+			`cannot read the file: invalid byte sequence for encoding "UTF8": 0xff`, false,
+		},
 		"a limit of a DBA": {"SET LOCAL work_mem = '64kB'; CREATE TABLE app.x AS SELECT g FROM " +
 			"generate_series(1, 100000) g ORDER BY -g", "a limit that a DBA has set", true},
 	} {
@@ -77,7 +80,8 @@ func TestAFullPoolIsNamed(t *testing.T) {
 			m := migrator(t, db, tables(1)...)
 			m.Wait, m.ConnectWait = limit, limit
 			err := ask(m)
-			named := err != nil && strings.Contains(err.Error(), "query_wait_timeout") && strings.Contains(err.Error(), "raise its pool size")
+			named := err != nil && strings.Contains(err.Error(), "query_wait_timeout") &&
+				strings.Contains(err.Error(), "raise its pool size")
 			return pgtest.Unless(named, "%s: got %v", what, err)
 		})
 	}

@@ -19,12 +19,13 @@ import (
 
 // A Migration is one bundled file.
 type Migration struct {
-	Version    int               // from the file's name: 12 for 0012_add_tags.sql
-	Name       string            // from the file's name: add_tags
-	File       string            // the file's name
-	SQL        string            // the file, byte for byte
-	Checksum   [sha256.Size]byte // of the file with its line ends as LF, so that a checkout with CRLF is the same file
-	MinVersion int               // the oldest bundle, by its last version, that can work with the schema after this file
+	Version  int               // from the file's name: 12 for 0012_add_tags.sql
+	Name     string            // from the file's name: add_tags
+	File     string            // the file's name
+	SQL      string            // the file, byte for byte
+	Checksum [sha256.Size]byte // of the file with its line ends as LF, so that a checkout with CRLF is the same file
+	// the oldest bundle, by its last version, that can work with the schema after this file
+	MinVersion int
 
 	// Alone means that the file runs outside of a transaction, because its one statement
 	// cannot run inside: "-- migrate:no-transaction".
@@ -163,7 +164,8 @@ func passedOver(entry fs.DirEntry) bool {
 func noMigrations(entries []fs.DirEntry) string {
 	for _, entry := range entries {
 		if entry.IsDir() {
-			return fmt.Sprintf("no migrations here, but a folder %q: pass it with fs.Sub(files, %q)", entry.Name(), entry.Name())
+			return fmt.Sprintf("no migrations here, but a folder %q: pass it with fs.Sub(files, %q)", entry.Name(),
+				entry.Name())
 		}
 	}
 	return "no migrations here: the first one is called 0001_some_name.sql"
@@ -178,9 +180,16 @@ func (b Bundle) order() []Problem {
 	for i, m := range b.migrations {
 		switch {
 		case m.Version == previous.Version:
-			problems = append(problems, Problem{File: m.File, Message: fmt.Sprintf("has the same version as %s; give it the next free one", previous.File)})
+			problems = append(problems, Problem{
+				File:    m.File,
+				Message: fmt.Sprintf("has the same version as %s; give it the next free one", previous.File),
+			})
 		case m.Version > previous.Version+1:
-			problems = append(problems, Problem{File: m.File, Message: fmt.Sprintf("there is no %04d before it; versions have no gaps, because a file that turns up later would never be applied", previous.Version+1)})
+			problems = append(problems, Problem{
+				File: m.File,
+				Message: fmt.Sprintf("there is no %04d before it; versions have no gaps, because a file that turns "+
+					"up later would never be applied", previous.Version+1),
+			})
 		}
 		b.migrations[i].MinVersion = max(m.MinVersion, previous.MinVersion)
 		previous = b.migrations[i]
@@ -198,7 +207,8 @@ func readMigration(fsys fs.FS, file string) (Migration, []Problem) {
 		return Migration{}, []Problem{{File: file, Message: err.Error()}}
 	}
 	if info, err := fs.Stat(fsys, file); err == nil && info.Size() > longestFile { // before it is read
-		return Migration{Version: version, File: file}, []Problem{{File: file, Message: "is longer than the 1 GiB that PostgreSQL takes as one message; split it"}}
+		return Migration{Version: version, File: file},
+			[]Problem{{File: file, Message: "is longer than the 1 GiB that PostgreSQL takes as one message; split it"}}
 	}
 	content, err := fs.ReadFile(fsys, file)
 	if err != nil {
@@ -270,9 +280,13 @@ func (m *Migration) check() []Problem {
 	}
 	switch n := len(m.script.Statements); {
 	case n == 0 && len(problems) == 0:
-		problems = append(problems, Problem{File: m.File, Message: "holds no statement; delete the file or write what it should do"})
+		problems = append(problems, Problem{
+			File:    m.File,
+			Message: "holds no statement; delete the file or write what it should do",
+		})
 	case n > 1 && m.Alone:
-		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had succeeded before a failure could not be taken back; give this one a file of its own")
+		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had "+
+			"succeeded before a failure could not be taken back; give this one a file of its own")
 	}
 	m.plain = plain(m.SQL, m.script.Statements)
 	for i := range m.script.Statements { // only the rules need them; the places serve errors later
@@ -336,7 +350,8 @@ func (m *Migration) directive(c sqltext.Comment) error {
 	if c.Block && misspelt(c.Text) {
 		return errors.New("a directive is a comment of its own line: -- migrate:…")
 	}
-	if mark := othersMark(c.Text, !c.Begun, last >= 0 && m.script.Statements[last].Start > c.Offset); mark != "" && !ok {
+	if mark := othersMark(c.Text, !c.Begun, last >= 0 && m.script.Statements[last].Start > c.Offset); mark != "" &&
+		!ok {
 		return errors.New(mark)
 	}
 	if c.Block {
@@ -344,7 +359,8 @@ func (m *Migration) directive(c sqltext.Comment) error {
 	}
 	if !ok || strings.HasPrefix(text, " ") {
 		if misspelt(c.Text) {
-			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or behind the colon")
+			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or " +
+				"behind the colon")
 		}
 		return nil
 	}
@@ -352,7 +368,8 @@ func (m *Migration) directive(c sqltext.Comment) error {
 	argument = strings.TrimSpace(argument)
 	switch {
 	case name == "up", name == "down":
-		return errors.New("a file holds only what is applied, without marks; delete this line of another tool's, and what it keeps for going back")
+		return errors.New("a file holds only what is applied, without marks; delete this line of another tool's, " +
+			"and what it keeps for going back")
 	case c.Begun:
 		return errors.New("a directive counts only above the first statement; move it to the top of the file")
 	case name == "min-version":
@@ -374,7 +391,8 @@ func (m *Migration) setMinVersion(argument string) error {
 	case m.MinVersion != 0:
 		return errors.New("min-version is given twice")
 	case err != nil || n < 1:
-		return fmt.Errorf("min-version: %q is not a version; write for example -- migrate:min-version %d", argument, m.Version)
+		return fmt.Errorf("min-version: %q is not a version; write for example -- migrate:min-version %d", argument,
+			m.Version)
 	case n > m.Version:
 		return fmt.Errorf("min-version %d is behind this file; no bundle that ends here could work with it", n)
 	}

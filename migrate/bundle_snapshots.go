@@ -29,7 +29,10 @@ func (b Bundle) WithSnapshots(fsys fs.FS) (Bundle, error) {
 		content, err := fs.ReadFile(fsys, file)
 		switch {
 		case !unread[file]:
-			problems = append(problems, Problem{File: file, Message: "is missing: it is the snapshot of the schema after " + m.File + "; generate the snapshots"})
+			problems = append(problems, Problem{
+				File:    file,
+				Message: "is missing: it is the snapshot of the schema after " + m.File + "; generate the snapshots",
+			})
 		case err != nil:
 			problems = append(problems, Problem{File: file, Message: err.Error()})
 		}
@@ -38,7 +41,10 @@ func (b Bundle) WithSnapshots(fsys fs.FS) (Bundle, error) {
 	}
 	for _, entry := range entries {
 		if unread[entry.Name()] {
-			problems = append(problems, Problem{File: entry.Name(), Message: fmt.Sprintf("is no snapshot of one of the %d migrations; delete it", len(b.migrations))})
+			problems = append(problems, Problem{
+				File:    entry.Name(),
+				Message: fmt.Sprintf("is no snapshot of one of the %d migrations; delete it", len(b.migrations)),
+			})
 		}
 	}
 	if len(problems) > 0 {

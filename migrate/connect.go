@@ -82,8 +82,8 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// attempt connects once. A server, or a pooler that is paused, which lets the program in and then stays silent is not to
-// use up ConnectWait either.
+// attempt connects once. A server, or a pooler that is paused, which lets the program in and then stays silent is not
+// to use up ConnectWait either.
 func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, r.config)
 	if err != nil {
@@ -98,7 +98,8 @@ func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
 	if err := speakUTF8(limited, conn); err != nil {
 		abandon(ctx, conn) // at once, for it may go on to be silent
 		if limited.Err() != nil {
-			return nil, fmt.Errorf("no answer to the first statement for %s: %w", r.config.ConnectTimeout, limited.Err())
+			return nil, fmt.Errorf("no answer to the first statement for %s: %w", r.config.ConnectTimeout,
+				limited.Err())
 		}
 		return nil, err
 	}

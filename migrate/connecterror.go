@@ -316,7 +316,8 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 		return passes("The server ended the connection, as it does when it restarts or a DBA asks for it; its log " +
 			"says more")
 	case code == idleSessionTimeout:
-		return passes("The server ends sessions that are idle for so short a time: let a DBA raise idle_session_timeout, " +
+		return passes("The server ends sessions that are idle for so short a time: let a DBA raise " +
+			"idle_session_timeout, " +
 			"or turn it off with ALTER ROLE … SET idle_session_timeout = 0 (or ALTER DATABASE)")
 	case code == idleInTransaction:
 		return passes("The server ends transactions that are idle for so short a time: let a DBA raise " +
@@ -330,8 +331,10 @@ func diagnoseAnswer(pg *pgconn.PgError) diagnosis {
 	case code == "58000": // PgCat
 		return diagnosePooler(pg.Message)
 	case code == "58P01" && strings.HasSuffix(pg.Routine, "load_library"): // its own files are there
-		return diagnosis{next: "session_preload_libraries or local_preload_libraries of the role or the database names a " +
-			"library that the server does not have: let a DBA install it, or ALTER ROLE … RESET the setting (or ALTER DATABASE)"}
+		return diagnosis{next: "session_preload_libraries or local_preload_libraries of the role or the " +
+			"database names a " +
+			"library that the server does not have: let a DBA install it, or ALTER ROLE … RESET the setting (or " +
+			"ALTER DATABASE)"}
 	case strings.HasPrefix(code, "58"), code == "XX001", code == "XX002": // system error; corrupted data or index
 		return diagnosis{next: "The server cannot read its own files: let a DBA look into its log and at its disk"}
 	case code == "0A000": // unsupported feature
@@ -404,7 +407,8 @@ func diagnosePooler(message string) diagnosis {
 			"check the name, its [databases], auth_query and auth_user (docs/poolers.md)")
 	case says("SSL required", "TLS required", "TLS certificate required"):
 		return wrong("The pooler demands TLS: write sslmode=require or more (docs/tls.md)")
-	case strings.Contains(message, "database ") && says("does not exist"), says("pg_hba.conf"): // the server's words to it
+	// the server's words to it
+	case strings.Contains(message, "database ") && says("does not exist"), says("pg_hba.conf"):
 		return wrong("The server does not let the pooler into this database: check dbname and host in its " +
 			"[databases], and pg_hba.conf on the server (docs/poolers.md)")
 	case says("no more connections allowed"):

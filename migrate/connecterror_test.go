@@ -118,7 +118,10 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 		{pooler, "client_login_timeout (server down)", "", "the pooler reaches its server", true},
 		{pooler, "server login has been failing, try again later", "", "the pooler reaches its server", true},
 		{pooler, "pgbouncer cannot connect to server", "", "the pooler reaches its server", true},
-		{"58000", `No pool configured for database: "d", user: "u"`, "", "The pooler does not know this database", false},
+		{
+			"58000", `No pool configured for database: "d", user: "u"`, "", "The pooler does not know this database",
+			false,
+		},
 		{"08006", "odyssey: c1: route for d.u is not found", "", "The pooler does not know this database", false},
 		{"XX000", "Tenant or user not found", "", "USER.PROJECT", false},
 		{"XX000", "Max client connections reached", "", "All connections of the pooler", true},
@@ -152,7 +155,10 @@ func TestWhatAServerSaysIsUnderstood(t *testing.T) {
 		{"58030", "could not read block", "mdread", "cannot read its own files"},
 		{"XX001", "invalid page", "PageIsVerifiedExtended", "cannot read its own files"},
 		{"58P01", "no file", "mdopenfork", "cannot read its own files"},
-		{"58P01", `could not access file "x": No such file or directory`, "internal_load_library", "names a library that the server does not have"},
+		{
+			"58P01", `could not access file "x": No such file or directory`, "internal_load_library",
+			"names a library that the server does not have",
+		},
 	} {
 		t.Run(c.code+" "+c.routine, func(t *testing.T) { // which nothing but a look at the server helps against
 			t.Parallel()

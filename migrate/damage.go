@@ -42,10 +42,15 @@ func tableOf(snapshot string) (t table) {
 
 // harmless reports whether a difference of the ledger's table leaves it what it is.
 func (d Drift) harmless() bool {
-	column := strings.HasPrefix(d.Line, "column ") && !strings.Contains(ledgerTable, "  "+subject(d.Line)+" ") && !strings.Contains(d.Line, " not null")
-	return d.Change == Has && (column || slices.ContainsFunc([]string{"with (", "replica identity ", "index ", "referenced by ", "comment on ", "statistics ", "published by "}, func(start string) bool {
-		return strings.HasPrefix(d.Line, start)
-	}))
+	column := strings.HasPrefix(d.Line, "column ") && !strings.Contains(ledgerTable, "  "+subject(d.Line)+" ") &&
+		!strings.Contains(d.Line, " not null")
+	return d.Change == Has && (column ||
+		slices.ContainsFunc([]string{
+			"with (", "replica identity ", "index ", "referenced by ", "comment on ",
+			"statistics ", "published by ",
+		}, func(start string) bool {
+			return strings.HasPrefix(d.Line, start)
+		}))
 }
 
 // gone are the differences that go with the table when it is made anew: what is there of
@@ -72,7 +77,9 @@ type comparison struct {
 // the schema where the rows do not tell its version, and neither of them when a newer
 // program knows better. A *retryError means that the ledger is not as it was when s was read:
 // another migrator is at work, and the schema may already be at its version.
-func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (c comparison, err error) {
+func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) (c comparison,
+	err error,
+) {
 	known := status.State == Current || status.State == Behind
 	if !known && (status.State != LedgerLost && status.State != Diverged || s.Ledger == nil || status.Foreign) {
 		return c, nil
@@ -96,7 +103,8 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	}
 	c.unread = told[1].err
 	if c.compared = c.unread == nil; c.compared {
-		c.drift = append(c.drift, m.withUndo(m.Bundle.beyondClaim(status.Claimed, snapshot, told[1].text), status.Version)...)
+		c.drift = append(c.drift, m.withUndo(m.Bundle.beyondClaim(status.Claimed, snapshot, told[1].text),
+			status.Version)...)
 		c.drift = append(c.drift, m.strays(strays, status.Version)...)
 	}
 	return c, nil

@@ -11,8 +11,11 @@ import (
 // hours, and is as quiet.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second, Count: 4},
-		Control:         giveUpUnacknowledged,
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second,
+			Count: 4,
+		},
+		Control: giveUpUnacknowledged,
 	}
 	return d.DialContext(ctx, network, address)
 }

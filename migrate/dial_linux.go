@@ -13,6 +13,7 @@ func giveUpUnacknowledged(network, _ string, conn syscall.RawConn) error {
 	}
 	const tcpUserTimeout, milliseconds = 0x12, 60_000 // of linux/tcp.h, which syscall leaves out
 	return conn.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, milliseconds) // without it TCP's own limit holds
+		// without it TCP's own limit holds
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, milliseconds)
 	})
 }

@@ -21,7 +21,8 @@ func (m *Migration) allow(at int, argument string) error {
 	reason, ok := strings.CutPrefix(strings.TrimSpace(reason), "because ")
 	switch {
 	case name == "" || !ok || strings.TrimSpace(reason) == "":
-		return errors.New("write -- migrate:allow RULE because REASON, the rule being the word in parentheses behind the message")
+		return errors.New("write -- migrate:allow RULE because REASON, the rule being the word in parentheses " +
+			"behind the message")
 	case slices.ContainsFunc(m.Allowed, func(a Allowance) bool { return a.Rule == name }):
 		return fmt.Errorf("%s is allowed twice", name)
 	}
@@ -46,7 +47,8 @@ func misspelt(text string) bool {
 		if number, is := strings.CutPrefix(rest, "minversion"); ok && is && strings.Trim(number, ":=0123456789") == "" {
 			return true
 		}
-		if ok && verb != "" && (rest == "notransaction" || strings.HasPrefix(rest, "allow") && strings.Contains(rest, "because")) {
+		if ok && verb != "" && (rest == "notransaction" || strings.HasPrefix(rest, "allow") &&
+			strings.Contains(rest, "because")) {
 			return true
 		}
 	}

@@ -52,9 +52,13 @@ func TestMisspeltDirectivesAreRefused(t *testing.T) {
 		"-- migrate:allows fk-index because it is small":             unknown + ` "allows"`,
 		"-- migrate:allow x because a\n-- migrate:allow x because b": "x is allowed twice",
 	} {
-		_, err := Load(bundleFS(map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": "SELECT 1", "0003_c.sql": comment + "\nSELECT 1;"}))
+		_, err := Load(bundleFS(map[string]string{
+			"0001_a.sql": "SELECT 1", "0002_b.sql": "SELECT 1",
+			"0003_c.sql": comment + "\nSELECT 1;",
+		}))
 		var bad *BundleError
-		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), "0003_c.sql:") || !strings.Contains(err.Error(), want) {
+		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), "0003_c.sql:") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n got %v\nwant %s", comment, err, want)
 		}
 	}
@@ -62,11 +66,17 @@ func TestMisspeltDirectivesAreRefused(t *testing.T) {
 
 func TestCommentsAboutMigrationsAreNoDirectives(t *testing.T) {
 	for _, comment := range []string{
-		"-- Migrates the users.", "-- migration 3 of 4", "-- migrate users, and allow them to log in", "-- The minimum version is 3.", "-- min", "--", "-- ---", "-- min versions are told below",
-		"/* migrate users first */", "-- Migrations allow for this.", "-- Minversion and others: see above", "--\tmigrate", "SELECT 'migrate:min-version 3' -- migrated by hand before\n",
-		"--migrate:min-version 3", "-- migrate:min-version  3  ", "--   migrate:min-version 03", "-- migrate:allow fk-index because it is small",
+		"-- Migrates the users.", "-- migration 3 of 4", "-- migrate users, and allow them to log in",
+		"-- The minimum version is 3.", "-- min", "--", "-- ---", "-- min versions are told below",
+		"/* migrate users first */", "-- Migrations allow for this.", "-- Minversion and others: see above",
+		"--\tmigrate", "SELECT 'migrate:min-version 3' -- migrated by hand before\n",
+		"--migrate:min-version 3", "-- migrate:min-version  3  ", "--   migrate:min-version 03",
+		"-- migrate:allow fk-index because it is small",
 	} {
-		if _, err := Load(bundleFS(map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": "SELECT 1", "0003_c.sql": comment + "\n;SELECT 1;"})); err != nil {
+		if _, err := Load(bundleFS(map[string]string{
+			"0001_a.sql": "SELECT 1", "0002_b.sql": "SELECT 1",
+			"0003_c.sql": comment + "\n;SELECT 1;",
+		})); err != nil {
 			t.Errorf("%s: got %v, want no error", comment, err)
 		}
 	}
@@ -74,7 +84,10 @@ func TestCommentsAboutMigrationsAreNoDirectives(t *testing.T) {
 
 // TestDirectivesNeedNoSpace: what looks like a directive to a reader is one.
 func TestDirectivesNeedNoSpace(t *testing.T) {
-	for comment, want := range map[string]int{"--migrate:min-version 2": 2, "-- migrate:min-version 2": 2, "--\tmigrate:min-version  2 ": 2, "-- no word of it": 1} {
+	for comment, want := range map[string]int{
+		"--migrate:min-version 2": 2, "-- migrate:min-version 2": 2,
+		"--\tmigrate:min-version  2 ": 2, "-- no word of it": 1,
+	} {
 		b, err := Load(bundleFS(map[string]string{"0001_a.sql": "SELECT 1", "0002_b.sql": comment + "\nSELECT 1"}))
 		if err != nil || b.Migrations()[1].MinVersion != want {
 			t.Errorf("%q: got %+v, %v; want minimum version %d", comment, b.Migrations(), err, want)

@@ -59,17 +59,21 @@ func TestAFullDiskIsNotTheFilesFault(t *testing.T) {
 	}
 	small := smallDisk(t, folder, "16m")
 	giveTo(t, filepath.Join(server.Folder, "data", "postgres"), folder)
-	pgtest.Exec(t, server.SuperConn, "CREATE TABLESPACE small LOCATION '"+folder+"'", "GRANT CREATE ON TABLESPACE small TO PUBLIC",
+	pgtest.Exec(t, server.SuperConn, "CREATE TABLESPACE small LOCATION '"+folder+"'",
+		"GRANT CREATE ON TABLESPACE small TO PUBLIC",
 		"ALTER DATABASE avtotpy SET default_tablespace = small")
 
 	sql := tables(4)
-	sql[2] = "CREATE TABLE app.t3 (id int, filler text);\n INSERT INTO app.t3 SELECT i, repeat('x', 900) FROM generate_series(1, 30000) i;"
+	sql[2] = "CREATE TABLE app.t3 (id int, filler text);\n INSERT INTO app.t3 SELECT i, repeat('x', 900) FROM " +
+		"generate_series(1, 30000) i;"
 	m := migrator(t, server.DB, sql...)
 	for range 2 { // a start that changes nothing does not make it worse
 		report, err := m.Up(t.Context(), server.MigratorConn)
 		failed, ok := errors.AsType[*migrate.MigrationError](err)
-		if !ok || failed.Err.Code != "53100" || report.To != 2 || !strings.Contains(err.Error(), "0003_m3.sql:2: statement 2 of 2: could not extend file") ||
-			!strings.Contains(err.Error(), "rolled back; the schema is at version 2. The file is not to blame: the disk of the database server is full. Make room there and start again") {
+		if !ok || failed.Err.Code != "53100" || report.To != 2 ||
+			!strings.Contains(err.Error(), "0003_m3.sql:2: statement 2 of 2: could not extend file") ||
+			!strings.Contains(err.Error(), "rolled back; the schema is at version 2. The file is not to blame: the "+
+				"disk of the database server is full. Make room there and start again") {
 			t.Fatalf("at version %d got %v\nwant version 2, and that the disk is full", report.To, err)
 		}
 	}
@@ -92,7 +96,8 @@ func TestAFullDiskIsNotTheFilesFault(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Nothing is half-done: the disk of the database server is full") {
 		t.Errorf("a blank database on a full disk: got %v", err)
 	}
-	if left := pgtest.Value[int](t, server.SuperConn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'app'"); left != 0 {
+	if left := pgtest.Value[int](t, server.SuperConn,
+		"SELECT count(*) FROM pg_namespace WHERE nspname = 'app'"); left != 0 {
 		t.Error("it left a schema behind")
 	}
 }
@@ -103,7 +108,8 @@ func TestAFullDiskIsNotTheFilesFault(t *testing.T) {
 func TestAFullDiskOfTheLogIsSurvived(t *testing.T) {
 	t.Parallel()
 	server := pgtest.OwnServer(t)
-	sql := append(tables(2), "CREATE TABLE app.big (id int, filler text); INSERT INTO app.big SELECT i, repeat('x', 900) FROM generate_series(1, 100000) i")
+	sql := append(tables(2), "CREATE TABLE app.big (id int, filler text); INSERT INTO app.big SELECT i, repeat('x', "+
+		"900) FROM generate_series(1, 100000) i")
 	up(t, migrator(t, server.DB, sql[:1]...), server.MigratorConn)
 	server.Stop(t)
 	folder := filepath.Join(server.Folder, "log")
@@ -130,7 +136,8 @@ func TestAFullDiskOfTheLogIsSurvived(t *testing.T) {
 	if report := up(t, m, server.MigratorConn); report.To != 3 {
 		t.Errorf("with room: %+v", report)
 	}
-	if got := pgtest.Value[int](t, server.SuperConn, "SELECT count(*) FROM app.big"); got != 100000 || ledger(t, server.DB) != upTo(3) {
+	if got := pgtest.Value[int](t, server.SuperConn, "SELECT count(*) FROM app.big"); got != 100000 ||
+		ledger(t, server.DB) != upTo(3) {
 		t.Errorf("%d rows, ledger %s", got, ledger(t, server.DB))
 	}
 }

@@ -27,7 +27,8 @@ type Drift struct {
 	Object string `json:"object"` // such as "table accounts"
 	Change Change `json:"change"`
 	Line   string `json:"line,omitempty"` // what the object lacks or has
-	SQL    string `json:"sql,omitempty"`  // what takes it back, where that is known; of a line that was changed it is in the one that is lacking
+	// what takes it back, where that is known; of a line that was changed it is in the one that is lacking
+	SQL string `json:"sql,omitempty"`
 }
 
 // A DriftError means that the schema was changed by something else than migrations.
@@ -37,7 +38,8 @@ type DriftError struct {
 }
 
 func (e *DriftError) Error() string {
-	return fmt.Sprintf("the schema is not as the migrations up to version %d make it:%s\nSomebody changed it by hand. Undo that, or put it into a migration", e.Version, driftLines(e.Drift))
+	return fmt.Sprintf("the schema is not as the migrations up to version %d make it:%s\nSomebody changed it by "+
+		"hand. Undo that, or put it into a migration", e.Version, driftLines(e.Drift))
 }
 
 func driftLines(drift []Drift) string {
@@ -105,7 +107,8 @@ func compareObject(name string, want, got *catalogue.Object) []Drift {
 		}
 	}
 	slices.SortFunc(drift, func(a, b Drift) int {
-		return cmp.Or(strings.Compare(subject(a.Line), subject(b.Line)), strings.Compare(string(b.Change), string(a.Change)), strings.Compare(a.Line, b.Line))
+		return cmp.Or(strings.Compare(subject(a.Line), subject(b.Line)),
+			strings.Compare(string(b.Change), string(a.Change)), strings.Compare(a.Line, b.Line))
 	})
 	if !slices.Equal(want.Body, got.Body) {
 		drift = append(drift, Drift{Object: name, Change: Rewrote})

@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	snapshotOne = "function f()\n  returns integer\n  |\n  | SELECT 1\ntable a\n  column id integer\n  index a_idx btree (id)\ntable b\n"
-	snapshotTwo = "function f()\n  returns integer\n  |\n  | SELECT 2\ntable a\n  column id bigint\n  column colour text\n  unique index a_idx btree (id)\ntable c\n  column id integer\n"
+	snapshotOne = "function f()\n  returns integer\n  |\n  | SELECT 1\ntable a\n  column id integer\n  index a_idx " +
+		"btree (id)\ntable b\n"
+	snapshotTwo = "function f()\n  returns integer\n  |\n  | SELECT 2\ntable a\n  column id bigint\n  column colour " +
+		"text\n  unique index a_idx btree (id)\ntable c\n  column id integer\n"
 )
 
 func TestCompareSnapshotsTellsEachDifferenceInALine(t *testing.T) {
@@ -71,7 +73,8 @@ func TestVersionsLikeFindsEveryEqualVersionOrTheNearest(t *testing.T) {
 			t.Parallel()
 			same, nearest, drift := c.bundle.versionsLike(c.text)
 			if !slices.Equal(same, c.same) || nearest != c.nearest || len(drift) != c.drift {
-				t.Errorf("got %v, nearest %d, %v; want %v, nearest %d with %d differences", same, nearest, drift, c.same, c.nearest, c.drift)
+				t.Errorf("got %v, nearest %d, %v; want %v, nearest %d with %d differences", same, nearest, drift,
+					c.same, c.nearest, c.drift)
 			}
 		})
 	}
@@ -80,7 +83,10 @@ func TestVersionsLikeFindsEveryEqualVersionOrTheNearest(t *testing.T) {
 func TestWithSnapshotsReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	b := BundleOf("SELECT 1", "SELECT 2", "SELECT 3")
-	_, err := b.WithSnapshots(bundleFS(map[string]string{"0001.txt": "table a\n", "0004.txt": "", "0002.text": "", "README.md": "", ".hidden": ""}))
+	_, err := b.WithSnapshots(bundleFS(map[string]string{
+		"0001.txt": "table a\n", "0004.txt": "", "0002.text": "",
+		"README.md": "", ".hidden": "",
+	}))
 	var lines []string
 	if err != nil {
 		lines = strings.Split(err.Error(), "\n")
@@ -109,7 +115,12 @@ func TestABundleKeepsItsSnapshots(t *testing.T) {
 		text    string
 		ok      bool
 	}{
-		{b, 1, "table a\n  x\n", true}, {b, 2, "", true}, {b, 0, "", false}, {b, 3, "", false}, {b, -1, "", false}, {bare, 1, "", false},
+		{b, 1, "table a\n  x\n", true},
+		{b, 2, "", true},
+		{b, 0, "", false},
+		{b, 3, "", false},
+		{b, -1, "", false},
+		{bare, 1, "", false},
 	} {
 		if text, ok := c.bundle.Snapshot(c.version); text != c.text || ok != c.ok {
 			t.Errorf("version %d: got %q, %v, want %q, %v", c.version, text, ok, c.text, c.ok)

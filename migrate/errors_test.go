@@ -22,7 +22,10 @@ func TestMigrationErrorShowsThePlace(t *testing.T) {
 		want string
 	}{
 		"a position": {
-			outcome{err: &pgconn.PgError{Code: "42703", Message: `column "größe" does not exist`, Position: int32(prefix + 62), Detail: "d1\nd2", Hint: "h", Where: "w"}, completed: msg.lead + 1},
+			outcome{err: &pgconn.PgError{
+				Code: "42703", Message: `column "größe" does not exist`,
+				Position: int32(prefix + 62), Detail: "d1\nd2", Hint: "h", Where: "w",
+			}, completed: msg.lead + 1},
 			`0001_add_tags.sql:2:33: statement 2 of 3: column "größe" does not exist (42703)
     2 |  ALTER TABLE app.t ALTER COLUMN größe SET NOT NULL;
                                         ^
@@ -36,11 +39,28 @@ rolled back; the schema is at version 0. Mend the file and start again`,
 			outcome{err: &pgconn.PgError{Code: "23502", Message: "null"}, completed: msg.lead + 1},
 			"0001_add_tags.sql:2: statement 2 of 3: null (23502)\n    2 |  ALTER",
 		},
-		"the canary": {outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead + 3}, "0001_add_tags.sql: the file ended its own transaction"},
-		"a trigger at the commit divides by zero": {outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead + 5}, "0001_add_tags.sql: at its commit: division by zero (22012)"},
-		"the row is gone":                         {outcome{err: &pgconn.PgError{Code: "2201F", Message: "root"}, completed: msg.lead + 3, claim: "INSERT 0 1"}, "0001_add_tags.sql: the file deleted its own row"},
-		"the row was swallowed":                   {outcome{err: &pgconn.PgError{Code: "2201F", Message: "root"}, completed: msg.lead + 3, claim: "INSERT 0 0"}, "the ledger is lost: the table of applied migrations does not take the row of 0001_add_tags.sql: a trigger or a rule swallows it"},
-		"the commit":                              {outcome{err: &pgconn.PgError{Code: "23503", Message: "violates"}, completed: msg.lead + 4}, "0001_add_tags.sql: at its commit: violates (23503)"},
+		"the canary": {outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead +
+			3}, "0001_add_tags.sql: the file ended its own transaction"},
+		"a trigger at the commit divides by zero": {
+			outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead + 5},
+			"0001_add_tags.sql: at its commit: division by zero (22012)",
+		},
+		"the row is gone": {outcome{
+			err:       &pgconn.PgError{Code: "2201F", Message: "root"},
+			completed: msg.lead + 3, claim: "INSERT 0 1",
+		}, "0001_add_tags.sql: the file deleted its own row"},
+		"the row was swallowed": {
+			outcome{
+				err:       &pgconn.PgError{Code: "2201F", Message: "root"},
+				completed: msg.lead + 3, claim: "INSERT 0 0",
+			},
+			"the ledger is lost: the table of applied migrations does not take the row of 0001_add_tags.sql: a " +
+				"trigger or a rule swallows it",
+		},
+		"the commit": {outcome{
+			err:       &pgconn.PgError{Code: "23503", Message: "violates"},
+			completed: msg.lead + 4,
+		}, "0001_add_tags.sql: at its commit: violates (23503)"},
 	} {
 		if got := r.failure(msg, c.out).Error(); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
@@ -49,7 +69,8 @@ rolled back; the schema is at version 0. Mend the file and start again`,
 }
 
 func TestLongLinesAreCutAroundTheCaret(t *testing.T) {
-	e := &MigrationError{File: "f.sql", Line: 1, Column: 501, Source: strings.Repeat("a", 500) + "B" + strings.Repeat("c", 500), Err: &pgconn.PgError{}}
+	e := &MigrationError{File: "f.sql", Line: 1, Column: 501, Source: strings.Repeat("a", 500) + "B" +
+		strings.Repeat("c", 500), Err: &pgconn.PgError{}}
 	lines := strings.Split(e.Error(), "\n")
 	if len(lines[1]) > 110 || lines[1][strings.Index(lines[2], "^")] != 'B' {
 		t.Errorf("the caret is not under the B, or the line is too long:\n%s", e)

@@ -52,7 +52,8 @@ func (e eventTriggers) names() string {
 // switchedOff is how a DBA switches them off.
 func (e eventTriggers) switchedOff() (sql []string) {
 	for _, t := range e {
-		sql = append(sql, "ALTER EVENT TRIGGER "+quoteName(t.Name)+" DISABLE", "-- start again, and then ALTER EVENT TRIGGER "+quoteName(t.Name)+" "+t.Enabled)
+		sql = append(sql, "ALTER EVENT TRIGGER "+quoteName(t.Name)+" DISABLE",
+			"-- start again, and then ALTER EVENT TRIGGER "+quoteName(t.Name)+" "+t.Enabled)
 	}
 	return sql
 }
@@ -85,7 +86,8 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
 		sql := guilty.switchedOff()
 		if err.Code == insufficientPrivilege {
-			why += fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, or switch it off for the time of the start", r.me)
+			why += fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, "+
+				"or switch it off for the time of the start", r.me)
 		} else {
 			why += ". Do what it asks for, or switch it off for the time of the start"
 		}
@@ -98,23 +100,28 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		return stopped(m, failed, lacks.Lacks, lacks.SQL)
 	}
 	if err.Routine == "ExecWithCheckOptions" && len(all) > 0 {
-		return stopped(m, failed, "row level security refused a row of a migration. Where no migration turns it on with FORCE, an event trigger of this database does: "+all.names(), all.switchedOff())
+		return stopped(m, failed, "row level security refused a row of a migration. Where no migration turns it on "+
+			"with FORCE, an event trigger of this database does: "+all.names(), all.switchedOff())
 	}
 	if space := r.closedTablespace(ctx, conn); err.Code == insufficientPrivilege && space != "" {
-		return stopped(m, failed, fmt.Sprintf("the role %q may not create anything in the tablespace %q, which default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
+		return stopped(m, failed, fmt.Sprintf("the role %q may not create anything in the tablespace %q, which "+
+			"default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
 			[]string{"GRANT CREATE ON TABLESPACE " + quoteName(space) + " TO " + quoteName(r.me)})
 	}
 	lacks, refused := errors.AsType[*PrivilegeError](failed)
-	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") { // there is no schema yet that somebody else could own
+	// there is no schema yet that somebody else could own
+	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") {
 		lacks = &PrivilegeError{Lacks: "bootstrap: " + words(err), beyond: true}
 		if len(all) > 0 {
-			lacks.Lacks += ". One of the event triggers of this database may be why, such as one that changes the owners of new tables: " + all.names()
+			lacks.Lacks += ". One of the event triggers of this database may be why, such as one that changes the " +
+				"owners of new tables: " + all.names()
 			lacks.SQL = all.switchedOff()
 		}
 		return lacks
 	}
 	if file, ok := errors.AsType[*MigrationError](failed); ok && err.Code == insufficientPrivilege && len(all) > 0 {
-		file.Advice = strings.TrimPrefix(file.Advice+". Where an event trigger of this database gives what files make to another role ("+all.names()+"), "+
+		file.Advice = strings.TrimPrefix(file.Advice+
+			". Where an event trigger of this database gives what files make to another role ("+all.names()+"), "+
 			"a DBA can switch it off: "+strings.Join(all.switchedOff(), "; "), ". ")
 	}
 	return failed

@@ -20,7 +20,8 @@ func logTo(log *pgtest.Output) *slog.Logger { return slog.New(slog.NewTextHandle
 func trigger(name, event, body string) []string {
 	return []string{
 		"CREATE SCHEMA IF NOT EXISTS ops", "GRANT USAGE ON SCHEMA ops TO PUBLIC",
-		fmt.Sprintf("CREATE FUNCTION ops.%s() RETURNS event_trigger LANGUAGE plpgsql AS $f$ DECLARE r record; BEGIN %s END $f$", name, body),
+		fmt.Sprintf("CREATE FUNCTION ops.%s() RETURNS event_trigger LANGUAGE plpgsql AS $f$ DECLARE r record; BEGIN "+
+			"%s END $f$", name, body),
 		fmt.Sprintf("CREATE EVENT TRIGGER %s ON %s EXECUTE FUNCTION ops.%[1]s()", name, event),
 	}
 }
@@ -54,7 +55,8 @@ func TestRowLevelSecurityOfAPlatformIsTakenOff(t *testing.T) {
 					m := migrator(t, db, files(n)...)
 					m.Log, m.Role.Privileges = logTo(&log), nil
 					for i := range n {
-						m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+1), Allow: "SELECT"})
+						m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+
+							1), Allow: "SELECT"})
 					}
 					return m
 				}
@@ -66,7 +68,8 @@ func TestRowLevelSecurityOfAPlatformIsTakenOff(t *testing.T) {
 				if a := audited(t, with(3), db); a.Err() != nil {
 					t.Error(a.Err())
 				}
-				for _, table := range []string{"t1", "t2", "t3", "migrations"} { // it fails where a policy would hide rows
+				// it fails where a policy would hide rows
+				for _, table := range []string{"t1", "t2", "t3", "migrations"} {
 					pgtest.Exec(t, db.WebConn, "SET row_security = off", "SELECT FROM app."+table)
 					pgtest.Exec(t, db.MigratorConn, "SET row_security = off", "SELECT FROM app."+table)
 				}
@@ -91,17 +94,23 @@ func TestWhoStopsAMigrationIsNamed(t *testing.T) {
 		mend  string
 	}{
 		"a freeze": {
-			trigger("frozen", "ddl_command_start", "RAISE 'no changes until Monday' USING HINT = 'Open a ticket with the platform team.';"),
-			[]string{"no changes until Monday", "Open a ticket with the platform team", `"frozen" on ddl_command_start`, `ALTER EVENT TRIGGER "frozen" DISABLE`},
+			trigger("frozen", "ddl_command_start", "RAISE 'no changes until Monday' USING HINT = 'Open a ticket "+
+				"with the platform team.';"),
+			[]string{
+				"no changes until Monday", "Open a ticket with the platform team",
+				`"frozen" on ddl_command_start`, `ALTER EVENT TRIGGER "frozen" DISABLE`,
+			},
 			`ALTER EVENT TRIGGER "frozen" DISABLE`,
 		},
 		"one that lacks a right": {
-			slices.Concat([]string{"CREATE TABLE public.ddl_log (tag text)"}, trigger("note", "ddl_command_end", "INSERT INTO public.ddl_log VALUES (tg_tag);")),
+			slices.Concat([]string{"CREATE TABLE public.ddl_log (tag text)"},
+				trigger("note", "ddl_command_end", "INSERT INTO public.ddl_log VALUES (tg_tag);")),
 			[]string{"ddl_log", `"note" on ddl_command_end`, "SECURITY DEFINER", `ALTER EVENT TRIGGER "note" DISABLE`},
 			"GRANT INSERT ON public.ddl_log TO PUBLIC",
 		},
 		"one that is odd about GRANT": {
-			trigger("no_grant", "ddl_command_end", "IF tg_tag = 'GRANT' THEN RAISE 'grants are made by the platform'; END IF;"),
+			trigger("no_grant", "ddl_command_end", "IF tg_tag = 'GRANT' THEN RAISE 'grants are made by the "+
+				"platform'; END IF;"),
 			[]string{"grants are made by the platform", `"no_grant"`},
 			`ALTER EVENT TRIGGER no_grant DISABLE`,
 		},
@@ -170,12 +179,14 @@ func TestWhoStopsAMigrationIsNamed(t *testing.T) {
 func TestATalkativeServerIsHeardOut(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, trigger("talks", "ddl_command_end", "FOR i IN 1..300 LOOP RAISE NOTICE 'line %', i; END LOOP;")...)
+	pgtest.Exec(t, db.SuperConn, trigger("talks", "ddl_command_end",
+		"FOR i IN 1..300 LOOP RAISE NOTICE 'line %', i; END LOOP;")...)
 	m := migrator(t, db, tables(2)...)
 	var log pgtest.Output
 	m.Log = logTo(&log)
 	up(t, m, db.MigratorConn)
-	if n := strings.Count(log.String(), "the server says\""); n == 0 || n > 200 || !strings.Contains(log.String(), "says more") {
+	if n := strings.Count(log.String(), "the server says\""); n == 0 || n > 200 ||
+		!strings.Contains(log.String(), "says more") {
 		t.Errorf("%d lines were logged:\n%.2000s", n, log.String())
 	}
 }
@@ -222,7 +233,8 @@ func TestAHardenedCatalogueIsNamed(t *testing.T) {
 					break
 				}
 				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-				if !ok || len(lacks.SQL) == 0 || !strings.Contains(strings.Join(lacks.SQL, ""), "GRANT "+right) || round > 5 {
+				if !ok || len(lacks.SQL) == 0 || !strings.Contains(strings.Join(lacks.SQL, ""), "GRANT "+right) ||
+					round > 5 {
 					t.Errorf("without %s %s: %s: %v; want the SQL that gives it back", right, on, step, err)
 					break
 				}

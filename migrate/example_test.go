@@ -24,7 +24,10 @@ func Example() {
 	}
 	m := migrate.Migrator{Bundle: bundle, Schema: "notes", Role: migrate.Role{
 		Name: "notes_web", Password: os.Getenv("NOTES_WEB_PASSWORD"),
-		Privileges: []migrate.Privilege{{On: "TABLE notes", Allow: "SELECT, INSERT (id, text), DELETE"}, {On: "TABLE tags", Allow: "SELECT, INSERT, DELETE"}},
+		Privileges: []migrate.Privilege{
+			{On: "TABLE notes", Allow: "SELECT, INSERT (id, text), DELETE"},
+			{On: "TABLE tags", Allow: "SELECT, INSERT, DELETE"},
+		},
 	}}
 	if _, err := m.Up(context.Background(), os.Getenv("NOTES_ADMIN_DATABASE")); err != nil {
 		log.Fatal(err) // points to file, line and column; the files before it stay applied

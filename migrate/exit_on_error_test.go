@@ -10,8 +10,9 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// TestAnErrorThatEndsItsSessionEndsTheStart, where exit_on_error is on and cannot be set through a pooler: at once, with
-// the place in the file and who can do what, and not after WAIT. Past the pooler it is off, and the same files fail as ever.
+// TestAnErrorThatEndsItsSessionEndsTheStart, where exit_on_error is on and cannot be set through a pooler: at once,
+// with the place in the file and who can do what, and not after WAIT. Past the pooler it is off, and the same files
+// fail as ever.
 func TestAnErrorThatEndsItsSessionEndsTheStart(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
@@ -29,13 +30,21 @@ func TestAnErrorThatEndsItsSessionEndsTheStart(t *testing.T) {
 			[]string{"0002_m2.sql", "SET backslash_quote = safe_encoding", reset},
 			"",
 		},
-		"a syntax error": {"SELECT 1;\nCREATE TABL app.t2 (a text)", "42601", []string{"0002_m2.sql:2:8", `at or near "TABL"`, reset}, "0002_m2.sql:2:8"},
+		"a syntax error": {
+			"SELECT 1;\nCREATE TABL app.t2 (a text)", "42601",
+			[]string{"0002_m2.sql:2:8", `at or near "TABL"`, reset},
+			"0002_m2.sql:2:8",
+		},
 		"without a transaction": {
 			"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY x ON app.t1 (nosuch)", "42703",
 			[]string{"0002_m2.sql:2", `column "nosuch" does not exist`, reset},
 			"0002_m2.sql:2",
 		},
-		"in the transaction": {"SELECT 1 / 0", "22012", []string{"0002_m2.sql", "division by zero"}, "division by zero"},
+		"in the transaction": {
+			"SELECT 1 / 0", "22012",
+			[]string{"0002_m2.sql", "division by zero"},
+			"division by zero",
+		},
 	} {
 		for _, conn := range []string{pooled, db.MigratorConn} { // one after the other, for a claim stays
 			if conn == db.MigratorConn && c.direct == "" {
@@ -60,7 +69,8 @@ func TestAnErrorThatEndsItsSessionEndsTheStart(t *testing.T) {
 			if says := strings.Contains(err.Error(), reset); says && conn == db.MigratorConn {
 				t.Errorf("%s, past the pooler: %v", name, err)
 			}
-			// What a file without a transaction leaves is the next start's, once the pooler's session is not taken for its program's.
+			// What a file without a transaction leaves is the next start's, once the pooler's session is not taken for
+			// its program's.
 			pgtest.Exec(t, db.SuperConn, "DELETE FROM app.migrations WHERE duration IS NULL")
 		}
 	}

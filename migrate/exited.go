@@ -10,7 +10,8 @@ import (
 )
 
 // exited is the error of a message whose statement failed and ended its session with that, because exit_on_error is on:
-// to send it again would end the next one. nil is any other loss of a connection, of which only the ledger knows the outcome.
+// to send it again would end the next one. nil is any other loss of a connection, of which only the ledger knows the
+// outcome.
 //
 // Each transaction turns exit_on_error off, and so does each session that is not a pooler's. What is left is what the
 // server finds before the transaction begins, in the text of the message, and a file without a transaction.
@@ -19,13 +20,15 @@ func (r *run) exited(m message, o outcome, err error) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		said = pg
 	}
-	if m.migration == nil || said == nil || said.SeverityUnlocalized != "FATAL" || transient(said) || !ofStatement(said.Code) {
+	if m.migration == nil || said == nil || said.SeverityUnlocalized != "FATAL" || transient(said) ||
+		!ofStatement(said.Code) {
 		return nil
 	}
 	o.raw, o.err = said, redact.Server(said, m.sql)
 	failure := r.place(m, o)
 	if file, ok := errors.AsType[*MigrationError](failure); ok {
-		file.Advice += ". The session ended with this error, because exit_on_error is on: let a DBA take that from the role, the " +
+		file.Advice += ". The session ended with this error, because exit_on_error is on: let a DBA take that from " +
+			"the role, the " +
 			"database or the server, as in ALTER ROLE " + quoteName(r.me) + " RESET exit_on_error"
 		if file.Advice[0] == '.' {
 			file.Advice = "Mend the file and start again" + file.Advice

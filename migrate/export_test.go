@@ -66,8 +66,11 @@ func TakeOver(schema, role string) []string { return takeOver(schema, role) }
 func InDatabase(database, here string) string { return inDatabase(database, here) }
 
 // HeldBothWays lists what a role holds as each start asks, and as an audit does.
-func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string, odd bool, err error) {
-	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(quoteText(role)), catalogue.Qualified+m.askHeld(quoteText(role)))
+func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string,
+	odd bool, err error,
+) {
+	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(quoteText(role)), catalogue.Qualified+
+		m.askHeld(quoteText(role)))
 	if err != nil {
 		return nil, nil, false, err
 	}
@@ -94,10 +97,13 @@ func Unforeseen(step string, err error) error { return unforeseen(func() string 
 // audits and histories ask.
 func (m *Migrator) AskedOfTheServer() (names []string) {
 	asked := strings.Join([]string{
-		m.askFacts("current_user", migrator), m.askFacts("current_user", service), ledgerHead(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
-		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), catalogue.Settings, catalogue.Question("$schema", "$ledger"), catalogue.Ledger("$schema", "$ledger"),
+		m.askFacts("current_user", migrator), m.askFacts("current_user", service),
+		ledgerHead(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
+		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), catalogue.Settings,
+		catalogue.Question("$schema", "$ledger"), catalogue.Ledger("$schema", "$ledger"),
 	}, " ")
-	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked, -1) {
+	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked,
+		-1) {
 		names = append(names, found[1]+found[2])
 	}
 	slices.Sort(names)

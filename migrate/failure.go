@@ -19,8 +19,8 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: errRaceLost, soon: true}
 	case transient(out.err), out.err.Code == queryCanceled && (m.migration == nil || out.completed < m.lead):
 		return &retryError{err: r.place(m, out)}
-	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server takes
-	// changes, and the file itself has ended that.
+	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server
+	// takes changes, and the file itself has ended that.
 	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone && out.completed < m.lead):
 		return &StandbyError{}
 	case m.refusesRole(out):
@@ -72,7 +72,8 @@ func (m message) canary(out outcome) string {
 	switch code := out.err.Code; code {
 	case endedItself, rowGone, tableBroken:
 		return code
-	case undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported, insufficientPrivilege: // it dropped or renamed it
+	// it dropped or renamed it
+	case undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported, insufficientPrivilege:
 		return tableBroken
 	}
 	return ""
@@ -235,7 +236,8 @@ func (r *run) place(m message, out outcome) error {
 			strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
 	}
 	if out.err.Code == invalidTransactionEnd && out.err.Hint == "" {
-		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and ROLLBACK out, or do without the call."
+		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and " +
+			"ROLLBACK out, or do without the call."
 	}
 	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.Alone, Err: out.err}
 	statements := m.migration.script.Statements
@@ -272,7 +274,8 @@ func (r *run) place(m message, out outcome) error {
 		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
 	} else if out.err.Code == unsafeQuote {
-		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a quote in it, or " +
+		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
+			"quote in it, or " +
 			"let a DBA run ALTER ROLE " + quoteName(r.me) + " SET backslash_quote = safe_encoding, and start again"
 	} else if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])

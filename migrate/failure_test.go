@@ -10,7 +10,10 @@ import (
 func TestARefusedRoleIsToldFromOtherFailures(t *testing.T) {
 	t.Parallel()
 	const roleAt = 9
-	m := message{byHand: "CREATE ROLE w", roleAt: roleAt, lead: 7, sql: "CREATE SCHEMA s;\nCREATE TABLE l ();\nCREATE ROLE w;\nCOMMENT ON ROLE w IS ''"}
+	m := message{
+		byHand: "CREATE ROLE w", roleAt: roleAt, lead: 7,
+		sql: "CREATE SCHEMA s;\nCREATE TABLE l ();\nCREATE ROLE w;\nCOMMENT ON ROLE w IS ''",
+	}
 	for _, c := range []struct {
 		completed int
 		code      string

@@ -70,7 +70,8 @@ func (m meter) count(began time.Time, answers []answer, err error) {
 }
 
 var (
-	errNotOurs    = errors.New("an answer to another question arrived, as a pooler passes it on when its client is gone")
+	errNotOurs = errors.New("an answer to another question arrived, as a pooler passes it on when its " +
+		"client is gone")
 	errUnfinished = errors.New("the transaction of the questions did not end")
 )
 
@@ -183,8 +184,8 @@ func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) 
 	return a, nil
 }
 
-// parting is what the server said before it closed a connection to which nothing can be written any more: that it was idle
-// for too long, for instance. It is err when it said nothing.
+// parting is what the server said before it closed a connection to which nothing can be written any more: that it was
+// idle for too long, for instance. It is err when it said nothing.
 func parting(ctx context.Context, conn *pgconn.PgConn, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

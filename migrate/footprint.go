@@ -104,13 +104,15 @@ func footprint(before, after sight) Footprint {
 		if (lock.Mode != "" || rewritten) && strength(held[r.OID]) > strength(lock.Mode) {
 			lock.Mode, lock.Earlier = held[r.OID], true
 		}
-		weak := r.Kind == "index" && strength(lock.Mode) <= max(strength(taken[r.Table]), strength(held[r.Table])) // whoever waits for it waits for its table
+		// whoever waits for it waits for its table
+		weak := r.Kind == "index" && strength(lock.Mode) <= max(strength(taken[r.Table]), strength(held[r.Table]))
 		if lock.Mode != "" && !weak {
 			f.Locks = append(f.Locks, lock)
 		}
 	}
 	slices.SortFunc(f.Locks, func(a, b Lock) int {
-		return cmp.Or(strength(b.Mode)-strength(a.Mode), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Relation, b.Relation))
+		return cmp.Or(strength(b.Mode)-strength(a.Mode), cmp.Compare(a.Kind, b.Kind),
+			cmp.Compare(a.Relation, b.Relation))
 	})
 	slices.Sort(f.Rewritten)
 	return f

@@ -14,7 +14,8 @@ import (
 // long as a test wants, and no longer. It does not queue for the lock, for which
 // lock_timeout would strike.
 const (
-	shut   = "EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND objid = 1 AND datname = current_database())"
+	shut = "EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE locktype = 'advisory' AND " +
+		"objid = 1 AND datname = current_database())"
 	atGate = "DO $$ BEGIN WHILE " + shut + " LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
 )
 
@@ -62,5 +63,6 @@ func whenRunning(t *testing.T, db *pgtest.DB, f func()) {
 func awaitWaiter(t *testing.T, db *pgtest.DB, event string) {
 	t.Helper()
 	pgtest.EventuallyValue(t, db.SuperConn,
-		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '"+event+"')", true)
+		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '"+event+"')",
+		true)
 }

@@ -36,7 +36,8 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 	}
 	holds := func(t *testing.T, db *pgtest.DB, sql string) {
 		t.Helper()
-		if _, err := db.Connect(t, db.SuperConn+" application_name=holder").Exec(t.Context(), "BEGIN; "+sql); err != nil {
+		if _, err := db.Connect(t, db.SuperConn+" application_name=holder").Exec(t.Context(), "BEGIN; "+
+			sql); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +97,11 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 				holds(t, db, "LOCK TABLE app.migrations IN SHARE ROW EXCLUSIVE MODE")
 				m.Wait = 20 * time.Millisecond
 			},
-			[]step{func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error { return busy(start(ctx, m, db)) }},
+			[]step{func(ctx context.Context, m *migrate.Migrator,
+				db *pgtest.DB,
+			) error {
+				return busy(start(ctx, m, db))
+			}},
 		},
 		"a look at a ledger that is locked": {
 			func(t *testing.T, m *migrate.Migrator, db *pgtest.DB) {
@@ -116,7 +121,8 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 		"a claim that is taken over": {
 			func(t *testing.T, m *migrate.Migrator, db *pgtest.DB) {
 				t.Helper()
-				first(t, m, db, claimOf2(m), "CREATE UNIQUE INDEX t1_a ON app.t1 (a)", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass",
+				first(t, m, db, claimOf2(m), "CREATE UNIQUE INDEX t1_a ON app.t1 (a)",
+					"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.t1_a'::regclass",
 					"ALTER INDEX app.t1_a OWNER TO "+db.Migrator())
 			}, []step{start},
 		},
@@ -125,7 +131,8 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 				t.Helper()
 				remembering(t, m)
 				up(t, m, db.MigratorConn)
-				pgtest.Exec(t, db.SuperConn, "DELETE FROM app.migrations WHERE version = 2 OR version = 3", "ALTER TABLE app.migrations DROP CONSTRAINT migrations_pkey CASCADE")
+				pgtest.Exec(t, db.SuperConn, "DELETE FROM app.migrations WHERE version = 2 OR version = 3",
+					"ALTER TABLE app.migrations DROP CONSTRAINT migrations_pkey CASCADE")
 			},
 			[]step{func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
 				_, err := m.Repair(ctx, db.MigratorConn, migrate.RepairOptions{Write: true})
@@ -151,12 +158,14 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 	try := func(t *testing.T, name string) {
 		t.Helper()
 		db := rehearsing(t)
-		m := migrator(t, db, table, indexAlone, "CREATE TABLE app.t2 (id int PRIMARY KEY); INSERT INTO app.t2 VALUES (1)")
+		m := migrator(t, db, table, indexAlone,
+			"CREATE TABLE app.t2 (id int PRIMARY KEY); INSERT INTO app.t2 VALUES (1)")
 		steps := cases[name].do
 		if cases[name].before != nil {
 			cases[name].before(t, m, db)
 		}
-		pgtest.Exec(t, db.SuperConn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pg_catalog FROM PUBLIC", "REVOKE ALL ON ALL TABLES IN SCHEMA pg_catalog FROM PUBLIC")
+		pgtest.Exec(t, db.SuperConn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pg_catalog FROM PUBLIC",
+			"REVOKE ALL ON ALL TABLES IN SCHEMA pg_catalog FROM PUBLIC")
 		if os.Getenv("AVTOTPY_LONG") == "" {
 			pgtest.Exec(t, db.SuperConn, looksNeed...)
 		}
@@ -171,7 +180,8 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 				continue
 			}
 			_, sql, found := strings.Cut(err.Error(), "A DBA can run:\n  ")
-			if !found || !strings.Contains(sql, "GRANT ") || sql == before || strings.Contains(err.Error(), "ALTER SCHEMA") {
+			if !found || !strings.Contains(sql, "GRANT ") || sql == before ||
+				strings.Contains(err.Error(), "ALTER SCHEMA") {
 				t.Errorf("after %d grants: %v; want the SQL that gives back what is lacking", given, err)
 				break
 			}
@@ -209,10 +219,13 @@ func TestAHeartbeatThatIsRefusedSaysSo(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, c.sql)
 		pgtest.WithMoreTime(t, 200*time.Millisecond, func(limit time.Duration) error {
 			var log pgtest.Output
-			m := migrator(t, db, append(tables(1), fmt.Sprintf("DO $$ BEGIN PERFORM pg_sleep(%f); RAISE 'no'; END $$", limit.Seconds()))...)
+			m := migrator(t, db, append(tables(1), fmt.Sprintf("DO $$ BEGIN PERFORM pg_sleep(%f); RAISE 'no'; END $$",
+				limit.Seconds()))...)
 			m.Log, m.Heartbeat = slog.New(slog.NewTextHandler(&log, nil)), 10*time.Millisecond
 			_, _ = m.Up(t.Context(), db.MigratorConn)
-			return pgtest.Unless(strings.Contains(log.String(), "cannot be shown") && strings.Contains(log.String(), strings.ReplaceAll(c.want, `"`, `\"`)), "the log lacks %s:\n%s", c.want, log.String())
+			return pgtest.Unless(strings.Contains(log.String(), "cannot be shown") &&
+				strings.Contains(log.String(), strings.ReplaceAll(c.want, `"`, `\"`)), "the log lacks %s:\n%s", c.want,
+				log.String())
 		})
 		pgtest.Exec(t, db.SuperConn, strings.NewReplacer("REVOKE", "GRANT", "FROM", "TO").Replace(c.sql))
 	}
@@ -222,7 +235,8 @@ func TestAHeartbeatThatIsRefusedSaysSo(t *testing.T) {
 func TestWhatTheServerKeepsFromEverybodyIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, "REVOKE EXECUTE ON FUNCTION md5(text) FROM PUBLIC", "REVOKE SELECT ON pg_tables FROM PUBLIC")
+	pgtest.Exec(t, db.SuperConn, "REVOKE EXECUTE ON FUNCTION md5(text) FROM PUBLIC",
+		"REVOKE SELECT ON pg_tables FROM PUBLIC")
 	for _, c := range []struct {
 		statement string
 		advised   bool
@@ -234,7 +248,8 @@ func TestWhatTheServerKeepsFromEverybodyIsNotAskedFor(t *testing.T) {
 		{"SELECT count(*) FROM pg_tables", true},
 	} {
 		_, err := migrator(t, db, c.statement).Up(t.Context(), db.MigratorConn)
-		if err == nil || strings.Contains(err.Error(), "as every role may by default") != c.advised || strings.Contains(err.Error(), "GRANT ") != c.advised {
+		if err == nil || strings.Contains(err.Error(), "as every role may by default") != c.advised ||
+			strings.Contains(err.Error(), "GRANT ") != c.advised {
 			t.Errorf("%s: got %v; advised %t", c.statement, err, c.advised)
 		}
 	}

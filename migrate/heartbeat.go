@@ -92,7 +92,8 @@ func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 // not have, bounds each wait of a file, and not their sum.
 func (h *heartbeat) bound(ctx context.Context, v vital, begun time.Time) {
 	_, awaited := h.teller.moment()
-	if awaited.Equal(begun) && h.silent >= silentTimes && !h.pooled { // a pooler may have no connection for the question
+	// a pooler may have no connection for the question
+	if awaited.Equal(begun) && h.silent >= silentTimes && !h.pooled {
 		h.giveUpFrozen(latest(h.silentFrom, begun))
 	}
 	if !awaited.Equal(begun) || !v.asked {
@@ -207,7 +208,8 @@ func (h *heartbeat) tell(v vital, begun time.Time) {
 		h.Log.Warn("a migration waits for another session", about(now)...)
 	case standby:
 		t.told = now.File + syncRep
-		h.Log.Warn("a commit waits for a synchronous standby; see synchronous_standby_names and pg_stat_replication on the server", about(now)...)
+		h.Log.Warn("a commit waits for a synchronous standby; see synchronous_standby_names and pg_stat_replication "+
+			"on the server", about(now)...)
 	case time.Since(latest(now.Since, t.said)) >= h.Heartbeat:
 		h.Log.Info("still "+string(now.Phase), about(now)...)
 	default:
@@ -270,7 +272,8 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 	}
 	if lacks, ok := errors.AsType[*PrivilegeError](err); ok && !h.unshown {
 		h.unshown = true
-		h.Log.Warn("what the server does for the migration cannot be shown, and the time that it waits for locks cannot be counted", "error", lacks)
+		h.Log.Warn("what the server does for the migration cannot be shown, and the time that it waits for locks "+
+			"cannot be counted", "error", lacks)
 	} else {
 		h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
 	}

@@ -25,9 +25,10 @@ type heldSeen struct {
 // of an object that all databases share.
 type heldGrant struct {
 	grant
-	Ours      bool   `json:"ours"`      // in the schema that is migrated, or on the database itself
-	Grantable bool   `json:"grantable"` // may be handed on
-	Grantor   string `json:"grantor"`   // set when it is not the object's owner: then only the grantor's REVOKE removes it
+	Ours      bool `json:"ours"`      // in the schema that is migrated, or on the database itself
+	Grantable bool `json:"grantable"` // may be handed on
+	// set when it is not the object's owner: then only the grantor's REVOKE removes it
+	Grantor string `json:"grantor"`
 
 	Stray      bool `json:"stray"` // of PUBLIC: the object is in our schema, and belongs to another role than that
 	everybodys bool // it is held as PUBLIC
@@ -40,7 +41,8 @@ func (h *heldSeen) inOrder() {
 	slices.SortFunc(h.Grants, heldGrant.compare)
 	slices.SortFunc(h.Public, heldGrant.compare)
 	slices.SortFunc(h.Owned, func(a, b owned) int {
-		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.What, b.What), strings.Compare(a.Mapping, b.Mapping))
+		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.What, b.What),
+			strings.Compare(a.Mapping, b.Mapping))
 	})
 	slices.SortFunc(h.Elsewhere, func(a, b elsewhere) int { return strings.Compare(a.Database, b.Database) })
 	slices.SortFunc(h.Settings, func(a, b setting) int {
@@ -72,7 +74,10 @@ const isSecured = `nullif(CASE WHEN relrowsecurity THEN CASE WHEN EXISTS (SELECT
 
 func (s secured) grants() (grants []heldGrant) {
 	for _, table := range slices.Sorted(maps.Keys(s)) {
-		is := heldGrant{grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true, bare: strings.Contains(s[table], "x")}
+		is := heldGrant{
+			grant: grant{Kind: "TABLE", Object: table, Verb: rowSecurity}, Ours: true,
+			bare: strings.Contains(s[table], "x"),
+		}
 		if strings.Contains(s[table], "e") {
 			grants = append(grants, is)
 		}
@@ -123,7 +128,8 @@ type setting struct {
 
 // harmful are settings by which a database, or ALTER ROLE ALL, breaks the service, and which it
 // does not pin: of what a DBA sets for everybody an audit names no other.
-const harmful = "'session_replication_role', 'role', 'exit_on_error', 'transaction_timeout', 'restrict_nonsystem_relation_kind'"
+const harmful = "'session_replication_role', 'role', 'exit_on_error', 'transaction_timeout', " +
+	"'restrict_nonsystem_relation_kind'"
 
 // classes names what default privileges are about.
 const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END`

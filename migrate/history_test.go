@@ -21,13 +21,15 @@ func TestHistoryTellsWhoAppliedWhatWhen(t *testing.T) {
 		t.Fatalf("got %v, %v, %v, want two rows of a diverged ledger", status.State, rows, err)
 	}
 	first, second := rows[0], rows[1]
-	if first.Version != 1 || first.Name != "m1" || first.Seconds == nil || *first.Seconds <= 0 || first.AppliedBy != db.Migrator() || first.AppVersion != "1.0" || first.Rebuilt || first.AppliedAt.IsZero() {
+	if first.Version != 1 || first.Name != "m1" || first.Seconds == nil || *first.Seconds <= 0 ||
+		first.AppliedBy != db.Migrator() || first.AppVersion != "1.0" || first.Rebuilt || first.AppliedAt.IsZero() {
 		t.Errorf("got %+v, want m1 as %s applied it", first, db.Migrator())
 	}
 	if second.Seconds != nil || !second.Rebuilt {
 		t.Errorf("got %+v, want it unfinished and rebuilt", second)
 	}
-	pgtest.Exec(t, db.SuperConn, "DROP TABLE app.migrations", "CREATE TABLE app.migrations (id int)", "GRANT SELECT ON app.migrations TO "+db.WebRole)
+	pgtest.Exec(t, db.SuperConn, "DROP TABLE app.migrations", "CREATE TABLE app.migrations (id int)",
+		"GRANT SELECT ON app.migrations TO "+db.WebRole)
 	if status, rows, err := m.History(t.Context(), db.WebConn); err != nil || !status.Foreign || len(rows) != 0 {
 		t.Errorf("another tool's table: got %+v, %v, %v, want no rows", status, rows, err)
 	}

@@ -15,7 +15,9 @@ import (
 func longHistory() fstest.MapFS {
 	files := fstest.MapFS{}
 	for i := range 10_000 {
-		sql := fmt.Sprintf("-- Tags of %[1]d.\nCREATE TABLE tags_%[1]d (\n\tid    uuid PRIMARY KEY,\n\tlabel text NOT NULL CHECK (length(label) < 100), -- as it's typed\n\tnote  text NOT NULL DEFAULT 'none; yet'\n);\nCREATE INDEX tags_%[1]d_label ON tags_%[1]d (label);\n", i+1)
+		sql := fmt.Sprintf("-- Tags of %[1]d.\nCREATE TABLE tags_%[1]d (\n\tid    uuid PRIMARY KEY,\n\tlabel text "+
+			"NOT NULL CHECK (length(label) < 100), -- as it's typed\n\tnote  text NOT NULL DEFAULT 'none; "+
+			"yet'\n);\nCREATE INDEX tags_%[1]d_label ON tags_%[1]d (label);\n", i+1)
 		files[fmt.Sprintf("%04d_tags_%d.sql", i+1, i+1)] = &fstest.MapFile{Data: []byte(sql)}
 	}
 	return files
@@ -36,7 +38,10 @@ func BenchmarkHotPlan10000Files(b *testing.B) {
 		b.Fatal(err)
 	}
 	n := bundle.Version()
-	ledger := ledgerSeen{Version: n, Rows: n, MinVersion: 1, Fingerprint: bundle.fingerprint(n), Whole: bundle.fingerprint(n)}
+	ledger := ledgerSeen{
+		Version: n, Rows: n, MinVersion: 1, Fingerprint: bundle.fingerprint(n),
+		Whole: bundle.fingerprint(n),
+	}
 	ledger.Comment = witness{n, ledger.Whole}.String()
 	s := seen{Schema: &schemaSeen{Ledger: true}, Ledger: &ledger}
 	for b.Loop() {
@@ -57,7 +62,8 @@ func BenchmarkHotFingerprint10000Files(b *testing.B) {
 }
 
 func BenchmarkHotLex1MBOfStatements(b *testing.B) {
-	sql := strings.Repeat("INSERT INTO readings (id, place, value) VALUES (17, 'station 4', 1.5), (18, 'it''s here', $$x$$); -- measured\n", 10_000)
+	sql := strings.Repeat("INSERT INTO readings (id, place, value) VALUES (17, 'station 4', 1.5), (18, 'it''s "+
+		"here', $$x$$); -- measured\n", 10_000)
 	b.SetBytes(int64(len(sql)))
 	for b.Loop() {
 		if s := sqltext.Cut(sql, ledgerName); len(s.Statements) != 10_000 {

@@ -24,7 +24,8 @@ func TestAFileOf50MegabytesIsApplied(t *testing.T) {
 	if report := up(t, migrator(t, db, sql.String(), "SELECT 1"), db.MigratorConn); report.To != 2 {
 		t.Errorf("report %+v", report)
 	}
-	if got := pgtest.Value[string](t, db.SuperConn, "SELECT count(*) || ' rows of ' || sum(octet_length(filler)) FROM app.t1"); got != "1000 rows of 50000000" {
+	if got := pgtest.Value[string](t, db.SuperConn,
+		"SELECT count(*) || ' rows of ' || sum(octet_length(filler)) FROM app.t1"); got != "1000 rows of 50000000" {
 		t.Errorf("got %s, want 1000 rows of 50000000", got)
 	}
 }
@@ -38,7 +39,8 @@ func TestAFileThatNoServerTakesIsRefusedUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := migrate.Load(os.DirFS(folder))
-	if _, bad := errors.AsType[*migrate.BundleError](err); !bad || err.Error() != "0001_huge.sql: is longer than the 1 GiB that PostgreSQL takes as one message; split it" {
+	if _, bad := errors.AsType[*migrate.BundleError](err); !bad ||
+		err.Error() != "0001_huge.sql: is longer than the 1 GiB that PostgreSQL takes as one message; split it" {
 		t.Errorf("got %v, want only that it is too long", err)
 	}
 }
@@ -47,7 +49,11 @@ func TestAFileThatNoServerTakesIsRefusedUnread(t *testing.T) {
 func TestCheckoutsWithOtherLineEndsTakeTurns(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	unix := []string{"CREATE TABLE app.t1 (id int);\n-- a comment\nINSERT INTO app.t1\nVALUES (1);\n", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY i\n  ON app.t1 (id);\n", "SELECT 1;\n", "-- migrate:min-version 4\nSELECT\n2;\n"}
+	unix := []string{
+		"CREATE TABLE app.t1 (id int);\n-- a comment\nINSERT INTO app.t1\nVALUES (1);\n",
+		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY i\n  ON app.t1 (id);\n", "SELECT 1;\n",
+		"-- migrate:min-version 4\nSELECT\n2;\n",
+	}
 	for n := 1; n <= len(unix); n++ {
 		windows := make([]string, n)
 		for i := range windows {
@@ -75,7 +81,8 @@ func TestCheckoutsWithOtherLineEndsTakeTurns(t *testing.T) {
 func TestTablesOfOtherToolsBesideAreNoMatter(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, "CREATE TABLE public.schema_migrations (version bigint PRIMARY KEY, dirty boolean)", "INSERT INTO public.schema_migrations VALUES (7, true)",
+	pgtest.Exec(t, db.SuperConn, "CREATE TABLE public.schema_migrations (version bigint PRIMARY KEY, dirty boolean)",
+		"INSERT INTO public.schema_migrations VALUES (7, true)",
 		"CREATE TABLE public.migrations (id int)", "CREATE TABLE public.goose_db_version (id int)")
 	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, "CREATE TABLE app.schema_migrations (version bigint PRIMARY KEY, dirty boolean)")
@@ -84,9 +91,11 @@ func TestTablesOfOtherToolsBesideAreNoMatter(t *testing.T) {
 	}
 
 	other := pgtest.Blank(t)
-	pgtest.Exec(t, other.MigratorConn, "CREATE SCHEMA app CREATE TABLE migrations (id int, name text)", "INSERT INTO app.migrations VALUES (1, 'theirs')")
+	pgtest.Exec(t, other.MigratorConn, "CREATE SCHEMA app CREATE TABLE migrations (id int, name text)",
+		"INSERT INTO app.migrations VALUES (1, 'theirs')")
 	_, err := migrator(t, other, tables(1)...).Up(t.Context(), other.MigratorConn)
-	if lost, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !lost.Foreign || !strings.Contains(err.Error(), "Rename that table, or choose another schema") {
+	if lost, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !lost.Foreign ||
+		!strings.Contains(err.Error(), "Rename that table, or choose another schema") {
 		t.Errorf("got %v, want that another tool's table stands there", err)
 	}
 	if got := pgtest.Value[string](t, other.SuperConn, "SELECT name FROM app.migrations"); got != "theirs" {
@@ -100,7 +109,8 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 	t.Parallel()
 	bundle := remembering(t, migrator(t, pgtest.Blank(t), tables(3)...)).Bundle
 	for _, change := range []string{
-		"DROP COLUMN version CASCADE", "DROP COLUMN prev", "DROP COLUMN applied_at", "DROP COLUMN app_version", "DROP COLUMN rebuilt", "DROP COLUMN claimed_by_start",
+		"DROP COLUMN version CASCADE", "DROP COLUMN prev", "DROP COLUMN applied_at", "DROP COLUMN app_version",
+		"DROP COLUMN rebuilt", "DROP COLUMN claimed_by_start",
 		"RENAME COLUMN name TO title", "ALTER checksum TYPE text",
 	} {
 		t.Run(change, func(t *testing.T) {
@@ -108,18 +118,21 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 			db := pgtest.Blank(t)
 			m := migrator(t, db, tables(3)...)
 			up(t, migrator(t, db, tables(2)...), db.MigratorConn)
-			pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_checksum_check, DROP CONSTRAINT migrations_prev_fkey, DROP CONSTRAINT migrations_prev_check",
+			pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_checksum_check, "+
+				"DROP CONSTRAINT migrations_prev_fkey, DROP CONSTRAINT migrations_prev_check",
 				"ALTER TABLE app.migrations "+change)
 			m.Bundle, m.RepairCommand = bundle, "mend it"
 			report, err := m.Up(t.Context(), db.MigratorConn)
 			lost, ok := errors.AsType[*migrate.LedgerLostError](err)
-			if !ok || lost.Foreign || !strings.Contains(err.Error(), "a column is missing, or has another type") || !strings.Contains(err.Error(), `"mend it" shows`) || len(report.Applied) > 0 {
+			if !ok || lost.Foreign || !strings.Contains(err.Error(), "a column is missing, or has another type") ||
+				!strings.Contains(err.Error(), `"mend it" shows`) || len(report.Applied) > 0 {
 				t.Errorf("got %v, want that the ledger is not as it was made, and how to repair it", err)
 			}
 			if _, rows, err := m.History(t.Context(), db.MigratorConn); err != nil || len(rows) > 0 {
 				t.Errorf("history: got %v, %v, want no rows", rows, err)
 			}
-			if repair, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err != nil || !repair.Written || !repair.Table || repair.Version != 2 {
+			if repair, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err != nil ||
+				!repair.Written || !repair.Table || repair.Version != 2 {
 				t.Errorf("repair: %+v, %v", repair, err)
 			}
 			if report := up(t, m, db.MigratorConn); report.From != 2 || report.To != 3 {
@@ -136,7 +149,10 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 // is no damage otherwise, does not take the row of the fourth file.
 func TestALedgerThatRefusesARowIsNotTheFilesFault(t *testing.T) {
 	t.Parallel()
-	for _, next := range []string{"SELECT 1", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_late ON app.t1 (id)"} {
+	for _, next := range []string{
+		"SELECT 1",
+		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_late ON app.t1 (id)",
+	} {
 		db := pgtest.Blank(t)
 		files := append(tables(1), "SELECT 2", "SELECT 3", next)
 		up(t, migrator(t, db, files[:2]...), db.MigratorConn)
@@ -144,7 +160,8 @@ func TestALedgerThatRefusesARowIsNotTheFilesFault(t *testing.T) {
 			IF version = 4 THEN RAISE EXCEPTION 'null value in column "note"' USING ERRCODE = 'not_null_violation'; END IF; RETURN 1; END $$`,
 			"CREATE INDEX refuses ON app.migrations (app.refuses(version))")
 		report, err := migrator(t, db, files...).Up(t.Context(), db.MigratorConn)
-		if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), "does not take the row of 0004_m4.sql") || report.To != 3 {
+		if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok ||
+			!strings.Contains(err.Error(), "does not take the row of 0004_m4.sql") || report.To != 3 {
 			t.Errorf("got %v, want that somebody changed the ledger's table", err)
 		}
 		pgtest.Exec(t, db.SuperConn, "DROP INDEX app.refuses")

@@ -15,9 +15,11 @@ func ledgerRelations() []string {
 // refusal says why a file may not change the relation.
 func (n relationName) refusal() string {
 	if n.name == "" {
-		return n.written + " is the schema that is migrated, with the ledger of applied migrations in it; leave this statement out"
+		return n.written + " is the schema that is migrated, with the ledger of applied migrations in it; leave " +
+			"this statement out"
 	}
-	message := n.written + ": this name is kept for the ledger of applied migrations, which only the migrator makes and changes; "
+	message := n.written + ": this name is kept for the ledger of applied migrations, which only the migrator makes " +
+		"and changes; "
 	if n.schema == "" {
 		return message + "take another name, or name the schema when it is another one"
 	}
@@ -80,7 +82,8 @@ func written(c cursor) []relationName {
 		c.skip("TEMPORARY", "TEMP", "LOCAL", "GLOBAL", "UNLOGGED", "TABLE", "ONLY")
 	case c.accept("UPDATE"), c.accept("DELETE", "FROM"):
 		c.accept("ONLY")
-	case c.accept("REFERENCES"), c.accept("INHERIT"), c.accept("PARTITION", "OF"), c.accept("ATTACH", "PARTITION"), c.accept("DETACH", "PARTITION"):
+	case c.accept("REFERENCES"), c.accept("INHERIT"), c.accept("PARTITION", "OF"), c.accept("ATTACH", "PARTITION"),
+		c.accept("DETACH", "PARTITION"):
 	case c.accept("INHERITS"):
 		return c.list().relations()
 	case c.accept("OWNED", "BY"):

@@ -115,7 +115,8 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 		before, count = assign(usual(server), true)+"; ", 5
 	}
 	return opening + before +
-		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL synchronous_commit = %s;",
+		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL "+
+			"synchronous_commit = %s;",
 			m.lockTimeout(), quoteName(m.Schema), commit), count
 }
 
@@ -145,8 +146,10 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 	table := quoteName(m.Schema, ledgerName)
 	touched, guarded := "", ""
 	if !server.quiet || !mig.plain {
-		touched = "WHEN MATCHED" + ledgerTouched(table, mig.unseen) + " THEN UPDATE SET version = ln(-pg_backend_pid()) "
-		guarded = guard(mig, server) + "; DISCARD TEMP; " // which would outlive the file, for the next one or for other clients
+		touched = "WHEN MATCHED" + ledgerTouched(table, mig.unseen) +
+			" THEN UPDATE SET version = ln(-pg_backend_pid()) "
+		// which would outlive the file, for the next one or for other clients
+		guarded = guard(mig, server) + "; DISCARD TEMP; "
 	}
 	return message{
 		what:      mig.File,
@@ -155,7 +158,9 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 		before:    begin + " " + m.ledgerRow(mig) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
-			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES (sqrt(-pg_backend_pid())); %s%s; COMMIT",
+			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = "+
+			"pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES "+
+			"(sqrt(-pg_backend_pid())); %s%s; COMMIT",
 			table, mig.Version, touched, guarded, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
 		lead: statements + 1,
 	}
@@ -194,8 +199,10 @@ const (
 
 // ledgerRow puts a migration into the ledger.
 func (m *Migrator) ledgerRow(mig *Migration) string {
-	return fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
-		quoteName(m.Schema, ledgerName), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]), mig.MinVersion, quoteText(m.Version))
+	return fmt.Sprintf(
+		`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
+		quoteName(m.Schema, ledgerName), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]),
+		mig.MinVersion, quoteText(m.Version))
 }
 
 // A LedgerRow is one applied migration as the database remembers it.

@@ -76,15 +76,22 @@ func TestNothingWaitsBeyondItsLimit(t *testing.T) {
 		looks bool   // whether those that only look meet it, too
 		want  string
 	}{
-		"a table that a file changes": {"LOCK TABLE app.t1", "ALTER TABLE app.t1 ADD COLUMN b int", false, "held up by the report"},
+		"a table that a file changes": {
+			"LOCK TABLE app.t1", "ALTER TABLE app.t1 ADD COLUMN b int", false,
+			"held up by the report",
+		},
 		"a row that a file changes": {
 			"UPDATE app.t1 SET id = id", "UPDATE app.t1 SET id = id", false, "held up by the report",
 		},
 		"what a file without a transaction waits for": {
-			"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (id)", false,
+			"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1",
+			"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (id)", false,
 			"held up by the report",
 		},
-		"a table that a privilege is granted on": {"GRANT UPDATE ON app.t1 TO PUBLIC", "", false, "held up by the report"},
+		"a table that a privilege is granted on": {
+			"GRANT UPDATE ON app.t1 TO PUBLIC", "", false,
+			"held up by the report",
+		},
 		"another migrator": {
 			"LOCK TABLE app.migrations IN ROW EXCLUSIVE MODE", "SELECT 1", false, "held up by the report",
 		},
@@ -163,7 +170,8 @@ func TestLocksThatAreWaitedForOneAfterTheOtherAreLimitedTogether(t *testing.T) {
 	for {
 		select {
 		case err := <-done:
-			if _, ok := errors.AsType[*migrate.BusyError](err); !ok || strings.Contains(err.Error(), "somebody cancelled") {
+			if _, ok := errors.AsType[*migrate.BusyError](err); !ok ||
+				strings.Contains(err.Error(), "somebody cancelled") {
 				t.Errorf("got %v, want a BusyError", err)
 			}
 			return
@@ -179,8 +187,8 @@ func TestLocksThatAreWaitedForOneAfterTheOtherAreLimitedTogether(t *testing.T) {
 	}
 }
 
-// TestSilenceAfterTheLoginIsLimitedByTheTimeToWait in each mode: an answer is waited for for five seconds where the limit
-// is less, and a start does not go on connecting for longer than it may wait.
+// TestSilenceAfterTheLoginIsLimitedByTheTimeToWait in each mode: an answer is waited for for five seconds where the
+// limit is less, and a start does not go on connecting for longer than it may wait.
 func TestSilenceAfterTheLoginIsLimitedByTheTimeToWait(t *testing.T) {
 	t.Parallel()
 	conn := silentServer(t, func(c net.Conn) {
@@ -205,7 +213,8 @@ func TestSilenceAfterTheLoginIsLimitedByTheTimeToWait(t *testing.T) {
 				m.Wait, m.ConnectWait = time.Hour, time.Second
 			}
 			err := modes(m, conn)[what]()
-			if err == nil || !strings.Contains(err.Error(), "no answer for 5s") || !strings.Contains(err.Error(), "a pooler is paused") {
+			if err == nil || !strings.Contains(err.Error(), "no answer for 5s") ||
+				!strings.Contains(err.Error(), "a pooler is paused") {
 				t.Errorf("got %v, want that there was no answer for 5s", err)
 			}
 		})

@@ -55,8 +55,9 @@ type serverSeen struct {
 	Build             string `json:"build"`          // what version() says, with the system that it was built for
 	Standby           bool   `json:"standby"`
 	SynchronousCommit string `json:"synchronous_commit"`
-	ReadOnly          string `json:"read_only"` // what makes sessions read-only by default, as pg_settings calls it; "" when nothing does
-	PID               int    `json:"pid"`       // of the process that answered
+	// what makes sessions read-only by default, as pg_settings calls it; "" when nothing does
+	ReadOnly string `json:"read_only"`
+	PID      int    `json:"pid"` // of the process that answered
 
 	settable []assignment // settings that only some may pin; see restricted
 	me       string       // as whom the migrator works
@@ -109,11 +110,12 @@ type roleSeen struct {
 }
 
 type ledgerSeen struct {
-	Version     int    `json:"version"`
-	MinVersion  int    `json:"min_version"`
-	Rows        int    `json:"rows"`
-	Unfinished  int    `json:"unfinished"`  // the first version that was begun and never finished, 0 when there is none
-	Claimed     int    `json:"claimed"`     // the version of a file without a transaction that is under way, or was when its migrator died
+	Version    int `json:"version"`
+	MinVersion int `json:"min_version"`
+	Rows       int `json:"rows"`
+	Unfinished int `json:"unfinished"` // the first version that was begun and never finished, 0 when there is none
+	// the version of a file without a transaction that is under way, or was when its migrator died
+	Claimed     int    `json:"claimed"`
 	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
 	Whole       string `json:"whole"`       // of all rows, the newer ones, too
 	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
@@ -147,7 +149,8 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	case rights:
 		questions = append(questions, catalogue.Qualified+m.askRights(role), catalogue.Qualified+m.askOwners())
 	case who == historian:
-		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
+		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+
+			catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
 	}
 	answers, err := m.askPatiently(ctx, conn, questions...)
 	if err != nil {
@@ -237,7 +240,11 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 	began := time.Now()
 	s, err := m.look(ctx, conn, who)
 	if disturbed(err) {
-		busy := &BusyError{Waited: time.Since(began), Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose transactions are open")}
+		busy := &BusyError{
+			Waited: time.Since(began),
+			Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose " +
+				"transactions are open"),
+		}
 		if h, err := m.askLocker(ctx, conn); err == nil && h != nil {
 			busy.Holder = h.String()
 		}
@@ -324,15 +331,18 @@ func readHeld(a answer) (*heldSeen, error) {
 // migrator needs the schema to be its own, a service only to be granted it.
 func (m *Migrator) mayNotRead(s seen, who audience) error {
 	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
-	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
+	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the "+
+		"schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
 	if s.Schema.Mine {
-		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, and the table %s belongs to another role", s.Me.Name, m.Schema, quoteName(m.Schema, ledgerName))
+		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, "+
+			"and the table %s belongs to another role", s.Me.Name, m.Schema, quoteName(m.Schema, ledgerName))
 	}
 	if who == migrator || m.Role.Name != "" { // the service itself names no role
 		err.SQL = takeOver(m.Schema, s.Me.Name)
 		return err
 	}
-	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " + quoteName(m.Schema, ledgerName) + " TO " + me}
+	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " +
+		quoteName(m.Schema, ledgerName) + " TO " + me}
 	return err
 }
 

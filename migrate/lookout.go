@@ -49,7 +49,8 @@ func (l *lookout) see(ctx context.Context, pid uint32) []lockSeen {
 	const longEnough, often = time.Minute, time.Millisecond
 	for began := time.Now(); time.Since(began) < longEnough; {
 		server := strconv.Itoa(int(pid))
-		answers, err := flight(context.WithoutCancel(ctx), l.conn, locksOf(server)+" AND EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = "+server+" AND NOT granted)")
+		answers, err := flight(context.WithoutCancel(ctx), l.conn, locksOf(server)+
+			" AND EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = "+server+" AND NOT granted)")
 		if err != nil {
 			return nil
 		}

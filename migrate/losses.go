@@ -35,8 +35,10 @@ func (r *run) countLoss() {
 func (r *run) blameLosses(err error) error {
 	connect, ok := errors.AsType[*ConnectError](err)
 	if ok && r.losses.times >= manyLosses {
-		connect.Next = fmt.Sprintf("The connection was lost %d times in a row while %s ran, and the server answered in "+
-			"between: see whether the file ends its own session (pg_terminate_backend) or crashes the server, whose log "+
+		connect.Next = fmt.Sprintf("The connection was lost %d times in a row while %s ran, and the server "+
+			"answered in "+
+			"between: see whether the file ends its own session (pg_terminate_backend) or crashes the server, "+
+			"whose log "+
 			"says more", r.losses.times, r.losses.file)
 	}
 	return err

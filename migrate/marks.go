@@ -28,7 +28,8 @@ func othersMark(text string, above, followed bool) string {
 		"migrate down notransaction", "create above / drop below", "down migration rollback", "up/down",
 	}, mark):
 		if followed {
-			return "what stands below this mark of another tool takes the migration back, and would be applied right after it; " +
+			return "what stands below this mark of another tool takes the migration back, and would be applied " +
+				"right after it; " +
 				"delete the mark and all that is below it, for files go forward only"
 		}
 	case slices.Contains([]string{

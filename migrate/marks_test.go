@@ -11,7 +11,8 @@ import (
 // them, or to psql: "" is what does no harm.
 func TestFilesOfOtherToolsAreNotTakenForOurs(t *testing.T) {
 	t.Parallel()
-	const back, alone, psql = "delete the mark and all that is below it", "write -- migrate:no-transaction instead", "leave the line out"
+	const back, alone, psql = "delete the mark and all that is below it", "write -- migrate:no-transaction instead",
+		"leave the line out"
 	const up, down = "CREATE TABLE app.t (id int);\n", "\nDROP TABLE app.t;\n"
 	for sql, want := range map[string]string{
 		"-- +goose Up\n" + up:                    "",
@@ -62,16 +63,20 @@ func TestFilesOfOtherToolsAreNotTakenForOurs(t *testing.T) {
 		up + "-- Undo what 0001 did\nSELECT 1":                                                              "",
 		"-- Down here users are kept.\n" + up + "-- It must go down\nSELECT 1":                              "",
 		up + "-- no transaction is open here\nSELECT 1":                                                     "",
-		"CREATE TABLE ${schema}.t (id int)":                                                                 "${…} is a placeholder",
-		"SELECT '${x}', $${x}$$, $1":                                                                        "",
-		`\connect app` + "\n" + up:                                                                          psql,
-		`\restrict 5zPq` + "\n" + up + `\unrestrict 5zPq`:                                                   psql,
-		"SET default_tablespace = '';\n" + up:                                                               "write SET LOCAL",
-		"SELECT pg_catalog.set_config('search_path', '', false);\n" + up:                                    "write true, or SET LOCAL",
-		"SET check_function_bodies = false;\n" + up:                                                         "write SET LOCAL",
-		"SET client_encoding = 'UTF8';\n" + up:                                                              "leave this out",
-		up + "COPY app.t (id) FROM stdin;\n1\n2\t'x\n\\.\n\nSELECT 1;\n":                                    "write INSERT … VALUES",
-		"USE app;\nSELECT 1":                                                                                "",
+		"CREATE TABLE " +
+			"${schema}.t (id int)": "${…} is a placeholder",
+		"SELECT '${x}', $${x}$$, $1":                      "",
+		`\connect app` + "\n" + up:                        psql,
+		`\restrict 5zPq` + "\n" + up + `\unrestrict 5zPq`: psql,
+		"SET default_tablespace = '';\n" +
+			up: "write SET LOCAL",
+		"SELECT pg_catalog.set_config('search_path', '', false);\n" +
+			up: "write true, or SET LOCAL",
+		"SET check_function_bodies = false;\n" +
+			up: "write SET LOCAL",
+		"SET client_encoding = 'UTF8';\n" + up:                           "leave this out",
+		up + "COPY app.t (id) FROM stdin;\n1\n2\t'x\n\\.\n\nSELECT 1;\n": "write INSERT … VALUES",
+		"USE app;\nSELECT 1": "",
 	} {
 		_, err := migrate.Load(files(sql))
 		lines := 0

@@ -32,18 +32,20 @@ type Migrator struct {
 
 	RepairCommand string // what an operator runs to call Repair; the error of a lost ledger names it
 
-	Log      *slog.Logger   // what happens; nothing is logged when nil
-	Progress func(Progress) // hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
+	Log *slog.Logger // what happens; nothing is logged when nil
+	// hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
+	Progress func(Progress)
 
 	left func() time.Duration // how much of the time to wait is left; nil where nothing limits it
 }
 
 // A Report is what a call of Up found and did.
 type Report struct {
-	State       State         // what the database was like when Up first looked
-	From, To    int           // the schema's version before and after
-	Applied     []Applied     // by this call, in order
-	Drift       []Drift       // how the schema differs: from the snapshot of its version, when files were pending; in its owners, always
+	State    State     // what the database was like when Up first looked
+	From, To int       // the schema's version before and after
+	Applied  []Applied // by this call, in order
+	// how the schema differs: from the snapshot of its version, when files were pending; in its owners, always
+	Drift       []Drift
 	RoleCreated bool          // whether this call created the role
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones

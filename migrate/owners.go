@@ -17,14 +17,18 @@ func (m *Migrator) askOwners() string {
 	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName)).Replace(ownersSQL)
 }
 
-// strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a whole.
+// strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a
+// whole.
 func (m *Migrator) strays(found []Drift, version int) []Drift {
 	snapshot, ok := m.Bundle.Snapshot(version)
 	if !ok {
 		return found
 	}
 	objects := catalogue.Objects(snapshot)
-	return slices.DeleteFunc(found, func(d Drift) bool { return objects[d.Object] == nil && !strings.HasPrefix(d.Object, "schema ") })
+	return slices.DeleteFunc(found, func(d Drift) bool {
+		return objects[d.Object] == nil &&
+			!strings.HasPrefix(d.Object, "schema ")
+	})
 }
 
 // nameOwners warns of them at a start that has nothing to apply; one that has compares the whole schema.
@@ -34,7 +38,8 @@ func (r *run) nameOwners(s seen) {
 		return
 	}
 	r.compared, r.report.Drift = true, strays
-	r.Log.Warn("objects of the schema belong to another role, so that no migration can change them; verify reports them as differences, too",
+	r.Log.Warn("objects of the schema belong to another role, so that no migration can change them; verify reports "+
+		"them as differences, too",
 		"differences", driftLines(strays), "sql", undoing(strays))
 }
 

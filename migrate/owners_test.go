@@ -48,13 +48,15 @@ func TestAnObjectOfAnotherOwnerIsNamed(t *testing.T) {
 	super := pgtest.Value[string](t, db.SuperConn, "SELECT current_user::text")
 	for object, called := range map[string]string{
 		"TABLE app.t": "", "TABLE app.p": "", "VIEW app.v": "", "MATERIALIZED VIEW app.m": "", "SEQUENCE app.s": "",
-		"FUNCTION app.f(integer, text)": "", "PROCEDURE app.p()": "", "AGGREGATE app.plus(integer)": "", "DOMAIN app.d": "",
-		"TYPE app.e": "enum", "TYPE app.c": "composite type", "TYPE app.r": "range type",
+		"FUNCTION app.f(integer, text)": "", "PROCEDURE app.p()": "", "AGGREGATE app.plus(integer)": "",
+		"DOMAIN app.d": "",
+		"TYPE app.e":   "enum", "TYPE app.c": "composite type", "TYPE app.r": "range type",
 	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER "+object+" OWNER TO CURRENT_USER")
 		kind, name, _ := strings.Cut(object, " app.")
 		undo := fmt.Sprintf("ALTER %s OWNER TO %s", object, db.Migrator())
-		want := []string{fmt.Sprintf("%s %s: has   owner %s | %s", cmp.Or(called, strings.ToLower(kind)), name, super, undo)}
+		want := []string{fmt.Sprintf("%s %s: has   owner %s | %s", cmp.Or(called, strings.ToLower(kind)), name, super,
+			undo)}
 		started := lines(up(t, m, db.MigratorConn).Drift)
 		seen := lines(verify(m, db.MigratorConn).Drift)
 		itself := lines(verify(&own, db.WebConn).Drift)
@@ -87,11 +89,13 @@ func TestASchemaOfAnotherOwnerIsNamed(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := remembering(t, migrator(t, db, tables(1)...))
 	up(t, m, db.MigratorConn)
-	pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO CURRENT_USER", "GRANT USAGE ON SCHEMA app TO "+db.Migrator())
+	pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO CURRENT_USER", "GRANT USAGE ON SCHEMA app TO "+
+		db.Migrator())
 	undo := "ALTER SCHEMA app OWNER TO " + db.Migrator()
 	started := lines(up(t, m, db.MigratorConn).Drift)
 	v, err := m.Verify(t.Context(), db.MigratorConn)
-	if err != nil || !slices.Equal(started, lines(v.Drift)) || len(started) != 1 || !strings.HasSuffix(started[0], " | "+undo) {
+	if err != nil || !slices.Equal(started, lines(v.Drift)) || len(started) != 1 ||
+		!strings.HasSuffix(started[0], " | "+undo) {
 		t.Errorf("start %q, verify %q, %v, want %s", started, lines(v.Drift), err, undo)
 	}
 	pgtest.Exec(t, db.SuperConn, undo)
@@ -100,7 +104,8 @@ func TestASchemaOfAnotherOwnerIsNamed(t *testing.T) {
 	}
 }
 
-// TestAStartAndVerifyReportTheSameDifferences where an event trigger changes what a file makes: its column and its owner.
+// TestAStartAndVerifyReportTheSameDifferences where an event trigger changes what a file makes: its column and its
+// owner.
 func TestAStartAndVerifyReportTheSameDifferences(t *testing.T) {
 	t.Parallel()
 	const each = `FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' AND object_identity = 'app.t2'
@@ -115,13 +120,18 @@ func TestAStartAndVerifyReportTheSameDifferences(t *testing.T) {
 			m := remembering(t, migrator(t, db, append(tables(1), "CREATE TABLE app.t2 (id int)")...))
 			var log pgtest.Output
 			m.Log = logTo(&log)
-			pgtest.Exec(t, db.SuperConn, append(trigger("meddle", "ddl_command_end", each+c.does+"; END LOOP;"), "ALTER FUNCTION ops.meddle() SECURITY DEFINER")...)
+			pgtest.Exec(t, db.SuperConn, append(trigger("meddle", "ddl_command_end", each+c.does+"; END LOOP;"),
+				"ALTER FUNCTION ops.meddle() SECURITY DEFINER")...)
 			started := up(t, m, db.MigratorConn).Drift
 			v, err := m.Verify(t.Context(), db.MigratorConn)
-			if err != nil || !slices.Equal(lines(started), lines(v.Drift)) || len(started) != 1 || !strings.HasPrefix(started[0].String(), c.want) {
+			if err != nil || !slices.Equal(lines(started), lines(v.Drift)) || len(started) != 1 ||
+				!strings.HasPrefix(started[0].String(), c.want) {
 				t.Errorf("start  %q\nverify %q, %v\nwant   %q", lines(started), lines(v.Drift), err, c.want)
 			}
-			for _, want := range []string{c.want, "until then verify reports the same", `ALTER EVENT TRIGGER \"meddle\" DISABLE`, started[0].SQL} {
+			for _, want := range []string{
+				c.want, "until then verify reports the same",
+				`ALTER EVENT TRIGGER \"meddle\" DISABLE`, started[0].SQL,
+			} {
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log lacks %q:\n%s", want, log.String())
 				}

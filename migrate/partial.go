@@ -30,7 +30,8 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(limit, max(r.waitable(), leastAnswer)))
 	defer cancel()
 	s, err := r.look(ctx, conn, migrator)
-	if err != nil || s.Held == nil || s.Role == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby || plan(r.Bundle, s).State != Behind {
+	if err != nil || s.Held == nil || s.Role == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby ||
+		plan(r.Bundle, s).State != Behind {
 		return
 	}
 	there, err := r.relations(ctx, conn)
@@ -54,8 +55,10 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 		switch {
 		case err == nil:
 			granted = append(granted, r.rightsSQL(s).describe(g, true))
-		case !slices.Contains([]string{undefinedTable, undefinedColumn, undefinedFunction, undefinedObject}, sqlState(err)):
-			r.Log.Warn("the role's rights on what is there could not be granted; the next start does it", "role", r.Role.Name, "error", reason(err))
+		case !slices.Contains([]string{undefinedTable, undefinedColumn, undefinedFunction, undefinedObject},
+			sqlState(err)):
+			r.Log.Warn("the role's rights on what is there could not be granted; the next start does it", "role",
+				r.Role.Name, "error", reason(err))
 			return
 		}
 	}

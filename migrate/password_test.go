@@ -35,7 +35,8 @@ func logsIn(t *testing.T, conn string) bool {
 func TestNoStatementHoldsThePassword(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET log_statement = 'all'", "ALTER DATABASE "+db.Name+" SET log_min_error_statement = 'error'")
+	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET log_statement = 'all'", "ALTER DATABASE "+db.Name+
+		" SET log_min_error_statement = 'error'")
 	m := migrator(t, db, tables(1)...)
 	m.Role.Rotate = true
 	passwords := []string{"first-" + rand.Text(), "second-" + rand.Text(), "third-" + rand.Text()}
@@ -49,7 +50,8 @@ func TestNoStatementHoldsThePassword(t *testing.T) {
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
 	pgtest.EventuallyValue(t, db.SuperConn,
-		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')", true)
+		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')",
+		true)
 	if _, err := holder.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +98,14 @@ func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
 		set    bool
 		fails  bool
 	}{
-		"ours":                            {"", true, true, false},
-		"ours, and not asked for":         {"", false, false, false},
-		"somebody else's":                 {"COMMENT ON ROLE %[1]s IS 'of another application'", true, false, true},
-		"without a mark":                  {"COMMENT ON ROLE %[1]s IS NULL", true, false, true},
-		"made for another database":       {"COMMENT ON ROLE %[1]s IS 'created by migrate for database other'", true, false, true},
+		"ours":                    {"", true, true, false},
+		"ours, and not asked for": {"", false, false, false},
+		"somebody else's":         {"COMMENT ON ROLE %[1]s IS 'of another application'", true, false, true},
+		"without a mark":          {"COMMENT ON ROLE %[1]s IS NULL", true, false, true},
+		"made for another database": {
+			"COMMENT ON ROLE %[1]s IS 'created by migrate for database other'", true,
+			false, true,
+		},
 		"ours, and the password was lost": {"ALTER ROLE %[1]s PASSWORD NULL", true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +123,8 @@ func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
 					m := migrator(t, db, tables(files)...)
 					m.Role.Rotate, m.Role.Password = true, changed
 					report, err := m.Up(t.Context(), db.MigratorConn)
-					if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || !strings.Contains(fmt.Sprint(lacks.SQL), `\password "`+db.WebRole) || len(report.Applied) > 0 {
+					if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok ||
+						!strings.Contains(fmt.Sprint(lacks.SQL), `\password "`+db.WebRole) || len(report.Applied) > 0 {
 						t.Errorf("got %+v, %v; want nothing applied, and what a DBA can do", report, err)
 					}
 				}
@@ -146,7 +152,8 @@ func TestAPasswordThatMayNotBeSetNamesTheNextStep(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+owner(t, db)+" NOCREATEROLE")
 	m.Role.Password = "changed"
 	_, err := m.Up(t.Context(), db.MigratorConn)
-	if err == nil || !strings.Contains(err.Error(), "does not log in, and") || !strings.Contains(err.Error(), `\password "`+db.WebRole+`"`) {
+	if err == nil || !strings.Contains(err.Error(), "does not log in, and") ||
+		!strings.Contains(err.Error(), `\password "`+db.WebRole+`"`) {
 		t.Errorf("got %v, want what a DBA can do", err)
 	}
 }
@@ -168,7 +175,10 @@ func TestAPromisedLoginThatDoesNotWork(t *testing.T) {
 	for name, c := range map[string]struct{ auth, plant, says, sql string }{
 		"a pooler that asks for SCRAM": {"scram-sha-256", "", "through this pooler", "auth_file"},
 		"a pooler that asks for MD5":   {"md5", "", "through this pooler", "auth_file"},
-		"read-only by a setting":       {"", "ALTER DATABASE %d SET default_transaction_read_only = on", "cannot be set: the server is a standby, or is read-only", `\password "%w"`},
+		"read-only by a setting": {
+			"", "ALTER DATABASE %d SET default_transaction_read_only = on",
+			"cannot be set: the server is a standby, or is read-only", `\password "%w"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +189,8 @@ func TestAPromisedLoginThatDoesNotWork(t *testing.T) {
 			up(t, m, db.MigratorConn)
 			conn := db.MigratorConn
 			if c.auth != "" {
-				conn = pgtest.PgBouncer(t, 2, map[string]string{"m": conn}, "auth_type = "+c.auth, "auth_file = "+users)["m"] + " password='let me in'"
+				conn = pgtest.PgBouncer(t, 2, map[string]string{"m": conn}, "auth_type = "+c.auth, "auth_file = "+
+					users)["m"] + " password='let me in'"
 			} else {
 				pgtest.Exec(t, db.SuperConn, fill(c.plant))
 			}
@@ -192,7 +203,8 @@ func TestAPromisedLoginThatDoesNotWork(t *testing.T) {
 			}
 			m.Role.MustLogIn = true
 			_, err := m.Up(t.Context(), conn)
-			if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || !strings.Contains(lacks.Lacks, c.says) || !strings.Contains(strings.Join(lacks.SQL, ""), fill(c.sql)) {
+			if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok ||
+				!strings.Contains(lacks.Lacks, c.says) || !strings.Contains(strings.Join(lacks.SQL, ""), fill(c.sql)) {
 				t.Errorf("got %v; want %q and what to do", err, c.says)
 			}
 		})
@@ -212,7 +224,8 @@ func TestAServerThatRefusesTheRoleNamesTheNextStep(t *testing.T) {
 	m.Role.Password = db.WebRole
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-	if !ok || !strings.Contains(err.Error(), "the server did not create the role") || !strings.Contains(strings.Join(lacks.SQL, ""), "CREATE ROLE") {
+	if !ok || !strings.Contains(err.Error(), "the server did not create the role") ||
+		!strings.Contains(strings.Join(lacks.SQL, ""), "CREATE ROLE") {
 		t.Errorf("got %v, want what a DBA can do", err)
 	}
 }
@@ -226,7 +239,8 @@ func TestARoleThatCannotLogInIsRefused(t *testing.T) {
 	m.Role.Rotate = true
 	up(t, m, db.MigratorConn)
 	for plant, mend := range map[string]string{
-		"VALID UNTIL '2020-01-01'": "VALID UNTIL 'infinity'", "CONNECTION LIMIT 0": "CONNECTION LIMIT -1", "NOLOGIN": "LOGIN",
+		"VALID UNTIL '2020-01-01'": "VALID UNTIL 'infinity'", "CONNECTION LIMIT 0": "CONNECTION LIMIT -1",
+		"NOLOGIN": "LOGIN",
 	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" "+plant)
 		next := migrator(t, db, tables(2)...)

@@ -67,7 +67,8 @@ func (r *run) retry(ctx context.Context, why error) error {
 	if now.File != "" && now.File != r.teller.retried && inTheWay(why) {
 		r.teller.retried = now.File
 		now.Since = before.Since // of the first attempt
-		r.Log.Warn("a migration was rolled back because another session was in its way; trying again", append(about(now), "for", r.Wait)...)
+		r.Log.Warn("a migration was rolled back because another session was in its way; trying again",
+			append(about(now), "for", r.Wait)...)
 	}
 	var err error
 	if sqlState(why) == lockNotAvailable && now.File != "" {

@@ -64,7 +64,10 @@ func (w *writing) Write(b []byte) (int, error) {
 }
 
 func startPipeline(conn *pgconn.PgConn, last *atomic.Int64, window int, messages []message) *pipeline {
-	p := &pipeline{writing: writing{Conn: conn.Conn(), last: last}, conn: conn, window: window, sent: make(chan int, len(messages))}
+	p := &pipeline{
+		writing: writing{Conn: conn.Conn(), last: last}, conn: conn, window: window,
+		sent: make(chan int, len(messages)),
+	}
 	p.room.L = &p.mu
 	go p.write(messages)
 	return p
@@ -223,7 +226,9 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 
 // exchange sends the messages and reads all answers. failed is the index of the first
 // that failed, -1 when none did; err is the connection's.
-func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome, err error) {
+func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []message) (failed int, out outcome,
+	err error,
+) {
 	r.pause.lockLimit, r.pause.locked, r.pause.spent = r.lockLimit(), 0, false
 	unwatch := r.watch(ctx, conn)
 	p := startPipeline(conn, &r.sentAt, r.window(), messages)
@@ -240,14 +245,19 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 		err = &lostError{why}
 	}
 	if failed >= 0 && r.pause.spent && out.err.Code == queryCanceled && !messages[failed].alone() {
-		out.err = &pgconn.PgError{Severity: "ERROR", Code: lockNotAvailable, Message: "canceling statement due to lock timeout"}
+		out.err = &pgconn.PgError{
+			Severity: "ERROR", Code: lockNotAvailable,
+			Message: "canceling statement due to lock timeout",
+		}
 	}
 	return failed, out, err
 }
 
 // readAll reads the answers to everything that was sent. failed is the index of
 // the first message that failed, -1 when none did; err is the connection's.
-func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, finished chan<- struct{}) (failed int, first outcome, err error) {
+func (r *run) readAll(ctx context.Context, p *pipeline, messages []message, finished chan<- struct{}) (failed int,
+	first outcome, err error,
+) {
 	failed = -1
 	begun := time.Now()
 	for i := range p.sent {
@@ -325,12 +335,17 @@ func (r *run) interrupt(ctx context.Context, p *pipeline, finished <-chan struct
 
 // unconfirmed is the error of a start whose commits wait for a standby.
 func (r *run) unconfirmed() error {
-	return &BusyError{Waited: r.pause.waited, Err: fmt.Errorf("each commit waits for a synchronous standby that does not answer. "+
-		"The schema is at version %d on the primary's disk; see synchronous_standby_names and pg_stat_replication there", r.head())}
+	return &BusyError{
+		Waited: r.pause.waited,
+		Err: fmt.Errorf("each commit waits for a synchronous standby that does not answer. "+
+			"The schema is at version %d on the primary's disk; see synchronous_standby_names and "+
+			"pg_stat_replication there", r.head()),
+	}
 }
 
 func (r *run) interrupted(ctx context.Context) error {
-	return fmt.Errorf("interrupted; the schema is at version %d, and the next start goes on from there: %w", r.head(), context.Cause(ctx))
+	return fmt.Errorf("interrupted; the schema is at version %d, and the next start goes on from there: %w", r.head(),
+		context.Cause(ctx))
 }
 
 // settle ends the aborted transaction of a failure, and makes what was applied

@@ -9,9 +9,12 @@ import (
 func TestOnlyAPlainFileIsNotGuarded(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string]bool{
-		"CREATE TABLE a (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, b text NOT NULL REFERENCES c (d), CHECK (id > 1))": true,
-		"CREATE UNLOGGED TABLE a (id int DEFAULT 1); COMMENT ON TABLE a IS 'it''s (a LIKE)'; CREATE INDEX i ON a (id)":          true,
-		"CREATE UNIQUE INDEX i ON a (b, c DESC) INCLUDE":                                                                        true,
+		"CREATE TABLE a (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, b text NOT NULL REFERENCES c (d), " +
+			"CHECK (id > 1))": true,
+		"CREATE UNLOGGED TABLE a (id int DEFAULT 1); COMMENT ON TABLE a IS 'it''s (a LIKE)'; CREATE INDEX " +
+			"i ON a (id)": true,
+		"CREATE UNIQUE INDEX i ON a (b, c " +
+			"DESC) INCLUDE": true,
 		"CREATE TABLE a AS SELECT f()":                                   false,
 		"CREATE TABLE a (b d DEFAULT '(1)')":                             false, // a domain in a row asks its CHECK
 		"CREATE TABLE a (b d DEFAULT $$(1)$$)":                           false,

@@ -23,7 +23,10 @@ const (
 
 // String names the state as the documentation does.
 func (s State) String() string {
-	names := [...]string{"blank", "behind", "current", "ahead, compatible", "ahead, incompatible", "diverged", "ledger lost"}
+	names := [...]string{
+		"blank", "behind", "current", "ahead, compatible", "ahead, incompatible", "diverged",
+		"ledger lost",
+	}
 	if s < 0 || int(s) >= len(names) {
 		return fmt.Sprintf("State(%d)", int(s))
 	}
@@ -38,20 +41,23 @@ func (s State) Fit() bool { return s == Current || s == AheadCompatible }
 
 // A Status says how a database stands to a bundle.
 type Status struct {
-	State       State
-	Version     int          // the ledger's last version; 0 when nothing was applied
-	Target      int          // the bundle's last version
-	MinVersion  int          // the oldest bundle that the schema admits
-	Pending     []Migration  // what would be applied
-	Claimed     int          // the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is none
+	State      State
+	Version    int         // the ledger's last version; 0 when nothing was applied
+	Target     int         // the bundle's last version
+	MinVersion int         // the oldest bundle that the schema admits
+	Pending    []Migration // what would be applied
+	// the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is
+	// none
+	Claimed     int
 	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
 	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
 	Lost        string       // why the state is LedgerLost
 	Damage      []Drift      // with LedgerLost: how the ledger's table is not as it was made, where that was asked
 	repair      string       // the command against that
 	renamed     *RenamedError
-	Role        string   // as which role it was asked
-	TooMuch     []string // what that role could do and a service's own role must not: "is a superuser", "may create roles" …
+	Role        string // as which role it was asked
+	// what that role could do and a service's own role must not: "is a superuser", "may create roles" …
+	TooMuch []string
 }
 
 // A Difference is one place where ledger and bundle contradict each other.
@@ -145,9 +151,11 @@ func compare(b Bundle, rows []LedgerRow) []Difference {
 		case row.Name != m.Name:
 			differs(row.Version, "the ledger calls it %q, the program %q", row.Name, m.Name)
 		case row.Checksum != hex.EncodeToString(m.Checksum[:]):
-			differs(row.Version, "%s was changed after it was applied: sha256 %s… then, %x… now", m.File, row.Checksum[:min(12, len(row.Checksum))], m.Checksum[:6])
+			differs(row.Version, "%s was changed after it was applied: sha256 %s… then, %x… now", m.File,
+				row.Checksum[:min(12, len(row.Checksum))], m.Checksum[:6])
 		case row.MinVersion != m.MinVersion:
-			differs(row.Version, "the ledger says that bundles from %04d on can work with it, the program says %04d", row.MinVersion, m.MinVersion)
+			differs(row.Version, "the ledger says that bundles from %04d on can work with it, the program says %04d",
+				row.MinVersion, m.MinVersion)
 		}
 	}
 	return found
@@ -168,7 +176,10 @@ func (s Status) Err() error {
 	case Diverged:
 		return &DivergedError{Version: s.Version, Differences: s.Differences}
 	case LedgerLost:
-		return &LedgerLostError{Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Damage: s.Damage, Command: s.repair}
+		return &LedgerLostError{
+			Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Damage: s.Damage,
+			Command: s.repair,
+		}
 	case Current, AheadCompatible:
 	}
 	return nil
@@ -179,9 +190,11 @@ type UnmigratedError struct{ Version, Target int }
 
 func (e *UnmigratedError) Error() string {
 	if e.Version == 0 {
-		return fmt.Sprintf("the database has no schema yet, and this program needs version %d; run the migrations first", e.Target)
+		return fmt.Sprintf("the database has no schema yet, and this program needs version %d; run the "+
+			"migrations first", e.Target)
 	}
-	return fmt.Sprintf("the schema is at version %d, and this program needs version %d; run the migrations first", e.Version, e.Target)
+	return fmt.Sprintf("the schema is at version %d, and this program needs version %d; run the migrations first",
+		e.Version, e.Target)
 }
 
 // An AheadError means that a newer program changed the schema in a way that this
@@ -189,8 +202,10 @@ func (e *UnmigratedError) Error() string {
 type AheadError struct{ Version, Target, MinVersion int }
 
 func (e *AheadError) Error() string {
-	return fmt.Sprintf("the schema is at version %d and needs a program whose migrations reach at least version %d; this one ends at %d. "+
-		"Nothing was changed. Start a newer release, or restore the backup from before the upgrade", e.Version, e.MinVersion, e.Target)
+	return fmt.Sprintf("the schema is at version %d and needs a program whose migrations reach at least version %d; "+
+		"this one ends at %d. "+
+		"Nothing was changed. Start a newer release, or restore the backup from before the upgrade", e.Version,
+		e.MinVersion, e.Target)
 }
 
 // A DivergedError means that the ledger and the bundle contradict each other.
@@ -200,7 +215,8 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return "the ledger of applied migrations and the files of this program contradict each other:" + list(e.Differences) +
+	return "the ledger of applied migrations and the files of this program contradict each other:" +
+		list(e.Differences) +
 		"\nNothing was changed. Start the release that migrated this database, or restore the ledger from a backup"
 }
 

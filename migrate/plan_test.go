@@ -34,9 +34,13 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		return three.fingerprint(version)
 	}
 	ledger := func(version, minVersion int) *ledgerSeen {
-		return &ledgerSeen{Version: version, Rows: version, MinVersion: minVersion, Fingerprint: three.fingerprint(version), Whole: history(version)}
+		return &ledgerSeen{
+			Version: version, Rows: version, MinVersion: minVersion,
+			Fingerprint: three.fingerprint(version), Whole: history(version),
+		}
 	}
-	says := func(version int) string { return witness{version, history(version)}.String() } // of the schema, and of the ledger below
+	// of the schema, and of the ledger below
+	says := func(version int) string { return witness{version, history(version)}.String() }
 	filled := func(version int) *schemaSeen { return &schemaSeen{Objects: 2, Ledger: true, Comment: says(version)} }
 	with := func(l *ledgerSeen, change func(*ledgerSeen)) *ledgerSeen { change(l); return l }
 	for name, c := range map[string]struct {
@@ -45,28 +49,58 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		want    State
 		pending int
 	}{
-		"no schema":                       {nil, nil, Blank, 3},
-		"an empty schema":                 {&schemaSeen{}, nil, Blank, 3},
-		"an empty schema with a comment":  {&schemaSeen{Comment: "the DBA's"}, nil, Blank, 3},
-		"an empty schema that was full":   {&schemaSeen{Comment: says(2)}, nil, LedgerLost, 0},
-		"only an empty ledger":            {&schemaSeen{Ledger: true, Comment: says(0)}, ledger(0, 0), Behind, 3},
-		"one of three":                    {filled(1), ledger(1, 1), Behind, 2},
-		"all":                             {filled(3), ledger(3, 1), Current, 0},
-		"one more, which admits us":       {filled(4), ledger(4, 3), AheadCompatible, 0},
-		"one more, which does not":        {filled(4), ledger(4, 4), AheadIncompatible, 0},
-		"a file was changed":              {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
-		"ahead, a file was changed":       {filled(4), with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }), Diverged, 0},
-		"a row is missing":                {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }), Diverged, 0},
-		"a row is unfinished":             {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }), Diverged, 0},
-		"the next file is claimed":        {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Claimed = 3 }), Behind, 1},
-		"a newer file is claimed":         {filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Claimed = 4 }), Current, 0},
-		"a file far ahead is claimed":     {filled(1), with(ledger(1, 1), func(l *ledgerSeen) { l.Claimed = 3 }), Diverged, 0},
-		"a row was changed by hand":       {filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint, l.Whole = "x", "x" }), LedgerLost, 0},
-		"the last row was deleted":        {filled(3), ledger(2, 1), LedgerLost, 0},
-		"a row was added":                 {filled(2), ledger(3, 1), LedgerLost, 0},
-		"ahead, a row was changed":        {filled(4), with(ledger(4, 3), func(l *ledgerSeen) { l.Whole = "x" }), LedgerLost, 0},
-		"no witness":                      {&schemaSeen{Objects: 2, Ledger: true}, ledger(2, 1), LedgerLost, 0},
-		"somebody else's comment":         {&schemaSeen{Objects: 2, Ledger: true, Comment: "ours"}, ledger(2, 1), LedgerLost, 0},
+		"no schema":                      {nil, nil, Blank, 3},
+		"an empty schema":                {&schemaSeen{}, nil, Blank, 3},
+		"an empty schema with a comment": {&schemaSeen{Comment: "the DBA's"}, nil, Blank, 3},
+		"an empty schema that was full":  {&schemaSeen{Comment: says(2)}, nil, LedgerLost, 0},
+		"only an empty ledger":           {&schemaSeen{Ledger: true, Comment: says(0)}, ledger(0, 0), Behind, 3},
+		"one of three":                   {filled(1), ledger(1, 1), Behind, 2},
+		"all":                            {filled(3), ledger(3, 1), Current, 0},
+		"one more, which admits us":      {filled(4), ledger(4, 3), AheadCompatible, 0},
+		"one more, which does not":       {filled(4), ledger(4, 4), AheadIncompatible, 0},
+		"a file was changed": {
+			filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }),
+			Diverged, 0,
+		},
+		"ahead, a file was changed": {
+			filled(4), with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }),
+			Diverged, 0,
+		},
+		"a row is missing": {
+			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }),
+			Diverged, 0,
+		},
+		"a row is unfinished": {
+			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }),
+			Diverged, 0,
+		},
+		"the next file is claimed": {
+			filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Claimed = 3 }),
+			Behind, 1,
+		},
+		"a newer file is claimed": {
+			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Claimed = 4 }),
+			Current, 0,
+		},
+		"a file far ahead is claimed": {
+			filled(1), with(ledger(1, 1), func(l *ledgerSeen) { l.Claimed = 3 }),
+			Diverged, 0,
+		},
+		"a row was changed by hand": {
+			filled(2),
+			with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint, l.Whole = "x", "x" }), LedgerLost, 0,
+		},
+		"the last row was deleted": {filled(3), ledger(2, 1), LedgerLost, 0},
+		"a row was added":          {filled(2), ledger(3, 1), LedgerLost, 0},
+		"ahead, a row was changed": {
+			filled(4), with(ledger(4, 3), func(l *ledgerSeen) { l.Whole = "x" }),
+			LedgerLost, 0,
+		},
+		"no witness": {&schemaSeen{Objects: 2, Ledger: true}, ledger(2, 1), LedgerLost, 0},
+		"somebody else's comment": {
+			&schemaSeen{Objects: 2, Ledger: true, Comment: "ours"}, ledger(2, 1),
+			LedgerLost, 0,
+		},
 		"objects without a ledger":        {&schemaSeen{Objects: 1, Comment: says(2)}, nil, LedgerLost, 0},
 		"objects with an empty ledger":    {filled(2), ledger(0, 0), LedgerLost, 0},
 		"another tool's ledger":           {filled(2), &ledgerSeen{Foreign: true}, LedgerLost, 0},
@@ -94,7 +128,10 @@ func TestCompareNamesEachDifference(t *testing.T) {
 	seconds := 0.1
 	rows := make([]LedgerRow, 0, 6)
 	for i, m := range append(b.Migrations(), Migration{Name: "m5"}) {
-		rows = append(rows, LedgerRow{Version: i + 1, Name: m.Name, Checksum: fmt.Sprintf("%x", m.Checksum), MinVersion: m.MinVersion, Seconds: &seconds})
+		rows = append(rows, LedgerRow{
+			Version: i + 1, Name: m.Name, Checksum: fmt.Sprintf("%x", m.Checksum),
+			MinVersion: m.MinVersion, Seconds: &seconds,
+		})
 	}
 	if found := compare(b, rows); len(found) > 0 {
 		t.Errorf("an untouched ledger of a newer program: got %v", found)
@@ -105,7 +142,10 @@ func TestCompareNamesEachDifference(t *testing.T) {
 	rows = append(rows[:2], rows[3:]...)
 	rows[3].Seconds = nil
 	found := compare(b, rows)
-	want := []string{"0001: the ledger calls it \"other\"", "0002: 0002_m2.sql was changed", "0003: is missing", "0004: the ledger says", "0005: was begun and never finished"}
+	want := []string{
+		"0001: the ledger calls it \"other\"", "0002: 0002_m2.sql was changed", "0003: is missing",
+		"0004: the ledger says", "0005: was begun and never finished",
+	}
 	if len(found) != len(want) {
 		t.Fatalf("got %v, want %d differences", found, len(want))
 	}
@@ -123,7 +163,8 @@ func TestACommentIsQuotedAsFarAsAnybodyNeeds(t *testing.T) {
 		"ours":                              `and is "ours"`,
 		witness + strings.Repeat("é", 1000): "é…\"",
 	} {
-		if got := contradicts(comment, &ledgerSeen{Version: 4, Rows: 4}); !strings.HasSuffix(got, want) || len(got) > 400 {
+		if got := contradicts(comment, &ledgerSeen{Version: 4, Rows: 4}); !strings.HasSuffix(got, want) ||
+			len(got) > 400 {
 			t.Errorf("%.120s\n got %s\nwant that it ends in %s", comment, got, want)
 		}
 	}

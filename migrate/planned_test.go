@@ -28,17 +28,22 @@ func TestUpDoesWhatPlanSaid(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, named(sql, db))
 			}
 			plan := planned(t, m, db.MigratorConn)
-			before := pgtest.Value[string](t, db.SuperConn, "SELECT relacl::text FROM pg_class WHERE oid = 'app.t1'::regclass")
-			if again := planned(t, m, db.MigratorConn); !slices.Equal(again.Grant, plan.Grant) || !slices.Equal(again.Revoke, plan.Revoke) {
+			before := pgtest.Value[string](t, db.SuperConn,
+				"SELECT relacl::text FROM pg_class WHERE oid = 'app.t1'::regclass")
+			if again := planned(t, m, db.MigratorConn); !slices.Equal(again.Grant, plan.Grant) ||
+				!slices.Equal(again.Revoke, plan.Revoke) {
 				t.Errorf("planning twice: got %+v, want %+v", again, plan)
 			}
-			if after := pgtest.Value[string](t, db.SuperConn, "SELECT relacl::text FROM pg_class WHERE oid = 'app.t1'::regclass"); after != before {
+			if after := pgtest.Value[string](t, db.SuperConn,
+				"SELECT relacl::text FROM pg_class WHERE oid = 'app.t1'::regclass"); after != before {
 				t.Errorf("planning changed rights: %s, before %s", after, before)
 			}
 			report := up(t, m, db.MigratorConn)
 			slices.Sort(report.Granted)
-			if !slices.Equal(plan.Grant, report.Granted) || !slices.Equal(plan.Revoke, report.Revoked) || plan.CreateRole != report.RoleCreated {
-				t.Errorf("planned %q, %q, role %t; done %q, %q, role %t", plan.Grant, plan.Revoke, plan.CreateRole, report.Granted, report.Revoked, report.RoleCreated)
+			if !slices.Equal(plan.Grant, report.Granted) || !slices.Equal(plan.Revoke, report.Revoked) ||
+				plan.CreateRole != report.RoleCreated {
+				t.Errorf("planned %q, %q, role %t; done %q, %q, role %t", plan.Grant, plan.Revoke, plan.CreateRole,
+					report.Granted, report.Revoked, report.RoleCreated)
 			}
 			if plan.Nothing() != (len(report.Granted)+len(report.Revoked) == 0 && !report.RoleCreated) {
 				t.Errorf("Nothing is %t, and the report %+v", plan.Nothing(), report)
@@ -55,10 +60,12 @@ func TestPlanOfABlankDatabaseIsAllOfIt(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(3)...)
 	plan := planned(t, m, db.MigratorConn)
-	if !plan.CreateSchema || !plan.CreateRole || len(plan.Status.Pending) != 3 || plan.Refusal != nil || plan.Nothing() {
+	if !plan.CreateSchema || !plan.CreateRole || len(plan.Status.Pending) != 3 || plan.Refusal != nil ||
+		plan.Nothing() {
 		t.Errorf("got %+v, want schema, role and three files", plan)
 	}
-	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL OR to_regrole($1) IS NOT NULL", db.WebRole) {
+	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL OR to_regrole($1) IS NOT NULL",
+		db.WebRole) {
 		t.Error("planning created something")
 	}
 }
@@ -74,9 +81,12 @@ func TestPlanForeseesARefusal(t *testing.T) {
 		"no right to create the role": {false, "ALTER ROLE $migrator NOCREATEROLE"},
 		"a superuser":                 {true, "ALTER ROLE $role SUPERUSER"},
 		"a right elsewhere":           {true, "CREATE TABLE public.x (); GRANT SELECT ON public.x TO $role"},
-		"rights here and elsewhere":   {true, "CREATE TABLE public.x (); GRANT SELECT ON public.x TO $role; GRANT DELETE ON app.t1 TO $role"},
-		"a ledger that diverged":      {true, "UPDATE app.migrations SET name = 'other' WHERE version = 1"},
-		"a lost ledger":               {true, "DROP TABLE app.migrations"},
+		"rights here and elsewhere": {
+			true,
+			"CREATE TABLE public.x (); GRANT SELECT ON public.x TO $role; GRANT DELETE ON app.t1 TO $role",
+		},
+		"a ledger that diverged": {true, "UPDATE app.migrations SET name = 'other' WHERE version = 1"},
+		"a lost ledger":          {true, "DROP TABLE app.migrations"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -272,7 +272,8 @@ func TestAPoolerThatEndsEachTransactionIsNamed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
-	pgtest.Exec(t, pooled["migrator"]+" dbname=pgbouncer default_query_exec_mode=simple_protocol", "SET pool_mode = statement")
+	pgtest.Exec(t, pooled["migrator"]+" dbname=pgbouncer default_query_exec_mode=simple_protocol",
+		"SET pool_mode = statement")
 	m := migrator(t, db, tables(2)...)
 	m.Wait, m.ConnectWait = time.Hour, time.Hour
 	_, upErr := m.Up(t.Context(), pooled["migrator"])

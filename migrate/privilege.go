@@ -44,8 +44,9 @@ type Privilege struct {
 
 // A grant is one right: one verb on one object, or on one column of it.
 type grant struct {
-	Kind   string `json:"kind"`   // DATABASE, SCHEMA, TABLE and so on, as GRANT writes it
-	Object string `json:"object"` // its bare name within the schema, a function's with its argument types; outside as SQL writes it
+	Kind string `json:"kind"` // DATABASE, SCHEMA, TABLE and so on, as GRANT writes it
+	// its bare name within the schema, a function's with its argument types; outside as SQL writes it
+	Object string `json:"object"`
 	Column string `json:"column"` // empty for the whole object
 	Verb   string `json:"verb"`
 }
@@ -98,8 +99,10 @@ func (p Privilege) grants() ([]grant, error) {
 	for rest := strings.TrimSpace(p.Allow); rest != ""; {
 		var verb, columns string
 		verb, columns, rest = nextVerb(rest)
-		if !slices.Contains(verbs, verb) || (columns != "" && !slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "REFERENCES"}, verb)) {
-			return nil, fmt.Errorf("declared privilege on %q: %q is none of %s, alone or for SELECT, INSERT and UPDATE with (columns)", p.On, p.Allow, strings.Join(verbs, ", "))
+		if !slices.Contains(verbs, verb) || (columns != "" &&
+			!slices.Contains([]string{"SELECT", "INSERT", "UPDATE", "REFERENCES"}, verb)) {
+			return nil, fmt.Errorf("declared privilege on %q: %q is none of %s, alone or for SELECT, INSERT and "+
+				"UPDATE with (columns)", p.On, p.Allow, strings.Join(verbs, ", "))
 		}
 		for column := range strings.SplitSeq(columns, ",") {
 			grants = append(grants, grant{Kind: kind, Object: object, Column: strings.TrimSpace(column), Verb: verb})
@@ -199,7 +202,8 @@ func dangerous() []string {
 // such as the functions of an extension, is not for us to decide.
 func everybodys(declared []grant, public []heldGrant) []heldGrant {
 	return everybodysThat(public, func(h heldGrant) bool {
-		return h.neverMeant() || h.Ours && !h.Stray && (h.Kind == "TABLE" || h.Kind == "SEQUENCE" || h.Kind == "FUNCTION" && !slices.Contains(declared, h.grant))
+		return h.neverMeant() || h.Ours && !h.Stray &&
+			(h.Kind == "TABLE" || h.Kind == "SEQUENCE" || h.Kind == "FUNCTION" && !slices.Contains(declared, h.grant))
 	})
 }
 
@@ -233,7 +237,8 @@ func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
 func undone(declared []grant, revoked heldGrant) []grant {
 	var columns []grant
 	for _, g := range declared {
-		if g.Column != "" && revoked.Ours && revoked.Column == "" && !revoked.Grantable && g.Kind == revoked.Kind && g.Object == revoked.Object && g.Verb == revoked.Verb {
+		if g.Column != "" && revoked.Ours && revoked.Column == "" && !revoked.Grantable && g.Kind == revoked.Kind &&
+			g.Object == revoked.Object && g.Verb == revoked.Verb {
 			columns = append(columns, g)
 		}
 	}
@@ -269,7 +274,8 @@ func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
 		option = "GRANT OPTION FOR "
 	}
 	if h.Kind == defaults {
-		return "ALTER " + h.Kind + " " + h.Object + " REVOKE " + option + h.Verb + " ON " + h.Column + " FROM " + whom + " CASCADE"
+		return "ALTER " + h.Kind + " " + h.Object + " REVOKE " + option + h.Verb + " ON " + h.Column + " FROM " +
+			whom + " CASCADE"
 	}
 	return "REVOKE " + option + h.verb() + " ON " + r.object(h.grant, h.Ours) + " FROM " + whom + " CASCADE"
 }

@@ -62,11 +62,13 @@ func TestChangesGoBothWays(t *testing.T) {
 	handOn, extraHandOn := heldGrant{grant: keep, Ours: true, Grantable: true}, extra
 	extraHandOn.Grantable = true
 	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
-	missing, excess := changes([]grant{keep, lacks}, []heldGrant{handOn, extraHandOn, outside, {grant: connect, Ours: true}}, true)
+	missing, excess := changes([]grant{keep, lacks},
+		[]heldGrant{handOn, extraHandOn, outside, {grant: connect, Ours: true}}, true)
 	if !slices.Equal(missing, []grant{lacks}) || !slices.Equal(excess, []heldGrant{handOn, extra, outside}) {
 		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, []heldGrant{handOn, extra, outside})
 	}
-	if missing, _ := changes([]grant{keep}, []heldGrant{outside}, false); !slices.Equal(missing, []grant{keep, connect}) {
+	if missing, _ := changes([]grant{keep}, []heldGrant{outside}, false); !slices.Equal(missing,
+		[]grant{keep, connect}) {
 		t.Errorf("a right elsewhere, and no way to connect: missing %v, want %v and %v", missing, keep, connect)
 	}
 }

@@ -111,7 +111,10 @@ func (r *run) awaiting(m message) {
 	t := &r.teller
 	t.change(func(now *Progress) {
 		t.begun = time.Now()
-		*now = Progress{Phase: Applying, Since: t.begun, Looked: true, Version: r.reported(), Target: r.Bundle.Version()}
+		*now = Progress{
+			Phase: Applying, Since: t.begun, Looked: true, Version: r.reported(),
+			Target: r.Bundle.Version(),
+		}
 		switch {
 		case m.migration == nil && m.what != "bootstrap":
 			now.Phase = Reconciling

@@ -51,7 +51,8 @@ func TestProgressTellsTheWholeStory(t *testing.T) {
 	m := migrator(t, db, tables(2)...)
 	m.Progress = l.hear
 	up(t, m, db.MigratorConn)
-	if got, want := l.story(), "connecting, looking, applying, applying 0001_m1.sql, applying 0002_m2.sql, reconciling, looking, done"; got != want {
+	if got, want := l.story(), "connecting, looking, applying, applying 0001_m1.sql, applying 0002_m2.sql, "+
+		"reconciling, looking, done"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	l.heard = nil
@@ -59,7 +60,8 @@ func TestProgressTellsTheWholeStory(t *testing.T) {
 	m.Progress = l.hear
 	up(t, m, db.MigratorConn)
 	for _, p := range l.heard {
-		if p.Target != 5 || p.Since.IsZero() || p.File == "0004_m4.sql" && (p.Number != 2 || p.Of != 3 || p.Version != 2) {
+		if p.Target != 5 || p.Since.IsZero() || p.File == "0004_m4.sql" &&
+			(p.Number != 2 || p.Of != 3 || p.Version != 2) {
 			t.Errorf("got %+v, want the second of three files on a schema of which version 2 of 5 is on disk", p)
 		}
 	}
@@ -110,11 +112,14 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 				}
 			}}
 			m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
-			m.Heartbeat, m.LockTimeout, m.Progress, m.Log = 20*time.Millisecond, time.Minute, l.hear, slog.New(slog.NewTextHandler(&log, nil))
+			m.Heartbeat, m.LockTimeout, m.Progress, m.Log = 20*time.Millisecond, time.Minute, l.hear,
+				slog.New(slog.NewTextHandler(&log, nil))
 			var running sync.WaitGroup
 			running.Go(func() { up(t, m, conn) })
 			p := <-held
-			if left := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'test-migrator/1.0'"); left > 2 {
+			if left := pgtest.Value[int](t, db.SuperConn,
+				"SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name "+
+					"= 'test-migrator/1.0'"); left > 2 {
 				t.Errorf("%d connections of the migrator, want its own and that of the heartbeat", left)
 			}
 			pgtest.Eventually(t, "it says more than once that it still waits", func() error {
@@ -123,7 +128,9 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			})
 			letGo()
 			running.Wait()
-			if p.File != "0002_m2.sql" || p.WaitsFor != "Lock relation of app.t1" || p.Holder.Application != "the report" || p.Holder.State != "idle in transaction" || p.Holder.Since.IsZero() {
+			if p.File != "0002_m2.sql" || p.WaitsFor != "Lock relation of app.t1" ||
+				p.Holder.Application != "the report" || p.Holder.State != "idle in transaction" ||
+				p.Holder.Since.IsZero() {
 				t.Errorf("got %+v, holder %+v; want 0002_m2.sql held up by the report", p, p.Holder)
 			}
 			if via == "direct" {
@@ -131,14 +138,17 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			}
 			for _, want := range []string{
 				`level=WARN msg="a migration waits for another session" file=0002_m2.sql number=1 of=1 elapsed=`,
-				`waits_for="Lock relation of app.t1" held_up_by="the report (pid `, `level=INFO msg="still applying" file=0002_m2.sql`,
+				`waits_for="Lock relation of app.t1" held_up_by="the report (pid `,
+				`level=INFO msg="still applying" file=0002_m2.sql`,
 			} {
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log lacks %q:\n%s", want, log.String())
 				}
 			}
-			if strings.Contains(log.String(), "LOCK TABLE") || strings.Count(log.String(), "waits for another session") != 1 {
-				t.Errorf("the log shows another session's statement, or says more than once that it waits:\n%s", log.String())
+			if strings.Contains(log.String(), "LOCK TABLE") ||
+				strings.Count(log.String(), "waits for another session") != 1 {
+				t.Errorf("the log shows another session's statement, or says more than once that it waits:\n%s",
+					log.String())
 			}
 		})
 	}
@@ -158,13 +168,15 @@ func TestAnErrorAfterALockNamesWhoHeldIt(t *testing.T) {
 	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN a int")...)
 	pgtest.WithMoreTime(t, time.Second, func(limit time.Duration) error { // for the heartbeat to see who it is
 		log.Reset()
-		m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, limit, limit, slog.New(slog.NewTextHandler(&log, nil))
+		m.Heartbeat, m.LockTimeout, m.Wait, m.Log = 20*time.Millisecond, limit, limit,
+			slog.New(slog.NewTextHandler(&log, nil))
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
 		if !ok || !strings.Contains(err.Error(), "0002_m2.sql") {
 			t.Errorf("got %v, want a BusyError that names the file", err)
 		}
-		return pgtest.Unless(ok && strings.HasPrefix(busy.Holder, "the report (pid "), "got %v, want that it names the report", err)
+		return pgtest.Unless(ok && strings.HasPrefix(busy.Holder, "the report (pid "),
+			"got %v, want that it names the report", err)
 	})
 	if want := `msg="a migration was rolled back because another session was in its way; trying again" file=0002_m2.sql`; strings.Count(log.String(), want) != 1 {
 		t.Errorf("the log does not say once %q:\n%s", want, log.String())
@@ -177,7 +189,8 @@ func TestAHeartbeatThatCannotAskFailsNothing(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+owner(t, db)+" CONNECTION LIMIT 1")
 	var log pgtest.Output
 	m := migrator(t, db, "CREATE TABLE app.t1 (id int); "+atGate)
-	m.Heartbeat, m.Log = 20*time.Millisecond, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	m.Heartbeat, m.Log = 20*time.Millisecond,
+		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	open := gate(t, db)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -186,7 +199,8 @@ func TestAHeartbeatThatCannotAskFailsNothing(t *testing.T) {
 		}
 	})
 	for _, want := range []string{"too many connections for role", `msg="still applying" file=0001_m1.sql`} {
-		pgtest.Eventually(t, "the log says "+want, func() error { return pgtest.Unless(strings.Contains(log.String(), want), "%s", log.String()) })
+		pgtest.Eventually(t, "the log says "+want,
+			func() error { return pgtest.Unless(strings.Contains(log.String(), want), "%s", log.String()) })
 	}
 	open()
 	running.Wait()
@@ -217,9 +231,18 @@ func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
 func TestAnIndexBuildSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
 	for want, build := range map[string]migrate.IndexBuild{
-		"building index: scanning table, 3 of 9 blocks":       {Phase: "building index: scanning table", BlocksDone: 3, BlocksTotal: 9},
-		"building index: loading tuples in tree, 5 of 8 rows": {Phase: "building index: loading tuples in tree", TuplesDone: 5, TuplesTotal: 8},
-		"waiting for old snapshots, 1 of 2 sessions":          {Phase: "waiting for old snapshots", LockersDone: 1, LockersTotal: 2},
+		"building index: scanning table, 3 of 9 blocks": {
+			Phase: "building index: scanning table", BlocksDone: 3,
+			BlocksTotal: 9,
+		},
+		"building index: loading tuples in tree, 5 of 8 rows": {
+			Phase:      "building index: loading tuples in tree",
+			TuplesDone: 5, TuplesTotal: 8,
+		},
+		"waiting for old snapshots, 1 of 2 sessions": {
+			Phase: "waiting for old snapshots", LockersDone: 1,
+			LockersTotal: 2,
+		},
 		"initializing": {Phase: "initializing"},
 	} {
 		if got := build.String(); got != want {

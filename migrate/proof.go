@@ -48,11 +48,15 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 		return r, &UnmigratedError{Target: b.Version()}
 	}
 	if e.Ledger != nil && e.Ledger.Foreign && !e.Ledger.Damaged {
-		return r, &UnrepairableError{Why: "a table of another tool stands where it belongs, and is not touched", Next: "Rename it, or choose another schema"}
+		return r, &UnrepairableError{
+			Why:  "a table of another tool stands where it belongs, and is not touched",
+			Next: "Rename it, or choose another schema",
+		}
 	}
 	for _, d := range e.table.damage {
 		if d.Change == Stranger {
-			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledgerName) + " stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
+			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledgerName) +
+				" stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
 		}
 	}
 	r.Table = e.rows == nil || len(e.table.damage) > 0
@@ -83,8 +87,10 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 	w, testified := parseWitness(e.comment())
 	if row := b.newest(e.rows); row.Version > 0 && w.version <= b.Version() {
 		return 0, "", &UnrepairableError{
-			Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version, row.Name, b.Version()), Newer: true,
-			Next: "Repair it with that program. If none has ever applied that file, delete the row by hand and repair again",
+			Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version,
+				row.Name, b.Version()), Newer: true,
+			Next: "Repair it with that program. If none has ever applied that file, delete the row by hand and " +
+				"repair again",
 		}
 	}
 	highest, whole := b.vouchedFor(e.rows)
@@ -93,18 +99,23 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 		newest = w.version
 	}
 	if newest > b.Version() {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and this one ends at %d", newest, b.Version()), Next: "Repair it with that program", Newer: true}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and "+
+			"this one ends at %d", newest, b.Version()), Next: "Repair it with that program", Newer: true}
 	}
 	believed := testified && w.history == b.fingerprint(w.version)
 	if testified && !believed && !whole {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment tells of version %d of another history, with files that differ from this program's; "+
-			"repair it with the program that migrated it. If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version)}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment tells of version %d of another "+
+			"history, with files that differ from this program's; "+
+			"repair it with the program that migrated it. If it is the comment that is wrong, take it away first: "+
+			"COMMENT ON SCHEMA … IS NULL", w.version)}
 	}
 	if stated > 0 && believed && stated != w.version {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema's comment says version %d", stated, w.version)}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema's comment says "+
+			"version %d", stated, w.version)}
 	}
 	if stated > 0 && whole && stated != highest {
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the ledger has the right rows up to version %d", stated, highest)}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the ledger has the right rows up "+
+			"to version %d", stated, highest)}
 	}
 	same, nearest, drift := b.versionsLike(e.live)
 	half := b.halfApplied(e)
@@ -113,40 +124,59 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 	}
 	switch {
 	case believed && b.lastRight(e.rows) > w.version: // the row of a file that was applied is never taken for nothing
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment says version %d, and the ledger has the right row of version %d. "+
-			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version, b.lastRight(e.rows))}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment says version %d, and the ledger has "+
+			"the right row of version %d. "+
+			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version,
+			b.lastRight(e.rows))}
 	case believed && (slices.Contains(same, w.version) || half == w.version):
 		return w.version, "the schema's comment says so, and the schema is as the migrations up to there make it", nil
 	case believed:
-		return 0, "", b.unlike(e, w.version, "the schema's comment says version %d, and the schema is not as the migrations up to there make it")
-	case whole && (half == highest || slices.Contains(same, highest) && same[len(same)-1] == highest): // a higher one could have lost its last rows
+		return 0, "", b.unlike(e, w.version,
+			"the schema's comment says version %d, and the schema is not as the migrations up to there make it")
+	// a higher one could have lost its last rows
+	case whole && (half == highest || slices.Contains(same, highest) && same[len(same)-1] == highest):
 		return highest, "the ledger says so, and the schema is as the migrations up to there make it", nil
 	case len(same) == 0:
-		return 0, "", b.afterClaim(e, &UnrepairableError{Why: fmt.Sprintf("the schema is not as any version of this program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest, Drift: drift})
+		return 0, "", b.afterClaim(e, &UnrepairableError{
+			Why: fmt.Sprintf("the schema is not as any version of this "+
+				"program makes it; the nearest is version %d, from which it differs", nearest), Version: nearest,
+			Drift: drift,
+		})
 	}
 	same = slices.DeleteFunc(same, func(v int) bool { return v < highest })
 	last := len(same) > 0 && same[len(same)-1] == b.Version() && highest < b.Version()
 	switch {
 	case len(same) == 0:
-		return 0, "", b.unlike(e, highest, "the ledger has a row of version %d, and the schema is not as the migrations up to there make it")
+		return 0, "", b.unlike(e, highest, "the ledger has a row of version %d, and the schema is not as the "+
+			"migrations up to there make it")
 	case slices.Contains(same, stated):
 		return stated, "that is what you say, and the schema is as the migrations up to there make it", nil
 	case stated > 0:
-		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema is as the migrations up to %s make it", stated, versions(same))}
+		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema is as the migrations "+
+			"up to %s make it", stated, versions(same))}
 	case last && len(same) == 1: // one above it would be told by nothing
-		return 0, "", &UnrepairableError{Candidates: same, Why: fmt.Sprintf("the schema is as the migrations up to version %d make it, which is the last one of this program, and neither the schema's comment nor the ledger "+
-			"tells whether a newer program has applied files that change only rows", same[0])}
+		return 0, "", &UnrepairableError{
+			Candidates: same,
+			Why: fmt.Sprintf("the schema is as the migrations up to version %d make it, which is the last one of "+
+				"this program, and neither the schema's comment nor the ledger "+
+				"tells whether a newer program has applied files that change only rows", same[0]),
+		}
 	case len(same) == 1:
 		return same[0], "of all versions only this one makes the schema what it is", nil
 	}
-	return 0, "", &UnrepairableError{Candidates: same, Why: fmt.Sprintf("versions %s make the same schema (files between them change only rows), and neither the schema's comment nor the ledger tells which of them it is", versions(same))}
+	return 0, "", &UnrepairableError{
+		Candidates: same,
+		Why: fmt.Sprintf("versions %s make the same schema (files between them change only rows), and neither the "+
+			"schema's comment nor the ledger tells which of them it is", versions(same)),
+	}
 }
 
 // newest is the row of a newer program's file, if there is one: a finished one above the
 // bundle that is not one of the bundle's own under another number.
 func (b Bundle) newest(rows []storedRow) (newest storedRow) {
 	for _, row := range rows {
-		own := slices.ContainsFunc(b.migrations, func(m Migration) bool { return row.Checksum == fmt.Sprintf(`\x%x`, m.Checksum) })
+		own := slices.ContainsFunc(b.migrations,
+			func(m Migration) bool { return row.Checksum == fmt.Sprintf(`\x%x`, m.Checksum) })
 		if row.Version > b.Version() && row.Duration != nil && !own {
 			newest = row
 		}
@@ -156,7 +186,10 @@ func (b Bundle) newest(rows []storedRow) (newest storedRow) {
 
 func (b Bundle) unlike(e evidence, version int, why string) error {
 	snapshot, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
-	return b.afterClaim(e, &UnrepairableError{Why: fmt.Sprintf(why, version), Version: version, Drift: CompareSnapshots(snapshot, e.live)})
+	return b.afterClaim(e, &UnrepairableError{
+		Why: fmt.Sprintf(why, version), Version: version,
+		Drift: CompareSnapshots(snapshot, e.live),
+	})
 }
 
 // claimed is the row of a file without a transaction that is under way, or whose
@@ -207,9 +240,12 @@ func (b Bundle) afterClaim(e evidence, differs *UnrepairableError) error {
 	case !ok:
 	case row.Version > b.Version():
 		differs.Newer = true
-		differs.Next = fmt.Sprintf("Server process %d has claimed %04d_%s, a file of a newer program that runs without a transaction: repair with that program", *row.ClaimedByPID, row.Version, row.Name)
+		differs.Next = fmt.Sprintf("Server process %d has claimed %04d_%s, a file of a newer program that runs "+
+			"without a transaction: repair with that program", *row.ClaimedByPID, row.Version, row.Name)
 	default:
-		differs.Next = fmt.Sprintf("Undo these differences by hand and repair again, or restore a backup. What %04d_%s does may stay: it runs without a transaction, and server process %d has claimed it", row.Version, row.Name, *row.ClaimedByPID)
+		differs.Next = fmt.Sprintf("Undo these differences by hand and repair again, or restore a backup. What "+
+			"%04d_%s does may stay: it runs without a transaction, and server process %d has claimed it", row.Version,
+			row.Name, *row.ClaimedByPID)
 	}
 	return differs
 }
@@ -264,7 +300,8 @@ func (b Bundle) wrong(row storedRow) string {
 	case row.Checksum != fmt.Sprintf(`\x%x`, m.Checksum):
 		return "the ledger has another checksum of the file"
 	case row.MinVersion != m.MinVersion:
-		return fmt.Sprintf("the ledger says that programs from %04d on can work with it, the program says %04d", row.MinVersion, m.MinVersion)
+		return fmt.Sprintf("the ledger says that programs from %04d on can work with it, the program says %04d",
+			row.MinVersion, m.MinVersion)
 	case row.Duration == nil:
 		return "the ledger says that it was never finished"
 	}

@@ -26,11 +26,13 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
 	switch {
 	case s.Server.ReadOnly != "" && !nothing:
-		r.Log.Warn("the role's rights differ from the declared ones, and default_transaction_read_only is on: they are mended when it is off again",
+		r.Log.Warn("the role's rights differ from the declared ones, and default_transaction_read_only is on: they "+
+			"are mended when it is off again",
 			"role", r.Role.Name, "missing", len(missing), "excess", len(excess), "set_by", s.Server.ReadOnly)
 		return true, nil
 	case s.Server.Standby && !nothing:
-		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role", r.Role.Name, "missing", len(missing), "excess", len(excess))
+		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role",
+			r.Role.Name, "missing", len(missing), "excess", len(excess))
 		return true, nil
 	case nothing || r.rightsSent && s.Role != nil:
 		audit, err := r.audit(s)
@@ -46,7 +48,8 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 	for _, f := range r.excessive(s, excess) {
 		revoked = append(revoked, f.What)
 	}
-	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil, "granted", granted, "revoked", revoked)
+	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil,
+		"granted", granted, "revoked", revoked)
 	if others := those(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }); len(others) > 0 {
 		r.warnOfOthers(s, others, r.eventTriggers(ctx, conn))
 	}
@@ -60,7 +63,8 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 			if s.Held == nil {
 				return true
 			}
-			if lacks, has := r.mendable(*s); !slices.ContainsFunc(lacks, within(missing)) && !slices.ContainsFunc(has, within(excess)) {
+			if lacks, has := r.mendable(*s); !slices.ContainsFunc(lacks, within(missing)) &&
+				!slices.ContainsFunc(has, within(excess)) {
 				r.granted(granted, revoked)
 			}
 			return true
@@ -90,7 +94,8 @@ func (r *run) warnOfOthers(s seen, excess []heldGrant, triggers eventTriggers) {
 	case len(triggers) > 0:
 		cause = "an event trigger of this database, or a GRANT or ALTER TABLE by hand: " + triggers.names()
 	}
-	r.Log.Warn("privileges or row level security that no migration put on the schema are taken off", "what", what, "cause", cause)
+	r.Log.Warn("privileges or row level security that no migration put on the schema are taken off", "what", what,
+		"cause", cause)
 }
 
 // within reports whether a list holds a value.
@@ -112,10 +117,12 @@ func (r *run) holdsOutside(s seen) error {
 	if r.Role.Name == "" {
 		return nil
 	}
-	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside), everybodysThat(s.Held.Public, func(h heldGrant) bool {
-		return h.neverMeant() && (h.Kind == "DATABASE" || h.Kind == parameter)
-	}))
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name), r.excessive(s, outside)))
+	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside),
+		everybodysThat(s.Held.Public, func(h heldGrant) bool {
+			return h.neverMeant() && (h.Kind == "DATABASE" || h.Kind == parameter)
+		}))
+	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name),
+		r.excessive(s, outside)))
 }
 
 // fitAhead refuses a role that no version of this program should have. On a schema that
@@ -130,7 +137,8 @@ func (r *run) fitAhead(s seen) error {
 	}
 	err := r.auditAlways(s).Err()
 	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
-		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer program's next start does what it may"
+		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer " +
+			"program's next start does what it may"
 	}
 	return err
 }
@@ -169,22 +177,30 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 	case logsIn:
 		return true, nil
 	case pooled(conn, s.Server.PID):
-		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in through this pooler, which checks passwords on its own account (%v); "+
-			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give user and password to the pooler", r.Role.Name, reason(refusal)),
-			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+quoteName(r.Role.Name)+" and its password")
+		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in through this pooler, "+
+			"which checks passwords on its own account (%v); "+
+			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give "+
+			"user and password to the pooler", r.Role.Name, reason(refusal)),
+			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+quoteName(r.Role.Name)+
+				" and its password")
 	case s.Role.Comment != r.mark(s.Database):
 		return false, r.unmarked()
 	case s.Server.Standby || s.Server.ReadOnly != "":
-		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in, and it cannot be set: the server is a standby, or is read-only by a setting. "+
-			"Start once with the primary, or when the database can be written to", r.Role.Name), `-- there, in psql, which sends only a verifier: \password `+quoteName(r.Role.Name))
+		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in, and it cannot be "+
+			"set: the server is a standby, or is read-only by a setting. "+
+			"Start once with the primary, or when the database can be written to", r.Role.Name),
+			`-- there, in psql, which sends only a verifier: \password `+quoteName(r.Role.Name))
 	case r.report.PasswordSet:
 		return r.lockedOut(fmt.Sprintf("the role %q cannot log in although its password was just set; "+
-			"the server's pg_hba.conf may send it to another method or server of passwords", r.Role.Name), "SELECT * FROM pg_hba_file_rules")
+			"the server's pg_hba.conf may send it to another method or server of passwords", r.Role.Name),
+			"SELECT * FROM pg_hba_file_rules")
 	}
 	name := quoteName(r.Role.Name)
-	err = r.apply(ctx, conn, []message{r.wrap("password", s, []string{"ALTER ROLE " + name + " PASSWORD " + quoteText(newVerifier(r.Role.Password))})})
+	err = r.apply(ctx, conn, []message{r.wrap("password", s,
+		[]string{"ALTER ROLE " + name + " PASSWORD " + quoteText(newVerifier(r.Role.Password))})})
 	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
-		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it", r.Role.Name, s.Me.Name)
+		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it",
+			r.Role.Name, s.Me.Name)
 		lacks.SQL = []string{`-- in psql, which sends only a verifier: \password ` + name}
 	}
 	if err == nil {
@@ -209,8 +225,10 @@ func (r *run) lockedOut(why, sql string) (done bool, err error) {
 // unmarked is the error of a role that somebody else made with another password.
 func (r *run) unmarked() error {
 	return &PrivilegeError{
-		Lacks: fmt.Sprintf("the configured password of the role %q does not log in, and it is not changed: the role does not bear the mark of this program and database, "+
-			"and may be another application's. Configure the password that it has, choose another name, or let a DBA set it", r.Role.Name),
+		Lacks: fmt.Sprintf("the configured password of the role %q does not log in, and it is not changed: the role "+
+			"does not bear the mark of this program and database, "+
+			"and may be another application's. Configure the password that it has, choose another name, or let a "+
+			"DBA set it", r.Role.Name),
 		SQL:    []string{`-- in psql, which sends only a verifier: \password ` + quoteName(r.Role.Name)},
 		beyond: true,
 	}
@@ -219,7 +237,8 @@ func (r *run) unmarked() error {
 // mayLogIn refuses, before anything is migrated, a password that will not be the role's
 // afterwards either.
 func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
-	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) || pooled(conn, s.Server.PID) {
+	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) ||
+		pooled(conn, s.Server.PID) {
 		return nil
 	}
 	if r.admitted = r.logsIn(ctx) == nil; !r.admitted {
@@ -245,7 +264,8 @@ func (r *run) logsIn(ctx context.Context) error {
 	case code == invalidPassword, code == protocolViolation && deniesLogin(err.Error()):
 		return err
 	case code == invalidAuthorization:
-		r.Log.Warn("the server does not let the service's role in from this machine, whatever its password: see pg_hba.conf", "role", r.Role.Name, "error", reason(err))
+		r.Log.Warn("the server does not let the service's role in from this machine, whatever its password: see "+
+			"pg_hba.conf", "role", r.Role.Name, "error", reason(err))
 	}
 	return nil
 }

@@ -185,17 +185,20 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 	defer r.close(ctx, conn)
 	began := time.Now()
 	if err := sub.steps(ctx, conn); err != nil {
-		return fmt.Errorf("the history of the schema cannot be replayed on a blank database, which a start on one needs to do, too: %w", err)
+		return fmt.Errorf("the history of the schema cannot be replayed on a blank database, which a start on one "+
+			"needs to do, too: %w", err)
 	}
 	report.Replayed = time.Since(began)
-	r.Log.Info("replayed the history", "version", report.Status.Version, "duration", report.Replayed.Round(time.Millisecond))
+	r.Log.Info("replayed the history", "version", report.Status.Version, "duration",
+		report.Replayed.Round(time.Millisecond))
 	made, err := sub.snapshot(ctx, conn)
 	if err != nil {
 		return err
 	}
 	report.Drift = r.Bundle.beyondClaim(report.Status.Claimed, made, live.text)
 	r.Log = r.Log.With("rehearsal", c.name)
-	sub.Log, sub.Bundle, sub.Role, sub.report, sub.me = r.Log, r.Bundle, r.Role, Report{From: r.report.From, To: r.report.To}, r.me
+	sub.Log, sub.Bundle, sub.Role, sub.report, sub.me = r.Log, r.Bundle, r.Role,
+		Report{From: r.report.From, To: r.report.To}, r.me
 	sub.teller.tell = r.Progress
 	return (&stage{run: sub, conn: conn, seen: s}).play(ctx, report)
 }
@@ -204,7 +207,8 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 // which all databases of the server share.
 func (r *run) inScratch() *run {
 	m := r.Migrator
-	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler), Bundle{migrations: r.Bundle.migrations[:r.report.To]}
+	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler),
+		Bundle{migrations: r.Bundle.migrations[:r.report.To]}
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
 	sub.left = func() time.Duration { return min(sub.pause.left(), m.waitable()) }
@@ -214,7 +218,9 @@ func (r *run) inScratch() *run {
 	return sub
 }
 
-func (r *run) rehearseWithData(ctx context.Context, conn *pgconn.PgConn, s seen, insist bool, report *Rehearsal) (err error) {
+func (r *run) rehearseWithData(ctx context.Context, conn *pgconn.PgConn, s seen, insist bool,
+	report *Rehearsal,
+) (err error) {
 	if report.Refusal != nil {
 		return report.Refusal
 	}
@@ -245,8 +251,10 @@ func (r *run) lostInRehearsal(err error) error {
 	failed := r.connectError(err, 0)
 	if broken, ok := errors.AsType[*ConnectError](failed); ok {
 		broken.lost = true
-		broken.Next = "The server rolls the rehearsal back, and the database is as it was. A rehearsal with data is not repeated by itself, " +
-			"because it takes its locks each time: see the log of the server, or of the pooler, for why it ended, and rehearse again"
+		broken.Next = "The server rolls the rehearsal back, and the database is as it was. A rehearsal with data is " +
+			"not repeated by itself, " +
+			"because it takes its locks each time: see the log of the server, or of the pooler, for why it ended, " +
+			"and rehearse again"
 	}
 	return failed
 }

@@ -53,7 +53,9 @@ func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
 	}
 	var ledger string
 	if pgtest.Value[bool](tb, db.SuperConn, "SELECT to_regnamespace('app') IS NOT NULL") {
-		ledger = pgtest.Value[string](tb, db.SuperConn, "SELECT obj_description('app'::regnamespace) || string_agg(m::text || xmin, ',' ORDER BY version) FROM app.migrations m")
+		ledger = pgtest.Value[string](tb, db.SuperConn,
+			"SELECT obj_description('app'::regnamespace) || string_agg(m::text || xmin, ',' ORDER BY version) FROM "+
+				"app.migrations m")
 	}
 	return text + ledger + pgtest.Value[string](tb, db.SuperConn, fmt.Sprintf(`SELECT concat_ws(' ',
 		(SELECT string_agg(datname, ',') FROM pg_database WHERE pg_get_userbyid(datdba) = '%[1]s'),
@@ -77,15 +79,26 @@ func told(f migrate.Rehearsed) string {
 
 func TestRehearsalTellsLocksAndRewrites(t *testing.T) {
 	t.Parallel()
-	history := []string{"CREATE TABLE app.t1 (id int PRIMARY KEY, a text); INSERT INTO app.t1 SELECT i, repeat('x', 100) FROM generate_series(1, 1000) i; CREATE TABLE app.t2 (id int PRIMARY KEY); CREATE VIEW app.v AS SELECT id FROM app.t2"}
+	history := []string{"CREATE TABLE app.t1 (id int PRIMARY KEY, a text); INSERT INTO app.t1 SELECT i, repeat('x', " +
+		"100) FROM generate_series(1, 1000) i; CREATE TABLE app.t2 (id int PRIMARY KEY); CREATE VIEW app.v AS " +
+		"SELECT id FROM app.t2"}
 	steps := []struct{ sql, want string }{
 		{"ALTER TABLE app.t1 ADD COLUMN b int", "AccessExclusiveLock table t1"},
-		{"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid()", "AccessExclusiveLock table t1, rewrites t1"},
+		{
+			"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid()",
+			"AccessExclusiveLock table t1, rewrites t1",
+		},
 		{"CREATE INDEX t1_a ON app.t1 (a)", "ShareLock table t1"},
-		{"ALTER TABLE app.t1 ADD CONSTRAINT fk FOREIGN KEY (b) REFERENCES app.t2", "ShareRowExclusiveLock table t1, ShareRowExclusiveLock table t2"},
+		{
+			"ALTER TABLE app.t1 ADD CONSTRAINT fk FOREIGN KEY (b) REFERENCES app.t2",
+			"ShareRowExclusiveLock table t1, ShareRowExclusiveLock table t2",
+		},
 		{"UPDATE app.t1 SET b = NULL WHERE id = 1", "RowExclusiveLock table t1"},
 		{"CREATE TABLE app.t3 (id int); ALTER TABLE app.t3 ADD COLUMN b int", ""},
-		{"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (b)", "ShareUpdateExclusiveLock table t1"},
+		{
+			"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (b)",
+			"ShareUpdateExclusiveLock table t1",
+		},
 		{"-- migrate:no-transaction\nREINDEX INDEX CONCURRENTLY app.t1_b", "ShareUpdateExclusiveLock table t1"},
 		{"-- migrate:no-transaction\nREINDEX TABLE CONCURRENTLY app.t1", "ShareUpdateExclusiveLock table t1"},
 		{"-- migrate:no-transaction\nVACUUM app.t1", "ShareUpdateExclusiveLock table t1"},
@@ -93,7 +106,10 @@ func TestRehearsalTellsLocksAndRewrites(t *testing.T) {
 		{"-- migrate:no-transaction\nDROP INDEX CONCURRENTLY app.t1_b", "ShareUpdateExclusiveLock table t1"},
 		{"DROP INDEX app.t1_a", "AccessExclusiveLock table t1"},
 		{"REINDEX INDEX app.t1_pkey", "AccessExclusiveLock index t1_pkey of t1, ShareLock table t1"},
-		{"CREATE OR REPLACE VIEW app.v AS SELECT id, 1 AS one FROM app.t2", "AccessExclusiveLock view v, AccessShareLock table t2"},
+		{
+			"CREATE OR REPLACE VIEW app.v AS SELECT id, 1 AS one FROM app.t2",
+			"AccessExclusiveLock view v, AccessShareLock table t2",
+		},
 		{"DROP TABLE app.t3", "AccessExclusiveLock table t3"},
 	}
 	db := rehearsing(t)
@@ -138,9 +154,12 @@ func TestRehearsalWithDataLeavesNothing(t *testing.T) {
 	up(t, migrator(t, db, history...), db.MigratorConn)
 	pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 SELECT generate_series(2, 5000)")
 	sql := append(history,
-		"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid(); CREATE TABLE app.t2 (id int PRIMARY KEY, up int REFERENCES app.t2 DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.t2 VALUES (1, 2), (2, 1)",
+		"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid(); CREATE TABLE app.t2 (id int "+
+			"PRIMARY KEY, up int REFERENCES app.t2 DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.t2 VALUES (1, "+
+			"2), (2, 1)",
 		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_c ON app.t1 (c)",
-		"SELECT lo_create(0); ALTER TABLE app.t2 ADD COLUMN b int; CREATE INDEX u_id ON app.u (id); UPDATE app.t1 SET c = NULL WHERE false")
+		"SELECT lo_create(0); ALTER TABLE app.t2 ADD COLUMN b int; CREATE INDEX u_id ON app.u (id); UPDATE app.t1 "+
+			"SET c = NULL WHERE false")
 	m := migrator(t, db, sql...)
 	before := traces(t, db, m)
 	awaitClients(t, db, 0)
@@ -148,12 +167,16 @@ func TestRehearsalWithDataLeavesNothing(t *testing.T) {
 	if r.Err() != nil || r.Audit == nil || len(r.Files) != 3 || r.Clients != 0 {
 		t.Fatalf("%v: %+v", r.Err(), r)
 	}
-	for i, want := range []string{"AccessExclusiveLock table t1, rewrites t1", "", "AccessExclusiveLock table t1, ShareLock table u"} {
+	for i, want := range []string{
+		"AccessExclusiveLock table t1, rewrites t1", "",
+		"AccessExclusiveLock table t1, ShareLock table u",
+	} {
 		if got := told(r.Files[i]); got != want {
 			t.Errorf("file %d: got %q, want %q", i+2, got, want)
 		}
 	}
-	if r.Files[0].WAL < 100_000 || !strings.Contains(r.Files[1].Left, "without a transaction") || r.Files[2].Left != "" {
+	if r.Files[0].WAL < 100_000 || !strings.Contains(r.Files[1].Left, "without a transaction") ||
+		r.Files[2].Left != "" {
 		t.Errorf("%+v", r.Files)
 	}
 	if after := traces(t, db, m); after != before {
@@ -170,7 +193,8 @@ func TestRehearsalOfABlankDatabaseLeavesItBlank(t *testing.T) {
 		awaitClients(t, db, 0)
 		r := rehearse(t, m, db, migrate.RehearseOptions{WithData: withData})
 		if r.Err() != nil || r.Status.State != migrate.Blank || len(r.Files) != 3 || r.Audit == nil {
-			t.Errorf("with data %v: %v, %+v; want three files and the proof of a role that does not exist yet", withData, r.Err(), r)
+			t.Errorf("with data %v: %v, %+v; want three files and the proof of a role that does not exist yet",
+				withData, r.Err(), r)
 		}
 		if after := traces(t, db, m); after != before {
 			t.Errorf("with data %v: before\n%s\nafter\n%s", withData, before, after)
@@ -185,7 +209,8 @@ func TestRehearsalFindsDriftWithoutSnapshots(t *testing.T) {
 	pgtest.Exec(t, db.MigratorConn, "ALTER TABLE app.t2 ADD COLUMN mine int")
 	r := rehearse(t, migrator(t, db, tables(3)...), db, migrate.RehearseOptions{})
 	drift, ok := errors.AsType[*migrate.DriftError](r.Err())
-	if !ok || len(drift.Drift) != 1 || drift.Drift[0].String() != "table t2: has   column mine integer" || len(r.Files) != 1 {
+	if !ok || len(drift.Drift) != 1 || drift.Drift[0].String() != "table t2: has   column mine integer" ||
+		len(r.Files) != 1 {
 		t.Errorf("got %v and %d files, want a column that nobody's migration made, and one file", r.Err(), len(r.Files))
 	}
 }
@@ -194,9 +219,19 @@ func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, withData := range []bool{false, true} {
 		for name, bad := range map[string]struct{ sql, want string }{
-			"a statement":      {"SELECT 1;\n  SELECT nonsense", "0003_m3.sql:2:10: statement 2 of 2: column \"nonsense\" does not exist"},
-			"at its commit":    {"CREATE TABLE app.d (id int PRIMARY KEY, up int REFERENCES app.d DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.d VALUES (1, 2)", "0003_m3.sql: at its commit: insert or update on table \"d\""},
-			"only on the data": {"ALTER TABLE app.t1 ADD CHECK (id < 2)", "0003_m3.sql:1: statement 1 of 1: check constraint"},
+			"a statement": {
+				"SELECT 1;\n  SELECT nonsense",
+				"0003_m3.sql:2:10: statement 2 of 2: column \"nonsense\" does not exist",
+			},
+			"at its commit": {
+				"CREATE TABLE app.d (id int PRIMARY KEY, up int REFERENCES app.d DEFERRABLE " +
+					"INITIALLY DEFERRED); INSERT INTO app.d VALUES (1, 2)",
+				"0003_m3.sql: at its commit: insert or update on table \"d\"",
+			},
+			"only on the data": {
+				"ALTER TABLE app.t1 ADD CHECK (id < 2)",
+				"0003_m3.sql:1: statement 1 of 1: check constraint",
+			},
 		} {
 			if name == "only on the data" && !withData {
 				continue
@@ -211,7 +246,8 @@ func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
 				awaitClients(t, db, 0)
 				r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: withData})
 				failed, ok := errors.AsType[*migrate.MigrationError](err)
-				if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) || !strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
+				if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) ||
+					!strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
 					t.Errorf("got %v\nwant %s", err, bad.want)
 				}
 				if len(r.Files) != 1 || r.Files[0].Version != 2 {
@@ -230,7 +266,8 @@ func TestRehearsalWithoutTheRightSaysWhatToDo(t *testing.T) {
 	db := pgtest.Blank(t)
 	_, err := migrator(t, db, tables(1)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
 	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-	if !ok || !slices.Equal(lacks.SQL, []string{"ALTER ROLE " + `"` + db.Migrator() + `" CREATEDB`}) || !strings.Contains(lacks.Lacks, "restored copy") {
+	if !ok || !slices.Equal(lacks.SQL, []string{"ALTER ROLE " + `"` + db.Migrator() + `" CREATEDB`}) ||
+		!strings.Contains(lacks.Lacks, "restored copy") {
 		t.Errorf("got %v, want the SQL and the other way", err)
 	}
 }
@@ -271,7 +308,8 @@ func TestRehearsalWithDataRefusesWhileOthersAreConnected(t *testing.T) {
 	if !ok || refused.Clients != 1 || refused.Database != db.Name {
 		t.Fatalf("got %v, want that one other client is connected to %s", err, db.Name)
 	}
-	if r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true, Yes: true}); r.Clients != 1 || len(r.Files) != 1 {
+	if r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true, Yes: true}); r.Clients != 1 ||
+		len(r.Files) != 1 {
 		t.Errorf("with Yes: %+v", r)
 	}
 }
@@ -300,9 +338,12 @@ func TestRehearsalRefusesWhatAStartRefuses(t *testing.T) {
 		sql  []string
 		want func(error) bool
 	}{
-		"diverged": {[]string{tables(1)[0] + "-- edited", tables(2)[1], "SELECT 3"}, func(err error) bool { _, ok := errors.AsType[*migrate.DivergedError](err); return ok }},
-		"ahead":    {tables(1), func(err error) bool { return err == nil }},
-		"current":  {tables(2), func(err error) bool { return err == nil }},
+		"diverged": {
+			[]string{tables(1)[0] + "-- edited", tables(2)[1], "SELECT 3"},
+			func(err error) bool { _, ok := errors.AsType[*migrate.DivergedError](err); return ok },
+		},
+		"ahead":   {tables(1), func(err error) bool { return err == nil }},
+		"current": {tables(2), func(err error) bool { return err == nil }},
 	} {
 		r, err := migrator(t, db, c.sql...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
 		if !c.want(err) || len(r.Files) != 0 {
@@ -319,7 +360,9 @@ func TestRehearsalRefusesWhatAStartRefuses(t *testing.T) {
 // scratches lists the scratch databases of a migrator.
 func scratches(tb testing.TB, db *pgtest.DB) string {
 	tb.Helper()
-	return pgtest.Value[string](tb, db.SuperConn, "SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname LIKE '%\\_rehearsal\\_%' AND pg_get_userbyid(datdba) = '"+db.Migrator()+"'")
+	return pgtest.Value[string](tb, db.SuperConn,
+		"SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname LIKE "+
+			"'%\\_rehearsal\\_%' AND pg_get_userbyid(datdba) = '"+db.Migrator()+"'")
 }
 
 func TestTheNextRehearsalSweepsWhatAKilledOneLeft(t *testing.T) {
@@ -329,7 +372,9 @@ func TestTheNextRehearsalSweepsWhatAKilledOneLeft(t *testing.T) {
 	const mark = "scratch database of a rehearsal by Test; it holds nothing of value"
 	maker := db.Connect(t, db.MigratorConn)
 	var me string
-	if err := maker.QueryRow(t.Context(), "SELECT pid || '_' || (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid = pg_backend_pid()").Scan(&me); err != nil {
+	if err := maker.QueryRow(t.Context(),
+		"SELECT pid || '_' || (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid "+
+			"= pg_backend_pid()").Scan(&me); err != nil {
 		t.Fatal(err)
 	}
 	foreign := "test_rehearsal_" + strings.ToLower(db.Name) // a name that is not ours
@@ -407,7 +452,8 @@ func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
 					return
 				}
 				once.Do(func() {
-					pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+db.Migrator()+"' AND backend_type = 'client backend'")
+					pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "+
+						"usename = '"+db.Migrator()+"' AND backend_type = 'client backend'")
 				})
 			}
 			_, err := m.Rehearse(ctx, db.MigratorConn, migrate.RehearseOptions{})
@@ -434,7 +480,8 @@ func TestARehearsalWithDataThatIsCutOffSaysSo(t *testing.T) {
 		done <- err
 	}()
 	whenRunning(t, db, func() {
-		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = "+
+			"'PgSleep' AND datname = current_database()")
 	})
 	err := <-done
 	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "was lost") ||
@@ -454,12 +501,16 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 			blank := pgtest.Blank(t)
 			role, database := `Mi"gr's `+blank.Name, `D b"`+blank.Name
 			quoted := strings.NewReplacer("$role", `"Mi""gr's `+blank.Name+`"`, "$db", `"D b""`+blank.Name+`"`)
-			pgtest.Exec(t, blank.SuperConn, quoted.Replace("CREATE ROLE $role LOGIN CREATEDB CREATEROLE PASSWORD 'test'"), quoted.Replace("CREATE DATABASE $db TEMPLATE template0 "+options), quoted.Replace("GRANT CREATE ON DATABASE $db TO $role"))
+			pgtest.Exec(t, blank.SuperConn, quoted.Replace("CREATE ROLE $role LOGIN CREATEDB CREATEROLE "+
+				"PASSWORD 'test'"), quoted.Replace("CREATE DATABASE $db TEMPLATE template0 "+options),
+				quoted.Replace("GRANT CREATE ON DATABASE $db TO $role"))
 			t.Cleanup(func() {
-				pgtest.Exec(t, blank.SuperConn, quoted.Replace("DROP DATABASE $db WITH (FORCE)"), quoted.Replace("DROP ROLE $role"))
+				pgtest.Exec(t, blank.SuperConn, quoted.Replace("DROP DATABASE $db WITH (FORCE)"),
+					quoted.Replace("DROP ROLE $role"))
 			})
 			value := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-			conn := fmt.Sprintf("%s user='%s' dbname='%s'", blank.MigratorConn, value.Replace(role), value.Replace(database))
+			conn := fmt.Sprintf("%s user='%s' dbname='%s'", blank.MigratorConn, value.Replace(role),
+				value.Replace(database))
 			m := migrator(t, blank, fmt.Sprintf(`CREATE TABLE "s ""x".t1 (id int PRIMARY KEY, "Ä b" text);
 				SELECT 1 / (count(DISTINCT (encoding, datlocprovider, datcollate, datctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))) = 1)::int
 				FROM pg_database d WHERE datname IN (current_database(), '%s')`, database), `ALTER TABLE "s ""x".t1 ADD COLUMN c int`)
@@ -471,7 +522,8 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 				}
 				up(t, m, conn)
 			}
-			pgtest.Exec(t, blank.SuperConn+fmt.Sprintf(" dbname='%s'", value.Replace(database)), `DROP OWNED BY "we""b `+blank.Name+`"`, `DROP ROLE "we""b `+blank.Name+`"`)
+			pgtest.Exec(t, blank.SuperConn+fmt.Sprintf(" dbname='%s'", value.Replace(database)),
+				`DROP OWNED BY "we""b `+blank.Name+`"`, `DROP ROLE "we""b `+blank.Name+`"`)
 		})
 	}
 }
@@ -479,10 +531,14 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
 	t.Parallel()
 	db := rehearsing(t)
-	for _, setting := range []string{"statement_timeout = '1s'", "lock_timeout = '1ms'", "default_transaction_isolation = serializable"} {
+	for _, setting := range []string{
+		"statement_timeout = '1s'", "lock_timeout = '1ms'",
+		"default_transaction_isolation = serializable",
+	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET "+setting)
 	}
-	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(1.5)", "-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
+	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(1.5)",
+		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
 	r := rehearse(t, m, db, migrate.RehearseOptions{})
 	if r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
 		t.Errorf("%v: %+v", r.Err(), r)
@@ -498,13 +554,15 @@ func TestRehearsalThroughAPoolerSaysWhatToDo(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
 	_, err := m.Rehearse(t.Context(), pooled["migrator"], migrate.RehearseOptions{})
-	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "the server's own address") {
+	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok ||
+		!strings.Contains(err.Error(), "the server's own address") {
 		t.Errorf("got %v, want the server's own address", err)
 	}
 	if left := scratches(t, db); left != "" {
 		t.Errorf("%s was left behind", left)
 	}
-	if r := rehearse(t, m, &pgtest.DB{MigratorConn: pooled["migrator"]}, migrate.RehearseOptions{WithData: true, Yes: true}); r.Err() != nil || len(r.Files) != 1 {
+	if r := rehearse(t, m, &pgtest.DB{MigratorConn: pooled["migrator"]},
+		migrate.RehearseOptions{WithData: true, Yes: true}); r.Err() != nil || len(r.Files) != 1 {
 		t.Errorf("with data: %+v", r)
 	}
 }
@@ -527,12 +585,15 @@ func TestAScratchDatabaseThatSomebodyElseIsIn(t *testing.T) {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		pgtest.EventuallyValue(t, db.SuperConn, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%rehearsal%' AND usename = '"+db.Migrator()+"'", true)
+		pgtest.EventuallyValue(t, db.SuperConn,
+			"SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%rehearsal%' AND usename = '"+
+				db.Migrator()+"'", true)
 		_ = agent.Close(context.Background())
 	}()
 	rehearse(t, m, db, migrate.RehearseOptions{})
 	<-left
-	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_database WHERE datdba = '"+db.Migrator()+"'::regrole"); n != 0 {
+	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_database WHERE datdba = '"+db.Migrator()+
+		"'::regrole"); n != 0 {
 		t.Errorf("%d scratch databases are left", n)
 	}
 }
@@ -581,7 +642,8 @@ func TestAScratchDatabaseThatCannotBeDropped(t *testing.T) {
 			if err := agent.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			pgtest.EventuallyValue(t, own.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+left+"'", 0)
+			pgtest.EventuallyValue(t, own.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+
+				left+"'", 0)
 			rehearse(t, m, own.DB, migrate.RehearseOptions{})
 			if left := scratches(t, own.DB); left != "" {
 				t.Errorf("%s is still there after the next rehearsal", left)

@@ -17,8 +17,10 @@ type RenamedError struct {
 }
 
 func (e *RenamedError) Error() string {
-	return fmt.Sprintf("the schema %q is missing or empty, and the schema %q looks like it: it holds these migrations up to version %d, "+
-		"and the service's role has its rights there. Nothing was changed. If it was renamed, its owner can run: ALTER SCHEMA %[5]s RENAME TO %[4]s; "+
+	return fmt.Sprintf("the schema %q is missing or empty, and the schema %q looks like it: it holds these "+
+		"migrations up to version %d, "+
+		"and the service's role has its rights there. Nothing was changed. If it was renamed, its owner can run: "+
+		"ALTER SCHEMA %[5]s RENAME TO %[4]s; "+
 		"(an empty %[4]s has to be dropped first). To begin with an empty schema instead, use another database",
 		e.Schema, e.Found, e.Version, quoteName(e.Schema), quoteName(e.Found))
 }
@@ -28,8 +30,9 @@ func (e *RenamedError) Error() string {
 // such schemas on purpose gives each a role of its own, or there would be rights in the
 // others to take away.
 func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role string, s *seen) error {
-	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$role", role,
-		"$witness", quoteText(witnessVersion+"%")).Replace(`
+	answers, err := flight(ctx, conn, untimed+
+		strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$role", role,
+			"$witness", quoteText(witnessVersion+"%")).Replace(`
 		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
 		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
 		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $witness

@@ -158,9 +158,11 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 // another type make the ledger a damaged one, whose rows are lost.
 func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) error {
 	table := quoteName(r.Schema, ledgerName)
-	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledgerColumns + " FROM " + table +
+	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledgerColumns +
+		" FROM " + table +
 		" UNION ALL SELECT NULL, " + ledgerNulls + " WHERE false) m"
-	if hidden := slices.ContainsFunc(e.table.damage, func(d Drift) bool { return d.Line == "row security forced" }); hidden {
+	if hidden := slices.ContainsFunc(e.table.damage,
+		func(d Drift) bool { return d.Line == "row security forced" }); hidden {
 		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
 	}
 	const path = "SET LOCAL search_path = pg_catalog, pg_temp; "
@@ -199,7 +201,8 @@ func (r *run) askGrants() string {
 func (e evidence) equal(other evidence) bool {
 	mine, _ := json.Marshal(e.rows) // plain values
 	theirs, _ := json.Marshal(other.rows)
-	return e.live == other.live && slices.Equal(e.table.damage, other.table.damage) && slices.Equal(e.table.beside, other.table.beside) && slices.Equal(e.grants, other.grants) &&
+	return e.live == other.live && slices.Equal(e.table.damage, other.table.damage) &&
+		slices.Equal(e.table.beside, other.table.beside) && slices.Equal(e.grants, other.grants) &&
 		e.comment() == other.comment() && (string(mine) == string(theirs) || len(e.rows)+len(other.rows) == 0)
 }
 
@@ -237,7 +240,10 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: a.err, completed: lead})
 		const dependentObjects = "2BP01"
 		if a.err.Code == dependentObjects {
-			failure = &UnrepairableError{Why: "it is made anew, and something depends on it: " + a.err.Detail, Next: "Drop that and repair again"}
+			failure = &UnrepairableError{
+				Why:  "it is made anew, and something depends on it: " + a.err.Detail,
+				Next: "Drop that and repair again",
+			}
 		}
 		return r.blame(ctx, conn, message{what: "repair", sql: sql}, a.err, r.settle(ctx, conn, failure))
 	}
@@ -322,8 +328,10 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 
 // newLedger creates the ledger for nobody but its owner, whatever default privileges say.
 func (r *run) newLedger() string {
-	return createLedger(r.Schema) + "; DO " + dollarQuote(strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table", quoteText(quoteName(r.Schema, ledgerName))).Replace(
-		`DECLARE s text; BEGIN
+	return createLedger(r.Schema) + "; DO " +
+		dollarQuote(strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table",
+			quoteText(quoteName(r.Schema, ledgerName))).Replace(
+			`DECLARE s text; BEGIN
 			FOR s IN SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $table, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
 				FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) WHERE nspname = $schema AND relname = $ledger AND grantee <> relowner
 			LOOP EXECUTE s; END LOOP; END`))
@@ -331,8 +339,10 @@ func (r *run) newLedger() string {
 
 // ledgerColumns are those of createLedger, in its order, and ledgerNulls their types.
 const (
-	ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt"
-	ledgerNulls   = "NULL::int, NULL::int, NULL::text, NULL::bytea, NULL::int, NULL::timestamptz, NULL::interval, NULL::text, NULL::text, NULL::int, NULL::timestamptz, NULL::boolean"
+	ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, " +
+		"claimed_by_pid, claimed_by_start, rebuilt"
+	ledgerNulls = "NULL::int, NULL::int, NULL::text, NULL::bytea, NULL::int, NULL::timestamptz, NULL::interval, " +
+		"NULL::text, NULL::text, NULL::int, NULL::timestamptz, NULL::boolean"
 )
 
 // putRows writes a document of rows, each over the one of its version. It is one
@@ -350,7 +360,8 @@ func (r *run) rebuiltRow(m Migration) storedRow {
 	none := "0"
 	return storedRow{
 		Version: m.Version, Name: m.Name, Checksum: fmt.Sprintf(`\x%x`, m.Checksum), MinVersion: m.MinVersion,
-		Duration: &none, AppVersion: r.Version, ClaimedByStart: json.RawMessage("null"), Rebuilt: true, Prev: before(m.Version),
+		Duration: &none, AppVersion: r.Version, ClaimedByStart: json.RawMessage("null"), Rebuilt: true,
+		Prev: before(m.Version),
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // story is a history in which the third file changes only rows, so that versions 2 and
 // 3 make the same schema.
 var story = []string{
-	"CREATE TABLE app.t1 (id int PRIMARY KEY, note text NOT NULL, CONSTRAINT short CHECK (length(note) < 9)); CREATE INDEX t1_note ON app.t1 (note);\n" +
+	"CREATE TABLE app.t1 (id int PRIMARY KEY, note text NOT NULL, CONSTRAINT short CHECK (length(note) < 9)); " +
+		"CREATE INDEX t1_note ON app.t1 (note);\n" +
 		"CREATE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
 	"CREATE TABLE app.t2 (id int PRIMARY KEY)",
 	"INSERT INTO app.t2 VALUES (7)",
@@ -43,7 +44,8 @@ func remembering(t *testing.T, m *migrate.Migrator) *migrate.Migrator {
 }
 
 const (
-	dropRow  = "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; DELETE FROM app.migrations WHERE version = "
+	dropRow = "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; DELETE FROM app.migrations WHERE " +
+		"version = "
 	noWord   = "; COMMENT ON SCHEMA app IS NULL"
 	byHand   = "; ALTER TABLE app.t1 ADD COLUMN colour text"
 	emptied  = "TRUNCATE app.migrations"
@@ -60,42 +62,73 @@ func TestRepairHealsEachKindOfDamage(t *testing.T) {
 		rows    string // that are written or removed
 		proof   string // or why it refuses
 	}{
-		"dropped":                           {4, dropped, "1,2,3,4", isStated},
-		"emptied":                           {4, emptied, "1,2,3,4", isStated},
-		"the first row deleted":             {4, dropRow + "1", "1", isStated},
-		"a middle row deleted":              {4, dropRow + "2", "2", isStated},
-		"the last row deleted":              {4, "DELETE FROM app.migrations WHERE version = 4", "4", isStated},
-		"the last row, of equal snapshots":  {3, "DELETE FROM app.migrations WHERE version = 3", "3", isStated},
-		"a checksum changed":                {4, "UPDATE app.migrations SET checksum = sha256('x') WHERE version = 2", "2", isStated},
-		"a name changed":                    {4, "UPDATE app.migrations SET name = 'x' WHERE version = 2", "2", isStated},
-		"a min_version changed":             {4, "UPDATE app.migrations SET min_version = 3 WHERE version = 2", "2", isStated},
-		"a version changed":                 {4, "ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; UPDATE app.migrations SET version = 9, prev = 8 WHERE version = 4", "4,9", isStated},
-		"a row unfinished":                  {4, "UPDATE app.migrations SET duration = NULL WHERE version = 4", "4", isStated},
-		"a row added":                       {4, "INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, duration) VALUES (5, 4, 'm5', sha256('x'), 1, '', '0')", "5", isStated},
+		"dropped":                          {4, dropped, "1,2,3,4", isStated},
+		"emptied":                          {4, emptied, "1,2,3,4", isStated},
+		"the first row deleted":            {4, dropRow + "1", "1", isStated},
+		"a middle row deleted":             {4, dropRow + "2", "2", isStated},
+		"the last row deleted":             {4, "DELETE FROM app.migrations WHERE version = 4", "4", isStated},
+		"the last row, of equal snapshots": {3, "DELETE FROM app.migrations WHERE version = 3", "3", isStated},
+		"a checksum changed": {
+			4, "UPDATE app.migrations SET checksum = sha256('x') WHERE version = 2",
+			"2", isStated,
+		},
+		"a name changed": {
+			4, "UPDATE app.migrations SET name = 'x' WHERE version = 2", "2",
+			isStated,
+		},
+		"a min_version changed": {
+			4, "UPDATE app.migrations SET min_version = 3 WHERE version = 2", "2",
+			isStated,
+		},
+		"a version changed": {
+			4,
+			"ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; UPDATE app.migrations SET version = " +
+				"9, prev = 8 WHERE version = 4", "4,9", isStated,
+		},
+		"a row unfinished": {
+			4, "UPDATE app.migrations SET duration = NULL WHERE version = 4", "4",
+			isStated,
+		},
+		"a row added": {
+			4,
+			"INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, duration) VALUES " +
+				"(5, 4, 'm5', sha256('x'), 1, '', '0')", "5", isStated,
+		},
 		"the comment gone":                  {4, "SELECT 1" + noWord, "", "the ledger says so"},
 		"the comment gone, equal snapshots": {3, "SELECT 1" + noWord, "", "the ledger says so"},
 		"another comment":                   {4, "COMMENT ON SCHEMA app IS 'ours'", "", "the ledger says so"},
-		"a name emptied":                    {4, "UPDATE app.migrations SET name = '' WHERE version = 2", "2", isStated},
-		"a comment of another version":      {4, "COMMENT ON SCHEMA app IS 'migrated to version 2, history sha256:" + strings.Repeat("a", 64) + "'", "", "the ledger says so"},
-		"dropped, and no comment":           {4, dropped + noWord, "1,2,3,4", isOnly},
-		"statistics of the ledger":          {4, "CREATE STATISTICS app.both ON version, prev FROM app.migrations; UPDATE app.migrations SET name = 'x' WHERE version = 2", "2", isStated},
-		"emptied, and no comment":           {1, emptied + noWord, "1", isOnly},
-		"rows left, and no comment":         {3, dropRow + "1" + noWord, "1", isOnly},
-		"two witnesses short":               {4, "DELETE FROM app.migrations WHERE version = 4" + noWord, "4", isOnly},
+		"a name emptied": {
+			4, "UPDATE app.migrations SET name = '' WHERE version = 2", "2",
+			isStated,
+		},
+		"a comment of another version": {4, "COMMENT ON SCHEMA app IS 'migrated to version 2, history sha256:" +
+			strings.Repeat("a", 64) + "'", "", "the ledger says so"},
+		"dropped, and no comment": {4, dropped + noWord, "1,2,3,4", isOnly},
+		"statistics of the ledger": {
+			4,
+			"CREATE STATISTICS app.both ON version, prev FROM app.migrations; UPDATE app.migrations SET name = 'x' " +
+				"WHERE version = 2", "2", isStated,
+		},
+		"emptied, and no comment":   {1, emptied + noWord, "1", isOnly},
+		"rows left, and no comment": {3, dropRow + "1" + noWord, "1", isOnly},
+		"two witnesses short":       {4, "DELETE FROM app.migrations WHERE version = 4" + noWord, "4", isOnly},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Blank(t)
 			up(t, migrator(t, db, story[:c.version]...), db.MigratorConn)
-			before := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(applied_at::text, ',' ORDER BY version) FROM app.migrations WHERE version = 1")
+			before := pgtest.Value[string](t, db.SuperConn,
+				"SELECT string_agg(applied_at::text, ',' ORDER BY version) FROM app.migrations WHERE version = 1")
 			pgtest.Exec(t, db.SuperConn, strings.Split(c.damage, "; ")...)
 			m := remembering(t, migrator(t, db, append(story, "CREATE TABLE app.t5 (id int)")...))
 			if _, err := m.Up(t.Context(), db.MigratorConn); !lostOrDiverged(err) {
 				t.Fatalf("a start before: got %v, want that it refuses", err)
 			}
 			shown := repaired(t, m, db, false)
-			if got := rowsOf(shown); got != c.rows || shown.Version != c.version || !strings.HasPrefix(shown.Proof, c.proof) || shown.Written {
-				t.Errorf("got version %d by %q and rows %s, written %v; want %d by %q and %s", shown.Version, shown.Proof, got, shown.Written, c.version, c.proof, c.rows)
+			if got := rowsOf(shown); got != c.rows || shown.Version != c.version ||
+				!strings.HasPrefix(shown.Proof, c.proof) || shown.Written {
+				t.Errorf("got version %d by %q and rows %s, written %v; want %d by %q and %s", shown.Version,
+					shown.Proof, got, shown.Written, c.version, c.proof, c.rows)
 			}
 			if _, err := m.Up(t.Context(), db.MigratorConn); !lostOrDiverged(err) {
 				t.Fatalf("only showing it changed something: a start says %v", err)
@@ -106,18 +139,23 @@ func TestRepairHealsEachKindOfDamage(t *testing.T) {
 			if again := repaired(t, m, db, true); again.Needed() || again.Written {
 				t.Errorf("once more: %+v, want that nothing is needed", again)
 			}
-			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.Version != c.version || v.Status.State != migrate.Behind || !v.Compared || len(v.Drift) > 0 {
+			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.Version != c.version ||
+				v.Status.State != migrate.Behind || !v.Compared || len(v.Drift) > 0 {
 				t.Errorf("verify: %+v, %v; want that all is well at %d", v, err, c.version)
 			}
-			marks := pgtest.Value[string](t, db.SuperConn, "SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations WHERE rebuilt")
+			marks := pgtest.Value[string](t, db.SuperConn,
+				"SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations "+
+					"WHERE rebuilt")
 			if want := strings.ReplaceAll(strings.ReplaceAll(c.rows, ",9", ""), "5", ""); marks != want {
 				t.Errorf("rows %s are marked as rebuilt, want %s", marks, want)
 			}
-			after := pgtest.Value[string](t, db.SuperConn, "SELECT applied_at::text FROM app.migrations WHERE version = 1")
+			after := pgtest.Value[string](t, db.SuperConn,
+				"SELECT applied_at::text FROM app.migrations WHERE version = 1")
 			if kept := before == after; kept == strings.Contains(marks, "1") {
 				t.Errorf("row 1 was applied at %s and then at %s, rebuilt rows are %s", before, after, marks)
 			}
-			if report := up(t, m, db.MigratorConn); report.To != 5 || len(report.Granted)+len(report.Revoked) > 1 { // SELECT on the ledger, at most
+			// SELECT on the ledger, at most
+			if report := up(t, m, db.MigratorConn); report.To != 5 || len(report.Granted)+len(report.Revoked) > 1 {
 				t.Errorf("the next start: %+v", report)
 			}
 		})
@@ -157,28 +195,73 @@ func TestRepairNeverGuesses(t *testing.T) {
 		says    string
 		drift   string
 	}{
-		"the last of equal snapshots gone": {3, "DELETE FROM app.migrations WHERE version = 3" + noWord, "versions 2, 3 make the same schema", ""},
-		"an older comment of this history": {3, "COMMENT ON SCHEMA app IS '%older'", "the ledger has the right row of version 3", ""},
-		"a view upon the ledger":           {4, "CREATE VIEW public.upon AS SELECT version FROM app.migrations; " + dropRow + "4", "something depends on it: view public.upon depends", ""},
-		"equal snapshots, no witness":      {3, emptied + noWord, "versions 2, 3 make the same schema", ""},
-		"a column added":                   {4, dropped + byHand, "the schema's comment says version 4, and the schema is not", "table t1: has   column colour text"},
-		"a column added, no comment":       {4, dropped + noWord + byHand, "the nearest is version 4", "table t1: has   column colour text"},
-		"an index dropped":                 {4, emptied + "; DROP INDEX app.t1_note", "the schema's comment says version 4", "lacks index t1_note"},
-		"a constraint changed":             {4, emptied + "; ALTER TABLE app.t1 DROP CONSTRAINT short; ALTER TABLE app.t1 ADD CONSTRAINT short CHECK (length(note) < 99)", "says version 4", "short"},
-		"a function replaced":              {4, emptied + "; CREATE OR REPLACE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 2'", "says version 4", "function one(): has another body"},
-		"a table gone":                     {4, emptied + "; DROP TABLE app.t3", "says version 4", "table t3: is missing"},
-		"a comment of a newer program":     {4, emptied + "; COMMENT ON SCHEMA app IS 'migrated to version 6, history sha256:" + strings.Repeat("a", 64) + "'", "a newer program brought the schema to version 6", ""},
-		"a comment of another history":     {4, emptied + "; COMMENT ON SCHEMA app IS 'migrated to version 4, history sha256:" + strings.Repeat("a", 64) + "'", "another history", ""},
-		"more rows than the schema has":    {3, "INSERT INTO app.migrations SELECT 4, 3, 'm4', decode('%x', 'hex'), 1, now(), '0', 'x', ''" + noWord, "the ledger has a row of version 4", "table t3: is missing"},
-		"another tool's table":             {4, dropped + "; CREATE TABLE app.migrations (id text)", "a table of another tool", ""},
-		"everything dropped but a comment": {4, "DROP TABLE app.t1, app.t2, app.t3, app.migrations; DROP FUNCTION app.one", "says version 4", "table t1: is missing"},
+		"the last of equal snapshots gone": {
+			3, "DELETE FROM app.migrations WHERE version = 3" + noWord,
+			"versions 2, 3 make the same schema", "",
+		},
+		"an older comment of this history": {
+			3, "COMMENT ON SCHEMA app IS '%older'",
+			"the ledger has the right row of version 3", "",
+		},
+		"a view upon the ledger": {4, "CREATE VIEW public.upon AS SELECT version FROM app.migrations; " +
+			dropRow + "4", "something depends on it: view public.upon depends", ""},
+		"equal snapshots, no witness": {3, emptied + noWord, "versions 2, 3 make the same schema", ""},
+		"a column added": {
+			4, dropped + byHand,
+			"the schema's comment says version 4, and the schema is not", "table t1: has   column colour text",
+		},
+		"a column added, no comment": {
+			4, dropped + noWord + byHand, "the nearest is version 4",
+			"table t1: has   column colour text",
+		},
+		"an index dropped": {
+			4, emptied + "; DROP INDEX app.t1_note",
+			"the schema's comment says version 4", "lacks index t1_note",
+		},
+		"a constraint changed": {4, emptied +
+			"; ALTER TABLE app.t1 DROP CONSTRAINT short; ALTER TABLE app.t1 ADD CONSTRAINT short CHECK " +
+			"(length(note) < 99)", "says version 4", "short"},
+		"a function replaced": {
+			4, emptied +
+				"; CREATE OR REPLACE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 2'", "says version 4",
+			"function one(): has another body",
+		},
+		"a table gone": {
+			4, emptied + "; DROP TABLE app.t3", "says version 4",
+			"table t3: is missing",
+		},
+		"a comment of a newer program": {
+			4, emptied +
+				"; COMMENT ON SCHEMA app IS 'migrated to version 6, history sha256:" + strings.Repeat("a", 64) + "'",
+			"a newer program brought the schema to version 6", "",
+		},
+		"a comment of another history": {
+			4, emptied +
+				"; COMMENT ON SCHEMA app IS 'migrated to version 4, history sha256:" + strings.Repeat("a", 64) + "'",
+			"another history", "",
+		},
+		"more rows than the schema has": {
+			3,
+			"INSERT INTO app.migrations SELECT 4, 3, 'm4', decode('%x', 'hex'), 1, now(), '0', 'x', ''" + noWord,
+			"the ledger has a row of version 4", "table t3: is missing",
+		},
+		"another tool's table": {
+			4, dropped + "; CREATE TABLE app.migrations (id text)",
+			"a table of another tool", "",
+		},
+		"everything dropped but a comment": {
+			4,
+			"DROP TABLE app.t1, app.t2, app.t3, app.migrations; DROP FUNCTION app.one", "says version 4",
+			"table t1: is missing",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Blank(t)
 			m := remembering(t, migrator(t, db, story...))
 			up(t, migrator(t, db, story[:c.version]...), db.MigratorConn)
-			sql := strings.ReplaceAll(c.damage, "%older", pgtest.Value[string](t, older(t, story[:2]).SuperConn, "SELECT obj_description('app'::regnamespace)"))
+			sql := strings.ReplaceAll(c.damage, "%older",
+				pgtest.Value[string](t, older(t, story[:2]).SuperConn, "SELECT obj_description('app'::regnamespace)"))
 			if strings.Contains(sql, "%x") {
 				sql = fmt.Sprintf(sql, m.Bundle.Migrations()[3].Checksum)
 			}
@@ -186,7 +269,9 @@ func TestRepairNeverGuesses(t *testing.T) {
 			before := fingerprint(t, db)
 			_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 			refusal, ok := errors.AsType[*migrate.UnrepairableError](err)
-			if !ok || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "Nothing was changed") || !strings.Contains(fmt.Sprint(refusal.Drift), c.drift) {
+			if !ok || !strings.Contains(err.Error(), c.says) ||
+				!strings.Contains(err.Error(), "Nothing was changed") ||
+				!strings.Contains(fmt.Sprint(refusal.Drift), c.drift) {
 				t.Errorf("got %v\nwant %q and %q", err, c.says, c.drift)
 			}
 			if after := fingerprint(t, db); after != before {
@@ -229,7 +314,8 @@ func TestNoWitnessLeavesTheLastVersionOpen(t *testing.T) {
 				}
 				return
 			}
-			if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !strings.Contains(err.Error(), c.says) || (c.stated == 0) != (len(refusal.Candidates) > 0) {
+			if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok ||
+				!strings.Contains(err.Error(), c.says) || (c.stated == 0) != (len(refusal.Candidates) > 0) {
 				t.Errorf("got %v\nwant %q", err, c.says)
 			}
 		})
@@ -244,7 +330,8 @@ func TestAStatementContradictsNoWitness(t *testing.T) {
 	up(t, migrator(t, db, story[:3]...), db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, emptied)
 	_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true, Version: 2})
-	if _, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !strings.Contains(err.Error(), "you say version 2, and the schema's comment says version 3") {
+	if _, ok := errors.AsType[*migrate.UnrepairableError](err); !ok ||
+		!strings.Contains(err.Error(), "you say version 2, and the schema's comment says version 3") {
 		t.Errorf("got %v, want that the comment says 3", err)
 	}
 }
@@ -258,8 +345,10 @@ func TestARowOfANewerProgramIsNotRemoved(t *testing.T) {
 	up(t, migrator(t, db, story[:3]...), db.MigratorConn) // the third changes only rows
 	for _, comment := range []string{"'" + before + "'", "NULL", "'ours'"} {
 		pgtest.Exec(t, db.SuperConn, "COMMENT ON SCHEMA app IS "+comment)
-		_, err := remembering(t, migrator(t, db, story[:2]...)).Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
-		if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !refusal.Newer || !strings.Contains(err.Error(), "it has the row 0003_m3 of a newer program") {
+		_, err := remembering(t, migrator(t, db, story[:2]...)).Repair(t.Context(), db.MigratorConn,
+			migrate.RepairOptions{Write: true})
+		if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); !ok || !refusal.Newer ||
+			!strings.Contains(err.Error(), "it has the row 0003_m3 of a newer program") {
 			t.Errorf("with the comment %s: got %v, want that only a newer program can tell", comment, err)
 		}
 	}
@@ -292,7 +381,8 @@ func TestRepairDoesNotMakeReadersWait(t *testing.T) {
 			}
 			waiting = false
 		case <-time.After(20 * time.Millisecond):
-			if pgtest.Value[bool](t, db.SuperConn, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'app.migrations'::regclass AND NOT granted)") {
+			if pgtest.Value[bool](t, db.SuperConn, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = "+
+				"'app.migrations'::regclass AND NOT granted)") {
 				t.Fatal("it queues for its lock")
 			}
 		}
@@ -315,7 +405,8 @@ func TestAWholeLedgerNeedsNoRepair(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := remembering(t, migrator(t, db, story...))
-	if _, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err == nil || !strings.Contains(err.Error(), "has no schema yet") {
+	if _, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err == nil ||
+		!strings.Contains(err.Error(), "has no schema yet") {
 		t.Errorf("a blank database: %v", err)
 	}
 	up(t, m, db.MigratorConn)
@@ -333,7 +424,8 @@ func TestOnlyTheOwnerRepairs(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := remembering(t, migrator(t, db, story...))
 	up(t, m, db.MigratorConn)
-	pgtest.Exec(t, db.SuperConn, "TRUNCATE app.migrations", "ALTER SCHEMA app OWNER TO postgres", "GRANT USAGE ON SCHEMA app TO "+owner(t, db))
+	pgtest.Exec(t, db.SuperConn, "TRUNCATE app.migrations", "ALTER SCHEMA app OWNER TO postgres",
+		"GRANT USAGE ON SCHEMA app TO "+owner(t, db))
 	_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
 		t.Errorf("got %v, want a PrivilegeError with SQL", err)
@@ -347,7 +439,8 @@ func TestALedgerOfSomebodyElseIsAdvisedAlike(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := remembering(t, migrator(t, db, story...))
 	up(t, m, db.MigratorConn)
-	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations OWNER TO postgres", "REVOKE ALL ON app.migrations FROM "+owner(t, db))
+	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations OWNER TO postgres", "REVOKE ALL ON app.migrations FROM "+
+		owner(t, db))
 	want := fmt.Sprint(migrate.TakeOver("app", db.Migrator()))
 	for name, ask := range map[string]func() error{
 		"a start": func() error { _, err := m.Up(t.Context(), db.MigratorConn); return err },
@@ -378,7 +471,8 @@ func TestAChangeByHandIsToldBeforePendingFilesTouchIt(t *testing.T) {
 	if err != nil || len(v.Drift) != 2 {
 		t.Errorf("verify: %v, %v; want two differences", v.Drift, err)
 	}
-	if _, ok := errors.AsType[*migrate.DriftError](v.Err()); !ok || !strings.Contains(v.Err().Error(), "column colour text") {
+	if _, ok := errors.AsType[*migrate.DriftError](v.Err()); !ok ||
+		!strings.Contains(v.Err().Error(), "column colour text") {
 		t.Errorf("verify: %v, want a DriftError", v.Err())
 	}
 	report := up(t, m, db.MigratorConn)

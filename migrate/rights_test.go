@@ -33,11 +33,13 @@ func TestRoleHoldsExactlyTheDeclaredRights(t *testing.T) {
 	if got := held(t, db); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	attributes := pgtest.Value[string](t, db.SuperConn, `SELECT rolcanlogin::text || rolsuper || rolcreatedb || rolcreaterole || rolinherit || rolreplication || rolbypassrls FROM pg_roles WHERE rolname = '`+db.WebRole+`'`)
+	attributes := pgtest.Value[string](t, db.SuperConn,
+		`SELECT rolcanlogin::text || rolsuper || rolcreatedb || rolcreaterole || rolinherit || rolreplication || rolbypassrls FROM pg_roles WHERE rolname = '`+db.WebRole+`'`)
 	if attributes != "truefalsefalsefalsefalsefalsefalse" {
 		t.Errorf("attributes %s, want only LOGIN", attributes)
 	}
-	if stored := pgtest.Value[string](t, db.SuperConn, `SELECT rolpassword FROM pg_authid WHERE rolname = '`+db.WebRole+`'`); !strings.HasPrefix(stored, "SCRAM-SHA-256$4096:") {
+	if stored := pgtest.Value[string](t, db.SuperConn, `SELECT rolpassword FROM pg_authid WHERE rolname = '`+
+		db.WebRole+`'`); !strings.HasPrefix(stored, "SCRAM-SHA-256$4096:") {
 		t.Errorf("the stored password starts %.14s, want a SCRAM verifier", stored)
 	}
 	db.Connect(t, db.WebConn) // it can log in
@@ -50,8 +52,10 @@ func TestRightsAreReconciledBothWays(t *testing.T) {
 	up(t, m, db.MigratorConn)
 	want := held(t, db)
 	pgtest.Exec(t, db.SuperConn,
-		"REVOKE SELECT ON app.t1 FROM "+db.WebRole, "GRANT DELETE ON app.t2 TO "+db.WebRole, "GRANT UPDATE (id) ON app.t1 TO "+db.WebRole,
-		"GRANT SELECT ON app.migrations TO "+db.WebRole+" WITH GRANT OPTION", "GRANT CREATE ON SCHEMA app TO "+db.WebRole)
+		"REVOKE SELECT ON app.t1 FROM "+db.WebRole, "GRANT DELETE ON app.t2 TO "+db.WebRole,
+		"GRANT UPDATE (id) ON app.t1 TO "+db.WebRole,
+		"GRANT SELECT ON app.migrations TO "+db.WebRole+" WITH GRANT OPTION", "GRANT CREATE ON SCHEMA app TO "+
+			db.WebRole)
 	report := up(t, m, db.MigratorConn)
 	if len(report.Granted) == 0 || len(report.Revoked) == 0 {
 		t.Errorf("report %+v, want what was granted and revoked", report)
@@ -125,11 +129,13 @@ func TestAHarmlessRoleOfADBAIsUsedAsItIs(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+db.WebRole+" LOGIN PASSWORD 'the dba knows'")
-	before := pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+"'")
+	before := pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+
+		"'")
 	if report := up(t, migrator(t, db, tables(1)...), db.MigratorConn); report.RoleCreated {
 		t.Errorf("report %+v, want that the role was there", report)
 	}
-	if after := pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+"'"); after != before {
+	if after := pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+
+		"'"); after != before {
 		t.Error("somebody else's role got a new password")
 	}
 }
@@ -137,11 +143,21 @@ func TestAHarmlessRoleOfADBAIsUsedAsItIs(t *testing.T) {
 func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ prepare, says, sql string }{
-		"no CREATE on the database":      {"REVOKE CREATE ON DATABASE %[2]s FROM %[1]s", "may not create a schema", "GRANT CREATE ON DATABASE"},
-		"no CREATEROLE":                  {"ALTER ROLE %[1]s NOCREATEROLE", "may not create roles", "CREATE ROLE"},
-		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "does not own the schema", "ALTER SCHEMA"},
-		"a schema of somebody else":      {"CREATE SCHEMA app; GRANT CONNECT ON DATABASE %[2]s TO %[1]s", "may not read the ledger of applied migrations", "ALTER SCHEMA"},
-		"no CONNECT":                     {"REVOKE CONNECT ON DATABASE %[2]s FROM PUBLIC, %[1]s", "does not let", "GRANT CONNECT ON DATABASE"},
+		"no CREATE on the database": {
+			"REVOKE CREATE ON DATABASE %[2]s FROM %[1]s", "may not create a schema",
+			"GRANT CREATE ON DATABASE",
+		},
+		"no CREATEROLE": {"ALTER ROLE %[1]s NOCREATEROLE", "may not create roles", "CREATE ROLE"},
+		"a schema that is only readable": {"CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO %[1]s; GRANT CONNECT ON " +
+			"DATABASE %[2]s TO %[1]s", "does not own the schema", "ALTER SCHEMA"},
+		"a schema of somebody else": {
+			"CREATE SCHEMA app; GRANT CONNECT ON DATABASE %[2]s TO %[1]s",
+			"may not read the ledger of applied migrations", "ALTER SCHEMA",
+		},
+		"no CONNECT": {
+			"REVOKE CONNECT ON DATABASE %[2]s FROM PUBLIC, %[1]s", "does not let",
+			"GRANT CONNECT ON DATABASE",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,7 +165,8 @@ func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 			pgtest.Exec(t, db.SuperConn, fmt.Sprintf(c.prepare, owner(t, db), quote(db.Name)))
 			_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
 			var lacks *migrate.PrivilegeError
-			if !errors.As(err, &lacks) || !strings.Contains(err.Error(), c.says) || !strings.Contains(strings.Join(lacks.SQL, ";"), c.sql) {
+			if !errors.As(err, &lacks) || !strings.Contains(err.Error(), c.says) ||
+				!strings.Contains(strings.Join(lacks.SQL, ";"), c.sql) {
 				t.Errorf("got %v, want %q and the SQL %q", err, c.says, c.sql)
 			}
 		})
@@ -162,8 +179,10 @@ func TestTheServiceCannotWriteTheLedger(t *testing.T) {
 	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
 	web := db.Connect(t, db.WebConn)
 	for _, sql := range []string{
-		"INSERT INTO app.migrations (version) VALUES (2)", "UPDATE app.migrations SET name = 'x'", "DELETE FROM app.migrations", "TRUNCATE app.migrations",
-		"DROP TABLE app.migrations", "BEGIN; LOCK TABLE app.migrations IN SHARE ROW EXCLUSIVE MODE; ROLLBACK", "ROLLBACK; CREATE TABLE app.x (id int)", "COMMENT ON SCHEMA app IS ''",
+		"INSERT INTO app.migrations (version) VALUES (2)", "UPDATE app.migrations SET name = 'x'",
+		"DELETE FROM app.migrations", "TRUNCATE app.migrations",
+		"DROP TABLE app.migrations", "BEGIN; LOCK TABLE app.migrations IN SHARE ROW EXCLUSIVE MODE; ROLLBACK",
+		"ROLLBACK; CREATE TABLE app.x (id int)", "COMMENT ON SCHEMA app IS ''",
 	} {
 		if _, err := web.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s: got %v, want that it is refused with 42501", sql, err)
@@ -181,7 +200,9 @@ func TestADumpThatSomebodyElseRestoredIsTakenOver(t *testing.T) {
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, append(tables(1), kinds)...), db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, "REASSIGN OWNED BY "+owner(t, db)+" TO postgres")
-	next := migrator(t, db, append(tables(1), kinds, "ALTER TABLE app.t1 ADD COLUMN note text; ALTER TYPE app.mood ADD VALUE 'sad'; DROP FUNCTION app.one; DROP VIEW app.v; ALTER SEQUENCE app.numbers INCREMENT 2")...)
+	next := migrator(t, db, append(tables(1), kinds,
+		"ALTER TABLE app.t1 ADD COLUMN note text; ALTER TYPE app.mood ADD VALUE 'sad'; DROP FUNCTION app.one; DROP "+
+			"VIEW app.v; ALTER SEQUENCE app.numbers INCREMENT 2")...)
 	_, err := next.Up(t.Context(), db.MigratorConn)
 	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
 	if !ok || len(lacks.SQL) == 0 {
@@ -201,13 +222,15 @@ func TestATakeOverWorksWhateverTheNamesAre(t *testing.T) {
 	db := pgtest.Blank(t)
 	quoted := pgx.Identifier{schema}.Sanitize()
 	name := pgx.Identifier{role + db.Name}.Sanitize()
-	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+name, "CREATE SCHEMA "+quoted, "CREATE TABLE "+pgx.Identifier{schema, table}.Sanitize()+" (id int)")
+	pgtest.Exec(t, db.SuperConn, "CREATE ROLE "+name, "CREATE SCHEMA "+quoted, "CREATE TABLE "+
+		pgx.Identifier{schema, table}.Sanitize()+" (id int)")
 	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP OWNED BY "+name, "DROP ROLE "+name) })
 	sql := migrate.TakeOver(schema, role+db.Name)
 	pgtest.Exec(t, db.SuperConn, sql...)
 	conn := db.Connect(t, db.SuperConn)
 	var owner string
-	if err := conn.QueryRow(t.Context(), "SELECT tableowner FROM pg_tables WHERE schemaname = $1 AND tablename = $2", schema, table).Scan(&owner); err != nil || owner != role+db.Name {
+	if err := conn.QueryRow(t.Context(), "SELECT tableowner FROM pg_tables WHERE schemaname = $1 AND tablename = $2",
+		schema, table).Scan(&owner); err != nil || owner != role+db.Name {
 		t.Errorf("the owner is %q, want %q (%v)", owner, role+db.Name, err)
 	}
 }
@@ -227,12 +250,14 @@ func TestACommentIsOneWhateverTheDatabaseIsCalled(t *testing.T) {
 func TestFunctionsAreDeclaredWithTheirTypesSchemas(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	pgtest.Exec(t, db.SuperConn, "CREATE DOMAIN public.word AS text", "ALTER ROLE "+owner(t, db)+" SET search_path = app, public", "ALTER ROLE "+owner(t, db)+" SET quote_all_identifiers = on")
+	pgtest.Exec(t, db.SuperConn, "CREATE DOMAIN public.word AS text", "ALTER ROLE "+owner(t, db)+
+		" SET search_path = app, public", "ALTER ROLE "+owner(t, db)+" SET quote_all_identifiers = on")
 	m := migrator(t, db, tables(1)[0]+`
 		CREATE TYPE app."Mood" AS ENUM ('glad');
 		CREATE FUNCTION app.f(app."Mood", public.word, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
 		REVOKE ALL ON FUNCTION app.f FROM PUBLIC`)
-	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
+	m.Role.Privileges = append(m.Role.Privileges,
+		migrate.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
 	up(t, m, db.MigratorConn)
 	if report := up(t, m, db.MigratorConn); len(report.Granted)+len(report.Revoked) > 0 {
 		t.Errorf("the next start changed rights again: %+v", report)

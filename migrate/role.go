@@ -85,8 +85,12 @@ func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) m
 // wrap makes one transaction of our own statements.
 func (r *run) wrap(what string, s seen, statements []string) message {
 	begin, lead := r.begin(s.Server, flushed(s))
-	m := message{what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT", lead: lead, flushes: true}
-	if i := slices.IndexFunc(statements, func(sql string) bool { return strings.HasPrefix(sql, "CREATE ROLE ") }); i >= 0 {
+	m := message{
+		what: what, before: begin + "\n", sql: strings.Join(statements, ";\n"), after: "\n;COMMIT",
+		lead: lead, flushes: true,
+	}
+	if i := slices.IndexFunc(statements,
+		func(sql string) bool { return strings.HasPrefix(sql, "CREATE ROLE ") }); i >= 0 {
 		m.byHand, m.roleAt = r.createByHand(s), lead+i
 	}
 	return m
@@ -105,9 +109,11 @@ func (r *run) mayHaveRole(s seen) error {
 	case r.Role.Name == "":
 		return nil
 	case r.Role.Name == s.Me.Name:
-		return &PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself connects as; give the service a role of its own, by another name", r.Role.Name)}
+		return &PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself "+
+			"connects as; give the service a role of its own, by another name", r.Role.Name)}
 	case s.Role != nil:
-		return unfit(fmt.Sprintf("the role %q already exists and is not fit to be the service's role (choose another name, or let a DBA mend it)", r.Role.Name), r.dangers(s))
+		return unfit(fmt.Sprintf("the role %q already exists and is not fit to be the service's role (choose "+
+			"another name, or let a DBA mend it)", r.Role.Name), r.dangers(s))
 	case s.Me.Superuser || s.Me.CreatesRole:
 		return nil
 	}

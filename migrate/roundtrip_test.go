@@ -72,7 +72,8 @@ func (r *relay) serve(ctx context.Context) {
 			return
 		}
 		go r.pass(patientConn{client}, server, func(sent []byte) {
-			if goodbye := len(sent) == 5 && sent[0] == 'X'; r.heard && !goodbye { // nobody waits for an answer to Terminate
+			// nobody waits for an answer to Terminate
+			if goodbye := len(sent) == 5 && sent[0] == 'X'; r.heard && !goodbye {
 				r.turns++
 				r.heard = false
 			}
@@ -178,10 +179,22 @@ func TestALongLedgerCostsNoRoundTripMore(t *testing.T) {
 				report, err := m.Up(t.Context(), r.conn(db))
 				return migrate.Status{State: report.State, Version: report.To}, err
 			},
-			"status":  func() (migrate.Status, error) { return m.Status(t.Context(), r.conn(db)) },
-			"history": func() (migrate.Status, error) { s, _, err := m.History(t.Context(), r.conn(db)); return s, err },
-			"plan":    func() (migrate.Status, error) { p, err := m.Plan(t.Context(), r.conn(db)); return p.Status, err },
-			"verify":  func() (migrate.Status, error) { v, err := m.Verify(t.Context(), r.conn(db)); return v.Status, err },
+			"status": func() (migrate.Status, error) { return m.Status(t.Context(), r.conn(db)) },
+			"history": func() (migrate.Status, error) {
+				s, _, err := m.History(t.Context(), r.conn(db))
+				return s,
+					err
+			},
+			"plan": func() (migrate.Status, error) {
+				p, err := m.Plan(t.Context(), r.conn(db))
+				return p.Status,
+					err
+			},
+			"verify": func() (migrate.Status, error) {
+				v, err := m.Verify(t.Context(), r.conn(db))
+				return v.Status,
+					err
+			},
 		} {
 			took[name] = r.count(func() {
 				if status, err := ask(); err != nil || status.State != migrate.Current || status.Version != count {
@@ -219,10 +232,16 @@ func TestAPoolersRefusalChangesNoPassword(t *testing.T) {
 	m.Role.Rotate = true
 	up(t, m, db.MigratorConn)
 	stored := func() string {
-		return pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+"'")
+		return pgtest.Value[string](t, db.SuperConn, "SELECT rolpassword FROM pg_authid WHERE rolname = '"+db.WebRole+
+			"'")
 	}
 	before := stored()
-	r := startRelayThrough(t, db, func(server net.Conn) net.Conn { return &poolerConn{Conn: server, refused: db.WebRole} })
+	r := startRelayThrough(t, db, func(server net.Conn) net.Conn {
+		return &poolerConn{
+			Conn:    server,
+			refused: db.WebRole,
+		}
+	})
 	var log strings.Builder
 	m.Log = slog.New(slog.NewTextHandler(&log, nil))
 	if report := up(t, m, r.conn(db)); report.PasswordSet || stored() != before {
@@ -256,7 +275,10 @@ func (c *poolerConn) Write(b []byte) (int, error) {
 func (c *poolerConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil && c.refuse.CompareAndSwap(true, false) {
-		refusal, err := (&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed"}).Encode(nil)
+		refusal, err := (&pgproto3.ErrorResponse{
+			Severity: "FATAL", Code: "28P01",
+			Message: "password authentication failed",
+		}).Encode(nil)
 		return copy(b, refusal), err
 	}
 	const backendKeyData, pid = "K\x00\x00\x00\x0c", 5 // and where in the message it is

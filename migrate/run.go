@@ -135,7 +135,8 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		})
 		if disturbed(err) && ctx.Err() == nil {
 			if h, unknown := r.askLocker(ctx, conn); unknown == nil && h != nil {
-				r.Log.Warn("another session has locked the table of applied migrations; asking again", "held_up_by", h.String())
+				r.Log.Warn("another session has locked the table of applied migrations; asking again", "held_up_by",
+					h.String())
 				r.teller.change(func(*Progress) { r.teller.blocker = h })
 			}
 			if err = r.retry(ctx, &retryError{err: fmt.Errorf("look at the database: %w", err)}); err == nil {
@@ -211,9 +212,11 @@ func (r *run) note(status Status, server serverSeen) {
 	if !r.looked {
 		r.looked = true
 		r.report.State, r.report.From = status.State, status.Version
-		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target, "pending", len(status.Pending), "postgresql", server.release())
+		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target,
+			"pending", len(status.Pending), "postgresql", server.release())
 		if status.State == AheadCompatible {
-			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version, "bundle", status.Target)
+			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version,
+				"bundle", status.Target)
 		}
 	}
 	r.report.To = status.Version
@@ -351,8 +354,9 @@ func (r *run) mayMigrate(s seen) error {
 		}
 	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the second witness
 		return &PrivilegeError{
-			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema, s.Schema.Owner),
-			SQL:   takeOver(r.Schema, s.Me.Name),
+			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema,
+				s.Schema.Owner),
+			SQL: takeOver(r.Schema, s.Me.Name),
 		}
 	}
 	if err := r.mayHaveRole(s); err != nil {

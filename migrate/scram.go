@@ -36,5 +36,6 @@ func verifier(password string, salt []byte) (string, error) {
 	}
 	stored := sha256.Sum256(mac("Client Key"))
 	encode := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(stored[:]), encode(mac("Server Key"))), nil
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(stored[:]),
+		encode(mac("Server Key"))), nil
 }

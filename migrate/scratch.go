@@ -34,7 +34,8 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 		return err
 	}
 	if !c.pooled { // these statements have no transaction for SET LOCAL; a pooler's session is not ours to change
-		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET default_transaction_read_only = off"); err != nil {
+		if err := r.order(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET "+
+			"default_transaction_read_only = off"); err != nil {
 			return err
 		}
 	}
@@ -68,8 +69,9 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 
 func mayNotCreateDatabases(me string) error {
 	return &PrivilegeError{
-		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a rehearsal with the data, on a restored copy, does without", me),
-		SQL:   []string{"ALTER ROLE " + quoteName(me) + " CREATEDB"},
+		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a rehearsal "+
+			"with the data, on a restored copy, does without", me),
+		SQL: []string{"ALTER ROLE " + quoteName(me) + " CREATEDB"},
 	}
 }
 
@@ -115,7 +117,8 @@ type localeSeen struct {
 // createOptions are those of CREATE DATABASE. Only template0 goes with any encoding
 // and locale, and nobody has added anything to it.
 func (l localeSeen) createOptions() string {
-	options := "TEMPLATE template0 ENCODING " + quoteText(l.Encoding) + " LC_COLLATE " + quoteText(l.Collate) + " LC_CTYPE " + quoteText(l.Ctype)
+	options := "TEMPLATE template0 ENCODING " + quoteText(l.Encoding) + " LC_COLLATE " + quoteText(l.Collate) +
+		" LC_CTYPE " + quoteText(l.Ctype)
 	switch l.Provider {
 	case "i":
 		options += " LOCALE_PROVIDER icu ICU_LOCALE " + quoteText(l.Locale)
@@ -147,7 +150,8 @@ func (c scratch) sweep(ctx context.Context) {
 	}
 	for _, name := range left {
 		if err == nil {
-			err = c.order(ctx, c.conn, "DROP DATABASE IF EXISTS "+quoteName(name)) // without FORCE: whoever is there by now is at work
+			// without FORCE: whoever is there by now is at work
+			err = c.order(ctx, c.conn, "DROP DATABASE IF EXISTS "+quoteName(name))
 		}
 		if err == nil {
 			c.Log.Info("dropped the scratch database of a rehearsal that was killed", "database", name)
@@ -204,7 +208,8 @@ func (c scratch) drop(ctx context.Context) error {
 }
 
 func (c scratch) undropped(err error, sql string) error {
-	return fmt.Errorf("the scratch database %s could not be dropped, which the next rehearsal tries again: %w. By hand: %s", c.name, err, sql)
+	return fmt.Errorf("the scratch database %s could not be dropped, which the next rehearsal tries again: %w. "+
+		"By hand: %s", c.name, err, sql)
 }
 
 // enter connects to the scratch database. It tries once: the server was there a moment
@@ -220,7 +225,8 @@ func (c scratch) enter(ctx context.Context, r *run) (*pgconn.PgConn, error) {
 	}
 	failed := r.connectError(err, 0)
 	if e, ok := errors.AsType[*ConnectError](failed); ok && c.pooled {
-		e.Next = "It was made a moment ago, and the pooler in between does not know it: put the server's own address into the connection string, or rehearse with the data on a restored copy"
+		e.Next = "It was made a moment ago, and the pooler in between does not know it: put the server's own " +
+			"address into the connection string, or rehearse with the data on a restored copy"
 	}
 	return nil, failed
 }

@@ -58,13 +58,15 @@ func (r *run) hidden(s seen) bool {
 	if r.opened || s.Held == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby {
 		return false
 	}
-	return slices.ContainsFunc(s.Held.Grants, func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledgerName })
+	return slices.ContainsFunc(s.Held.Grants,
+		func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledgerName })
 }
 
 // unhide takes it off before anything is planned: a ledger that shows no rows looks lost.
 func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 	r.opened = true
-	r.Log.Warn("row level security hid the table of applied migrations; it is taken off", "event_triggers", r.eventTriggers(ctx, conn).names())
+	r.Log.Warn("row level security hid the table of applied migrations; it is taken off", "event_triggers",
+		r.eventTriggers(ctx, conn).names())
 	return r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{r.openLedger()})})
 }
 
@@ -72,8 +74,10 @@ func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs error) error {
 	lacks, ok := errors.AsType[*PrivilegeError](differs)
 	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.rightsSent && len(r.undeclaredSecurity(declared, s)) > 0 {
-		lacks.Lacks += ". It came back after it was taken off: see what the event triggers of this database do (" + triggers.names() + ")"
+	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.rightsSent &&
+		len(r.undeclaredSecurity(declared, s)) > 0 {
+		lacks.Lacks += ". It came back after it was taken off: see what the event triggers of this database do (" +
+			triggers.names() + ")"
 		lacks.SQL = slices.Concat(triggers.switchedOff(), lacks.SQL)
 	}
 	return differs
@@ -105,8 +109,10 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 	}
 	r.report.Drift = slices.Concat(r.report.Drift, c.drift)
 	triggers := r.eventTriggers(ctx, conn)
-	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the same time, such as an event trigger. "+
+	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the "+
+		"same time, such as an event trigger. "+
 		"Undo what it did, and keep it from the schema; until then verify reports the same and exits with an error",
-		"version", status.Version, "differences", driftLines(c.drift), "sql", undoing(c.drift), "event_triggers", triggers.names(),
+		"version", status.Version, "differences", driftLines(c.drift), "sql", undoing(c.drift), "event_triggers",
+		triggers.names(),
 		"switch_off", strings.Join(triggers.switchedOff(), "; "))
 }

@@ -14,11 +14,12 @@ type settingProblem struct {
 }
 
 // settingProblems finds where a file sets what another one would be read by, takes a
-// limit away, locks something for its session, or ends its transaction in a DO block: what can be seen of it, also in the
-// bodies of its DO blocks. The guard after the file finds the rest of the settings.
+// limit away, locks something for its session, or ends its transaction in a DO block: what can be seen of it, also in
+// the bodies of its DO blocks. The guard after the file finds the rest of the settings.
 func settingProblems(sql string) []settingProblem {
 	lower := strings.ToLower(sql)
-	if !slices.ContainsFunc([]string{"set", "commit", "rollback", "advisory"}, func(w string) bool { return strings.Contains(lower, w) }) {
+	if !slices.ContainsFunc([]string{"set", "commit", "rollback", "advisory"},
+		func(w string) bool { return strings.Contains(lower, w) }) {
 		return nil
 	}
 	var problems []settingProblem
@@ -70,7 +71,8 @@ func settingsIn(tokens []sqltext.Token, offset int) []settingProblem {
 			slices.Contains([]string{"", "AND", "WORK", "TRANSACTION"}, word(i+1)):
 			add(i, word(i)+" in a DO block would end the file's transaction, which the server refuses; leave it out")
 		case sessionLock(word(i)) && word(i+1) == "(":
-			add(i, strings.ToLower(word(i))+" outlives the migration in a pooled session; write pg_advisory_xact_lock, which ends with the file's transaction")
+			add(i, strings.ToLower(word(i))+" outlives the migration in a pooled session; write "+
+				"pg_advisory_xact_lock, which ends with the file's transaction")
 		case word(i) == "SET_CONFIG" && word(i+1) == "(":
 			add(i, setConfig(tokens[i+1:]))
 		}
@@ -80,7 +82,8 @@ func settingsIn(tokens []sqltext.Token, offset int) []settingProblem {
 
 // sessionLock reports whether a function takes or gives back an advisory lock of the session.
 func sessionLock(word string) bool {
-	return strings.HasPrefix(word, "PG_ADVISORY_LOCK") || strings.HasPrefix(word, "PG_TRY_ADVISORY_LOCK") || strings.HasPrefix(word, "PG_ADVISORY_UNLOCK")
+	return strings.HasPrefix(word, "PG_ADVISORY_LOCK") || strings.HasPrefix(word, "PG_TRY_ADVISORY_LOCK") ||
+		strings.HasPrefix(word, "PG_ADVISORY_UNLOCK")
 }
 
 // setLocal says what is wrong with SET LOCAL and what follows it.
@@ -105,7 +108,8 @@ func setConfig(tokens []sqltext.Token) string {
 	}
 	for i, t := range arguments {
 		text, _ := quoted(t.Text)
-		no := t.Word == "FALSE" || i > 1 && slices.Contains([]string{"f", "false", "off", "no", "n", "0"}, strings.ToLower(text))
+		no := t.Word == "FALSE" || i > 1 && slices.Contains([]string{"f", "false", "off", "no", "n", "0"},
+			strings.ToLower(text))
 		if no {
 			return "set_config(…, false) outlives the migration in a pooled session; write true, or SET LOCAL"
 		}
@@ -132,7 +136,8 @@ func mayNotSet(name string, value sqltext.Token) string {
 		case p.local == "no" && p.byBegin():
 			return p.name + " " + tooLate
 		case p.local == "no":
-			return p.name + " is " + p.file + " for each file, so that a file means the same on each server; leave this out"
+			return p.name + " is " + p.file + " for each file, so that a file means the same on each server; " +
+				"leave this out"
 		case p.local == "a limit" && limitless(value):
 			return p.name + " = 0 takes the limit away: " + p.why + "; write a limit, such as '30s'"
 		}

@@ -140,7 +140,8 @@ func (p pin) setTo() string {
 // assign is one query that sets what differs, and returns no rows. To ask for a setting costs a
 // fraction of what it costs to set it, and of what it costs to send a statement for it.
 func assign(settings []assignment, local bool) string {
-	return "SELECT FROM " + listed(settings) + " WHERE CASE WHEN coalesce(pg_catalog.current_setting(n, true), '-') OPERATOR(pg_catalog.<>) want " +
+	return "SELECT FROM " + listed(settings) +
+		" WHERE CASE WHEN coalesce(pg_catalog.current_setting(n, true), '-') OPERATOR(pg_catalog.<>) want " +
 		"THEN pg_catalog.set_config(n, want, " + strconv.FormatBool(local) + ") IS NULL ELSE false END"
 }
 
@@ -177,8 +178,10 @@ func guard(mig *Migration, server serverSeen) string {
 		}
 	}
 	return "SELECT pg_catalog.format('" + guardMark + "%s = %s', n, v)::pg_catalog.int4 FROM (SELECT n, want, " +
-		"CASE WHEN n OPERATOR(pg_catalog.=) 'role' THEN current_user::pg_catalog.text ELSE pg_catalog.current_setting(n) END AS v FROM " + listed(kept) + ") s " +
-		"WHERE CASE WHEN n OPERATOR(pg_catalog.=) 'lock_timeout' THEN v OPERATOR(pg_catalog.=) '0' ELSE v OPERATOR(pg_catalog.<>) want END LIMIT 1"
+		"CASE WHEN n OPERATOR(pg_catalog.=) 'role' THEN current_user::pg_catalog.text ELSE " +
+		"pg_catalog.current_setting(n) END AS v FROM " + listed(kept) + ") s " +
+		"WHERE CASE WHEN n OPERATOR(pg_catalog.=) 'lock_timeout' THEN v OPERATOR(pg_catalog.=) '0' ELSE v " +
+		"OPERATOR(pg_catalog.<>) want END LIMIT 1"
 }
 
 // guardMark begins what guard makes the server say.
@@ -201,7 +204,8 @@ const invalidText = "22P02" // invalid_text_representation
 func differing(wanted []assignment) string {
 	var values []string
 	for _, a := range wanted {
-		values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", a.name, quoteText(a.value)))
+		values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", a.name,
+			quoteText(a.value)))
 	}
 	return strings.Replace(askDiffering, "$values", strings.Join(values, ", "), 1)
 }
@@ -230,7 +234,9 @@ type differentSetting struct {
 }
 
 // different returns those of some settings that have another value.
-func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting, err error) {
+func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting,
+	err error,
+) {
 	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted))
 	if err != nil {
 		return nil, err
@@ -263,7 +269,8 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 			s.Server.settable = append(s.Server.settable, assignment{f.Name, valueOf(wanted, f.Name)})
 			continue
 		}
-		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name, f.Value, s.Me.Name, valueOf(wanted, f.Name))
+		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name,
+			f.Value, s.Me.Name, valueOf(wanted, f.Name))
 		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
 	}
 	if len(lacks.SQL) > 0 {
@@ -295,8 +302,10 @@ func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *Mi
 	}
 	lacks := &PrivilegeError{}
 	for _, f := range found {
-		lacks.Lacks = fmt.Sprintf("%s runs without a transaction and holds a value or a condition that depends on %s, which is %q for the role %q, must be %q, "+
-			"and cannot be set through a pooler; let the migrator connect without the pooler, or take the setting away, and run RECONNECT on the console of PgBouncer",
+		lacks.Lacks = fmt.Sprintf("%s runs without a transaction and holds a value or a condition that depends on "+
+			"%s, which is %q for the role %q, must be %q, "+
+			"and cannot be set through a pooler; let the migrator connect without the pooler, or take the setting "+
+			"away, and run RECONNECT on the console of PgBouncer",
 			mig.File, f.Name, f.Value, s.Me.Name, valueOf(wanted, f.Name))
 		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
 	}
@@ -313,7 +322,8 @@ func readBy(mig *Migration, version int) []assignment {
 	}
 	var names []string
 	if literal {
-		names = append(names, "client_encoding", "standard_conforming_strings", "DateStyle", "IntervalStyle", "TimeZone",
+		names = append(names, "client_encoding", "standard_conforming_strings", "DateStyle", "IntervalStyle",
+			"TimeZone",
 			"timezone_abbreviations", "array_nulls", "xmloption")
 	}
 	if literal && money { // its default comes from initdb, and seldom is C
@@ -340,7 +350,8 @@ func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSe
 		return nil
 	}
 	server.set = true
-	return r.soon(ctx, conn, "SELECT FROM "+listed(usual(*server))+" WHERE pg_catalog.set_config(n, want, false) IS NULL")
+	return r.soon(ctx, conn, "SELECT FROM "+listed(usual(*server))+
+		" WHERE pg_catalog.set_config(n, want, false) IS NULL")
 }
 
 // plain reports whether a file runs nothing but what its text shows, where no event trigger
@@ -361,7 +372,8 @@ func plain(sql string, statements []sqltext.Statement) bool {
 		case s.Words[0] != "CREATE":
 			return false
 		case words[1] == "TABLE" && !has("AS") && !has("OF") && !has("PARTITION") && !strings.ContainsAny(text, "'$") &&
-			!strings.Contains(text, "EXCLUDE") && !strings.Contains(text, "LIKE"): // which build indexes with conditions
+			// which build indexes with conditions
+			!strings.Contains(text, "EXCLUDE") && !strings.Contains(text, "LIKE"):
 		case words[1] == "INDEX" && !has("WHERE") && !has("USING") && strings.Count(text, "(") == 1: // of columns
 		default:
 			return false

@@ -86,12 +86,15 @@ func turnedAround() map[string]string {
 		"client_encoding": "LATIN1", "standard_conforming_strings": "off", "backslash_quote": "off",
 		"DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard", "TimeZone": "Pacific/Kiritimati",
 		"timezone_abbreviations": "India", "extra_float_digits": "-15", "bytea_output": "escape", "array_nulls": "off",
-		"xmloption": "document", "xmlbinary": "hex", "lc_monetary": "C.UTF-8", "lc_numeric": "C.UTF-8", "lc_time": "C.UTF-8",
-		"default_text_search_config": "pg_catalog.english", "transform_null_equals": "on", "quote_all_identifiers": "on",
+		"xmloption": "document", "xmlbinary": "hex", "lc_monetary": "C.UTF-8", "lc_numeric": "C.UTF-8",
+		"lc_time":                    "C.UTF-8",
+		"default_text_search_config": "pg_catalog.english", "transform_null_equals": "on",
+		"quote_all_identifiers": "on",
 		"check_function_bodies": "off", "row_security": "off", "gin_fuzzy_search_limit": "1",
 		"restrict_nonsystem_relation_kind": "view, foreign-table", "session_replication_role": "replica",
-		"createrole_self_grant": "set, inherit", "icu_validation_level": "error", "plpgsql.variable_conflict": "use_column",
-		"plpgsql.check_asserts": "off", "plpgsql.extra_errors": "all", "plpgsql.print_strict_params": "on",
+		"createrole_self_grant": "set, inherit", "icu_validation_level": "error",
+		"plpgsql.variable_conflict": "use_column",
+		"plpgsql.check_asserts":     "off", "plpgsql.extra_errors": "all", "plpgsql.print_strict_params": "on",
 		"pg_trgm.similarity_threshold": "0.9", "pg_trgm.word_similarity_threshold": "0.9",
 		"pg_trgm.strict_word_similarity_threshold": "0.9", "exit_on_error": "on",
 	}
@@ -164,9 +167,12 @@ func made(t *testing.T, db *pgtest.DB, bundle migrate.Bundle, pooled bool) (snap
 	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" RESET ALL")
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" RESET ALL")
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" IN DATABASE "+db.Name+" RESET ALL")
-	rows = pgtest.Value[string](t, db.SuperConn, `SELECT string_agg(n || ' ' || coalesce(what, 'null'), E'\n' ORDER BY n) FROM app.said`) +
+	rows = pgtest.Value[string](t, db.SuperConn,
+		`SELECT string_agg(n || ' ' || coalesce(what, 'null'), E'\n' ORDER BY n) FROM app.said`) +
 		pgtest.Value[string](t, db.SuperConn, "SELECT to_jsonb(k)::text FROM app.preserved k") +
-		pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(oid::regprocedure || array_to_string(proconfig, ','), ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND proconfig IS NOT NULL")
+		pgtest.Value[string](t, db.SuperConn,
+			"SELECT string_agg(oid::regprocedure || array_to_string(proconfig, ','), ' ' ORDER BY proname) FROM "+
+				"pg_proc WHERE pronamespace = 'app'::regnamespace AND proconfig IS NOT NULL")
 	return strings.ReplaceAll(snapshot, db.Migrator(), "the_migrator"), rows
 }
 
@@ -177,9 +183,10 @@ func throughAPooler(t *testing.T, db *pgtest.DB, m *migrate.Migrator) {
 	to := map[string]string{"d": db.MigratorConn}
 	_, err := m.Up(t.Context(), pgtest.PgBouncer(t, 2, to)["d"])
 	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-	if !ok || !strings.Contains(lacks.Lacks, "cannot be set through a pooler") || !slices.ContainsFunc(lacks.SQL, func(sql string) bool {
-		return strings.HasSuffix(sql, " RESET IntervalStyle")
-	}) {
+	if !ok || !strings.Contains(lacks.Lacks, "cannot be set through a pooler") ||
+		!slices.ContainsFunc(lacks.SQL, func(sql string) bool {
+			return strings.HasSuffix(sql, " RESET IntervalStyle")
+		}) {
 		t.Fatalf("got %v", err)
 	}
 	pgtest.Exec(t, db.SuperConn, lacks.SQL...)
@@ -207,7 +214,9 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 					value, ok = "", true
 				}
 				if by == pooler && (name == "backslash_quote" || name == "exit_on_error") {
-					continue // the server reads the file before it can be set: then E'\'' is an error, and one that ends the session
+					// the server reads the file before it can be set: then E'\'' is an error, and one that ends the
+					// session
+					continue
 				}
 				if !ok {
 					t.Errorf("the test does not turn %s around", name)
@@ -219,7 +228,10 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, alter+" SET "+name+" = "+quoted)
 				if restricted {
 					pgtest.Exec(t, db.SuperConn, "GRANT SET ON PARAMETER "+name+" TO "+db.Migrator())
-					t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "REVOKE SET ON PARAMETER "+name+" FROM "+db.Migrator()) })
+					t.Cleanup(func() {
+						pgtest.Exec(t, db.SuperConn, "REVOKE SET ON PARAMETER "+name+" FROM "+
+							db.Migrator())
+					})
 				}
 			}
 			gotSnapshot, gotRows := made(t, db, bundle, by == pooler)
@@ -249,7 +261,8 @@ func TestASettingThatIsNotOursToPinStopsTheStart(t *testing.T) {
 				m := migrator(t, db, "CREATE TABLE app.t1 (id int)")
 				_, err := m.Up(t.Context(), db.MigratorConn)
 				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-				if !ok || !slices.Equal(lacks.SQL, []string{alter + " RESET " + name}) || !strings.HasPrefix(lacks.Lacks, name+" is ") {
+				if !ok || !slices.Equal(lacks.SQL, []string{alter + " RESET " + name}) ||
+					!strings.HasPrefix(lacks.Lacks, name+" is ") {
 					t.Fatalf("got %v", err)
 				}
 				pgtest.Exec(t, db.SuperConn, lacks.SQL...)
@@ -276,7 +289,8 @@ func TestAFileCannotChangeHowTheNextOneIsRead(t *testing.T) {
 				value = "public"
 			}
 			half := len(name) / 2
-			hidden := fmt.Sprintf("CREATE TABLE app.t1 (id int);\nDO $$ BEGIN EXECUTE 'SET '||'%s'||'%s'||' = '||'%s'; END $$", name[:half], name[half:], value)
+			hidden := fmt.Sprintf("CREATE TABLE app.t1 (id int);\nDO $$ BEGIN EXECUTE 'SET '||'%s'||'%s'||' = "+
+				"'||'%s'; END $$", name[:half], name[half:], value)
 			if name == "search_path" {
 				hidden = strings.Replace(hidden, "= '||'public'", "= '||'public, pg_catalog'", 1)
 			} else {
@@ -330,7 +344,8 @@ func TestTheDocsListTheSettings(t *testing.T) {
 		for i := range c {
 			c[i] = strings.TrimSpace(c[i])
 		}
-		fmt.Fprintf(&table, "| `%s` | `%s` | %s | %s |\n", c[name], c[value], c[local], strings.NewReplacer("<", `\<`, "*", `\*`).Replace(c[why]))
+		fmt.Fprintf(&table, "| `%s` | `%s` | %s | %s |\n", c[name], c[value], c[local],
+			strings.NewReplacer("<", `\<`, "*", `\*`).Replace(c[why]))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -356,10 +371,12 @@ func TestTheDocsListTheSettings(t *testing.T) {
 func TestATemporaryTableTakesNoTablesPlace(t *testing.T) {
 	t.Parallel()
 	column := func(db *pgtest.DB, table string) int {
-		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_attribute WHERE attrelid = 'app."+table+"'::regclass AND attname = 'x'")
+		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_attribute WHERE attrelid = 'app."+
+			table+"'::regclass AND attname = 'x'")
 	}
 	db := pgtest.Blank(t)
-	up(t, migrator(t, db, table, "CREATE TEMP TABLE t2 AS SELECT 1 AS n; CREATE TABLE app.t2 (n int)", "ALTER TABLE t2 ADD x int",
+	up(t, migrator(t, db, table, "CREATE TEMP TABLE t2 AS SELECT 1 AS n; CREATE TABLE app.t2 (n int)",
+		"ALTER TABLE t2 ADD x int",
 		"CREATE TEMP TABLE t2 AS SELECT 1 AS n; ALTER TABLE t2 DROP x; ALTER TABLE t2 ADD x int"), db.MigratorConn)
 	if column(db, "t2") != 1 {
 		t.Error("the temporary table of a file took the place of a table of the schema")
@@ -368,7 +385,8 @@ func TestATemporaryTableTakesNoTablesPlace(t *testing.T) {
 	db = pgtest.Blank(t)
 	pooled := pgtest.PgBouncer(t, 1, map[string]string{"migrator": db.MigratorConn})["migrator"]
 	pgtest.Exec(t, pooled, "CREATE TEMP TABLE t (n int)")
-	up(t, migrator(t, db, table, "CREATE TABLE t (n int)", "ALTER TABLE t ADD x int", "CREATE TEMP TABLE own (n int)"), pooled)
+	up(t, migrator(t, db, table, "CREATE TABLE t (n int)", "ALTER TABLE t ADD x int", "CREATE TEMP TABLE own (n int)"),
+		pooled)
 	if column(db, "t") != 1 {
 		t.Error("another client's temporary table took the place of a table of the schema")
 	}

@@ -22,7 +22,8 @@ func (r *run) silence(what string) (stop func()) {
 			case <-done:
 				return
 			case <-time.After(next):
-				r.Log.Warn("still waiting for the database", "for", what, "elapsed", time.Since(began).Round(time.Millisecond))
+				r.Log.Warn("still waiting for the database", "for", what, "elapsed",
+					time.Since(began).Round(time.Millisecond))
 			}
 		}
 	}()
@@ -45,7 +46,8 @@ func (r *run) asking(what string, ask func() error) error {
 
 // Where hardly any of the time to wait is left, what is under way still gets so long.
 const (
-	leastAnswer = 5 * time.Second        // the answers to a look, and a connection: a busy server that is there gives them
+	// the answers to a look, and a connection: a busy server that is there gives them
+	leastAnswer = 5 * time.Second
 	leastLock   = 100 * time.Millisecond // a lock, which most sessions hold no longer
 )
 

@@ -59,7 +59,8 @@ func TestASilentServerIsGivenUpInTimeAndInWords(t *testing.T) {
 			t.Parallel()
 			log := &syncBuffer{}
 			m := migrator(t, &pgtest.DB{WebRole: "w", WebPassword: "p"}, tables(1)...)
-			m.ConnectWait, m.Heartbeat, m.Log = 500*time.Millisecond, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+			m.ConnectWait, m.Heartbeat, m.Log = 500*time.Millisecond, 50*time.Millisecond,
+				slog.New(slog.NewTextHandler(log, nil))
 			conn := silentServer(t, c.serve) + c.more
 			for what, ask := range map[string]func() error{
 				"up":     func() error { _, err := m.Up(context.Background(), conn); return err },
@@ -79,8 +80,8 @@ func TestASilentServerIsGivenUpInTimeAndInWords(t *testing.T) {
 	}
 }
 
-// TestASilentLoginDoesNotUseUpTheTime: a server that lets the program in and then stays silent is left after the connect
-// timeout, and the next attempt reaches what has taken its place.
+// TestASilentLoginDoesNotUseUpTheTime: a server that lets the program in and then stays silent is left after the
+// connect timeout, and the next attempt reaches what has taken its place.
 func TestASilentLoginDoesNotUseUpTheTime(t *testing.T) {
 	t.Parallel()
 	var clients atomic.Int32
@@ -145,7 +146,8 @@ func TestAServerThatFreezesDuringAFileIsGivenUp(t *testing.T) {
 	}))
 	log := &syncBuffer{}
 	m := migrator(t, db, "SELECT pg_sleep(3600)")
-	m.Wait, m.ConnectWait, m.Heartbeat, m.Log = time.Second, time.Second, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+	m.Wait, m.ConnectWait, m.Heartbeat, m.Log = time.Second, time.Second, 50*time.Millisecond,
+		slog.New(slog.NewTextHandler(log, nil))
 	var once sync.Once
 	m.Progress = func(p migrate.Progress) {
 		if p.WaitsFor == "Timeout PgSleep" { // the second connection works
@@ -235,7 +237,9 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 	for _, letIn := range []bool{false, true} {
 		t.Run(fmt.Sprintf("letIn=%t", letIn), func(t *testing.T) {
 			t.Parallel()
-			conn := strings.ReplaceAll(pgtest.PgBouncer(t, 4, map[string]string{"migrator": db.MigratorConn})["migrator"], "default_query_exec_mode=cache_describe", "")
+			conn := strings.ReplaceAll(pgtest.PgBouncer(t, 4,
+				map[string]string{"migrator": db.MigratorConn})["migrator"], "default_query_exec_mode=cache_describe",
+				"")
 			if letIn {
 				if _, err := migrator(t, db, tables(1)...).Status(t.Context(), conn); err != nil {
 					t.Fatal(err)
@@ -243,7 +247,8 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 			}
 			administer(t, conn, "PAUSE")
 			briefly := migrator(t, db, tables(1)...)
-			briefly.ConnectWait, briefly.Wait, briefly.LockTimeout = 300*time.Millisecond, 300*time.Millisecond, 50*time.Millisecond
+			briefly.ConnectWait, briefly.Wait, briefly.LockTimeout = 300*time.Millisecond, 300*time.Millisecond,
+				50*time.Millisecond
 			for what, ask := range commands(briefly, conn) {
 				if err := ask(); err == nil || !strings.Contains(err.Error(), "a pooler is paused") {
 					t.Errorf("%s with little time: got %v, want a ConnectError that names the pooler", what, err)
@@ -256,12 +261,14 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 				log := &syncBuffer{}
 				waiting[what] = log
 				m := migrator(t, db, tables(1)...)
-				m.ConnectWait, m.Heartbeat, m.Log = pgtest.Patience, 50*time.Millisecond, slog.New(slog.NewTextHandler(log, nil))
+				m.ConnectWait, m.Heartbeat, m.Log = pgtest.Patience, 50*time.Millisecond,
+					slog.New(slog.NewTextHandler(log, nil))
 				go func() { done <- commands(m, conn)[what]() }()
 			}
 			for what, log := range waiting {
 				pgtest.Eventually(t, what+" says what it waits for", func() error {
-					return pgtest.Unless(strings.Contains(log.String(), `msg="still waiting for the database"`), "the log is:\n%s", log.String())
+					return pgtest.Unless(strings.Contains(log.String(), `msg="still waiting for the database"`),
+						"the log is:\n%s", log.String())
 				})
 			}
 			administer(t, conn, "RESUME")
@@ -322,7 +329,8 @@ func TestARehearsalBeginsAgainAfterItsConnectionWasCut(t *testing.T) {
 	for what, ask := range map[string]func(conn string) error{
 		"rehearse": func(conn string) error {
 			report, err := more.Rehearse(t.Context(), conn, migrate.RehearseOptions{})
-			return cmp.Or(err, pgtest.Unless(err != nil || len(report.Files) == 1 && report.Err() == nil, "%d files, %v", len(report.Files), report.Err()))
+			return cmp.Or(err, pgtest.Unless(err != nil || len(report.Files) == 1 && report.Err() == nil,
+				"%d files, %v", len(report.Files), report.Err()))
 		},
 		"snapshots": func(conn string) error {
 			pgtest.Exec(t, blank.SuperConn, "DROP SCHEMA IF EXISTS app CASCADE")

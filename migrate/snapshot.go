@@ -49,7 +49,8 @@ func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []st
 		case err != nil:
 			return err
 		case status.State != Blank && !begun:
-			return fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which is brought to each version in turn. Name another one", m.Schema)
+			return fmt.Errorf("the schema %q holds something already; snapshots are made in a blank database, which "+
+				"is brought to each version in turn. Name another one", m.Schema)
 		}
 		begun = true
 		for i := len(texts); i < len(m.Bundle.migrations); i++ { // after a connection was lost, where it was
@@ -99,7 +100,9 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 // describeAt is describe for a schema whose ledger was read before. It reads that again, after
 // the schema: a ledger that has not moved between two looks had nothing applied in between.
 // It also returns the objects whose owner somebody changed.
-func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) (all []told, strays []Drift, err error) {
+func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) (all []told,
+	strays []Drift, err error,
+) {
 	all, rest, err := m.describeAnd(ctx, conn, questions,
 		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), untimed+catalogue.Qualified+m.askOwners())
 	if err == nil {
@@ -122,17 +125,22 @@ func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, 
 
 // sameAs reports whether nothing was applied or begun between two looks at the ledger.
 func (l ledgerSeen) sameAs(now ledgerSeen) bool {
-	return l.Foreign == now.Foreign && l.Version == now.Version && l.Rows == now.Rows && l.Claimed == now.Claimed && l.Whole == now.Whole
+	return l.Foreign == now.Foreign && l.Version == now.Version && l.Rows == now.Rows && l.Claimed == now.Claimed &&
+		l.Whole == now.Whole
 }
 
 // describeAnd asks each question about the schema and then the others, all in one flight.
-func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questions []question, others ...string) (all []told, rest []answer, err error) {
+func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questions []question,
+	others ...string,
+) (all []told, rest []answer, err error) {
 	if m.Schema == "" {
 		return nil, nil, errors.New("migrate: the Migrator has no Schema")
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
-	settings := untimed + catalogue.Settings + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
+	settings := untimed + catalogue.Settings +
+		fmt.Sprintf("SET LOCAL lock_timeout = %d; ",
+			min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
 	for _, question := range questions {
 		messages = append(messages, settings+question(quoteText(m.Schema), quoteText(ledgerName)))

@@ -47,7 +47,10 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op") // of all together: it says nothing
 	b.ReportMetric(float64(len(stored))/1000, "kB")
-	for unit, d := range map[string]time.Duration{"ms/warm": median(warm), "ms/cold": median(cold), "ms/comparison": median(comparison)} {
+	for unit, d := range map[string]time.Duration{
+		"ms/warm": median(warm), "ms/cold": median(cold),
+		"ms/comparison": median(comparison),
+	} {
 		b.ReportMetric(float64(d.Microseconds())/1000, unit)
 	}
 }

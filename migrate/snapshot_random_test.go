@@ -28,40 +28,64 @@ func (d *ddl) maybe(all ...string) string {
 
 func (d *ddl) name(kind string) string {
 	d.n++
-	return d.of(fmt.Sprintf("app.%s_%d", kind, d.n), fmt.Sprintf(`app."%s %d"`, kind, d.n), fmt.Sprintf(`app."App.%s'%d"`, kind, d.n))
+	return d.of(fmt.Sprintf("app.%s_%d", kind, d.n), fmt.Sprintf(`app."%s %d"`, kind, d.n),
+		fmt.Sprintf(`app."App.%s'%d"`, kind, d.n))
 }
 
 func (d *ddl) dataType() string {
 	return d.of(append([]string{
-		"int", "bigint", "smallint", "numeric", "numeric(10,2)", "numeric(3,-2)", "text", "varchar(20)", "char(3)", "bool", "date", "timestamptz", "timestamptz(3)", "timestamp", "time", "timetz(2)", "interval",
-		"interval day to second(2)", "uuid", "json", "jsonb", "xml", "bytea", "inet", "cidr", "macaddr8", "bit(4)", "varbit(5)", "point", "box", "tsvector", "tsquery", "int4range", "tstzmultirange", "money",
-		"real", "double precision", "int[]", "text[][]", "name", "\"char\"", "oid", "regclass", "pg_lsn", "jsonpath", "bpchar", "text COLLATE \"C\"", "text COLLATE \"POSIX\"",
+		"int", "bigint", "smallint", "numeric", "numeric(10,2)", "numeric(3,-2)", "text", "varchar(20)", "char(3)",
+		"bool", "date", "timestamptz", "timestamptz(3)", "timestamp", "time", "timetz(2)", "interval",
+		"interval day to second(2)", "uuid", "json", "jsonb", "xml", "bytea", "inet", "cidr", "macaddr8", "bit(4)",
+		"varbit(5)", "point", "box", "tsvector", "tsquery", "int4range", "tstzmultirange", "money",
+		"real", "double precision", "int[]", "text[][]", "name", "\"char\"", "oid", "regclass", "pg_lsn", "jsonpath",
+		"bpchar", "text COLLATE \"C\"", "text COLLATE \"POSIX\"",
 	}, d.types...)...)
 }
 
 func (d *ddl) expression() string {
-	return d.of("a + b", "a * 2", "coalesce(a, b, 0)", "abs(a - b)", "CASE WHEN a > b THEN a ELSE b END", "a::bigint", "(a || c)", "upper(c) || 'x'", "nullif(a, 3)", "greatest(a, b)", "length(c)",
-		"c COLLATE \"C\"", "a IS DISTINCT FROM b", "ROW(a, b) = ROW(1, 2)", "a = ANY (ARRAY[1, 2, 3])", "a BETWEEN 1 AND 5", "a NOT IN (1, 2)", "c LIKE 'x%'", "c ~* '^a'", "c SIMILAR TO 'a|b'", "substring(c from 2 for 3)",
-		"position('x' in c)", "trim(both 'x' from c)", "overlay(c placing 'x' from 2)", "extract(epoch from e)", "e AT TIME ZONE 'UTC'", "(e, e) OVERLAPS (e, e)", "d -> 'x' ->> 'y'", "d @> '{\"a\": 1}'", "d[0]", "d['x']",
-		"current_date", "localtimestamp(2)", "-a", "- (-5)", "a ^ 2", "@ a", "NOT (a > 1)", "a > 1 AND (b > 2 OR c IS NULL)", "c IS NOT NULL", "ARRAY[a, b][1:2]", "normalize(c)", "c IS NFC NORMALIZED",
-		"1.50", "'it''s'", "E'\\n'", "interval '1 day 2 hours'", "'2020-01-01'::date", "x'1f'::int", "B'101'", "'{1,2}'::int[]", "1e10", "xmlelement(name x, c)", "xmlforest(a AS y)", "xmlserialize(content xmlelement(name x) as text)",
-		"json_build_object('a', a)", "jsonb_path_exists(d, '$.a')", "date_trunc('day', e)", "a::text::varchar(5)", "(a > 0) IS TRUE", "a IS NULL", "num_nulls(a, b)", "concat_ws(',', a, b)", "format('%s', a)", "hashtext(c)", "cast(a as numeric(5,1))",
-		"a <> ALL ('{1,2}')", "row_to_json(row(a, b))", "make_interval(days => a)", "left(c, 3)", "string_to_array(c, ',')", "c || NULL", "session_user", "a % 3", "a & 7", "a << 2", "c >= 'x' COLLATE \"POSIX\"")
+	return d.of("a + b", "a * 2", "coalesce(a, b, 0)", "abs(a - b)", "CASE WHEN a > b THEN a ELSE b END", "a::bigint",
+		"(a || c)", "upper(c) || 'x'", "nullif(a, 3)", "greatest(a, b)", "length(c)",
+		"c COLLATE \"C\"", "a IS DISTINCT FROM b", "ROW(a, b) = ROW(1, 2)", "a = ANY (ARRAY[1, 2, 3])",
+		"a BETWEEN 1 AND 5", "a NOT IN (1, 2)", "c LIKE 'x%'", "c ~* '^a'", "c SIMILAR TO 'a|b'",
+		"substring(c from 2 for 3)",
+		"position('x' in c)", "trim(both 'x' from c)", "overlay(c placing 'x' from 2)", "extract(epoch from e)",
+		"e AT TIME ZONE 'UTC'", "(e, e) OVERLAPS (e, e)", "d -> 'x' ->> 'y'", "d @> '{\"a\": 1}'", "d[0]", "d['x']",
+		"current_date", "localtimestamp(2)", "-a", "- (-5)", "a ^ 2", "@ a", "NOT (a > 1)",
+		"a > 1 AND (b > 2 OR c IS NULL)", "c IS NOT NULL", "ARRAY[a, b][1:2]", "normalize(c)", "c IS NFC NORMALIZED",
+		"1.50", "'it''s'", "E'\\n'", "interval '1 day 2 hours'", "'2020-01-01'::date", "x'1f'::int", "B'101'",
+		"'{1,2}'::int[]", "1e10", "xmlelement(name x, c)", "xmlforest(a AS y)",
+		"xmlserialize(content xmlelement(name x) as text)",
+		"json_build_object('a', a)", "jsonb_path_exists(d, '$.a')", "date_trunc('day', e)", "a::text::varchar(5)",
+		"(a > 0) IS TRUE", "a IS NULL", "num_nulls(a, b)", "concat_ws(',', a, b)", "format('%s', a)", "hashtext(c)",
+		"cast(a as numeric(5,1))",
+		"a <> ALL ('{1,2}')", "row_to_json(row(a, b))", "make_interval(days => a)", "left(c, 3)",
+		"string_to_array(c, ',')", "c || NULL", "session_user", "a % 3", "a & 7", "a << 2",
+		"c >= 'x' COLLATE \"POSIX\"")
 }
 
 func (d *ddl) column(name string) string {
 	switch name {
 	case "a", "b":
-		return name + d.of(" int", " int NOT NULL", " int DEFAULT 5", " int CHECK (a > 0)", " int CONSTRAINT k"+strconv.Itoa(d.n)+" NOT NULL", " int DEFAULT -1 NOT NULL", " int UNIQUE", " int CONSTRAINT nn NOT NULL NO INHERIT",
-			" int GENERATED ALWAYS AS IDENTITY", " int GENERATED BY DEFAULT AS IDENTITY (START 10 INCREMENT BY -2 MINVALUE -100 MAXVALUE 50 CACHE 3 CYCLE)", " serial", " smallint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME app.\"S q"+strconv.Itoa(d.n)+name+"\")")
+		return name + d.of(" int", " int NOT NULL", " int DEFAULT 5", " int CHECK (a > 0)", " int CONSTRAINT k"+
+			strconv.Itoa(d.n)+" NOT NULL", " int DEFAULT -1 NOT NULL", " int UNIQUE",
+			" int CONSTRAINT nn NOT NULL NO INHERIT",
+			" int GENERATED ALWAYS AS IDENTITY", " int GENERATED BY DEFAULT AS IDENTITY (START 10 INCREMENT BY -2 "+
+				"MINVALUE -100 MAXVALUE 50 CACHE 3 CYCLE)", " serial",
+			" smallint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME app.\"S q"+strconv.Itoa(d.n)+name+"\")")
 	case "c":
-		return "c text" + d.maybe(" COLLATE \"C\"", " DEFAULT 'x'", " STORAGE EXTERNAL", " COMPRESSION pglz", " NOT NULL DEFAULT current_user", " CHECK (c <> '') NO INHERIT")
+		return "c text" + d.maybe(" COLLATE \"C\"", " DEFAULT 'x'", " STORAGE EXTERNAL", " COMPRESSION pglz",
+			" NOT NULL DEFAULT current_user", " CHECK (c <> '') NO INHERIT")
 	case "d":
 		return "d jsonb" + d.maybe(" DEFAULT '{}'", " NOT NULL")
 	case "e":
-		return "e timestamptz" + d.maybe(" DEFAULT now()", " DEFAULT '2020-01-01 00:00+02'", " DEFAULT now() + interval '1 mon'")
+		return "e timestamptz" + d.maybe(" DEFAULT now()", " DEFAULT '2020-01-01 00:00+02'",
+			" DEFAULT now() + interval '1 mon'")
 	}
-	return name + " " + d.dataType() + d.maybe(" NOT NULL", " GENERATED ALWAYS AS ("+d.expression()+") STORED", " DEFAULT "+d.of("NULL", "'x'", "1", "gen_random_uuid()", "true", "'{}'", "clock_timestamp()"), " UNIQUE NULLS NOT DISTINCT")
+	return name + " " + d.dataType() +
+		d.maybe(" NOT NULL", " GENERATED ALWAYS AS ("+d.expression()+") STORED", " DEFAULT "+
+			d.of("NULL", "'x'", "1", "gen_random_uuid()", "true", "'{}'", "clock_timestamp()"),
+			" UNIQUE NULLS NOT DISTINCT")
 }
 
 func (d *ddl) columns() string {
@@ -70,8 +94,11 @@ func (d *ddl) columns() string {
 		all = append(all, d.column(fmt.Sprintf(`"%c O"`, 'f'+i)))
 	}
 	for range d.IntN(3) {
-		all = append(all, d.of("PRIMARY KEY (a)", "UNIQUE NULLS NOT DISTINCT (a, b)", "CHECK ("+d.expression()+")", "CONSTRAINT \"n n\" CHECK ("+d.expression()+") NO INHERIT", "EXCLUDE USING gist (int4range(a, b) WITH &&) WHERE (a < b)",
-			"UNIQUE (b) INCLUDE (c) WITH (fillfactor = 70)", "PRIMARY KEY (b, c) DEFERRABLE INITIALLY DEFERRED", "CONSTRAINT nnb NOT NULL b"))
+		all = append(all, d.of("PRIMARY KEY (a)", "UNIQUE NULLS NOT DISTINCT (a, b)", "CHECK ("+d.expression()+")",
+			"CONSTRAINT \"n n\" CHECK ("+d.expression()+") NO INHERIT",
+			"EXCLUDE USING gist (int4range(a, b) WITH &&) WHERE (a < b)",
+			"UNIQUE (b) INCLUDE (c) WITH (fillfactor = 70)", "PRIMARY KEY (b, c) DEFERRABLE INITIALLY DEFERRED",
+			"CONSTRAINT nnb NOT NULL b"))
 	}
 	return strings.Join(all, ", ")
 }
@@ -81,18 +108,41 @@ func (d *ddl) query() string {
 	u := d.of(append([]string{"app.none"}, append(d.tables, d.views...)...)...)
 	e := strings.NewReplacer("a ", "x.a ", "b ", "x.b ").Replace(d.expression())
 	return d.of(
-		"SELECT "+d.expression()+" AS x1, c FROM "+t, "SELECT * FROM "+t, "SELECT x.* FROM "+t+" x WHERE a > 1", "SELECT DISTINCT ON (x.a) x.a, x.b FROM "+t+" x ORDER BY x.a, x.b DESC NULLS LAST LIMIT 5 OFFSET 1",
-		"SELECT x.a, y.b FROM "+t+" x JOIN "+u+" y USING (a)", "SELECT a, x.b FROM "+t+" x NATURAL JOIN "+u+" y", "SELECT x.a AS a1, y.c AS c1 FROM "+t+" x LEFT JOIN "+u+" y ON x.a = y.b", "SELECT x.a, y.a AS ya FROM "+t+" x, LATERAL (SELECT * FROM "+u+" WHERE b = x.a) y",
-		"SELECT a, count(*) AS n, sum(b) FILTER (WHERE b > 1) AS s FROM "+t+" GROUP BY a HAVING count(*) > 1", "SELECT a, b, count(*) AS n FROM "+t+" GROUP BY GROUPING SETS ((a), (b), ())", "SELECT a, b, grouping(a, b) g FROM "+t+" GROUP BY ROLLUP (a), CUBE (b)",
-		"SELECT a, rank() OVER w AS r, lag(b) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) AS l FROM "+t+" WINDOW w AS (PARTITION BY a ORDER BY b)",
-		"SELECT a FROM "+t+" WHERE EXISTS (SELECT FROM "+u+" z WHERE z.a = 1)", "SELECT a FROM "+t+" WHERE a IN (SELECT b FROM "+u+")", "SELECT (SELECT max(b) FROM "+u+") AS m, a FROM "+t, "SELECT a FROM "+t+" UNION ALL SELECT b FROM "+u+" ORDER BY 1",
-		"SELECT a FROM "+t+" EXCEPT SELECT a FROM "+u, "WITH w AS MATERIALIZED (SELECT a, b FROM "+t+") SELECT w.a FROM w WHERE w.b > 1", "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT n FROM r",
-		"WITH RECURSIVE r AS (SELECT a, b FROM "+t+" UNION ALL SELECT x.a, x.b FROM "+t+" x, r WHERE x.a = r.b) SEARCH DEPTH FIRST BY a SET o CYCLE a SET k USING p SELECT * FROM r",
-		"VALUES (1, 'x'), (2, 'y')", "SELECT v.* FROM (VALUES (1, 'a'), (2, 'b')) v(a, c)", "SELECT g FROM generate_series(1, 5) g", "SELECT g.n, g.ordinality FROM unnest(ARRAY[1, 2]) WITH ORDINALITY AS g(n, ordinality)",
-		"SELECT q.a FROM ROWS FROM (generate_series(1, 2), generate_series(1, 3)) AS q(a, b)", "SELECT a FROM "+t+" TABLESAMPLE system (5) REPEATABLE (1)", "SELECT string_agg(DISTINCT c, ',' ORDER BY c) AS s, percentile_cont(0.5) WITHIN GROUP (ORDER BY a) AS p FROM "+t,
-		"SELECT x.a FROM "+t+" x FOR UPDATE OF x SKIP LOCKED", "SELECT a FROM "+t+" FETCH FIRST 3 ROWS WITH TIES", "SELECT (x).a AS aa, x AS whole FROM "+t+" x", "SELECT t.a FROM "+t+" AS t(a)", "SELECT xt.* FROM xmltable('/r' PASSING '<r/>'::xml COLUMNS i int PATH 'i', o FOR ORDINALITY) xt",
-		"SELECT s.a FROM (SELECT a, row_number() OVER () FROM "+t+") s", "SELECT CASE a WHEN 1 THEN 'x' END AS k, "+e+" AS ee FROM "+t+" x", "TABLE "+t, "SELECT x.a FROM ("+t+" x CROSS JOIN "+u+" y) WHERE y.a = 1", "SELECT j.a FROM ("+t+" x JOIN "+u+" y USING (a)) AS j(a)",
-		"SELECT a FROM "+t+" x JOIN "+u+" y USING (a) AS jj", "SELECT count(*) OVER (ORDER BY a RANGE BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING) AS n FROM "+t, "SELECT a FROM "+t+" ORDER BY a USING >", "SELECT x.a FROM ONLY "+t+" x", "SELECT oid::regclass::text AS r, tableoid FROM pg_class")
+		"SELECT "+d.expression()+" AS x1, c FROM "+t, "SELECT * FROM "+t, "SELECT x.* FROM "+t+" x WHERE a > 1",
+		"SELECT DISTINCT ON (x.a) x.a, x.b FROM "+t+" x ORDER BY x.a, x.b DESC NULLS LAST LIMIT 5 OFFSET 1",
+		"SELECT x.a, y.b FROM "+t+" x JOIN "+u+" y USING (a)", "SELECT a, x.b FROM "+t+" x NATURAL JOIN "+u+" y",
+		"SELECT x.a AS a1, y.c AS c1 FROM "+t+" x LEFT JOIN "+u+" y ON x.a = y.b", "SELECT x.a, y.a AS ya FROM "+t+
+			" x, LATERAL (SELECT * FROM "+u+" WHERE b = x.a) y",
+		"SELECT a, count(*) AS n, sum(b) FILTER (WHERE b > 1) AS s FROM "+t+" GROUP BY a HAVING count(*) > 1",
+		"SELECT a, b, count(*) AS n FROM "+t+" GROUP BY GROUPING SETS ((a), (b), ())",
+		"SELECT a, b, grouping(a, b) g FROM "+t+" GROUP BY ROLLUP (a), CUBE (b)",
+		"SELECT a, rank() OVER w AS r, lag(b) OVER (PARTITION BY a ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT "+
+			"ROW EXCLUDE TIES) AS l FROM "+t+" WINDOW w AS (PARTITION BY a ORDER BY b)",
+		"SELECT a FROM "+t+" WHERE EXISTS (SELECT FROM "+u+" z WHERE z.a = 1)", "SELECT a FROM "+t+
+			" WHERE a IN (SELECT b FROM "+u+")", "SELECT (SELECT max(b) FROM "+u+") AS m, a FROM "+t, "SELECT a FROM "+
+			t+" UNION ALL SELECT b FROM "+u+" ORDER BY 1",
+		"SELECT a FROM "+t+" EXCEPT SELECT a FROM "+u, "WITH w AS MATERIALIZED (SELECT a, b FROM "+t+
+			") SELECT w.a FROM w WHERE w.b > 1", "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r "+
+			"WHERE n < 5) SELECT n FROM r",
+		"WITH RECURSIVE r AS (SELECT a, b FROM "+t+" UNION ALL SELECT x.a, x.b FROM "+t+
+			" x, r WHERE x.a = r.b) SEARCH DEPTH FIRST BY a SET o CYCLE a SET k USING p SELECT * FROM r",
+		"VALUES (1, 'x'), (2, 'y')", "SELECT v.* FROM (VALUES (1, 'a'), (2, 'b')) v(a, c)",
+		"SELECT g FROM generate_series(1, 5) g",
+		"SELECT g.n, g.ordinality FROM unnest(ARRAY[1, 2]) WITH ORDINALITY AS g(n, ordinality)",
+		"SELECT q.a FROM ROWS FROM (generate_series(1, 2), generate_series(1, 3)) AS q(a, b)", "SELECT a FROM "+t+
+			" TABLESAMPLE system (5) REPEATABLE (1)",
+		"SELECT string_agg(DISTINCT c, ',' ORDER BY c) AS s, percentile_cont(0.5) WITHIN GROUP (ORDER BY a) "+
+			"AS p FROM "+t,
+		"SELECT x.a FROM "+t+" x FOR UPDATE OF x SKIP LOCKED", "SELECT a FROM "+t+" FETCH FIRST 3 ROWS WITH TIES",
+		"SELECT (x).a AS aa, x AS whole FROM "+t+" x", "SELECT t.a FROM "+t+" AS t(a)",
+		"SELECT xt.* FROM xmltable('/r' PASSING '<r/>'::xml COLUMNS i int PATH 'i', o FOR ORDINALITY) xt",
+		"SELECT s.a FROM (SELECT a, row_number() OVER () FROM "+t+") s", "SELECT CASE a WHEN 1 THEN 'x' END AS k, "+e+
+			" AS ee FROM "+t+" x", "TABLE "+t, "SELECT x.a FROM ("+t+" x CROSS JOIN "+u+" y) WHERE y.a = 1",
+		"SELECT j.a FROM ("+t+" x JOIN "+u+" y USING (a)) AS j(a)",
+		"SELECT a FROM "+t+" x JOIN "+u+" y USING (a) AS jj",
+		"SELECT count(*) OVER (ORDER BY a RANGE BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING) AS n FROM "+t,
+		"SELECT a FROM "+t+" ORDER BY a USING >", "SELECT x.a FROM ONLY "+t+" x",
+		"SELECT oid::regclass::text AS r, tableoid FROM pg_class")
 }
 
 // statement is one that makes or changes something.
@@ -105,60 +155,128 @@ func (d *ddl) statement() string {
 	case 0, 1, 2:
 		n := d.name("t")
 		d.tables = append(d.tables, n)
-		return "CREATE " + d.maybe("UNLOGGED ") + "TABLE " + n + " (" + d.columns() + ")" + d.maybe(" WITH (fillfactor = 50, autovacuum_enabled = false, toast.autovacuum_enabled = false)", " INHERITS ("+t+")")
+		return "CREATE " + d.maybe("UNLOGGED ") + "TABLE " + n + " (" + d.columns() + ")" +
+			d.maybe(" WITH (fillfactor = 50, autovacuum_enabled = false, toast.autovacuum_enabled = false)",
+				" INHERITS ("+t+")")
 	case 3:
 		return d.partitioned()
 	case 4:
-		return "CREATE " + d.maybe("UNIQUE ") + "INDEX ON " + d.maybe("ONLY ") + t + " " + d.of("(a)", "(a DESC, b NULLS LAST)", "USING hash (a)", "USING gin (d jsonb_path_ops)", "USING brin (a) WITH (pages_per_range = 8)", "((a + b))", "(lower(c) text_pattern_ops)", "(c COLLATE \"C\") INCLUDE (a)",
-			"(("+d.expression()+"))", "(a) WHERE "+d.expression(), "(a) NULLS NOT DISTINCT", "USING spgist (c)")
+		return "CREATE " + d.maybe("UNIQUE ") + "INDEX ON " + d.maybe("ONLY ") + t + " " +
+			d.of("(a)", "(a DESC, b NULLS LAST)", "USING hash (a)", "USING gin (d jsonb_path_ops)",
+				"USING brin (a) WITH (pages_per_range = 8)", "((a + b))", "(lower(c) text_pattern_ops)",
+				"(c COLLATE \"C\") INCLUDE (a)",
+				"(("+d.expression()+"))", "(a) WHERE "+d.expression(), "(a) NULLS NOT DISTINCT", "USING spgist (c)")
 	case 5:
-		return "ALTER TABLE " + t + " ADD " + d.of("CONSTRAINT z"+strconv.Itoa(d.n)+" CHECK ("+d.expression()+") NOT VALID", "CHECK ("+d.expression()+")", "PRIMARY KEY (a)", "UNIQUE (a, b)", "CONSTRAINT nv NOT NULL c NOT VALID", "CONSTRAINT vv NOT NULL d NO INHERIT", "COLUMN "+d.column(`"z z"`), "NOT NULL e")
+		return "ALTER TABLE " + t + " ADD " +
+			d.of("CONSTRAINT z"+strconv.Itoa(d.n)+" CHECK ("+d.expression()+") NOT VALID", "CHECK ("+d.expression()+
+				")", "PRIMARY KEY (a)", "UNIQUE (a, b)", "CONSTRAINT nv NOT NULL c NOT VALID",
+				"CONSTRAINT vv NOT NULL d NO INHERIT", "COLUMN "+d.column(`"z z"`), "NOT NULL e")
 	case 6:
-		return "ALTER TABLE " + t + " ADD FOREIGN KEY " + d.of("(a) REFERENCES "+d.of(append(d.tables, t)...), "(a, b) REFERENCES "+d.of(append(d.tables, t)...)+" (a, b)", "(b) REFERENCES "+d.of(append(d.tables, t)...)+" (a)") +
-			d.maybe(" ON DELETE SET NULL (a)", " ON DELETE CASCADE ON UPDATE SET DEFAULT", " MATCH FULL", " ON DELETE RESTRICT") + d.maybe(" DEFERRABLE", " DEFERRABLE INITIALLY DEFERRED", " NOT VALID")
+		return "ALTER TABLE " + t + " ADD FOREIGN KEY " +
+			d.of("(a) REFERENCES "+d.of(append(d.tables, t)...), "(a, b) REFERENCES "+d.of(append(d.tables, t)...)+
+				" (a, b)", "(b) REFERENCES "+d.of(append(d.tables, t)...)+" (a)") +
+			d.maybe(" ON DELETE SET NULL (a)", " ON DELETE CASCADE ON UPDATE SET DEFAULT", " MATCH FULL",
+				" ON DELETE RESTRICT") + d.maybe(" DEFERRABLE", " DEFERRABLE INITIALLY DEFERRED", " NOT VALID")
 	case 7:
-		return altered(t, "ALTER TABLE "+t+" ALTER "+d.of("c SET STATISTICS 50", "c SET STORAGE MAIN", "a SET DEFAULT 9", "a DROP DEFAULT", "a SET NOT NULL", "a DROP NOT NULL", "c SET (n_distinct = 5)", "a ADD GENERATED ALWAYS AS IDENTITY", "a DROP IDENTITY", "a SET GENERATED BY DEFAULT SET CACHE 7", "b TYPE bigint", "c SET COMPRESSION pglz", "c SET STATISTICS -1", "c SET STATISTICS 0", "c SET STORAGE DEFAULT"))
+		return altered(t, "ALTER TABLE "+t+" ALTER "+
+			d.of("c SET STATISTICS 50", "c SET STORAGE MAIN", "a SET DEFAULT 9", "a DROP DEFAULT", "a SET NOT NULL",
+				"a DROP NOT NULL", "c SET (n_distinct = 5)", "a ADD GENERATED ALWAYS AS IDENTITY", "a DROP IDENTITY",
+				"a SET GENERATED BY DEFAULT SET CACHE 7", "b TYPE bigint", "c SET COMPRESSION pglz",
+				"c SET STATISTICS -1", "c SET STATISTICS 0", "c SET STORAGE DEFAULT"))
 	case 8, 9, 10, 11:
 		n := d.name("v")
 		d.views = append(d.views, n)
-		return "CREATE " + d.maybe("RECURSIVE ") + "VIEW " + n + d.maybe(" (x, y)", " WITH (security_invoker = true)", " WITH (security_barrier)") + " AS " + d.query() + d.maybe(" WITH CHECK OPTION", " WITH LOCAL CHECK OPTION")
+		return "CREATE " + d.maybe("RECURSIVE ") + "VIEW " + n +
+			d.maybe(" (x, y)", " WITH (security_invoker = true)", " WITH (security_barrier)") + " AS " + d.query() +
+			d.maybe(" WITH CHECK OPTION", " WITH LOCAL CHECK OPTION")
 	case 12:
 		n := d.name("m")
 		d.views = append(d.views, n)
-		return "CREATE MATERIALIZED VIEW " + n + d.maybe(" WITH (fillfactor = 60)") + " AS " + d.query() + d.maybe(" WITH NO DATA")
+		return "CREATE MATERIALIZED VIEW " + n + d.maybe(" WITH (fillfactor = 60)") + " AS " + d.query() +
+			d.maybe(" WITH NO DATA")
 	case 13:
-		return "CREATE RULE r" + strconv.Itoa(d.n) + " AS ON " + d.of("INSERT", "UPDATE", "DELETE") + " TO " + t + d.maybe(" WHERE old.a > 1") + " DO " + d.of("INSTEAD NOTHING", "ALSO NOTIFY x", "INSTEAD SELECT 1", "ALSO (DELETE FROM "+t+" WHERE a = 5; NOTIFY y)", "ALSO UPDATE "+t+" SET b = 3 WHERE a = old.a RETURNING *", "ALSO INSERT INTO "+t+" (a) VALUES (1) ON CONFLICT DO NOTHING")
+		return "CREATE RULE r" + strconv.Itoa(d.n) + " AS ON " + d.of("INSERT", "UPDATE", "DELETE") + " TO " + t +
+			d.maybe(" WHERE old.a > 1") + " DO " + d.of("INSTEAD NOTHING", "ALSO NOTIFY x", "INSTEAD SELECT 1",
+			"ALSO (DELETE FROM "+t+" WHERE a = 5; NOTIFY y)", "ALSO UPDATE "+t+
+				" SET b = 3 WHERE a = old.a RETURNING *", "ALSO INSERT INTO "+t+
+				" (a) VALUES (1) ON CONFLICT DO NOTHING")
 	case 14:
-		return "CREATE " + d.maybe("CONSTRAINT ") + "TRIGGER g" + strconv.Itoa(d.n) + d.of(" BEFORE INSERT", " AFTER UPDATE OF a, b", " AFTER DELETE OR INSERT OR UPDATE", " AFTER TRUNCATE") + " ON " + t + d.maybe(" DEFERRABLE INITIALLY DEFERRED", " REFERENCING NEW TABLE AS nn", " REFERENCING OLD TABLE AS oo NEW TABLE AS nn") +
-			d.of(" FOR EACH ROW", "", " FOR EACH STATEMENT") + d.maybe(" WHEN (new.a > 1)", " WHEN (old.* IS DISTINCT FROM new.*)", " WHEN (pg_trigger_depth() = 0)") + " EXECUTE FUNCTION app.trigger_function(" + d.maybe("'x', 5") + ")"
+		return "CREATE " + d.maybe("CONSTRAINT ") + "TRIGGER g" + strconv.Itoa(d.n) +
+			d.of(" BEFORE INSERT", " AFTER UPDATE OF a, b", " AFTER DELETE OR INSERT OR UPDATE", " AFTER TRUNCATE") +
+			" ON " + t + d.maybe(" DEFERRABLE INITIALLY DEFERRED", " REFERENCING NEW TABLE AS nn",
+			" REFERENCING OLD TABLE AS oo NEW TABLE AS nn") +
+			d.of(" FOR EACH ROW", "", " FOR EACH STATEMENT") +
+			d.maybe(" WHEN (new.a > 1)", " WHEN (old.* IS DISTINCT FROM new.*)", " WHEN (pg_trigger_depth() = 0)") +
+			" EXECUTE FUNCTION app.trigger_function(" + d.maybe("'x', 5") + ")"
 	case 15:
-		return "CREATE POLICY o" + strconv.Itoa(d.n) + " ON " + t + d.maybe(" AS RESTRICTIVE") + d.maybe(" FOR SELECT", " FOR UPDATE") + d.maybe(" TO CURRENT_USER", " TO pg_monitor, pg_read_all_data") + " USING (" + d.of(d.expression(), "a IN (SELECT b FROM "+t+")") + ")" + d.maybe(" WITH CHECK ("+d.expression()+")")
+		return "CREATE POLICY o" + strconv.Itoa(d.n) + " ON " + t + d.maybe(" AS RESTRICTIVE") +
+			d.maybe(" FOR SELECT", " FOR UPDATE") + d.maybe(" TO CURRENT_USER", " TO pg_monitor, pg_read_all_data") +
+			" USING (" + d.of(d.expression(), "a IN (SELECT b FROM "+t+")") + ")" +
+			d.maybe(" WITH CHECK ("+d.expression()+")")
 	case 16:
 		n := d.name("f")
 		return d.of(
-			"CREATE FUNCTION "+n+"(a int, b text DEFAULT 'x', VARIADIC v int[] DEFAULT '{}') RETURNS int LANGUAGE sql "+d.of("IMMUTABLE", "STABLE STRICT", "PARALLEL SAFE COST 5", "LEAKPROOF", "SET search_path = app, pg_temp", "SECURITY DEFINER SET work_mem = '5MB'")+" AS 'SELECT 1'",
-			"CREATE FUNCTION "+n+"(INOUT a int, OUT b text) RETURNS SETOF record LANGUAGE sql ROWS 7 AS 'SELECT 1, ''x'''", "CREATE FUNCTION "+n+"(a int, b int, c text, d jsonb, e timestamptz) RETURNS text LANGUAGE sql RETURN ("+d.expression()+")::text",
-			"CREATE FUNCTION "+n+"() RETURNS TABLE (x int, y text) LANGUAGE sql BEGIN ATOMIC "+d.of(d.query(), "SELECT 1, 'x'; SELECT 2, 'y'")+"; END", "CREATE PROCEDURE "+n+"(INOUT a int) LANGUAGE sql BEGIN ATOMIC "+d.of("DELETE FROM "+t+" WHERE a = 1; SELECT 1", "INSERT INTO "+t+" (a) VALUES (1) RETURNING a", "UPDATE "+t+" x SET b = x.a FROM "+t+" y WHERE x.a = y.b RETURNING x.a", "INSERT INTO "+t+" (a) SELECT a FROM "+t+" ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a")+"; END",
-			"CREATE FUNCTION "+n+"(anyelement, anyarray) RETURNS anyelement LANGUAGE sql AS $$ SELECT $1 $$", "CREATE AGGREGATE "+n+"(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0', COMBINEFUNC = int4pl, PARALLEL = SAFE)", "CREATE AGGREGATE "+n+"(float8 ORDER BY anyelement) (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_disc_final, FINALFUNC_EXTRA)")
+			"CREATE FUNCTION "+n+"(a int, b text DEFAULT 'x', VARIADIC v int[] DEFAULT '{}') RETURNS int "+
+				"LANGUAGE sql "+d.of("IMMUTABLE", "STABLE STRICT", "PARALLEL SAFE COST 5", "LEAKPROOF",
+				"SET search_path = app, pg_temp", "SECURITY DEFINER SET work_mem = '5MB'")+" AS 'SELECT 1'",
+			"CREATE FUNCTION "+n+"(INOUT a int, OUT b text) RETURNS SETOF record LANGUAGE sql ROWS 7 AS "+
+				"'SELECT 1, ''x'''", "CREATE FUNCTION "+n+
+				"(a int, b int, c text, d jsonb, e timestamptz) RETURNS text LANGUAGE sql RETURN ("+d.expression()+
+				")::text",
+			"CREATE FUNCTION "+n+"() RETURNS TABLE (x int, y text) LANGUAGE sql BEGIN ATOMIC "+
+				d.of(d.query(), "SELECT 1, 'x'; SELECT 2, 'y'")+"; END", "CREATE PROCEDURE "+n+
+				"(INOUT a int) LANGUAGE sql BEGIN ATOMIC "+
+				d.of("DELETE FROM "+t+" WHERE a = 1; SELECT 1", "INSERT INTO "+t+" (a) VALUES (1) RETURNING a",
+					"UPDATE "+t+" x SET b = x.a FROM "+t+" y WHERE x.a = y.b RETURNING x.a", "INSERT INTO "+t+
+						" (a) SELECT a FROM "+t+" ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a")+"; END",
+			"CREATE FUNCTION "+n+"(anyelement, anyarray) RETURNS anyelement LANGUAGE sql AS $$ SELECT $1 $$",
+			"CREATE AGGREGATE "+n+"(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0', COMBINEFUNC = int4pl, "+
+				"PARALLEL = SAFE)", "CREATE AGGREGATE "+n+
+				"(float8 ORDER BY anyelement) (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = "+
+				"percentile_disc_final, FINALFUNC_EXTRA)")
 	case 17, 18:
 		n := d.name("y")
 		d.types = append(d.types, n)
-		return d.of("CREATE DOMAIN "+n+" AS "+d.of("int", "text COLLATE \"C\"", "numeric(5,2)")+d.maybe(" NOT NULL", " CONSTRAINT dn NOT NULL")+d.maybe(" DEFAULT 5", " DEFAULT NULL")+d.maybe(" CHECK (VALUE IS NOT NULL)", " CONSTRAINT dc CHECK (VALUE > 0) CHECK (VALUE < 100)", " CHECK (length(VALUE::text) > 1)"),
-			"CREATE TYPE "+n+" AS ENUM ('a', 'it''s', 'Ü')", "CREATE TYPE "+n+" AS (x int, y "+d.dataType()+", \"z Z\" text COLLATE \"C\")", "CREATE TYPE "+n+" AS RANGE (SUBTYPE = "+d.of("float8, SUBTYPE_DIFF = float8mi", "text, COLLATION = \"C\"", "int", "date, MULTIRANGE_TYPE_NAME = app.mr"+strconv.Itoa(d.n))+")")
+		return d.of("CREATE DOMAIN "+n+" AS "+d.of("int", "text COLLATE \"C\"", "numeric(5,2)")+
+			d.maybe(" NOT NULL", " CONSTRAINT dn NOT NULL")+d.maybe(" DEFAULT 5", " DEFAULT NULL")+
+			d.maybe(" CHECK (VALUE IS NOT NULL)", " CONSTRAINT dc CHECK (VALUE > 0) CHECK (VALUE < 100)",
+				" CHECK (length(VALUE::text) > 1)"),
+			"CREATE TYPE "+n+" AS ENUM ('a', 'it''s', 'Ü')", "CREATE TYPE "+n+" AS (x int, y "+d.dataType()+
+				", \"z Z\" text COLLATE \"C\")", "CREATE TYPE "+n+" AS RANGE (SUBTYPE = "+
+				d.of("float8, SUBTYPE_DIFF = float8mi", "text, COLLATION = \"C\"", "int",
+					"date, MULTIRANGE_TYPE_NAME = app.mr"+strconv.Itoa(d.n))+")")
 	case 19:
-		return "CREATE SEQUENCE " + d.name("s") + d.maybe(" AS smallint", " AS int") + d.maybe(" START 5 INCREMENT 2", " INCREMENT -1", " MAXVALUE 100 CYCLE CACHE 4") + d.maybe(" OWNED BY "+t+".a")
+		return "CREATE SEQUENCE " + d.name("s") + d.maybe(" AS smallint", " AS int") +
+			d.maybe(" START 5 INCREMENT 2", " INCREMENT -1", " MAXVALUE 100 CYCLE CACHE 4") +
+			d.maybe(" OWNED BY "+t+".a")
 	case 20:
-		return "CREATE STATISTICS " + d.name("st") + d.maybe(" (ndistinct)", " (dependencies, mcv)") + " ON " + d.of("a, b", "(a + b), c", "(("+d.expression()+"))", "a, b, c") + " FROM " + t
+		return "CREATE STATISTICS " + d.name("st") + d.maybe(" (ndistinct)", " (dependencies, mcv)") + " ON " +
+			d.of("a, b", "(a + b), c", "(("+d.expression()+"))", "a, b, c") + " FROM " + t
 	case 21:
-		return d.of("CREATE COLLATION "+d.name("co")+" (provider = icu, locale = 'de')", "CREATE COLLATION "+d.name("co")+" (provider = icu, locale = 'en-u-ks-level2', deterministic = false)", "CREATE COLLATION "+d.name("co")+" (locale = 'C')", "CREATE COLLATION "+d.name("co")+" FROM \"C\"", "CREATE COLLATION "+d.name("co")+" (lc_collate = 'C', lc_ctype = 'POSIX')", "CREATE COLLATION "+d.name("co")+" FROM \"unicode\"", "CREATE COLLATION "+d.name("co")+" FROM \"ucs_basic\"")
+		return d.of("CREATE COLLATION "+d.name("co")+" (provider = icu, locale = 'de')", "CREATE COLLATION "+
+			d.name("co")+" (provider = icu, locale = 'en-u-ks-level2', deterministic = false)", "CREATE COLLATION "+
+			d.name("co")+" (locale = 'C')", "CREATE COLLATION "+d.name("co")+" FROM \"C\"", "CREATE COLLATION "+
+			d.name("co")+" (lc_collate = 'C', lc_ctype = 'POSIX')", "CREATE COLLATION "+d.name("co")+
+			" FROM \"unicode\"", "CREATE COLLATION "+d.name("co")+" FROM \"ucs_basic\"")
 	case 22:
-		return d.of("CREATE OPERATOR app."+d.of("+++", "<=>", "@@@")+" (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl, COMMUTATOR = OPERATOR(app.+++))", "CREATE TEXT SEARCH CONFIGURATION "+d.name("ts")+" (COPY = simple)", "CREATE TEXT SEARCH DICTIONARY "+d.name("td")+" (TEMPLATE = simple, STOPWORDS = english)", "CREATE CAST (int AS app.none) WITHOUT FUNCTION", "CREATE OPERATOR CLASS "+d.name("oc")+" FOR TYPE int USING btree AS OPERATOR 1 <, FUNCTION 1 btint4cmp(int, int)", "CREATE CONVERSION "+d.name("cv")+" FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8")
+		return d.of("CREATE OPERATOR app."+d.of("+++", "<=>", "@@@")+
+			" (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl, COMMUTATOR = OPERATOR(app.+++))",
+			"CREATE TEXT SEARCH CONFIGURATION "+d.name("ts")+" (COPY = simple)", "CREATE TEXT SEARCH DICTIONARY "+
+				d.name("td")+" (TEMPLATE = simple, STOPWORDS = english)",
+			"CREATE CAST (int AS app.none) WITHOUT FUNCTION", "CREATE OPERATOR CLASS "+d.name("oc")+
+				" FOR TYPE int USING btree AS OPERATOR 1 <, FUNCTION 1 btint4cmp(int, int)", "CREATE CONVERSION "+
+				d.name("cv")+" FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8")
 	case 23:
 		return d.partitioned()
 	case 24, 25:
 		return altered(t, "ALTER TABLE "+d.maybe("ONLY ")+t+" "+d.inherited())
 	}
-	return "ALTER TABLE " + t + d.of(" ENABLE ROW LEVEL SECURITY", " REPLICA IDENTITY FULL", " DISABLE TRIGGER ALL", " CLUSTER ON nothing", " SET (fillfactor = 30)", " DROP COLUMN c CASCADE", " RENAME COLUMN a TO \"A\"", " INHERIT "+d.of(append(d.tables, t)...), " NO INHERIT "+d.of(append(d.tables, t)...), " DETACH PARTITION "+d.of(append(d.tables, t)...), " ATTACH PARTITION "+d.of(append(d.tables, t)...)+" DEFAULT", " VALIDATE CONSTRAINT nv", " SET UNLOGGED", " OF "+d.of(append(d.types, "app.none")...), " RENAME CONSTRAINT k"+strconv.Itoa(d.n)+" TO kk")
+	return "ALTER TABLE " + t + d.of(" ENABLE ROW LEVEL SECURITY", " REPLICA IDENTITY FULL", " DISABLE TRIGGER ALL",
+		" CLUSTER ON nothing", " SET (fillfactor = 30)", " DROP COLUMN c CASCADE", " RENAME COLUMN a TO \"A\"",
+		" INHERIT "+d.of(append(d.tables, t)...), " NO INHERIT "+d.of(append(d.tables, t)...), " DETACH PARTITION "+
+			d.of(append(d.tables, t)...), " ATTACH PARTITION "+d.of(append(d.tables, t)...)+" DEFAULT",
+		" VALIDATE CONSTRAINT nv", " SET UNLOGGED", " OF "+d.of(append(d.types, "app.none")...),
+		" RENAME CONSTRAINT k"+strconv.Itoa(d.n)+" TO kk")
 }
 
 // partitioned is a table that many others can be a partition of, with one.
@@ -168,7 +286,8 @@ func (d *ddl) partitioned() string {
 	if strings.HasSuffix(n, `"`) {
 		part += `"`
 	}
-	by := d.of("RANGE (a)", "LIST (a)", "HASH (a)", "RANGE (a, b)", "LIST ((a + b))", `RANGE (c COLLATE "C" text_ops)`, "RANGE (e)")
+	by := d.of("RANGE (a)", "LIST (a)", "HASH (a)", "RANGE (a, b)", "LIST ((a + b))", `RANGE (c COLLATE "C" text_ops)`,
+		"RANGE (e)")
 	bound := d.of("DEFAULT", "DEFAULT PARTITION BY LIST (b)", "DEFAULT PARTITION BY HASH (c)")
 	switch more := d.IntN(2) == 0; {
 	case strings.HasPrefix(by, "HASH"):
@@ -180,29 +299,43 @@ func (d *ddl) partitioned() string {
 	case more && strings.HasPrefix(by, "LIST"):
 		bound = d.of("FOR VALUES IN (1, 2, NULL)", "FOR VALUES IN ('5')")
 	case more && by == "RANGE (e)":
-		bound = d.of("FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)", "FOR VALUES FROM ('2020-01-01 00:00+02') TO ('2021-01-01')")
+		bound = d.of("FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)",
+			"FOR VALUES FROM ('2020-01-01 00:00+02') TO ('2021-01-01')")
 	}
 	columns := d.columns()
 	if d.IntN(3) > 0 { // a key has the columns of the bounds in it, and a sequence of a name is had once
 		columns = strings.Join([]string{
-			d.of("id bigint GENERATED ALWAYS AS IDENTITY", "id int GENERATED BY DEFAULT AS IDENTITY (CACHE 4)", "id bigserial", "id uuid DEFAULT gen_random_uuid()"),
-			"a int" + d.maybe(" NOT NULL", " DEFAULT 5"), "b int" + d.maybe(" NOT NULL", " CONSTRAINT nb NOT NULL", " DEFAULT 3"), "c text" + d.maybe(" NOT NULL", ` COLLATE "C"`),
-			"d jsonb" + d.maybe(" NOT NULL"), "e timestamptz" + d.maybe(" NOT NULL DEFAULT now()"), "g int GENERATED ALWAYS AS (" + d.of("id::text::int", "a * 2", "length(c)", "a + b") + ") STORED",
-		}, ", ") + d.maybe(", PRIMARY KEY (a, b, c, e)", ", UNIQUE (a, b, c, e)", ", CHECK (a > b)", ", FOREIGN KEY (a) REFERENCES "+d.of(append(d.tables, "app.none")...))
+			d.of("id bigint GENERATED ALWAYS AS IDENTITY", "id int GENERATED BY DEFAULT AS IDENTITY (CACHE 4)",
+				"id bigserial", "id uuid DEFAULT gen_random_uuid()"),
+			"a int" + d.maybe(" NOT NULL", " DEFAULT 5"), "b int" +
+				d.maybe(" NOT NULL", " CONSTRAINT nb NOT NULL", " DEFAULT 3"), "c text" +
+				d.maybe(" NOT NULL", ` COLLATE "C"`),
+			"d jsonb" + d.maybe(" NOT NULL"), "e timestamptz" + d.maybe(" NOT NULL DEFAULT now()"),
+			"g int GENERATED ALWAYS AS (" + d.of("id::text::int", "a * 2", "length(c)", "a + b") + ") STORED",
+		}, ", ") + d.maybe(", PRIMARY KEY (a, b, c, e)", ", UNIQUE (a, b, c, e)", ", CHECK (a > b)",
+			", FOREIGN KEY (a) REFERENCES "+d.of(append(d.tables, "app.none")...))
 	}
 	d.tables = append(d.tables, n, part)
-	return "CREATE TABLE " + n + " (" + columns + ") PARTITION BY " + by + "; CREATE TABLE " + part + " PARTITION OF " + n +
-		d.maybe(" (b DEFAULT 7)", " (c NOT NULL)", " (CHECK (a < 100))", " (CONSTRAINT q PRIMARY KEY (a))", " (b NOT NULL DEFAULT 6, CHECK (b > 0))") + " " + bound
+	return "CREATE TABLE " + n + " (" + columns + ") PARTITION BY " + by + "; CREATE TABLE " + part +
+		" PARTITION OF " + n +
+		d.maybe(" (b DEFAULT 7)", " (c NOT NULL)", " (CHECK (a < 100))", " (CONSTRAINT q PRIMARY KEY (a))",
+			" (b NOT NULL DEFAULT 6, CHECK (b > 0))") + " " + bound
 }
 
 // inherited is what an ALTER TABLE does to a column that others may have from it, or it from others.
 func (d *ddl) inherited() string {
 	c := d.of("a", "b", "c", "id", "g", "e")
-	return d.of("ALTER "+c+" SET NOT NULL", "ALTER "+c+" SET NOT NULL", "ALTER "+c+" DROP NOT NULL", "ALTER "+c+" DROP DEFAULT", "ALTER "+c+" DROP EXPRESSION", "ALTER "+c+" DROP IDENTITY",
-		"ALTER "+c+" SET GENERATED ALWAYS SET START 7", "ALTER "+c+" SET NOT NULL, ALTER "+c+" ADD GENERATED ALWAYS AS IDENTITY", "DROP COLUMN "+c, "RENAME "+c+" TO \""+c+" x\"",
-		"ADD PRIMARY KEY ("+c+")", "ADD UNIQUE (a, "+c+")", "ADD CHECK ("+c+" IS NOT NULL)", "ADD h int NOT NULL DEFAULT 3", "ADD i int GENERATED ALWAYS AS ("+c+"::text::int) STORED", "ALTER "+c+" TYPE bigint",
-		"INHERIT "+d.of(append(d.tables, "app.none")...), "NO INHERIT "+d.of(append(d.tables, "app.none")...), "ATTACH PARTITION "+d.of(append(d.tables, "app.none")...)+" DEFAULT",
-		"DETACH PARTITION "+d.of(append(d.tables, "app.none")...), "ADD CONSTRAINT kk UNIQUE (b)", "DROP CONSTRAINT kk", "ADD IF NOT EXISTS id bigint GENERATED ALWAYS AS IDENTITY")
+	return d.of("ALTER "+c+" SET NOT NULL", "ALTER "+c+" SET NOT NULL", "ALTER "+c+" DROP NOT NULL", "ALTER "+c+
+		" DROP DEFAULT", "ALTER "+c+" DROP EXPRESSION", "ALTER "+c+" DROP IDENTITY",
+		"ALTER "+c+" SET GENERATED ALWAYS SET START 7", "ALTER "+c+" SET NOT NULL, ALTER "+c+
+			" ADD GENERATED ALWAYS AS IDENTITY", "DROP COLUMN "+c, "RENAME "+c+" TO \""+c+" x\"",
+		"ADD PRIMARY KEY ("+c+")", "ADD UNIQUE (a, "+c+")", "ADD CHECK ("+c+" IS NOT NULL)",
+		"ADD h int NOT NULL DEFAULT 3", "ADD i int GENERATED ALWAYS AS ("+c+"::text::int) STORED", "ALTER "+c+
+			" TYPE bigint",
+		"INHERIT "+d.of(append(d.tables, "app.none")...), "NO INHERIT "+d.of(append(d.tables, "app.none")...),
+		"ATTACH PARTITION "+d.of(append(d.tables, "app.none")...)+" DEFAULT",
+		"DETACH PARTITION "+d.of(append(d.tables, "app.none")...), "ADD CONSTRAINT kk UNIQUE (b)",
+		"DROP CONSTRAINT kk", "ADD IF NOT EXISTS id bigint GENERATED ALWAYS AS IDENTITY")
 }
 
 // altered leaves out the one thing that versions do differently, so that the schemas do differ:
@@ -211,6 +344,7 @@ func altered(table, sql string) string {
 	if !strings.Contains(sql, "DROP NOT NULL") {
 		return sql
 	}
-	return "DO $do$ BEGIN IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = '" + strings.ReplaceAll(table, "'", "''") +
+	return "DO $do$ BEGIN IF EXISTS (SELECT FROM pg_inherits WHERE inhparent = '" +
+		strings.ReplaceAll(table, "'", "''") +
 		"'::regclass) THEN RAISE 'it has children'; END IF; " + sql + "; END $do$"
 }

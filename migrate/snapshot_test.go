@@ -75,21 +75,29 @@ func TestASnapshotDependsOnNothingElse(t *testing.T) {
 			m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
 			up(t, m, db.MigratorConn)
 			for _, setting := range []string{
-				"DateStyle = German", "IntervalStyle = sql_standard", "TimeZone = 'Asia/Kathmandu'", "bytea_output = escape", "extra_float_digits = -15", "quote_all_identifiers = on",
-				"search_path = " + quote(schema) + ", public", "standard_conforming_strings = off", "default_transaction_read_only = on",
+				"DateStyle = German", "IntervalStyle = sql_standard", "TimeZone = 'Asia/Kathmandu'",
+				"bytea_output = escape", "extra_float_digits = -15", "quote_all_identifiers = on",
+				"search_path = " + quote(schema) + ", public", "standard_conforming_strings = off",
+				"default_transaction_read_only = on",
 			} {
-				pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off; ALTER DATABASE "+db.Name+" SET "+setting)
+				pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off; ALTER DATABASE "+db.Name+
+					" SET "+setting)
 			}
 			shadowed := db.Connect(t, db.WebConn)
 			for _, sql := range []string{
-				"SET default_transaction_read_only = off", "CREATE TEMPORARY TABLE pg_class (oid oid)", "CREATE TEMPORARY TABLE parent ()", "CREATE DOMAIN pg_temp.bigint AS pg_catalog.int8",
+				"SET default_transaction_read_only = off", "CREATE TEMPORARY TABLE pg_class (oid oid)",
+				"CREATE TEMPORARY TABLE parent ()", "CREATE DOMAIN pg_temp.bigint AS pg_catalog.int8",
 			} {
 				if _, err := shadowed.Exec(t.Context(), sql); err != nil {
 					t.Fatal(err)
 				}
 			}
 			want := strings.ReplaceAll(string(golden), "the_migrator", db.Migrator())
-			for who, conn := range map[string]*pgx.Conn{"migrator": db.Connect(t, db.MigratorConn), "web": db.Connect(t, db.WebConn), "superuser": db.Connect(t, db.SuperConn), "web beside temporary tables": shadowed} {
+			for who, conn := range map[string]*pgx.Conn{
+				"migrator": db.Connect(t, db.MigratorConn),
+				"web":      db.Connect(t, db.WebConn), "superuser": db.Connect(t, db.SuperConn),
+				"web beside temporary tables": shadowed,
+			} {
 				got, err := m.SnapshotOver(t.Context(), conn)
 				if err != nil {
 					t.Fatalf("%s: %v", who, err)
@@ -116,70 +124,155 @@ func TestASnapshotSeesWhatSomebodyChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes := map[string][]string{
-		"ALTER TABLE app.quick ADD COLUMN colour text":                         {"table quick: has   column colour text"},
-		"ALTER TABLE app.quick ALTER COLUMN a SET NOT NULL":                    {"table quick: lacks column a integer", "table quick: has   column a integer not null"},
-		"ALTER TABLE app.quick ALTER COLUMN a SET DEFAULT 5":                   {"table quick: lacks column a integer", "table quick: has   column a integer default 5"},
-		"ALTER TABLE app.to_parts ALTER COLUMN id TYPE bigint":                 {"table to_parts: lacks column id integer", "table to_parts: has   column id bigint"},
-		"ALTER TABLE app.quick SET LOGGED":                                     {"table quick: lacks unlogged"},
-		"ALTER TABLE app.quick SET (fillfactor = 50)":                          {"table quick: has   with (fillfactor=50)"},
-		"ALTER TABLE app.quick REPLICA IDENTITY NOTHING":                       {"table quick: lacks replica identity full", "table quick: has   replica identity nothing"},
-		"ALTER TABLE app.quick RENAME TO quicker":                              nil, // too many views tell of it
-		"DROP TABLE app.to_parts":                                              {"table to_parts: is missing"},
-		"CREATE TABLE app.notes (id int PRIMARY KEY)":                          {"table notes: was made by no migration"},
-		"ALTER TABLE app.parts DETACH PARTITION app.parts_2020":                nil,
-		"CREATE SCHEMA other; CREATE TABLE other.heir () INHERITS (app.child)": {"table child: has   inherited by other.heir"},
-		"CREATE SCHEMA other; CREATE TABLE other.day PARTITION OF app.parts FOR VALUES FROM ('1990-01-01') TO ('1990-01-02')":          {"table parts: has   inherited by other.day"},
-		"CREATE SCHEMA other; CREATE TABLE other.guest (id int, day date, CONSTRAINT host FOREIGN KEY (id, day) REFERENCES app.parts)": {"table parts: has   referenced by other.guest, constraint host"},
+		"ALTER TABLE app.quick ADD COLUMN colour text": {"table quick: has   column " +
+			"colour text"},
+		"ALTER TABLE app.quick ALTER COLUMN a SET NOT NULL": {
+			"table quick: lacks column a integer",
+			"table quick: has   column a integer not null",
+		},
+		"ALTER TABLE app.quick ALTER COLUMN a SET DEFAULT 5": {
+			"table quick: lacks column a integer",
+			"table quick: has   column a integer default 5",
+		},
+		"ALTER TABLE app.to_parts ALTER COLUMN id " +
+			"TYPE bigint": {"table to_parts: lacks column id integer", "table to_parts: has   column id bigint"},
+		"ALTER TABLE app.quick SET LOGGED": {"table quick: lacks unlogged"},
+		"ALTER TABLE app.quick SET (fillfactor = 50)": {"table quick: has   with " +
+			"(fillfactor=50)"},
+		"ALTER TABLE app.quick REPLICA IDENTITY NOTHING": {"table quick: lacks replica " +
+			"identity full", "table quick: has   replica identity nothing"},
+		"ALTER TABLE app.quick RENAME TO quicker": nil, // too many views tell of it
+		"DROP TABLE app.to_parts":                 {"table to_parts: is missing"},
+		"CREATE TABLE app.notes (id int PRIMARY KEY)": {"table notes: was made by " +
+			"no migration"},
+		"ALTER TABLE app.parts DETACH PARTITION app.parts_2020": nil,
+		"CREATE SCHEMA other; CREATE TABLE other.heir () INHERITS " +
+			"(app.child)": {"table child: has   inherited by other.heir"},
+		"CREATE SCHEMA other; CREATE TABLE other.day PARTITION OF app.parts FOR VALUES FROM ('1990-01-01') TO " +
+			"('1990-01-02')": {"table parts: has   inherited by other.day"},
+		"CREATE SCHEMA other; CREATE TABLE other.guest (id int, day date, CONSTRAINT host FOREIGN KEY (id, day) " +
+			"REFERENCES app.parts)": {"table parts: has   referenced by other.guest, constraint host"},
 		"ALTER TABLE app.child NO INHERIT app.parent": {"table child: lacks inherits parent"},
-		"DROP INDEX app.document_idx":                 {"table parent: lacks index document_idx gin (document jsonb_path_ops)"},
-		"CREATE INDEX ON app.quick (a)":               {"table quick: has   index quick_a_idx btree (a)"},
-		"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.document_idx'::regclass":                                            {"table parent: lacks index document_idx gin (document jsonb_path_ops)", "table parent: has   index document_idx gin (document jsonb_path_ops) invalid"},
-		"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.parts_pkey'::regclass":                                              {"table parts: has   unique index parts_pkey btree (id, day) invalid"},
-		`ALTER TABLE app."Child ""Two""" VALIDATE CONSTRAINT also_later`:                                                                    {`table "Child ""Two""": lacks constraint also_later CHECK (parent_too > 0) NOT VALID`, `table "Child ""Two""": has   constraint also_later CHECK (parent_too > 0)`},
-		"ALTER TABLE app.parent DROP CONSTRAINT heavy":                                                                                      {"table parent: lacks constraint heavy CHECK ( CASE WHEN weight IS NULL THEN true ELSE weight > 0::numeric END) NO INHERIT"},
-		"ALTER TABLE app.to_parts DISABLE TRIGGER ALL":                                                                                      {"table to_parts: lacks constraint to_parts_id_day_fkey FOREIGN KEY (id, day) REFERENCES parts(id, day)", "table to_parts: has   constraint to_parts_id_day_fkey FOREIGN KEY (id, day) REFERENCES parts(id, day) disabled"},
-		"ALTER TABLE app.parts DISABLE TRIGGER stamped":                                                                                     nil,
-		"ALTER TABLE app.parent DISABLE ROW LEVEL SECURITY":                                                                                 {"table parent: lacks row security enabled"},
-		"ALTER TABLE app.parent NO FORCE ROW LEVEL SECURITY":                                                                                {"table parent: lacks row security forced"},
-		"ALTER POLICY fewer ON app.parent USING (true)":                                                                                     {"table parent: lacks policy fewer restrictive for update using ((( SELECT parent.mood)) = 'happy'::mood)", "table parent: has   policy fewer restrictive for update using (true)"},
-		"ALTER POLICY fewer ON app.parent TO " + db.WebRole + ", pg_monitor":                                                                {"table parent: lacks policy fewer restrictive for update using ((( SELECT parent.mood)) = 'happy'::mood)", "table parent: has   policy fewer restrictive for update to pg_monitor, " + db.WebRole + " using ((( SELECT parent.mood)) = 'happy'::mood)"},
-		"DROP RULE refused ON app.quick":                                                                                                    {"table quick: lacks rule refused AS ON DELETE TO quick DO INSTEAD NOTHING;"},
-		"CREATE OR REPLACE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'":                               {"function stamp(): has another body"},
-		"ALTER FUNCTION app.stamp() SECURITY DEFINER SET search_path = app":                                                                 {"function stamp(): has   security definer", `function stamp(): has   set search_path = "$own"`},
-		"ALTER FUNCTION app.plain(int) STABLE":                                                                                              {"function plain(integer): lacks immutable", "function plain(integer): has   stable"},
-		"DROP FUNCTION app.plain(int)":                                                                                                      {"function plain(integer): is missing"},
-		"CREATE OR REPLACE PROCEDURE app.act(INOUT a integer) LANGUAGE sql AS 'SELECT 1'":                                                   {"procedure act(integer): lacks language plpgsql", "procedure act(integer): has   language sql", "procedure act(integer): has another body"},
-		"CREATE OR REPLACE AGGREGATE app.total(int) (SFUNC = app.add, STYPE = int, INITCOND = '1', COMBINEFUNC = app.add, PARALLEL = safe)": {"aggregate total(integer): lacks initval 0", "aggregate total(integer): has   initval 1"},
-		"CREATE OR REPLACE VIEW app.crossed AS SELECT p.id, q.a FROM app.parent p, app.quick q":                                             {"view crossed: has another body"},
-		"ALTER VIEW app.aliased RESET (security_invoker)":                                                                                   {"view aliased: lacks with (security_barrier=true, security_invoker=true)", "view aliased: has   with (security_barrier=true)"},
-		"DROP MATERIALIZED VIEW app.kept":                                                                                                   {"materialized view kept: is missing"},
-		"ALTER SEQUENCE app.plain_sequence CYCLE MAXVALUE 9":                                                                                {"sequence plain_sequence: lacks bigint start 1 increment 1 minimum 1 maximum 9223372036854775807 cache 1", "sequence plain_sequence: has   bigint start 1 increment 1 minimum 1 maximum 9 cache 1 cycle"},
-		"ALTER SEQUENCE app.owned_sequence OWNED BY NONE":                                                                                   {"sequence owned_sequence: lacks owned by parent.number"},
-		"ALTER TYPE app.mood ADD VALUE 'angry' BEFORE 'sad'":                                                                                {`enum mood: lacks values 'sad', 'it''s ok', 'happy'`, `enum mood: has   values 'angry', 'sad', 'it''s ok', 'happy'`},
-		"ALTER DOMAIN app.word DROP CONSTRAINT no_space":                                                                                    {`domain word: lacks constraint no_space CHECK (VALUE !~ '\s'::text)`},
-		"ALTER DOMAIN app.word SET NOT NULL":                                                                                                {`domain word: lacks text collate "C"`, `domain word: has   text collate "C" not null`},
-		"ALTER TYPE app.point3 ADD ATTRIBUTE z real CASCADE":                                                                                {"composite type point3: has   attribute z real", "table typed: has   column z real"},
-		"DROP STATISTICS app.together":                                                                                                      {"statistics together: is missing"},
-		"DROP OPERATOR app.%%% (int, int) CASCADE":                                                                                          nil,
-		"DROP CONVERSION app.odd_conversion":                                                                                                {"conversion odd_conversion: is missing"},
-		"CREATE OPERATOR app.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)":                                                        {"operator @@@(integer,integer): was made by no migration"},
-		"CREATE TYPE app.shell":                                                                                                             {"type shell: was made by no migration"},
-		"CREATE OPERATOR FAMILY app.family USING btree":                                                                                     {"operator family family USING btree: was made by no migration"},
-		"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE app.f (a int) SERVER s OPTIONS (k 'v')": {"foreign table f: was made by no migration"},
+		"DROP INDEX app.document_idx": {"table parent: lacks index document_idx gin (document " +
+			"jsonb_path_ops)"},
+		"CREATE INDEX ON app.quick (a)": {"table quick: has   index quick_a_idx btree (a)"},
+		"UPDATE pg_index SET indisvalid = false WHERE indexrelid = " +
+			"'app.document_idx'::regclass": {
+			"table parent: lacks index document_idx gin (document jsonb_path_ops)",
+			"table parent: has   index document_idx gin (document jsonb_path_ops) invalid",
+		},
+		"UPDATE pg_index SET indisvalid = false WHERE indexrelid = " +
+			"'app.parts_pkey'::regclass": {"table parts: has   unique index parts_pkey btree (id, day) invalid"},
+		`ALTER TABLE app."Child ""Two""" VALIDATE CONSTRAINT also_later`: {
+			`table "Child ""Two""": lacks constraint also_later CHECK (parent_too > 0) NOT VALID`,
+			`table "Child ""Two""": has   constraint also_later CHECK (parent_too > 0)`,
+		},
+		"ALTER TABLE app.parent DROP " +
+			"CONSTRAINT heavy": {"table parent: lacks constraint heavy CHECK ( CASE WHEN weight IS NULL THEN true " +
+			"ELSE weight > 0::numeric END) NO INHERIT"},
+		"ALTER TABLE app.to_parts DISABLE " +
+			"TRIGGER ALL": {"table to_parts: lacks constraint to_parts_id_day_fkey FOREIGN KEY (id, day) REFERENCES " +
+			"parts(id, day)", "table to_parts: has   constraint to_parts_id_day_fkey FOREIGN KEY (id, day) " +
+			"REFERENCES parts(id, day) disabled"},
+		"ALTER TABLE app.parts DISABLE " +
+			"TRIGGER stamped": nil,
+		"ALTER TABLE app.parent DISABLE ROW " +
+			"LEVEL SECURITY": {"table parent: lacks row security enabled"},
+		"ALTER TABLE app.parent NO FORCE ROW " +
+			"LEVEL SECURITY": {"table parent: lacks row security forced"},
+		"ALTER POLICY fewer ON app.parent " +
+			"USING (true)": {"table parent: lacks policy fewer restrictive for update using ((( SELECT " +
+			"parent.mood)) = 'happy'::mood)", "table parent: has   policy fewer restrictive for update using (true)"},
+		"ALTER POLICY fewer ON app.parent TO " + db.WebRole +
+			", pg_monitor": {"table parent: lacks policy fewer restrictive for update using ((( SELECT " +
+			"parent.mood)) = 'happy'::mood)", "table parent: has   policy fewer restrictive for update to " +
+			"pg_monitor, " + db.WebRole + " using ((( SELECT parent.mood)) = 'happy'::mood)"},
+		"DROP RULE refused " +
+			"ON app.quick": {"table quick: lacks rule refused AS ON DELETE TO quick DO INSTEAD NOTHING;"},
+		"CREATE OR REPLACE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN " +
+			"NULL; END'": {"function stamp(): has another body"},
+		"ALTER FUNCTION app.stamp() SECURITY DEFINER SET " +
+			"search_path = app": {
+			"function stamp(): has   security definer",
+			`function stamp(): has   set search_path = "$own"`,
+		},
+		"ALTER FUNCTION " +
+			"app.plain(int) STABLE": {
+			"function plain(integer): lacks immutable",
+			"function plain(integer): has   stable",
+		},
+		"DROP FUNCTION " +
+			"app.plain(int)": {"function plain(integer): is missing"},
+		"CREATE OR REPLACE PROCEDURE app.act(INOUT a integer) LANGUAGE sql AS " +
+			"'SELECT 1'": {
+			"procedure act(integer): lacks language plpgsql",
+			"procedure act(integer): has   language sql", "procedure act(integer): has another body",
+		},
+		"CREATE OR REPLACE AGGREGATE app.total(int) (SFUNC = app.add, STYPE = int, INITCOND = '1', COMBINEFUNC = " +
+			"app.add, PARALLEL = safe)": {
+			"aggregate total(integer): lacks initval 0",
+			"aggregate total(integer): has   initval 1",
+		},
+		"CREATE OR REPLACE VIEW app.crossed AS SELECT p.id, q.a FROM app.parent p, " +
+			"app.quick q": {"view crossed: has another body"},
+		"ALTER VIEW app.aliased RESET " +
+			"(security_invoker)": {
+			"view aliased: lacks with (security_barrier=true, security_invoker=true)",
+			"view aliased: has   with (security_barrier=true)",
+		},
+		"DROP MATERIALIZED " +
+			"VIEW app.kept": {"materialized view kept: is missing"},
+		"ALTER SEQUENCE app.plain_sequence CYCLE " +
+			"MAXVALUE 9": {"sequence plain_sequence: lacks bigint start 1 increment 1 minimum 1 maximum " +
+			"9223372036854775807 cache 1", "sequence plain_sequence: has   bigint start 1 increment 1 minimum 1 " +
+			"maximum 9 cache 1 cycle"},
+		"ALTER SEQUENCE app.owned_sequence " +
+			"OWNED BY NONE": {"sequence owned_sequence: lacks owned by parent.number"},
+		"ALTER TYPE app.mood ADD VALUE 'angry' " +
+			"BEFORE 'sad'": {
+			`enum mood: lacks values 'sad', 'it''s ok', 'happy'`,
+			`enum mood: has   values 'angry', 'sad', 'it''s ok', 'happy'`,
+		},
+		"ALTER DOMAIN app.word DROP " +
+			"CONSTRAINT no_space": {`domain word: lacks constraint no_space CHECK (VALUE !~ '\s'::text)`},
+		"ALTER DOMAIN app.word " +
+			"SET NOT NULL": {`domain word: lacks text collate "C"`, `domain word: has   text collate "C" not null`},
+		"ALTER TYPE app.point3 ADD ATTRIBUTE z " +
+			"real CASCADE": {"composite type point3: has   attribute z real", "table typed: has   column z real"},
+		"DROP STATISTICS " +
+			"app.together": {"statistics together: is missing"},
+		"DROP OPERATOR app.%%% (int, " +
+			"int) CASCADE": nil,
+		"DROP CONVERSION " +
+			"app.odd_conversion": {"conversion odd_conversion: is missing"},
+		"CREATE OPERATOR app.@@@ (LEFTARG = int, RIGHTARG = int, " +
+			"FUNCTION = int4pl)": {"operator @@@(integer,integer): was made by no migration"},
+		"CREATE TYPE app.shell": {"type shell: was made by no migration"},
+		"CREATE OPERATOR FAMILY app.family " +
+			"USING btree": {"operator family family USING btree: was made by no migration"},
+		"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE app.f (a int) " +
+			"SERVER s OPTIONS (k 'v')": {"foreign table f: was made by no migration"},
 
-		"COMMENT ON TABLE app.quick IS 'x'; COMMENT ON SCHEMA app IS 'x'":                                                           {},
-		"GRANT ALL ON app.quick TO PUBLIC; GRANT SELECT (a) ON app.quick TO PUBLIC; REVOKE ALL ON FUNCTION app.stamp() FROM PUBLIC": {},
-		"ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC":                                                   {},
-		"ALTER TABLE app.quick OWNER TO postgres":                                                                                   {},
-		"INSERT INTO app.quick VALUES (1); SELECT nextval('app.plain_sequence'); REFRESH MATERIALIZED VIEW app.kept; ANALYZE":       {},
+		"COMMENT ON TABLE app.quick IS 'x'; COMMENT ON SCHEMA " +
+			"app IS 'x'": {},
+		"GRANT ALL ON app.quick TO PUBLIC; GRANT SELECT (a) ON app.quick TO PUBLIC; REVOKE ALL ON FUNCTION " +
+			"app.stamp() FROM PUBLIC": {},
+		"ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON " +
+			"TABLES TO PUBLIC": {},
+		"ALTER TABLE app.quick OWNER " +
+			"TO postgres": {},
+		"INSERT INTO app.quick VALUES (1); SELECT nextval('app.plain_sequence'); REFRESH MATERIALIZED VIEW " +
+			"app.kept; ANALYZE": {},
 		"DROP TABLE app.migrations":                                                   {},
 		"CREATE PUBLICATION p FOR TABLES IN SCHEMA app":                               {},
 		"SAVEPOINT s; ALTER TABLE app.quick ADD COLUMN b int; ROLLBACK TO s":          {},
 		"ALTER TABLE app.quick ADD COLUMN b int; ALTER TABLE app.quick DROP COLUMN b": {},
 	}
-	const extension = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citext')" // not every server comes with them
+	// not every server comes with them
+	const extension = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citext')"
 	if pgtest.Value[bool](t, db.SuperConn, extension) {
-		changes["CREATE EXTENSION citext SCHEMA app"] = []string{"extension citext: was made by no migration"} // without its members
+		// without its members
+		changes["CREATE EXTENSION citext SCHEMA app"] = []string{"extension citext: was made by no migration"}
 	}
 	for sql, want := range changes {
 		t.Run(sql, func(t *testing.T) {
@@ -233,7 +326,8 @@ func TestASnapshotLeavesATransactionAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	var path, style string
-	if err := tx.QueryRow(t.Context(), "SELECT current_setting('search_path'), current_setting('DateStyle')").Scan(&path, &style); err != nil {
+	if err := tx.QueryRow(t.Context(),
+		"SELECT current_setting('search_path'), current_setting('DateStyle')").Scan(&path, &style); err != nil {
 		t.Fatal(err)
 	}
 	if path != "app" || !strings.HasPrefix(style, "German") {
@@ -275,7 +369,8 @@ func TestSnapshotsAreMadeOnlyInABlankDatabase(t *testing.T) {
 	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regrole($1) IS NOT NULL", db.WebRole) {
 		t.Error("the service's role was made, too")
 	}
-	if _, err := m.Snapshots(t.Context(), db.MigratorConn); err == nil || !strings.Contains(err.Error(), `the schema "app" holds something already`) {
+	if _, err := m.Snapshots(t.Context(), db.MigratorConn); err == nil ||
+		!strings.Contains(err.Error(), `the schema "app" holds something already`) {
 		t.Errorf("a second time: got %v", err)
 	}
 }
@@ -298,7 +393,8 @@ xmlpi xmlroot xmlserialize xmltable`
 func TestNamesAreQuotedAlikeOnEachVersion(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	columns := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(quote_ident(word) || ' int', ', ') FROM pg_get_keywords() WHERE catcode <> 'U'")
+	columns := pgtest.Value[string](t, db.SuperConn,
+		"SELECT string_agg(quote_ident(word) || ' int', ', ') FROM pg_get_keywords() WHERE catcode <> 'U'")
 	m := migrator(t, db, "CREATE TABLE app.t1 (id int); CREATE TABLE app.words ("+columns+")")
 	up(t, m, db.MigratorConn)
 	text, err := m.Snapshot(t.Context(), db.MigratorConn)

@@ -47,7 +47,8 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	file = Rehearsed{Version: m.Version, Name: m.Name, File: m.File, Alone: m.Alone}
 	if m.Alone && st.inside {
 		file.Left = "it runs without a transaction, so it could not be rolled back"
-		return file, st.send(ctx, st.wrap("the row of "+m.File, st.seen, []string{st.ledgerRow(m) + " ON CONFLICT DO NOTHING"}))
+		return file, st.send(ctx, st.wrap("the row of "+m.File, st.seen,
+			[]string{st.ledgerRow(m) + " ON CONFLICT DO NOTHING"}))
 	}
 	before, err := st.sight(ctx, st.conn)
 	if err != nil {
@@ -88,7 +89,8 @@ func (st *stage) alone(ctx context.Context, m *Migration) (began time.Time, lock
 	}
 	l, err := st.standInTheWay(ctx)
 	if err != nil {
-		st.Log.Warn("no second connection to see the locks of a file without a transaction", "file", m.File, "error", err)
+		st.Log.Warn("no second connection to see the locks of a file without a transaction", "file", m.File, "error",
+			err)
 		return time.Now(), nil, st.applyAlone(ctx, st.conn, s, m)
 	}
 	began = time.Now()
@@ -120,7 +122,8 @@ func (st *stage) send(ctx context.Context, m message) error {
 	failed, out, err := st.exchange(ctx, st.conn, []message{m})
 	if err == nil && failed >= 0 {
 		err = st.failure(m, out)
-		if out.err.Code == insufficientPrivilege { // to find out why takes a transaction of its own; this one has failed
+		// to find out why takes a transaction of its own; this one has failed
+		if out.err.Code == insufficientPrivilege {
 			st.rollBack(ctx)
 			err = st.blame(ctx, st.conn, m, out.raw, err)
 		}
@@ -178,9 +181,11 @@ func (st *stage) explain(err error, report *Rehearsal) error {
 	case !ok || !st.inside:
 		return err
 	case failed.Err.Code == unsafeNewEnumValue:
-		return fmt.Errorf("%w\nA start gives each file a transaction of its own, and does not fail like this. Rehearse without the data, too", err)
+		return fmt.Errorf("%w\nA start gives each file a transaction of its own, and does not fail like this. "+
+			"Rehearse without the data, too", err)
 	case leftOut:
-		return fmt.Errorf("%w\nA file before it was left out, because it runs without a transaction; this may be due to that. Rehearse without the data, too", err)
+		return fmt.Errorf("%w\nA file before it was left out, because it runs without a transaction; this may be "+
+			"due to that. Rehearse without the data, too", err)
 	}
 	return err
 }

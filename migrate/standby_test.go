@@ -41,7 +41,8 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 	if report := up(t, m, alone); report.State != migrate.Current || report.To != 2 {
 		t.Errorf("nothing to do, on a standby: %+v", report)
 	}
-	if status, err := m.Status(t.Context(), standby.Conn(primary.WebConn)); err != nil || status.State != migrate.Current {
+	if status, err := m.Status(t.Context(), standby.Conn(primary.WebConn)); err != nil ||
+		status.State != migrate.Current {
 		t.Errorf("status on a standby: %v, %v", status.State, err)
 	}
 	if v, err := m.Verify(t.Context(), alone); err != nil || v.Err() != nil {
@@ -53,7 +54,8 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 
 	pending := migrator(t, primary.DB, tables(3)...)
 	_, err := pending.Up(t.Context(), alone)
-	if _, refused := errors.AsType[*migrate.StandbyError](err); !refused || !strings.Contains(err.Error(), "connect to the primary") {
+	if _, refused := errors.AsType[*migrate.StandbyError](err); !refused ||
+		!strings.Contains(err.Error(), "connect to the primary") {
 		t.Errorf("pending, on a standby: got %v, want a StandbyError with the next step", err)
 	}
 	if report := up(t, pending, hosts); report.To != 3 {
@@ -64,10 +66,12 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 
 	// Read-only defaults are not what makes a standby.
 	pgtest.Exec(t, primary.SuperConn, "ALTER DATABASE "+primary.Name+" SET default_transaction_read_only = on")
-	if _, err := migrator(t, primary.DB, tables(4)...).Up(t.Context(), hosts); !strings.Contains(err.Error(), "RESET default_transaction_read_only") {
+	if _, err := migrator(t, primary.DB, tables(4)...).Up(t.Context(), hosts); !strings.Contains(err.Error(),
+		"RESET default_transaction_read_only") {
 		t.Errorf("pending, with read-only defaults: %v", err)
 	}
-	pgtest.Exec(t, primary.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+primary.Name+" RESET default_transaction_read_only")
+	pgtest.Exec(t, primary.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+primary.Name+
+		" RESET default_transaction_read_only")
 	up(t, migrator(t, primary.DB, tables(4)...), hosts)
 
 	// In a failover there is no primary for a while.
@@ -78,7 +82,8 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 		last.ConnectWait = limit
 		_, err := last.Up(t.Context(), hosts)
 		_, ok := errors.AsType[*migrate.ConnectError](err)
-		return pgtest.Unless(ok && strings.Contains(err.Error(), "none is a primary"), "without a primary: got %v, want a ConnectError that says so", err)
+		return pgtest.Unless(ok && strings.Contains(err.Error(), "none is a primary"),
+			"without a primary: got %v, want a ConnectError that says so", err)
 	})
 	last.ConnectWait = pgtest.Patience
 	done, waits := make(chan error), atomic.Bool{}
@@ -110,7 +115,8 @@ func TestAServerThatComesUpLateIsWaitedFor(t *testing.T) {
 		m := *m
 		m.ConnectWait = pgtest.Patience
 		m.Progress = func(p migrate.Progress) {
-			if strings.Contains(p.WaitsFor, "not accepting connections") && !promoted { // before that it cannot be promoted yet
+			// before that it cannot be promoted yet
+			if strings.Contains(p.WaitsFor, "not accepting connections") && !promoted {
 				promoted = true
 				said <- p.WaitsFor
 				standby.Promote(t)
@@ -181,7 +187,9 @@ func TestACrashOfTheServerIsSurvived(t *testing.T) {
 	})
 	m.Progress = nil
 	server.Start(t)
-	if got := pgtest.Value[string](t, server.SuperConn, "SELECT string_agg(version::text, ',' ORDER BY version) || coalesce(to_regclass('app.slow')::text, '') FROM app.migrations"); got != "1" && got != "1,2" {
+	if got := pgtest.Value[string](t, server.SuperConn,
+		"SELECT string_agg(version::text, ',' ORDER BY version) || coalesce(to_regclass('app.slow')::text, '') FROM "+
+			"app.migrations"); got != "1" && got != "1,2" {
 		t.Errorf("after the crash the ledger holds %s", got)
 	}
 
@@ -192,7 +200,8 @@ func TestACrashOfTheServerIsSurvived(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if got := pgtest.Value[int](t, server.SuperConn, "SELECT count(*) FROM app.slow"); got != 1 || ledger(t, server.DB) != upTo(3) {
+	if got := pgtest.Value[int](t, server.SuperConn, "SELECT count(*) FROM app.slow"); got != 1 ||
+		ledger(t, server.DB) != upTo(3) {
 		t.Errorf("the slow file left %d rows, and the ledger holds %s", got, ledger(t, server.DB))
 	}
 }

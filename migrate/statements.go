@@ -18,7 +18,8 @@ func forbidden(sql string, s sqltext.Statement) string {
 	}
 	const wrapped = "each file already is one transaction; leave this statement out"
 	const alone = "cannot run inside a transaction, and each file is one"
-	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top, and the schema with each name"
+	const directive = alone + "; give it a file of its own with -- migrate:no-transaction at the top, and the " +
+		"schema with each name"
 	if second == "PREPARED" && (first == "COMMIT" || first == "ROLLBACK") {
 		return first + " PREPARED ends another transaction, which is the DBA's; leave it out"
 	}
@@ -28,14 +29,16 @@ func forbidden(sql string, s sqltext.Statement) string {
 	case "START":
 		return "START TRANSACTION: " + wrapped
 	case "SAVEPOINT", "RELEASE":
-		return first + ": a savepoint in a migration hides errors; use a DO block with EXCEPTION where an error is expected"
+		return first + ": a savepoint in a migration hides errors; use a DO block with EXCEPTION where an error " +
+			"is expected"
 	case "PREPARE":
 		if second == "TRANSACTION" {
 			return "PREPARE TRANSACTION: " + wrapped
 		}
 		return "PREPARE outlives the migration in a pooled session; write the statement itself"
 	case "EXECUTE":
-		return "EXECUTE runs a statement of PREPARE, which outlives the migration in a pooled session; write the statement itself"
+		return "EXECUTE runs a statement of PREPARE, which outlives the migration in a pooled session; write the " +
+			"statement itself"
 	case "DECLARE":
 		if i := slices.Index(w, "HOLD"); i > 0 && w[i-1] == "WITH" && !slices.Contains(w[i:], "WITHOUT") {
 			return "a cursor WITH HOLD outlives the migration in a pooled session; leave WITH HOLD out"
@@ -75,13 +78,15 @@ func forbidden(sql string, s sqltext.Statement) string {
 }
 
 // tooLate is what is wrong with the settings of a transaction.
-const tooLate = "comes too late: the file's transaction has begun before it, READ COMMITTED and READ WRITE; leave it out, and where " +
+const tooLate = "comes too late: the file's transaction has begun before it, READ COMMITTED and READ WRITE; leave " +
+	"it out, and where " +
 	"others may not change a table until the file ends, write LOCK TABLE"
 
 // forbiddenSet reads what follows SET, as words and as tokens.
 func forbiddenSet(w []string, tokens []sqltext.Token) string {
 	local := len(w) > 0 && w[0] == "LOCAL"
-	if local || len(w) > 0 && w[0] == "SESSION" && !slices.Contains(w, "CHARACTERISTICS") && !slices.Contains(w, "AUTHORIZATION") {
+	if local || len(w) > 0 && w[0] == "SESSION" && !slices.Contains(w, "CHARACTERISTICS") &&
+		!slices.Contains(w, "AUTHORIZATION") {
 		w, tokens = w[1:], tokens[1:]
 	}
 	if len(w) == 0 {
@@ -93,7 +98,8 @@ func forbiddenSet(w []string, tokens []sqltext.Token) string {
 	case "TRANSACTION", "TRANSACTION_ISOLATION", "TRANSACTION_READ_ONLY", "TRANSACTION_DEFERRABLE":
 		return "SET TRANSACTION " + tooLate
 	case "SESSION": // CHARACTERISTICS AS TRANSACTION, AUTHORIZATION
-		return "SET SESSION " + strings.Join(w[1:min(2, len(w))], "") + " outlives the migration in a pooled session; leave it out"
+		return "SET SESSION " + strings.Join(w[1:min(2, len(w))], "") +
+			" outlives the migration in a pooled session; leave it out"
 	case "ROLE":
 		return "SET ROLE takes the ledger away from the role that migrates, which owns what files make; leave it out"
 	}
@@ -109,9 +115,11 @@ func forbiddenSet(w []string, tokens []sqltext.Token) string {
 func forbiddenReindex(c cursor, directive string) string {
 	c.accept("REINDEX")
 	concurrently := false
-	for options := c.list(); len(options) > 0; options = options[1:] { // (CONCURRENTLY false) needs no transaction of its own
+	// (CONCURRENTLY false) needs no transaction of its own
+	for options := c.list(); len(options) > 0; options = options[1:] {
 		if options.accept("CONCURRENTLY") {
-			concurrently = len(options) == 0 || options.is(",") || !slices.Contains([]string{"FALSE", "OFF"}, options[0].Word) && options[0].Text != "0"
+			concurrently = len(options) == 0 || options.is(",") ||
+				!slices.Contains([]string{"FALSE", "OFF"}, options[0].Word) && options[0].Text != "0"
 		}
 		if len(options) == 0 {
 			break
@@ -119,7 +127,8 @@ func forbiddenReindex(c cursor, directive string) string {
 	}
 	switch {
 	case c.is("DATABASE"), c.is("SYSTEM"):
-		return "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA in a file of its own with -- migrate:no-transaction at the top"
+		return "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA in a file of its own with -- " +
+			"migrate:no-transaction at the top"
 	case concurrently, c.is("SCHEMA"), len(c) > 1 && c[1].Word == "CONCURRENTLY":
 		return "this form of REINDEX " + directive
 	}

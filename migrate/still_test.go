@@ -88,7 +88,9 @@ func TestATransactionOfOursEndsWhenItsProgramIsFrozen(t *testing.T) {
 		`CREATE TABLE app.told AS SELECT name, setting FROM pg_settings WHERE name IN ('idle_in_transaction_session_timeout', 'client_connection_check_interval')`)...)
 	m.Backup = counted(new(atomic.Int32))
 	up(t, m, db.MigratorConn)
-	if got := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM app.told"); got != "client_connection_check_interval=2000 idle_in_transaction_session_timeout=90000" {
+	if got := pgtest.Value[string](t, db.SuperConn,
+		"SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) "+
+			"FROM app.told"); got != "client_connection_check_interval=2000 idle_in_transaction_session_timeout=90000" {
 		t.Errorf("a file that goes on after a backup runs with %s", got)
 	}
 }

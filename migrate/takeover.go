@@ -32,7 +32,8 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 	if err != nil {
 		return c, err
 	}
-	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name, "claimed_by_pid", old.PID, "claimed_by_start", old.Start)
+	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name,
+		"claimed_by_pid", old.PID, "claimed_by_start", old.Start)
 	// applied_at is this attempt's beginning: the row's duration is not to hold the time when nobody worked.
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (
 			UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_at = clock_timestamp(),
@@ -70,7 +71,11 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration
 		return c, err
 	}
 	if c.Checksum != hex.EncodeToString(m.Checksum[:]) {
-		return c, &DivergedError{Version: m.Version - 1, Differences: []Difference{{m.Version, m.File + " was begun by another program with other contents, and never finished"}}}
+		return c, &DivergedError{
+			Version: m.Version - 1,
+			Differences: []Difference{{m.Version, m.File +
+				" was begun by another program with other contents, and never finished"}},
+		}
 	}
 	return c, nil
 }
@@ -78,7 +83,8 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration
 // leftOver reports whether the statement had succeeded before its migrator died, and
 // otherwise removes what it left behind.
 func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (done bool, err error) {
-	if statement := m.alone(); statement.verb == "CREATE" || statement.verb == "DROP" { // the others do no harm when they are done again
+	// the others do no harm when they are done again
+	if statement := m.alone(); statement.verb == "CREATE" || statement.verb == "DROP" {
 		exists, valid, err := r.askIndex(ctx, conn, statement)
 		if err != nil {
 			return false, err
@@ -128,8 +134,10 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error
 		return err
 	}
 	for _, index := range invalid {
-		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file", m.File)
-		drop := message{what: m.File, migration: m, sql: "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(alone.schema, index)}
+		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file",
+			m.File)
+		drop := message{what: m.File, migration: m, sql: "DROP INDEX CONCURRENTLY IF EXISTS " +
+			quoteName(alone.schema, index)}
 		failed, out, err := r.exchange(ctx, conn, []message{drop})
 		switch {
 		case err != nil:

@@ -17,7 +17,8 @@ const flushEvery = time.Second
 // A tally is what a run knows of the work that it sent, beyond what its report may say. The
 // report says that a file is applied when it is on disk, on a server that did not lose it.
 type tally struct {
-	mu        sync.Mutex                   // of unflushed, and of what the report lists: a heartbeat may count files, too
+	// of unflushed, and of what the report lists: a heartbeat may count files, too
+	mu        sync.Mutex
 	unflushed []Applied                    // committed, and possibly not on disk yet
 	doubtful  []*Migration                 // sent over a connection that was lost before the answer came
 	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
@@ -96,7 +97,8 @@ func (r *run) countUpTo(version int) {
 func (r *run) count(a Applied) {
 	r.report.To = a.Version
 	r.report.Applied = append(r.report.Applied, a)
-	r.Log.Info("applied a migration", "version", a.Version, "name", a.Name, "of", r.Bundle.Version(), "duration", a.Duration.Round(10*time.Microsecond))
+	r.Log.Info("applied a migration", "version", a.Version, "name", a.Name, "of", r.Bundle.Version(), "duration",
+		a.Duration.Round(10*time.Microsecond))
 }
 
 func (r *run) roleCreated() {
@@ -136,7 +138,8 @@ func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status 
 	r.report.Applied = slices.DeleteFunc(r.report.Applied, beyond)
 	r.tally.unflushed = slices.DeleteFunc(r.tally.unflushed, beyond)
 	if lost := reported - len(r.report.Applied); lost > 0 {
-		r.Log.Warn("the server lost migrations that it had committed, as in a failover to a standby that had not received them; they are applied again",
+		r.Log.Warn("the server lost migrations that it had committed, as in a failover to a standby that had not "+
+			"received them; they are applied again",
 			"lost", lost, "version", status.Version)
 	}
 	r.report.RoleCreated = r.report.RoleCreated && s.Role != nil
@@ -151,7 +154,8 @@ func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status 
 }
 
 func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status Status) error {
-	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful), func(m *Migration) bool { return m.Version > status.Version })
+	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful),
+		func(m *Migration) bool { return m.Version > status.Version })
 	if len(doubtful) == 0 {
 		r.tally.doubtful = nil
 		return nil
@@ -170,7 +174,8 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		if i < 0 || rows[i].Seconds == nil || rows[i].AppVersion != r.Version || rows[i].AppliedBy != r.me {
 			continue
 		}
-		r.tally.unflushed = append(r.tally.unflushed, Applied{m.Version, m.Name, time.Duration(*rows[i].Seconds * float64(time.Second))})
+		r.tally.unflushed = append(r.tally.unflushed,
+			Applied{m.Version, m.Name, time.Duration(*rows[i].Seconds * float64(time.Second))})
 	}
 	return nil
 }
@@ -192,7 +197,8 @@ func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
 
 // flushing is a transaction that waits for the disk, and changes nothing.
 func (r *run) flushing(version int) string {
-	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s SET app_version = app_version WHERE version = %d; COMMIT",
+	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s "+
+		"SET app_version = app_version WHERE version = %d; COMMIT",
 		r.commit, r.lockTimeout(), quoteName(r.Schema, ledgerName), version)
 }
 

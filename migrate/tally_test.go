@@ -26,7 +26,8 @@ var lazily = []string{"wal_writer_delay=10s", "wal_writer_flush_after=0", "bgwri
 // gatedFiles are files of which the one after n waits until there is a role go_on.
 func gatedFiles(n, all int) []string {
 	sql := tables(all)
-	sql[n] += "\nDO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'go_on') LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;"
+	sql[n] += "\nDO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'go_on') LOOP PERFORM " +
+		"pg_sleep(0.01); END LOOP; END $$;"
 	return sql
 }
 
@@ -105,11 +106,14 @@ func TestAReportOutlivesACrashOfTheServer(t *testing.T) {
 			version := pgtest.Value[int](t, server.SuperConn, "SELECT max(version) FROM app.migrations")
 			switch {
 			case goesOn:
-				if r.err != nil || r.To != all || !slices.Equal(listed, through(3, all)) || !slices.Equal(logged, listed) {
+				if r.err != nil || r.To != all || !slices.Equal(listed, through(3, all)) ||
+					!slices.Equal(logged, listed) {
 					t.Errorf("got %v, to %d, listed %v, logged %v; want each file once", r.err, r.To, listed, logged)
 				}
-			case r.err == nil || r.To > version || len(listed) > 0 && listed[len(listed)-1] > version || !slices.Equal(logged, listed):
-				t.Errorf("got %v, to %d, listed %v, logged %v; the ledger ends at %d", r.err, r.To, listed, logged, version)
+			case r.err == nil || r.To > version || len(listed) > 0 && listed[len(listed)-1] > version ||
+				!slices.Equal(logged, listed):
+				t.Errorf("got %v, to %d, listed %v, logged %v; the ledger ends at %d", r.err, r.To, listed, logged,
+					version)
 			}
 			if !goesOn && version >= n {
 				t.Logf("the crash lost nothing: version %d", version)
@@ -191,8 +195,10 @@ func TestAReportAfterLostAnswers(t *testing.T) {
 				m.Role.Name += fmt.Sprintf("_%d", n)
 				report, err := m.Up(t.Context(), startCutter(t, db, c))
 				listed, said := reported(report, log.String())
-				if err != nil || !slices.Equal(listed, through(1, len(logged))) || !slices.Equal(said, listed) || !report.RoleCreated {
-					t.Errorf("cut at message %d: %v, listed %v, logged %v, role created %t", n, err, listed, said, report.RoleCreated)
+				if err != nil || !slices.Equal(listed, through(1, len(logged))) || !slices.Equal(said, listed) ||
+					!report.RoleCreated {
+					t.Errorf("cut at message %d: %v, listed %v, logged %v, role created %t", n, err, listed, said,
+						report.RoleCreated)
 				}
 				if strings.Count(log.String(), "created the service's role") != 1 {
 					t.Errorf("cut at message %d: the role was not created once", n)
@@ -206,8 +212,8 @@ func TestAReportAfterLostAnswers(t *testing.T) {
 	}
 }
 
-// TestFilesBeforeALongOneAreReportedWhileItRuns: they are committed without a wait for the disk, and the log and the report
-// have them once they are there.
+// TestFilesBeforeALongOneAreReportedWhileItRuns: they are committed without a wait for the disk, and the log and the
+// report have them once they are there.
 func TestFilesBeforeALongOneAreReportedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
@@ -237,13 +243,14 @@ func TestFilesBeforeALongOneAreReportedWhileItRuns(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if listed, logged := reported(report, log.String()); !slices.Equal(listed, through(1, 5)) || !slices.Equal(logged, listed) {
+	if listed, logged := reported(report, log.String()); !slices.Equal(listed, through(1, 5)) ||
+		!slices.Equal(logged, listed) {
 		t.Errorf("listed %v, logged %v, want each once", listed, logged)
 	}
 }
 
-// TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit: the log says what a commit waits for, and when the time
-// is over the start ends; what it did is on disk and in the report.
+// TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit: the log says what a commit waits for, and when the
+// time is over the start ends; what it did is on disk and in the report.
 func TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit(t *testing.T) {
 	t.Parallel()
 	server := pgtest.OwnServer(t)
@@ -254,7 +261,8 @@ func TestAMissingSynchronousStandbyIsNamedAndNotWaitedForWithoutALimit(t *testin
 	m := migrator(t, server.DB, tables(3)...)
 	m.Log, m.LockTimeout, m.Wait = slog.New(slog.NewTextHandler(log, nil)), 150*time.Millisecond, time.Second
 	report, err := m.Up(t.Context(), server.MigratorConn)
-	if _, busy := errors.AsType[*migrate.BusyError](err); !busy || !strings.Contains(err.Error(), "synchronous standby") {
+	if _, busy := errors.AsType[*migrate.BusyError](err); !busy ||
+		!strings.Contains(err.Error(), "synchronous standby") {
 		t.Errorf("got %v, want a BusyError that names the standby", err)
 	}
 	if !strings.Contains(log.String(), "a commit waits for a synchronous standby") {

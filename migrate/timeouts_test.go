@@ -31,7 +31,8 @@ func serverVersion(t *testing.T, db *pgtest.DB) int {
 func read(t *testing.T, db *pgtest.DB) (reader *pgx.Conn) {
 	t.Helper()
 	reader = db.Connect(t, db.SuperConn)
-	if _, err := reader.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
+	if _, err := reader.Exec(t.Context(),
+		"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1"); err != nil {
 		t.Fatal(err)
 	}
 	return reader
@@ -43,16 +44,19 @@ func TestADBAsTimeoutsForTheRoleCutNothing(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, table), db.MigratorConn)
-	setForTheRole(t, db, "statement_timeout = '1s'", "lock_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "idle_session_timeout = '1s'",
+	setForTheRole(t, db, "statement_timeout = '1s'", "lock_timeout = '1s'",
+		"idle_in_transaction_session_timeout = '1s'", "idle_session_timeout = '1s'",
 		"default_transaction_isolation = 'serializable'")
 	if serverVersion(t, db) >= 17_00_00 {
 		setForTheRole(t, db, "transaction_timeout = '1s'")
 	}
 	reader := read(t, db)
-	m := migrator(t, db, table, "INSERT INTO app.t1 SELECT -1, -1 FROM pg_sleep(1.5)", indexAlone, "INSERT INTO app.t1 VALUES (-2, -2)")
+	m := migrator(t, db, table, "INSERT INTO app.t1 SELECT -1, -1 FROM pg_sleep(1.5)", indexAlone,
+		"INSERT INTO app.t1 VALUES (-2, -2)")
 	done := make(chan error)
 	go func() { _, err := m.Up(context.Background(), db.MigratorConn); done <- err }()
-	waitedLong := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'virtualxid' AND query_start < clock_timestamp() - interval '1500 ms'"
+	waitedLong := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = " +
+		"'virtualxid' AND query_start < clock_timestamp() - interval '1500 ms'"
 	for pgtest.Value[int](t, db.SuperConn, waitedLong) == 0 {
 		select {
 		case err := <-done:
@@ -97,7 +101,9 @@ func TestATimeoutThatAPoolerBringsNamesTheWayOut(t *testing.T) {
 			go func() { _, err := m.Up(context.Background(), pooled); done <- err }()
 			// What is left of the index is dropped at once, which waits for the reader, too.
 			var err error
-			for waits := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'DROP INDEX%' AND wait_event_type = 'Lock'"; pgtest.Value[int](t, db.SuperConn, waits) == 0 && err == nil; {
+			for waits := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE " +
+				"'DROP INDEX%' AND wait_event_type = 'Lock'"; pgtest.Value[int](t, db.SuperConn, waits) == 0 &&
+				err == nil; {
 				select {
 				case err = <-done:
 				case <-time.After(10 * time.Millisecond):
@@ -113,7 +119,10 @@ func TestATimeoutThatAPoolerBringsNamesTheWayOut(t *testing.T) {
 			if !ok || failed.Next == "" {
 				t.Fatalf("got %v, want a MigrationError for which the file is not to blame", err)
 			}
-			for _, want := range []string{"0002_m2.sql", "the " + name + " of its session", "Connect past the pooler", "ALTER ROLE \"" + db.Migrator() + "\" SET " + name + " = "} {
+			for _, want := range []string{
+				"0002_m2.sql", "the " + name + " of its session", "Connect past the pooler",
+				"ALTER ROLE \"" + db.Migrator() + "\" SET " + name + " = ",
+			} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v\nwant %q in it", err, want)
 				}
@@ -144,7 +153,8 @@ func TestALedgerThatSomebodyLockedHoldsNoStartForEver(t *testing.T) {
 			m := migrator(t, db, files...)
 			m.LockTimeout, m.Wait = 20*time.Millisecond, 200*time.Millisecond
 			_, err := m.Up(t.Context(), db.MigratorConn)
-			if _, busy := errors.AsType[*migrate.BusyError](err); !busy || !strings.Contains(err.Error(), "look at the database: ") {
+			if _, busy := errors.AsType[*migrate.BusyError](err); !busy ||
+				!strings.Contains(err.Error(), "look at the database: ") {
 				t.Errorf("got %v, want a BusyError that says at what", err)
 			}
 			m.Wait = time.Minute
@@ -166,20 +176,27 @@ func TestALedgerThatSomebodyLockedHoldsNoStartForEver(t *testing.T) {
 func TestReadOnlyByASettingIsRespected(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ where, reset string }{
-		"database":         {"DATABASE %d", `ALTER DATABASE "%d" RESET default_transaction_read_only`},
-		"role":             {"ROLE %m", `ALTER ROLE "%m" RESET default_transaction_read_only`},
-		"role in database": {"ROLE %m IN DATABASE %d", `ALTER ROLE "%m" IN DATABASE "%d" RESET default_transaction_read_only`},
+		"database": {"DATABASE %d", `ALTER DATABASE "%d" RESET default_transaction_read_only`},
+		"role":     {"ROLE %m", `ALTER ROLE "%m" RESET default_transaction_read_only`},
+		"role in database": {
+			"ROLE %m IN DATABASE %d",
+			`ALTER ROLE "%m" IN DATABASE "%d" RESET default_transaction_read_only`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Blank(t)
 			fill := strings.NewReplacer("%d", db.Name, "%m", db.Migrator()).Replace
-			on := func() { pgtest.Exec(t, db.SuperConn, fill("ALTER "+c.where+" SET default_transaction_read_only = on")) }
+			on := func() {
+				pgtest.Exec(t, db.SuperConn,
+					fill("ALTER "+c.where+" SET default_transaction_read_only = on"))
+			}
 			off := func() { pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", fill(c.reset)) }
 			refused := func(m *migrate.Migrator) {
 				t.Helper()
 				_, err := m.Up(t.Context(), db.MigratorConn)
-				if _, ok := errors.AsType[*migrate.ReadOnlyError](err); !ok || !strings.Contains(err.Error(), fill(c.reset)) {
+				if _, ok := errors.AsType[*migrate.ReadOnlyError](err); !ok ||
+					!strings.Contains(err.Error(), fill(c.reset)) {
 					t.Errorf("got %v, want a ReadOnlyError with %s", err, fill(c.reset))
 				}
 			}
@@ -190,12 +207,14 @@ func TestReadOnlyByASettingIsRespected(t *testing.T) {
 			on()
 			up(t, migrator(t, db, table, indexAlone), db.MigratorConn)
 			refused(migrator(t, db, table, indexAlone, "SELECT 1"))
-			pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "GRANT DELETE ON app.t1 TO "+db.WebRole)
+			pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "GRANT DELETE ON app.t1 TO "+
+				db.WebRole)
 			if report := up(t, migrator(t, db, table, indexAlone), db.MigratorConn); len(report.Revoked) != 0 {
 				t.Errorf("got %+v, and it is read-only", report)
 			}
 			off()
-			if report := up(t, migrator(t, db, table, indexAlone, "SELECT 1"), db.MigratorConn); len(report.Revoked) != 1 || report.To != 3 {
+			if report := up(t, migrator(t, db, table, indexAlone, "SELECT 1"),
+				db.MigratorConn); len(report.Revoked) != 1 || report.To != 3 {
 				t.Errorf("got %+v, want the right taken away and version 3", report)
 			}
 		})

@@ -58,7 +58,8 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int,
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
-		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+quoteName(r.Schema, ledgerName))
+		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
+			quoteName(r.Schema, ledgerName))
 	if err != nil {
 		return nil, 0, err
 	}

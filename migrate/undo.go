@@ -12,11 +12,13 @@ import (
 func (m *Migrator) withUndo(drift []Drift, version int) []Drift {
 	for i, d := range drift {
 		drift[i].SQL = m.undo(d, version)
-		changed := i > 0 && drift[i-1].Object == d.Object && drift[i-1].Change == Lacks && d.Change == Has && subject(drift[i-1].Line) == subject(d.Line)
+		changed := i > 0 && drift[i-1].Object == d.Object && drift[i-1].Change == Lacks && d.Change == Has &&
+			subject(drift[i-1].Line) == subject(d.Line)
 		if changed && drift[i-1].SQL != "" && d.Line != "" { // both lines are one change
 			drift[i-1].SQL, drift[i].SQL = m.replace(drift[i-1], d, version), ""
 		}
-		if i > 0 && drift[i-1].Object == d.Object && strings.HasPrefix(drift[i].SQL, "--") && drift[i].SQL == drift[i-1].SQL {
+		if i > 0 && drift[i-1].Object == d.Object && strings.HasPrefix(drift[i].SQL, "--") &&
+			drift[i].SQL == drift[i-1].SQL {
 			drift[i-1].SQL = "" // a function is defined once for all that differs
 		}
 	}
@@ -66,7 +68,8 @@ func (m *Migrator) undo(d Drift, version int) string {
 	case d.Line == "row security forced":
 		return "ALTER " + on + " NO FORCE ROW LEVEL SECURITY"
 	case about == "with":
-		return "ALTER " + on + " RESET (" + regexp.MustCompile(`=[^,)]*`).ReplaceAllString(strings.TrimPrefix(rest, "("), "")
+		return "ALTER " + on + " RESET (" + regexp.MustCompile(`=[^,)]*`).ReplaceAllString(strings.TrimPrefix(rest,
+			"("), "")
 	}
 	return ""
 }
@@ -108,7 +111,10 @@ func (m *Migrator) remake(about, part, definition, line, on, object string) stri
 
 // cutEnabled takes off what a snapshot says of a trigger that is not switched on as usual.
 func cutEnabled(definition string) (rest, alter string) {
-	for suffix, alter := range map[string]string{" disabled": "DISABLE", " enabled always": "ENABLE ALWAYS", " enabled on replicas": "ENABLE REPLICA"} {
+	for suffix, alter := range map[string]string{
+		" disabled": "DISABLE", " enabled always": "ENABLE ALWAYS",
+		" enabled on replicas": "ENABLE REPLICA",
+	} {
 		if rest, cut := strings.CutSuffix(definition, suffix); cut {
 			return rest, alter
 		}
@@ -119,12 +125,14 @@ func cutEnabled(definition string) (rest, alter string) {
 // definedIn names the last file that defines a function, a procedure or a view.
 func (m *Migrator) definedIn(kind, name string, version int) string {
 	bare, _, _ := strings.Cut(name, "(")
-	defines := regexp.MustCompile(`(?i)\bCREATE\s+(OR\s+REPLACE\s+)?` + kind + `\s+("?\w+"?\.)?` + regexp.QuoteMeta(bare) + `[\s(]`)
+	defines := regexp.MustCompile(`(?i)\bCREATE\s+(OR\s+REPLACE\s+)?` + kind + `\s+("?\w+"?\.)?` +
+		regexp.QuoteMeta(bare) + `[\s(]`)
 	for i := min(version, len(m.Bundle.migrations)) - 1; i >= 0; i-- {
 		file := m.Bundle.migrations[i]
 		if found := defines.FindStringIndex(file.SQL); found != nil {
 			line := 1 + strings.Count(file.SQL[:found[0]], "\n")
-			return fmt.Sprintf("-- as the owner of the schema, run CREATE OR REPLACE %s %s.%s as in %s, line %d", strings.ToUpper(kind), quoteName(m.Schema), bare, file.File, line)
+			return fmt.Sprintf("-- as the owner of the schema, run CREATE OR REPLACE %s %s.%s as in %s, line %d",
+				strings.ToUpper(kind), quoteName(m.Schema), bare, file.File, line)
 		}
 	}
 	return ""

@@ -68,7 +68,9 @@ func TestADriftComesWithTheSQLThatUndoesIt(t *testing.T) {
 	} {
 		pgtest.Exec(t, db.SuperConn, plant)
 		v, err := m.Verify(t.Context(), db.MigratorConn)
-		if err != nil || len(v.Drift) == 0 || !strings.Contains(v.Drift[len(v.Drift)-1].SQL, `CREATE OR REPLACE FUNCTION "app".mine as in 0001_m1.sql, line 4`) {
+		if err != nil || len(v.Drift) == 0 ||
+			!strings.Contains(v.Drift[len(v.Drift)-1].SQL,
+				`CREATE OR REPLACE FUNCTION "app".mine as in 0001_m1.sql, line 4`) {
 			t.Errorf("%s: drift %+v, %v; want the file and the line", plant, v.Drift, err)
 		}
 	}

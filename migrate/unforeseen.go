@@ -53,7 +53,8 @@ func unforeseen(doing func() string, err error) error {
 // explains reports whether an error is more than words around another one.
 func explains(err error) bool {
 	switch err.(type) { //nolint:errorlint // each error of the chain is asked by itself
-	case *MigrationError, *BusyError, *ConnectError, *PrivilegeError, *BackupError, *lostError, *retryError, *UnforeseenError:
+	case *MigrationError, *BusyError, *ConnectError, *PrivilegeError, *BackupError, *lostError, *retryError,
+		*UnforeseenError:
 		return true
 	}
 	return false

@@ -15,7 +15,8 @@ import (
 func TestAnUnforeseenErrorNamesItsStep(t *testing.T) {
 	t.Parallel()
 	server := &pgconn.PgError{Severity: "ERROR", Code: "XX000", Message: "cache lookup failed", Hint: "Call a DBA."}
-	const end = ": the server says: cache lookup failed (XX000)\nhint: Call a DBA.\nNothing is half-done, and starting again is safe"
+	const end = ": the server says: cache lookup failed (XX000)\nhint: Call a DBA.\nNothing is half-done, and " +
+		"starting again is safe"
 	for name, c := range map[string]struct {
 		err  error
 		want string // "" where it stays as it is

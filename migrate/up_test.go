@@ -47,9 +47,13 @@ func migrator(tb testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
 		tb.Fatal(err)
 	}
 	return &migrate.Migrator{
-		Bundle: bundle, Schema: "app", Program: "Test", Version: "1.0", Wait: 10 * time.Minute, ConnectWait: pgtest.Patience,
-		Role: migrate.Role{Name: db.WebRole, Password: db.WebPassword, Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT (id)"}}},
-		Log:  slog.New(slog.DiscardHandler),
+		Bundle: bundle, Schema: "app", Program: "Test", Version: "1.0", Wait: 10 * time.Minute,
+		ConnectWait: pgtest.Patience,
+		Role: migrate.Role{
+			Name: db.WebRole, Password: db.WebPassword,
+			Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT (id)"}},
+		},
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -64,7 +68,8 @@ func up(tb testing.TB, m *migrate.Migrator, connString string) migrate.Report {
 
 func ledger(tb testing.TB, db *pgtest.DB) string {
 	tb.Helper()
-	return pgtest.Value[string](tb, db.SuperConn, `SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations WHERE duration IS NOT NULL`)
+	return pgtest.Value[string](tb, db.SuperConn,
+		`SELECT coalesce(string_agg(version::text, ',' ORDER BY version), '') FROM app.migrations WHERE duration IS NOT NULL`)
 }
 
 func upTo(n int) string {
@@ -80,18 +85,22 @@ func TestUpCreatesABlankDatabaseAndThenDoesNothing(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(70)...) // more than one window
 	first := up(t, m, db.MigratorConn)
-	if first.State != migrate.Blank || first.From != 0 || first.To != 70 || len(first.Applied) != 70 || !first.RoleCreated {
+	if first.State != migrate.Blank || first.From != 0 || first.To != 70 || len(first.Applied) != 70 ||
+		!first.RoleCreated {
 		t.Errorf("first start: %+v", first)
 	}
 	if got := ledger(t, db); got != upTo(70) {
 		t.Errorf("ledger %s, want 1 to 70", got)
 	}
-	before := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(xmin::text || ctid::text, ',' ORDER BY version) FROM app.migrations")
+	before := pgtest.Value[string](t, db.SuperConn,
+		"SELECT string_agg(xmin::text || ctid::text, ',' ORDER BY version) FROM app.migrations")
 	second := up(t, m, db.MigratorConn)
-	if second.State != migrate.Current || len(second.Applied) != 0 || second.RoleCreated || len(second.Granted)+len(second.Revoked) != 0 {
+	if second.State != migrate.Current || len(second.Applied) != 0 || second.RoleCreated || len(second.Granted)+
+		len(second.Revoked) != 0 {
 		t.Errorf("second start: %+v, want that it found nothing to do", second)
 	}
-	if after := pgtest.Value[string](t, db.SuperConn, "SELECT string_agg(xmin::text || ctid::text, ',' ORDER BY version) FROM app.migrations"); after != before {
+	if after := pgtest.Value[string](t, db.SuperConn,
+		"SELECT string_agg(xmin::text || ctid::text, ',' ORDER BY version) FROM app.migrations"); after != before {
 		t.Error("a start with nothing to do wrote to the ledger")
 	}
 }
@@ -100,7 +109,8 @@ func TestUpUsesAnEmptySchemaThatADBAMade(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	pgtest.Exec(t, db.SuperConn, "CREATE SCHEMA app AUTHORIZATION "+owner(t, db))
-	if report := up(t, migrator(t, db, tables(2)...), db.MigratorConn); report.State != migrate.Blank || report.To != 2 {
+	if report := up(t, migrator(t, db, tables(2)...), db.MigratorConn); report.State != migrate.Blank ||
+		report.To != 2 {
 		t.Errorf("%+v, want that an empty schema counts as blank", report)
 	}
 }
@@ -116,7 +126,8 @@ func TestUpAppliesOnlyWhatIsPending(t *testing.T) {
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, tables(3)...), db.MigratorConn)
 	report := up(t, migrator(t, db, tables(5)...), db.MigratorConn)
-	if report.State != migrate.Behind || report.From != 3 || report.To != 5 || len(report.Applied) != 2 || report.Applied[0].Version != 4 {
+	if report.State != migrate.Behind || report.From != 3 || report.To != 5 || len(report.Applied) != 2 ||
+		report.Applied[0].Version != 4 {
 		t.Errorf("%+v, want 4 and 5 applied", report)
 	}
 }
@@ -219,13 +230,29 @@ func TestReplicasSurviveTerminatedConnections(t *testing.T) {
 func TestAFailedMigrationLeavesTheOnesBefore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ bad, want string }{
-		"at run time": {"SELECT 1;\n  ALTER TABLE app.t1 ADD CHECK (id > 1);", "0003_m3.sql:2: statement 2 of 2: check constraint"},
-		"a name":      {"SELECT 1;\n  SELECT nothing FROM app.t1;", "0003_m3.sql:2:10: statement 2 of 2: column \"nothing\" does not exist (42703)"},
-		"its syntax":  {"SELECT 1;\n  SELEC 2;", "0003_m3.sql:2:3: statement 2 of 2: syntax error"},
-		"its commit":  {"CREATE TABLE app.d (a int REFERENCES app.t1 DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO app.d VALUES (5);", "0003_m3.sql: at its commit: insert or update on table"},
-		"read-only":   {"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;\nCREATE TABLE app.d ();", "0003_m3.sql:2: statement 2 of 2: cannot execute CREATE TABLE in a read-only transaction"},
-		"and empty":   {"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;", "0003_m3.sql: at its commit: cannot execute MERGE in a read-only transaction"},
-		"a function":  {"DO $$ BEGIN\n PERFORM 1/0; END $$;", "0003_m3.sql:1: statement 1 of 1: division by zero (22012)"},
+		"at run time": {
+			"SELECT 1;\n  ALTER TABLE app.t1 ADD CHECK (id > 1);",
+			"0003_m3.sql:2: statement 2 of 2: check constraint",
+		},
+		"a name": {
+			"SELECT 1;\n  SELECT nothing FROM app.t1;",
+			"0003_m3.sql:2:10: statement 2 of 2: column \"nothing\" does not exist (42703)",
+		},
+		"its syntax": {"SELECT 1;\n  SELEC 2;", "0003_m3.sql:2:3: statement 2 of 2: syntax error"},
+		"its commit": {"CREATE TABLE app.d (a int REFERENCES app.t1 DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO " +
+			"app.d VALUES (5);", "0003_m3.sql: at its commit: insert or update on table"},
+		"read-only": {
+			"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;\nCREATE TABLE app.d ();",
+			"0003_m3.sql:2: statement 2 of 2: cannot execute CREATE TABLE in a read-only transaction",
+		},
+		"and empty": {
+			"DO $$ BEGIN EXECUTE 'SET TRANSACTION READ ONLY'; END $$;",
+			"0003_m3.sql: at its commit: cannot execute MERGE in a read-only transaction",
+		},
+		"a function": {
+			"DO $$ BEGIN\n PERFORM 1/0; END $$;",
+			"0003_m3.sql:1: statement 1 of 1: division by zero (22012)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -234,7 +261,8 @@ func TestAFailedMigrationLeavesTheOnesBefore(t *testing.T) {
 			sql[2] = c.bad
 			report, err := migrator(t, db, sql...).Up(t.Context(), db.MigratorConn)
 			var failed *migrate.MigrationError
-			if !errors.As(err, &failed) || !strings.HasPrefix(err.Error(), c.want) || !strings.Contains(err.Error(), "rolled back; the schema is at version 2.") {
+			if !errors.As(err, &failed) || !strings.HasPrefix(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), "rolled back; the schema is at version 2.") {
 				t.Fatalf("got  %v\nwant %s", err, c.want)
 			}
 			if report.To != 2 || len(report.Applied) != 2 {
@@ -243,7 +271,9 @@ func TestAFailedMigrationLeavesTheOnesBefore(t *testing.T) {
 			if got := ledger(t, db); got != "1,2" {
 				t.Errorf("ledger %s, want 1,2", got)
 			}
-			if left := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind = 'r'"); left != 3 {
+			if left := pgtest.Value[int](t, db.SuperConn,
+				"SELECT count(*)::int FROM pg_class WHERE relnamespace = 'app'::regnamespace AND "+
+					"relkind = 'r'"); left != 3 {
 				t.Errorf("%d tables are there, want the ledger and two", left)
 			}
 			sql[2] = tables(3)[2]
@@ -258,7 +288,8 @@ func TestAFileThatEndsItsTransactionIsNoticed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, "SELECT 1")
-	m.Bundle = migrate.BundleOf("CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); COMMIT; CREATE TABLE app.t3 (id int)", "SELECT 1")
+	m.Bundle = migrate.BundleOf("CREATE TABLE app.t1 (id int)",
+		"CREATE TABLE app.t2 (id int); COMMIT; CREATE TABLE app.t3 (id int)", "SELECT 1")
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	var failed *migrate.MigrationError
 	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "ended its own transaction") {
@@ -274,17 +305,24 @@ func TestAFileThatEndsItsTransactionIsNoticed(t *testing.T) {
 // TestAFileThatDeletesItsRowIsRolledBack: it would be applied again and again.
 func TestAFileThatDeletesItsRowIsRolledBack(t *testing.T) {
 	t.Parallel()
-	for _, sql := range []string{"DELETE FROM app.migrations", "DELETE FROM app.migrations WHERE version = 2", "TRUNCATE app.migrations", "UPDATE app.migrations SET version = 7, prev = 6 WHERE version = 2"} {
+	for _, sql := range []string{
+		"DELETE FROM app.migrations", "DELETE FROM app.migrations WHERE version = 2",
+		"TRUNCATE app.migrations", "UPDATE app.migrations SET version = 7, prev = 6 WHERE version = 2",
+	} {
 		db := pgtest.Blank(t)
-		_, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); DO $$ BEGIN "+sql+"; END $$", "SELECT 1").Up(t.Context(), db.MigratorConn)
+		_, err := migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int); DO $$ BEGIN "+sql+
+			"; END $$", "SELECT 1").Up(t.Context(), db.MigratorConn)
 		failed, ok := errors.AsType[*migrate.MigrationError](err)
 		if !ok || failed.File != "0002_m2.sql" {
 			t.Errorf("%s: got %v, want that 0002_m2.sql failed", sql, err)
 		}
-		if !strings.HasPrefix(sql, "UPDATE") && !strings.Contains(err.Error(), "the file deleted its own row from the ledger of applied migrations (2201F)") {
+		if !strings.HasPrefix(sql, "UPDATE") &&
+			!strings.Contains(err.Error(), "the file deleted its own row from the ledger of applied "+
+				"migrations (2201F)") {
 			t.Errorf("%s: got %v, want that the file deleted its own row", sql, err)
 		}
-		if report := up(t, migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int)"), db.MigratorConn); report.From != 1 || report.To != 2 {
+		if report := up(t, migrator(t, db, "CREATE TABLE app.t1 (id int)", "CREATE TABLE app.t2 (id int)"),
+			db.MigratorConn); report.From != 1 || report.To != 2 {
 			t.Errorf("%s: the next start: %+v", sql, report)
 		}
 	}
@@ -298,17 +336,52 @@ func TestRefusedStatesChangeNothing(t *testing.T) {
 		want   any
 		says   string
 	}{
-		"a changed file":        {"", append([]string{"SELECT 'changed'"}, tables(3)[1:]...), new(*migrate.DivergedError), "0001: 0001_m1.sql was changed after it was applied"},
-		"a row changed":         {"UPDATE app.migrations SET name = 'x' WHERE version = 2", tables(3), new(*migrate.LedgerLostError), "0002: the ledger calls it \"x\""},
-		"a row deleted":         {"ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; DELETE FROM app.migrations WHERE version = 2", tables(3), new(*migrate.LedgerLostError), "0002: is missing from the ledger"},
-		"the last row deleted":  {"DELETE FROM app.migrations WHERE version = 3", tables(3), new(*migrate.LedgerLostError), "says version 2, and the schema's comment version 3"},
-		"a row added":           {"INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version, duration) SELECT 4, 3, 'm4', checksum, 1, '', '0' FROM app.migrations WHERE version = 3", tables(3), new(*migrate.LedgerLostError), "says version 4, and the schema's comment version 3"},
-		"the comment gone":      {"COMMENT ON SCHEMA app IS NULL", tables(3), new(*migrate.LedgerLostError), "is missing"},
-		"another comment":       {"COMMENT ON SCHEMA app IS 'ours'", tables(3), new(*migrate.LedgerLostError), `is "ours"`},
-		"the ledger emptied":    {"TRUNCATE app.migrations", tables(3), new(*migrate.LedgerLostError), "missing or empty"},
-		"the ledger dropped":    {"DROP TABLE app.migrations", tables(3), new(*migrate.LedgerLostError), "missing or empty"},
-		"another tool's ledger": {"DROP TABLE app.migrations; CREATE TABLE app.migrations (id text)", tables(3), new(*migrate.LedgerLostError), "belongs to another tool"},
-		"another tool's view":   {"DROP TABLE app.migrations; CREATE VIEW app.migrations AS SELECT 1 AS version", tables(3), new(*migrate.LedgerLostError), "belongs to another tool"},
+		"a changed file": {
+			"", append([]string{"SELECT 'changed'"}, tables(3)[1:]...),
+			new(*migrate.DivergedError), "0001: 0001_m1.sql was changed after it was applied",
+		},
+		"a row changed": {
+			"UPDATE app.migrations SET name = 'x' WHERE version = 2", tables(3),
+			new(*migrate.LedgerLostError), "0002: the ledger calls it \"x\"",
+		},
+		"a row deleted": {
+			"ALTER TABLE app.migrations DROP CONSTRAINT migrations_prev_fkey; DELETE FROM " +
+				"app.migrations WHERE version = 2", tables(3), new(*migrate.LedgerLostError),
+			"0002: is missing from the ledger",
+		},
+		"the last row deleted": {
+			"DELETE FROM app.migrations WHERE version = 3", tables(3),
+			new(*migrate.LedgerLostError), "says version 2, and the schema's comment version 3",
+		},
+		"a row added": {
+			"INSERT INTO app.migrations (version, prev, name, checksum, min_version, " +
+				"app_version, duration) SELECT 4, 3, 'm4', checksum, 1, '', '0' FROM app.migrations WHERE version = 3",
+			tables(3), new(*migrate.LedgerLostError), "says version 4, and the schema's comment version 3",
+		},
+		"the comment gone": {
+			"COMMENT ON SCHEMA app IS NULL", tables(3), new(*migrate.LedgerLostError),
+			"is missing",
+		},
+		"another comment": {
+			"COMMENT ON SCHEMA app IS 'ours'", tables(3), new(*migrate.LedgerLostError),
+			`is "ours"`,
+		},
+		"the ledger emptied": {
+			"TRUNCATE app.migrations", tables(3), new(*migrate.LedgerLostError),
+			"missing or empty",
+		},
+		"the ledger dropped": {
+			"DROP TABLE app.migrations", tables(3), new(*migrate.LedgerLostError),
+			"missing or empty",
+		},
+		"another tool's ledger": {
+			"DROP TABLE app.migrations; CREATE TABLE app.migrations (id text)", tables(3),
+			new(*migrate.LedgerLostError), "belongs to another tool",
+		},
+		"another tool's view": {
+			"DROP TABLE app.migrations; CREATE VIEW app.migrations AS SELECT 1 AS version",
+			tables(3), new(*migrate.LedgerLostError), "belongs to another tool",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -336,7 +409,8 @@ func TestRefusedStatesChangeNothing(t *testing.T) {
 // fingerprint condenses the catalogue entries of the schema.
 func fingerprint(tb testing.TB, db *pgtest.DB) string {
 	tb.Helper()
-	return pgtest.Value[string](tb, db.SuperConn, `SELECT coalesce(string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
+	return pgtest.Value[string](tb, db.SuperConn,
+		`SELECT coalesce(string_agg(relname || xmin::text || coalesce(relacl::text, ''), ',' ORDER BY relname), '') FROM pg_class WHERE relnamespace = 'app'::regnamespace`)
 }
 
 func TestAnOlderBundleKnowsWhetherItCanServe(t *testing.T) {
@@ -391,7 +465,8 @@ func TestAnOlderBundleWaitsForWhatANewerOneGrants(t *testing.T) {
 	pgtest.Exec(t, db.MigratorConn, take)
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
-	if !ok || !slices.Equal(lacks.SQL, []string{`GRANT USAGE ON SCHEMA "app" TO "` + db.WebRole + `"`}) || !strings.Contains(err.Error(), "changes no rights") {
+	if !ok || !slices.Equal(lacks.SQL, []string{`GRANT USAGE ON SCHEMA "app" TO "` + db.WebRole + `"`}) ||
+		!strings.Contains(err.Error(), "changes no rights") {
 		t.Errorf("nobody grants: got %v, want a PrivilegeError with the GRANT", err)
 	}
 }
@@ -439,11 +514,24 @@ func TestStatusTellsAServiceWhatItsRoleCouldDoBeyondItsWork(t *testing.T) {
 		{"ALTER ROLE $web BYPASSRLS", "ALTER ROLE $web NOBYPASSRLS", "bypasses row level security"},
 		{"GRANT pg_read_all_data TO $web", "REVOKE pg_read_all_data FROM $web", "is a member of another role"},
 		{"GRANT CREATE ON DATABASE $db TO $web", "REVOKE CREATE ON DATABASE $db FROM $web", "may create schemas"},
-		{"GRANT CREATE ON SCHEMA app TO $web", "REVOKE CREATE ON SCHEMA app FROM $web", "may create objects in the schema"},
-		{"GRANT UPDATE ON app.migrations TO $web", "REVOKE UPDATE ON app.migrations FROM $web", "may write the ledger of migrations"},
-		{"GRANT UPDATE (name) ON app.migrations TO $web", "REVOKE UPDATE (name) ON app.migrations FROM $web", "may write the ledger of migrations"},
-		{"SET ROLE $web; SELECT lo_create(0)", "SELECT lo_unlink(oid) FROM pg_largeobject_metadata", ""}, // any role may
-		{"CREATE TABLE public.mine (); ALTER TABLE public.mine OWNER TO $web", "DROP TABLE public.mine", "owns objects"},
+		{
+			"GRANT CREATE ON SCHEMA app TO $web", "REVOKE CREATE ON SCHEMA app FROM $web",
+			"may create objects in the schema",
+		},
+		{
+			"GRANT UPDATE ON app.migrations TO $web", "REVOKE UPDATE ON app.migrations FROM $web",
+			"may write the ledger of migrations",
+		},
+		{
+			"GRANT UPDATE (name) ON app.migrations TO $web", "REVOKE UPDATE (name) ON app.migrations FROM $web",
+			"may write the ledger of migrations",
+		},
+		// any role may
+		{"SET ROLE $web; SELECT lo_create(0)", "SELECT lo_unlink(oid) FROM pg_largeobject_metadata", ""},
+		{
+			"CREATE TABLE public.mine (); ALTER TABLE public.mine OWNER TO $web", "DROP TABLE public.mine",
+			"owns objects",
+		},
 	} {
 		name := strings.NewReplacer("$web", db.WebRole, "$db", db.Name)
 		pgtest.Exec(t, db.SuperConn, strings.Split(name.Replace(c.plant), "; ")...)
@@ -460,8 +548,10 @@ func TestHostileDefaultsOfADBADoNoHarm(t *testing.T) {
 	me := owner(t, db)
 	for _, setting := range []string{
 		"statement_timeout = '1s'", "idle_in_transaction_session_timeout = '1s'", "lock_timeout = '1ms'",
-		"default_transaction_isolation = 'serializable'", "search_path = nowhere", "standard_conforming_strings = off", "TimeZone = 'Asia/Tokyo'",
-		"client_encoding = 'LATIN1'", "synchronous_commit = off", "escape_string_warning = off", "default_transaction_deferrable = on",
+		"default_transaction_isolation = 'serializable'", "search_path = nowhere", "standard_conforming_strings = off",
+		"TimeZone = 'Asia/Tokyo'",
+		"client_encoding = 'LATIN1'", "synchronous_commit = off", "escape_string_warning = off",
+		"default_transaction_deferrable = on",
 	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+me+" SET "+setting)
 	}
@@ -469,7 +559,8 @@ func TestHostileDefaultsOfADBADoNoHarm(t *testing.T) {
 		`CREATE TABLE app.t1 (id int, path text, at timestamptz, name text);
 		SELECT pg_sleep(1.5);
 		INSERT INTO t1 VALUES (1, 'C:\temp', '2026-01-01 00:00', 'größe ж')`), db.MigratorConn)
-	got := pgtest.Value[string](t, db.SuperConn, `SELECT path || '|' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') || '|' || name FROM app.t1`)
+	got := pgtest.Value[string](t, db.SuperConn,
+		`SELECT path || '|' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24') || '|' || name FROM app.t1`)
 	if want := `C:\temp|2026-01-01 00|größe ж`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -483,7 +574,8 @@ func TestTheServerIsToldToNoticeAProgramThatIsGone(t *testing.T) {
 	if !pgtest.Value[bool](t, db.SuperConn, "SELECT version() LIKE '%linux%'") {
 		t.Skip("this server may not be able to")
 	}
-	up(t, migrator(t, db, "CREATE TABLE app.t1 (id text); INSERT INTO app.t1 VALUES (current_setting('client_connection_check_interval'))"), db.MigratorConn)
+	up(t, migrator(t, db, "CREATE TABLE app.t1 (id text); INSERT INTO app.t1 VALUES "+
+		"(current_setting('client_connection_check_interval'))"), db.MigratorConn)
 	if got := pgtest.Value[string](t, db.SuperConn, "SELECT id FROM app.t1"); got != "2s" {
 		t.Errorf("it looks every %s, want 2s", got)
 	}
@@ -504,10 +596,12 @@ func TestWhoLockedTheLedgerIsNamed(t *testing.T) {
 		m.Wait = limit
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
-		return pgtest.Unless(ok && strings.Contains(busy.Holder, pid), "a start: got %w, want a BusyError that names the session %s", err, pid)
+		return pgtest.Unless(ok && strings.Contains(busy.Holder, pid),
+			"a start: got %w, want a BusyError that names the session %s", err, pid)
 	})
 	_, err := m.Status(t.Context(), db.WebConn)
-	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Holder, pid) {
+	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok ||
+		!strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Holder, pid) {
 		t.Errorf("got %v, want a BusyError that says so and names the session %s", err, pid)
 	}
 }
@@ -560,7 +654,8 @@ func TestQueueingForALockCountsAsWaiting(t *testing.T) {
 	}
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok || busy.Waited < m.Wait || attempts > 2 {
-		t.Errorf("got %v after %d attempts; want a BusyError after two, of 200 ms each and as much between them", err, attempts)
+		t.Errorf("got %v after %d attempts; want a BusyError after two, of 200 ms each and as much between them", err,
+			attempts)
 	}
 }
 
@@ -569,7 +664,9 @@ func TestUpWaitsForAnotherMigratorAndSaysForWhom(t *testing.T) {
 	db := pgtest.Blank(t)
 	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
 	other := db.Connect(t, db.SuperConn+" application_name=other-migrator")
-	if _, err := other.Exec(t.Context(), "BEGIN; INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version) VALUES (2, 1, 'x', sha256(''), 1, '')"); err != nil {
+	if _, err := other.Exec(t.Context(),
+		"BEGIN; INSERT INTO app.migrations (version, prev, name, checksum, min_version, app_version) VALUES (2, 1, "+
+			"'x', sha256(''), 1, '')"); err != nil {
 		t.Fatal(err)
 	}
 	m := migrator(t, db, tables(2)...)
@@ -577,7 +674,8 @@ func TestUpWaitsForAnotherMigratorAndSaysForWhom(t *testing.T) {
 		m.Wait = limit
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
-		return pgtest.Unless(ok && strings.Contains(busy.Holder, "other-migrator (pid "), "got %v, want a BusyError that names the holder", err)
+		return pgtest.Unless(ok && strings.Contains(busy.Holder, "other-migrator (pid "),
+			"got %v, want a BusyError that names the holder", err)
 	})
 	if _, err := other.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
@@ -588,7 +686,8 @@ func TestUpWaitsForAnotherMigratorAndSaysForWhom(t *testing.T) {
 func TestInterruptLetsTheRunningFileFinishAndStartsNoOther(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	m := migrator(t, db, "CREATE TABLE app.t1 (id int); "+atGate, "CREATE TABLE app.t2 (id int); SELECT pg_sleep(30)", "CREATE TABLE app.t3 (id int)")
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int); "+atGate, "CREATE TABLE app.t2 (id int); SELECT pg_sleep(30)",
+		"CREATE TABLE app.t3 (id int)")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("the operator pressed a key")
 	open := gate(t, db)
@@ -625,7 +724,10 @@ func TestInterruptCancelsAFileThatOutlastsTheGrace(t *testing.T) {
 func TestAnyIdentifierWorks(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	for _, name := range []string{`we "b`, "SELECT", strings.Repeat("ü", 31) + "x", "it's; DROP", `back\slash`, "$role", "a,b"} {
+	for _, name := range []string{
+		`we "b`, "SELECT", strings.Repeat("ü", 31) + "x", "it's; DROP", `back\slash`,
+		"$role", "a,b",
+	} {
 		name := name + db.Name[max(0, len(db.Name)-4):]
 		if len(name) > 63 {
 			name = name[:62-len(name)%2]
@@ -637,7 +739,10 @@ func TestAnyIdentifierWorks(t *testing.T) {
 		}
 		m := &migrate.Migrator{
 			Bundle: bundle, Schema: name, Version: `1'0\`,
-			Role: migrate.Role{Name: name, Password: `p'"\ $1`, Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT"}}},
+			Role: migrate.Role{
+				Name: name, Password: `p'"\ $1`,
+				Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT"}},
+			},
 		}
 		up(t, m, db.MigratorConn)
 		if report := up(t, m, db.MigratorConn); report.State != migrate.Current || len(report.Granted) > 0 {
@@ -654,7 +759,8 @@ func TestAnyIdentifierWorks(t *testing.T) {
 			continue
 		}
 		_ = conn.Close(t.Context())
-		pgtest.Exec(t, db.SuperConn, fmt.Sprintf("DROP SCHEMA %s CASCADE", quote(name)), "DROP OWNED BY "+quote(name), "DROP ROLE "+quote(name))
+		pgtest.Exec(t, db.SuperConn, fmt.Sprintf("DROP SCHEMA %s CASCADE", quote(name)), "DROP OWNED BY "+quote(name),
+			"DROP ROLE "+quote(name))
 	}
 }
 
@@ -674,8 +780,11 @@ func TestConnectErrorsNameTheNextStepAndNoSecret(t *testing.T) {
 	}{
 		"wrong password": {at + " password=hunter2hunter2", "Check the user and the password", 0},
 		"no database":    {db.MigratorConn + " dbname=nowhere", "Create the database", 0},
-		"nobody listens": {"host=127.0.0.1 port=1 user=u password=hunter2hunter2 dbname=d", "Check that the server runs", 50 * time.Millisecond},
-		"nonsense":       {"postgres://u:hunter2hunter2@host:port/", "has a port that cannot be used", 0},
+		"nobody listens": {
+			"host=127.0.0.1 port=1 user=u password=hunter2hunter2 dbname=d",
+			"Check that the server runs", 50 * time.Millisecond,
+		},
+		"nonsense": {"postgres://u:hunter2hunter2@host:port/", "has a port that cannot be used", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -721,7 +830,8 @@ func TestAnAbandonedQuestionClosesItsConnection(t *testing.T) {
 func TestSettingsOfTheDriverDoNotReachTheServer(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	up(t, migrator(t, db, tables(1)...), db.MigratorConn+" default_query_exec_mode=simple_protocol statement_cache_capacity=10 pool_max_conns=5 pool_min_conns=1")
+	up(t, migrator(t, db, tables(1)...), db.MigratorConn+
+		" default_query_exec_mode=simple_protocol statement_cache_capacity=10 pool_max_conns=5 pool_min_conns=1")
 }
 
 func TestNoticesAndProgressAreLogged(t *testing.T) {

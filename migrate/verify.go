@@ -39,7 +39,8 @@ func (m *Migrator) History(ctx context.Context, connString string) (status Statu
 		}
 		rows = s.History
 		status, err = r.statusOf(ctx, conn, s)
-		if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged { // otherwise the rows tell, or a newer program knows better
+		// otherwise the rows tell, or a newer program knows better
+		if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged {
 			status = status.damaged(s.Table.damage)
 		}
 		return err
@@ -121,7 +122,9 @@ func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification,
 }
 
 // connected is withConnection for what only looks.
-func (m *Migrator) connected(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+func (m *Migrator) connected(ctx context.Context, connString string,
+	ask func(context.Context, *run, *pgconn.PgConn) error,
+) error {
 	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		defer r.silence("its answers")()
 		within := time.Until(r.until)
@@ -131,7 +134,9 @@ func (m *Migrator) connected(ctx context.Context, connString string, ask func(co
 }
 
 // once is withConnection for what must not be done twice.
-func (m *Migrator) once(ctx context.Context, connString string, ask func(context.Context, *run, *pgconn.PgConn) error) error {
+func (m *Migrator) once(ctx context.Context, connString string,
+	ask func(context.Context, *run, *pgconn.PgConn) error,
+) error {
 	return m.withConnection(ctx, connString, false, ask)
 }
 
@@ -251,7 +256,8 @@ func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn, who audienc
 
 // tellsDifferences reports whether the rows of the ledger can say more about a state.
 func (m *Migrator) tellsDifferences(status Status, s seen) bool {
-	return status.State == Diverged || status.State == LedgerLost && s.Ledger != nil && !s.Ledger.Foreign && s.Ledger.Rows > 0
+	return status.State == Diverged || status.State == LedgerLost && s.Ledger != nil && !s.Ledger.Foreign &&
+		s.Ledger.Rows > 0
 }
 
 func (m *Migrator) statusOf(ctx context.Context, conn *pgconn.PgConn, s seen) (status Status, err error) {

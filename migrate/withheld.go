@@ -46,7 +46,8 @@ func withheldError(kind, name, me, to, said string) *PrivilegeError {
 	if me != "" {
 		who = fmt.Sprintf("the role %q", me)
 	}
-	lacks.Lacks = fmt.Sprintf("%s may not %s the server's %s %s, as every role may by default: %s", who, verb, kind, name, said)
+	lacks.Lacks = fmt.Sprintf("%s may not %s the server's %s %s, as every role may by default: %s", who, verb, kind,
+		name, said)
 	switch kind {
 	case "catalogue":
 		lacks.SQL = []string{"GRANT SELECT ON pg_catalog." + quoteName(name) + " TO " + to}
@@ -61,8 +62,10 @@ func withheldError(kind, name, me, to, said string) *PrivilegeError {
 		lacks.SQL = []string{"GRANT USAGE ON TYPE pg_catalog." + quoteName(name) + " TO " + to}
 		return lacks
 	}
-	lacks.SQL = []string{"DO " + dollarQuote(" DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = "+quoteText(name)+
-		"\n    LOOP EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO "+strings.ReplaceAll(strings.ReplaceAll(to, "'", "''"), "%", "%%")+"', f); END LOOP; END ")}
+	lacks.SQL = []string{"DO " + dollarQuote(" DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE "+
+		"pronamespace = 'pg_catalog'::regnamespace AND proname = "+quoteText(name)+
+		"\n    LOOP EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO "+
+		strings.ReplaceAll(strings.ReplaceAll(to, "'", "''"), "%", "%%")+"', f); END LOOP; END ")}
 	return lacks
 }
 
@@ -79,7 +82,8 @@ func (a answer) withheld() (name string, function bool) {
 		case strings.Contains(a.asked, word+"("):
 			return word, true
 		case strings.HasPrefix(word, "pg_"):
-			return word, !regexp.MustCompile(`\b` + word + `\b`).MatchString(a.asked) // a view calls functions as who asks
+			// a view calls functions as who asks
+			return word, !regexp.MustCompile(`\b` + word + `\b`).MatchString(a.asked)
 		}
 	}
 	last := ""
@@ -109,7 +113,8 @@ func (r *run) withheldFrom(ctx context.Context, conn *pgconn.PgConn, err *pgconn
 	if len(words) == 0 {
 		return nil
 	}
-	answers, lost := flight(ctx, conn, untimed+strings.ReplaceAll(askWithheld, "$words", quoteText("{"+strings.Join(words, ",")+"}")))
+	answers, lost := flight(ctx, conn, untimed+
+		strings.ReplaceAll(askWithheld, "$words", quoteText("{"+strings.Join(words, ",")+"}")))
 	if lost != nil {
 		return nil //nolint:nilerr // it is asked only to explain something
 	}
@@ -124,6 +129,7 @@ func (r *run) withheldFrom(ctx context.Context, conn *pgconn.PgConn, err *pgconn
 	if refused != nil || len(found) == 0 {
 		return nil //nolint:nilerr // as above
 	}
-	kind := strings.TrimSuffix(strings.TrimPrefix(found[0].Kind, "of "), "s") // in the plural there, so that no word of the server's is quoted in the question
+	// in the plural there, so that no word of the server's is quoted in the question
+	kind := strings.TrimSuffix(strings.TrimPrefix(found[0].Kind, "of "), "s")
 	return withheldError(kind, found[0].Name, r.me, quoteName(r.me), err.Message)
 }

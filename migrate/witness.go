@@ -53,13 +53,17 @@ func contradicts(comment string, l *ledgerSeen) string {
 	case !ok && comment == "":
 		return "the schema's comment, which should say the same as the table of applied migrations, is missing"
 	case !ok:
-		return fmt.Sprintf("the schema's comment should say the same as the table of applied migrations, and is %q", beginning(comment))
+		return fmt.Sprintf("the schema's comment should say the same as the table of applied migrations, and is %q",
+			beginning(comment))
 	case l == nil || l.Rows == 0 && w.version > 0:
-		return fmt.Sprintf("the table of applied migrations is missing or empty, and the schema's comment says version %d", w.version)
+		return fmt.Sprintf("the table of applied migrations is missing or empty, and the schema's comment says "+
+			"version %d", w.version)
 	case l.Version != w.version:
-		return fmt.Sprintf("the table of applied migrations says version %d, and the schema's comment version %d", l.Version, w.version)
+		return fmt.Sprintf("the table of applied migrations says version %d, and the schema's comment version %d",
+			l.Version, w.version)
 	case l.Whole != w.history:
-		return "the rows of the table of applied migrations are not those of which the schema's comment keeps the checksum"
+		return "the rows of the table of applied migrations are not those of which the schema's comment keeps " +
+			"the checksum"
 	}
 	return ""
 }

@@ -46,15 +46,18 @@ func serve(address, user string) error {
 		return err
 	}
 	defer pool.Close()
-	server := http.Server{Addr: address, ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ids, err := list(r.Context(), pool, user)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(ids) // whoever asked is gone
-	})}
+	server := http.Server{
+		Addr: address, ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ids, err := list(r.Context(), pool, user)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(ids) // whoever asked is gone
+		}),
+	}
 	return server.ListenAndServe()
 }
 

@@ -29,7 +29,10 @@ func up(folder, role string) error {
 	if err != nil {
 		return err
 	}
-	m := migrate.Migrator{Bundle: bundle, Schema: "app", Program: "upper", Version: "1.0", Role: migrate.Role{Name: role, Password: "upper"}}
+	m := migrate.Migrator{
+		Bundle: bundle, Schema: "app", Program: "upper", Version: "1.0",
+		Role: migrate.Role{Name: role, Password: "upper"},
+	}
 	loaded := time.Now()
 	report, err := m.Up(context.Background(), os.Getenv("UPPER_CONN"))
 	if err != nil {

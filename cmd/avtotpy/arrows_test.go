@@ -13,7 +13,10 @@ func TestArrowsPointOneWay(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
-		"migrate":                    {"migrate/connstring", "migrate/redact", "migrate/internal/", "github.com/jackc/"},
+		"migrate": {
+			"migrate/connstring", "migrate/redact", "migrate/internal/",
+			"github.com/jackc/",
+		},
 		"migrate/connstring":         {"github.com/jackc/"},
 		"migrate/redact":             {"github.com/jackc/"},
 		"migrate/review":             {"migrate", "github.com/jackc/"},
@@ -23,26 +26,35 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/transfer":          {"internal/otp", "internal/problem"},
 		"internal/osuser":            {"golang.org/x/sys/"},
 		"internal/owned":             {"internal/osuser", "golang.org/x/sys/"},
-		"internal/config":            {"internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/keyring":           {},
-		"internal/schema":            {"migrate", "github.com/jackc/"},
-		"internal/localpg":           {"internal/osuser", "internal/owned", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/backup":            {"internal/localpg", "internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/", "golang.org/x/sys/"},
-		"internal/access":            {},
-		"internal/database":          {"migrate/connstring", "github.com/jackc/"},
-		"internal/problem":           {},
+		"internal/config": {
+			"internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/",
+			"golang.org/x/sys/",
+		},
+		"internal/keyring": {},
+		"internal/schema":  {"migrate", "github.com/jackc/"},
+		"internal/localpg": {"internal/osuser", "internal/owned", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/backup": {
+			"internal/localpg", "internal/osuser", "internal/owned", "migrate/connstring",
+			"github.com/jackc/", "golang.org/x/sys/",
+		},
+		"internal/access":   {},
+		"internal/database": {"migrate/connstring", "github.com/jackc/"},
+		"internal/problem":  {},
 		"internal/store": {
-			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "migrate/connstring",
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem",
+			"migrate/connstring",
 			"github.com/jackc/", "github.com/google/uuid",
 		},
 		"internal/auth": {
-			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem", "internal/store",
+			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem",
+			"internal/store",
 			"migrate/connstring", "github.com/jackc/", "github.com/google/uuid", "golang.org/x/",
 		},
 	} {
 		for _, dep := range dependencies(t, module+pkg) {
 			dep = strings.TrimPrefix(dep, module)
-			fine := dep == pkg || slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(dep, prefix) }) ||
+			fine := dep == pkg || slices.ContainsFunc(allowed,
+				func(prefix string) bool { return strings.HasPrefix(dep, prefix) }) ||
 				slices.Contains(allowed, "github.com/jackc/") && ofPgx(dep)
 			if !fine {
 				t.Errorf("%s depends on %s; it may depend on the standard library and %v", pkg, dep, allowed)
@@ -57,7 +69,10 @@ func TestArrowsPointOneWay(t *testing.T) {
 		}
 	}
 	for _, dep := range dependencies(t, module+"internal/web") {
-		for _, forbidden := range []string{"migrate", "internal/schema", "internal/config", "internal/localpg", "internal/pgtest"} {
+		for _, forbidden := range []string{
+			"migrate", "internal/schema", "internal/config", "internal/localpg",
+			"internal/pgtest",
+		} {
 			if strings.TrimPrefix(dep, module) == forbidden {
 				t.Errorf("internal/web depends on %s", forbidden)
 			}
@@ -73,7 +88,8 @@ func ofPgx(dep string) bool {
 // dependencies lists what a package depends on outside the standard library.
 func dependencies(t *testing.T, pkg string) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+		"{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 	if err != nil {
 		t.Fatalf("go list -deps %s: %v", pkg, err)
 	}

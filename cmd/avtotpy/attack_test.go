@@ -37,8 +37,8 @@ func memory(t *testing.T, pid int) (now, most int) {
 	return in("VmRSS"), in("VmHWM")
 }
 
-// TestBodiesOfStrangersCostLittle sends the real program 100 bodies of 1 MiB at once, of unknown names and of one long one,
-// with and without their length, and asks for pages in between. What this costs is bounded by what the routes
+// TestBodiesOfStrangersCostLittle sends the real program 100 bodies of 1 MiB at once, of unknown names and of one long
+// one, with and without their length, and asks for pages in between. What this costs is bounded by what the routes
 // read, so the memory is asserted; how long others waited depends on the machine, and is printed.
 //
 // With AVTOTPY_LONG=1 it does so for ten rounds.
@@ -49,7 +49,10 @@ func TestBodiesOfStrangersCostLittle(t *testing.T) {
 	for i := 0; names.Len() < 1<<20; i++ {
 		fmt.Fprintf(&names, `"%d":0,`, i)
 	}
-	bodies := []string{"{" + names.String() + `"x":0}`, `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, strings.Repeat("[", 1<<20)}
+	bodies := []string{
+		"{" + names.String() + `"x":0}`, `{"name":"` + strings.Repeat("x", 1<<20) + `"}`,
+		strings.Repeat("[", 1<<20),
+	}
 	before, _ := memory(t, s.process.Pid)
 	rounds := 1
 	if os.Getenv("AVTOTPY_LONG") != "" {
@@ -119,8 +122,10 @@ func TestBodiesOfStrangersCostLittle(t *testing.T) {
 	if len(all) == 0 {
 		t.Fatal("nobody else was answered")
 	}
-	t.Logf("%d bodies in %s: answers %v; memory %d MiB before, at most %d MiB; %d other requests, half of them within %s, 95 %% within %s, all within %s",
-		100*rounds, took.Round(time.Millisecond), statuses, before, most, len(all), all[len(all)/2].Round(time.Millisecond),
+	t.Logf("%d bodies in %s: answers %v; memory %d MiB before, at most %d MiB; %d other requests, half of them "+
+		"within %s, 95 %% within %s, all within %s",
+		100*rounds, took.Round(time.Millisecond), statuses, before, most, len(all),
+		all[len(all)/2].Round(time.Millisecond),
 		all[len(all)*95/100].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
 	for status := range statuses {
 		if status != 0 && status != http.StatusRequestEntityTooLarge && status != http.StatusServiceUnavailable {
@@ -137,11 +142,12 @@ func TestBodiesOfStrangersCostLittle(t *testing.T) {
 	}
 }
 
-// TestNothingThatIsTypedIsWrittenDown plants a password in each field where people type it by mistake, and looks for it in
-// the log of the program, its metrics, the audit log and PostgreSQL's log, which has every statement and argument.
+// TestNothingThatIsTypedIsWrittenDown plants a password in each field where people type it by mistake, and looks for it
+// in the log of the program, its metrics, the audit log and PostgreSQL's log, which has every statement and argument.
 func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 	t.Parallel()
-	own := pgtest.OwnServer(t, "log_statement=all", "log_parameter_max_length=-1", "log_parameter_max_length_on_error=-1")
+	own := pgtest.OwnServer(t, "log_statement=all", "log_parameter_max_length=-1",
+		"log_parameter_max_length_on_error=-1")
 	upgrade(t, own.DB)
 	health := pgtest.FreeAddress(t)
 	s := startServer(t, own.WebConn, keyring.Generate("k1"), "AVTOTPY_LOG_LEVEL=debug", "AVTOTPY_HEALTH_ADDR="+health)
@@ -150,9 +156,11 @@ func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 	n := 0
 	for path, bodies := range map[string][]string{
 		"/api/v1/session": {
-			`{"name":"%s","password":"x"}`, `{"name":"alice","password":"%s"}`, `{"name":"%s\u0000","password":"x"}`, `{"%s":1}`, `{"name":"%s"`,
+			`{"name":"%s","password":"x"}`, `{"name":"alice","password":"%s"}`, `{"name":"%s\u0000","password":"x"}`,
+			`{"%s":1}`, `{"name":"%s"`,
 		},
-		"/api/v1/setup": {`{"token":"%s","name":"%[1]s","password":"%[1]s"}`, `{"token":"` + s.setup + `","name":"%s","password":"%[1]s"}`},
+		"/api/v1/setup": {`{"token":"%s","name":"%[1]s","password":"%[1]s"}`, `{"token":"` + s.setup +
+			`","name":"%s","password":"%[1]s"}`},
 	} {
 		for _, body := range bodies {
 			if _, _, err := s.ask(http.MethodPost, path, fmt.Appendf(nil, body, planted)); err != nil {
@@ -161,12 +169,16 @@ func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 			n++
 		}
 	}
-	for _, path := range []string{"/login?next=/" + planted, "/" + planted, "/accounts/" + planted, "/api/v1/accounts/" + planted} {
+	for _, path := range []string{
+		"/login?next=/" + planted, "/" + planted, "/accounts/" + planted,
+		"/api/v1/accounts/" + planted,
+	} {
 		if _, _, err := s.ask(http.MethodGet, path, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pgtest.EventuallyValue(t, own.SuperConn, "SELECT coalesce(sum(count), 0) >= 2 FROM avtotpy.audit_log WHERE action = 'login.fail'", true)
+	pgtest.EventuallyValue(t, own.SuperConn,
+		"SELECT coalesce(sum(count), 0) >= 2 FROM avtotpy.audit_log WHERE action = 'login.fail'", true)
 	metrics, err := http.Get("http://" + health + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +193,10 @@ func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	audit := pgtest.Value[string](t, own.SuperConn, "SELECT string_agg(a::text, E'\\n') FROM avtotpy.audit_log a")
-	for where, text := range map[string]string{"the log": s.said.String(), "the metrics": string(counted), "PostgreSQL's log": string(postgres), "the audit log": audit} {
+	for where, text := range map[string]string{
+		"the log": s.said.String(), "the metrics": string(counted),
+		"PostgreSQL's log": string(postgres), "the audit log": audit,
+	} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(planted)) {
 			t.Errorf("%s has the password", where)
 		}
@@ -189,7 +204,8 @@ func TestNothingThatIsTypedIsWrittenDown(t *testing.T) {
 	for where, found := range map[string]bool{
 		"PostgreSQL's log": strings.Contains(string(postgres), "name_mac"),
 		"the log":          strings.Contains(s.said.String(), "event=login.fail"),
-		"the metrics":      regexp.MustCompile(`avtotpy_security_events_total\{event="login.fail"\} [2-9]`).Match(counted),
+		"the metrics": regexp.MustCompile(`avtotpy_security_events_total\{event="login.fail"\} [2-9]`).Match(
+			counted),
 	} {
 		if !found {
 			t.Errorf("%s says nothing of the %d attempts", where, n)

@@ -30,7 +30,8 @@ func backupBefore(cfg config.Config, log *slog.Logger) func(context.Context, mig
 			Application: "avtotpy-backup/" + version(),
 		})
 		if err == nil {
-			log.Info("made a backup", "file", made.File, "bytes", made.Size, "pg_dump", made.PgDump, "duration", time.Since(began).Round(time.Millisecond))
+			log.Info("made a backup", "file", made.File, "bytes", made.Size, "pg_dump", made.PgDump, "duration",
+				time.Since(began).Round(time.Millisecond))
 		}
 		return err
 	}

@@ -30,7 +30,8 @@ type bar struct {
 // wantsBar is for a person who waits for nothing but the migration. It has no
 // colour, so NO_COLOR asks for nothing.
 func (p program) wantsBar(cfg config.Config) bool {
-	return cfg.Mode == config.RunAndExit && cfg.LogFormat != config.LogJSON && isTerminal(p.stderr) && os.Getenv("TERM") != "dumb"
+	return cfg.Mode == config.RunAndExit && cfg.LogFormat != config.LogJSON && isTerminal(p.stderr) &&
+		os.Getenv("TERM") != "dumb"
 }
 
 func startBar(out *os.File) *bar {

@@ -89,7 +89,10 @@ func TestTheBarIsDrawnBelowTheLog(t *testing.T) {
 			t.Errorf("%q is left on the screen", left)
 		}
 	}
-	for _, whole := range []string{`msg="the server says" message="halfway there"`, `msg="migration finished" result=applied`} {
+	for _, whole := range []string{
+		`msg="the server says" message="halfway there"`,
+		`msg="migration finished" result=applied`,
+	} {
 		if !strings.Contains(seen, whole) {
 			t.Errorf("the log lacks %q:\n%q", whole, seen)
 		}
@@ -101,7 +104,8 @@ func TestNobodyIsShownABarWhoCannotSeeOne(t *testing.T) {
 	for _, setting := range []string{"TERM=dumb", "AVTOTPY_LOG_FORMAT=json"} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			if seen := onTerminal(t, "applying|halfway", setting); strings.Contains(seen, "\x1b") || !strings.Contains(seen, "migration finished") {
+			if seen := onTerminal(t, "applying|halfway", setting); strings.Contains(seen, "\x1b") ||
+				!strings.Contains(seen, "migration finished") {
 				t.Errorf("got %q, want the log alone", seen)
 			}
 		})

@@ -95,8 +95,10 @@ func TestBrokenConnectionStringsShowNothing(t *testing.T) {
 			broken, other, good = "POSTGRES_MIGRATOR_CONNECTION_STR", "UNUSED", "" // the one that it reads
 		}
 		cmd.Env = append([]string{
-			"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "AVTOTPY_LOG_FORMAT=" + format, "AVTOTPY_LOG_LEVEL=debug", "POSTGRES_MIGRATOR_MODE=" + mode,
-			broken + "=" + c.conn, other + "=" + good, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=test",
+			"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "AVTOTPY_LOG_FORMAT=" + format,
+			"AVTOTPY_LOG_LEVEL=debug", "POSTGRES_MIGRATOR_MODE=" + mode,
+			broken + "=" + c.conn, other + "=" + good, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole,
+			"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=test",
 			"AVTOTPY_MASTER_KEY=" + key, "AVTOTPY_LISTEN_ADDR=127.0.0.1:0", "POSTGRES_MIGRATOR_CONNECT_WAIT=1ms",
 		}, surroundings[c.where]...)
 		var output bytes.Buffer
@@ -151,22 +153,32 @@ func showsPlanted(text string) bool {
 func brokenString(random *rand.Rand) string {
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	whole := planted + plantedToo
-	split := planted + pick("@", "/", "#", "?", "%", " ", ":@", "/@", "%zz", "@@", "#/", "?=", "&x=y@", "\t", "\n", "=@") + plantedToo
-	user, host, port, database := pick("u", "admin", "m_1"), pick("db", "db.example.com", "127.0.0.1", "localhost", "[::1]"), pick("", ":5432", ":6432"), pick("t0", "avtotpy", "")
+	split := planted + pick("@", "/", "#", "?", "%", " ", ":@", "/@", "%zz", "@@", "#/", "?=", "&x=y@", "\t", "\n",
+		"=@") + plantedToo
+	user, host, port, database := pick("u", "admin", "m_1"),
+		pick("db", "db.example.com", "127.0.0.1", "localhost", "[::1]"), pick("", ":5432", ":6432"),
+		pick("t0", "avtotpy", "")
 	url := func(scheme, password, rest string) string {
 		return scheme + user + ":" + password + "@" + host + port + "/" + database + rest
 	}
 	switch random.IntN(9) {
 	case 0: // schemes of other drivers
-		return url(pick("jdbc:postgresql://", "mysql://", "mariadb://", "postgresql+asyncpg://", "postgresql+psycopg2://", "POSTGRES://", "Postgres://", "postgre://", "postgress://",
-			"pgsql://", "pg://", "psql://", "postgres:/", "postgres:", "postgres//", "//", "", "sqlserver://", "mongodb+srv://", "redis://", "http://", "https://", "odbc:", "ecto://", "tcp://",
-			"DATABASE_URL=postgres://", "export DATABASE_URL=postgres://", "psql postgres://", "\"postgres://", "'postgres://", "<postgres://", "$", "“postgres://"),
+		return url(pick("jdbc:postgresql://", "mysql://", "mariadb://", "postgresql+asyncpg://",
+			"postgresql+psycopg2://", "POSTGRES://", "Postgres://", "postgre://", "postgress://",
+			"pgsql://", "pg://", "psql://", "postgres:/", "postgres:", "postgres//", "//", "", "sqlserver://",
+			"mongodb+srv://", "redis://", "http://", "https://", "odbc:", "ecto://", "tcp://",
+			"DATABASE_URL=postgres://", "export DATABASE_URL=postgres://", "psql postgres://", "\"postgres://",
+			"'postgres://", "<postgres://", "$", "“postgres://"),
 			pick(whole, split), pick("", "?sslmode=require", "?x=1", "?sslmode=require&schema=public", `"`, "'"))
 	case 1, 2: // characters that are not escaped
 		return url(pick("postgres://", "postgresql://"), split, pick("", "?sslmode=require", "?connect_timeout=5"))
 	case 3: // missing parts
-		return pick("postgres://", "postgresql://") + pick(user+":"+whole, user+":"+whole+"/"+database, user+":"+whole+":5432/"+database, ":"+whole+":"+host, user+":p@"+host+":"+whole,
-			user+":p@"+host+":"+whole+"/"+database, user+":p@["+whole+"/d", user+":p@h/d/"+whole, user+":p@h//"+whole, user+":p@h,,"+whole+"/d", user+":p@h?"+whole)
+		return pick("postgres://", "postgresql://") +
+			pick(user+":"+whole, user+":"+whole+"/"+database, user+":"+whole+":5432/"+database, ":"+whole+":"+host,
+				user+":p@"+host+":"+whole,
+				user+":p@"+host+":"+whole+"/"+database, user+":p@["+whole+"/d", user+":p@h/d/"+whole, user+":p@h//"+
+					whole,
+				user+":p@h,,"+whole+"/d", user+":p@h?"+whole)
 	case 4: // key=value of other worlds
 		separator := pick(";", "; ", ",", ", ", "&", " ")
 		names := [][]string{
@@ -178,24 +190,39 @@ func brokenString(random *rand.Rand) string {
 			{"hostname", "username", "pass", "db"},
 			{"driver", "uid", "pwd", "database"},
 		}[random.IntN(7)]
-		return names[0] + "=h" + separator + names[1] + "=u" + separator + names[2] + "=" + pick(whole, split) + separator + names[3] + "=d"
+		return names[0] + "=h" + separator + names[1] + "=u" + separator + names[2] + "=" + pick(whole, split) +
+			separator + names[3] + "=d"
 	case 5: // pairs that are nearly right
-		return pick("host=h user=u password="+planted+" "+plantedToo, "host=h password="+planted+" "+plantedToo+"=x", "host=h password='"+whole, "host=h password='"+planted+"'"+plantedToo+"'",
-			`host=h password="`+planted+" "+plantedToo+`"`, "host= password="+whole, "user=u;password="+whole, "host=h,user=u,password="+whole, "password="+whole+";host=h", "host=h port="+whole,
-			"host="+planted+"@"+plantedToo, "host=u:"+whole+"@h", "dbname=d?password="+whole, "dbname=postgres://u:"+whole+"@h/d", "host=h "+whole, whole, "password "+whole,
-			"host=h\u00a0password="+whole, "\ufeffhost=h password="+whole, "host = h; password = "+whole, "host=[::1] password="+whole, "user='postgres://u:"+whole+"@h'")
+		return pick("host=h user=u password="+planted+" "+plantedToo, "host=h password="+planted+" "+plantedToo+"=x",
+			"host=h password='"+whole, "host=h password='"+planted+"'"+plantedToo+"'",
+			`host=h password="`+planted+" "+plantedToo+`"`, "host= password="+whole, "user=u;password="+whole,
+			"host=h,user=u,password="+whole, "password="+whole+";host=h", "host=h port="+whole,
+			"host="+planted+"@"+plantedToo, "host=u:"+whole+"@h", "dbname=d?password="+whole, "dbname=postgres://u:"+
+				whole+"@h/d", "host=h "+whole, whole, "password "+whole,
+			"host=h\u00a0password="+whole, "\ufeffhost=h password="+whole, "host = h; password = "+whole,
+			"host=[::1] password="+whole, "user='postgres://u:"+whole+"@h'")
 	case 6: // names and values that are none
-		return url("postgres://", whole, "?"+pick("pgbouncer=true", "schema=x", "currentSchema=x", "connection_limit=1", "sslmode=no-verify", "sslmode="+whole, whole+"=x", "x="+whole, "ssl="+whole,
-			"options=-csearch_path%3D"+whole, "search_path="+whole, "connect_timeout="+whole, "target_session_attrs="+whole, "sslrootcert=/"+whole, "sslcert="+whole+"&sslkey="+whole,
-			"passfile=/"+whole, "service="+whole, whole, "sslmode=require&"+whole, "channel_binding="+whole, "pool_max_conns="+whole, "default_query_exec_mode="+whole, "client_encoding="+whole,
-			"require_auth="+whole, "krbsrvname=x&hostaddr="+whole, "keepalives="+whole, "host=h&port="+whole, "host="+planted+"%40"+plantedToo, "sslpassword="+whole+"&"+whole+"=1"))
+		return url("postgres://", whole, "?"+
+			pick("pgbouncer=true", "schema=x", "currentSchema=x", "connection_limit=1", "sslmode=no-verify",
+				"sslmode="+whole, whole+"=x", "x="+whole, "ssl="+whole,
+				"options=-csearch_path%3D"+whole, "search_path="+whole, "connect_timeout="+whole,
+				"target_session_attrs="+
+					whole, "sslrootcert=/"+whole, "sslcert="+whole+"&sslkey="+whole,
+				"passfile=/"+whole, "service="+whole, whole, "sslmode=require&"+whole, "channel_binding="+whole,
+				"pool_max_conns="+whole, "default_query_exec_mode="+whole, "client_encoding="+whole,
+				"require_auth="+whole, "krbsrvname=x&hostaddr="+whole, "keepalives="+whole, "host=h&port="+whole,
+				"host="+
+					planted+"%40"+plantedToo, "sslpassword="+whole+"&"+whole+"=1"))
 	case 7: // white space and bytes that nobody sees
-		return pick(" ", "\n", "\t", "\ufeff", "\u200b", "") + url("postgres://", pick(planted+"\u200b"+plantedToo, planted+" "+plantedToo, planted+"\u00a0"+plantedToo, planted+"\r\n"+plantedToo, planted+"\x01"+plantedToo), pick(" ", "\n", "", " #"))
+		return pick(" ", "\n", "\t", "\ufeff", "\u200b", "") +
+			url("postgres://", pick(planted+"\u200b"+plantedToo, planted+" "+plantedToo, planted+"\u00a0"+plantedToo,
+				planted+"\r\n"+plantedToo, planted+"\x01"+plantedToo), pick(" ", "\n", "", " #"))
 	default: // an end that is cut off or doubled
 		text := url(pick("postgres://", "postgresql://"), split, "?sslmode=require")
 		if random.IntN(2) == 0 {
 			return text + text
 		}
-		return text[:len("postgresql://")+random.IntN(len(text)-len("postgresql://"))] + pick("%", "[", "#", "@@", "?", "://")
+		return text[:len("postgresql://")+random.IntN(len(text)-len("postgresql://"))] +
+			pick("%", "[", "#", "@@", "?", "://")
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"unicode"
 )
 
-// TestLinksBetweenDocumentsResolve is about all Markdown files: a link to a file finds it, and one to a heading finds that.
+// TestLinksBetweenDocumentsResolve is about all Markdown files: a link to a file finds it, and one to a heading finds
+// that.
 func TestLinksBetweenDocumentsResolve(t *testing.T) {
 	t.Parallel()
 	repository := os.DirFS("../..")
@@ -56,7 +57,8 @@ func TestLinksBetweenDocumentsResolve(t *testing.T) {
 		}
 	}
 	if len(links) < 20 || len(links["README.md"]) == 0 {
-		t.Errorf("%d documents, %d links in README.md: the test does not find them", len(links), len(links["README.md"]))
+		t.Errorf("%d documents, %d links in README.md: the test does not find them", len(links),
+			len(links["README.md"]))
 	}
 }
 

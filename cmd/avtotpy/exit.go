@@ -29,11 +29,13 @@ const (
 	exitUnreachable = 69 // the database was not reachable in time, or a health check failed
 	exitBug         = 70 // anything that is our bug
 	exitLedger      = 74 // the ledger is diverged or lost, or the schema was changed by hand
-	exitBusy        = 75 // another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no backup of what they would change, or the server has no room
-	exitAhead       = 76 // the schema is ahead and incompatible
-	exitPrivilege   = 77 // the privileged role lacks a right
-	exitSettings    = 78 // bad configuration
-	exitSignalled   = 128
+	// another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no
+	// backup of what they would change, or the server has no room
+	exitBusy      = 75
+	exitAhead     = 76 // the schema is ahead and incompatible
+	exitPrivilege = 77 // the privileged role lacks a right
+	exitSettings  = 78 // bad configuration
+	exitSignalled = 128
 )
 
 // exitCode returns the code for an error of a command.
@@ -51,13 +53,15 @@ func exitCode(err error) int {
 		return exitUsage
 	case is[*userError](err):
 		return exitUser
-	case is[*settingsError](err), is[*connstring.Error](err), refused(err), isLocalSettings(err), is[*backup.SetupError](err):
+	case is[*settingsError](err), is[*connstring.Error](err), refused(err), isLocalSettings(err),
+		is[*backup.SetupError](err):
 		return exitSettings
 	case is[*localpg.LockedError](err), is[*migrate.BackupError](err):
 		return exitBusy
 	case is[*localError](err), is[*localpg.StoppedError](err): // a full disk, for instance
 		return exitUnreachable
-	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err), errors.Is(err, errNoAnswer), errors.Is(err, errPast), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
+	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err),
+		errors.Is(err, errNoAnswer), errors.Is(err, errPast), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
 	case passes(err):
 		return exitBusy
@@ -67,7 +71,8 @@ func exitCode(err error) int {
 		return exitMigration
 	case newer(err), is[*migrate.AheadError](err):
 		return exitAhead
-	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.RenamedError](err), is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
+	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.RenamedError](err),
+		is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
 	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
 		return exitBusy
@@ -87,7 +92,8 @@ func refused(err error) bool {
 // isLocalSettings reports what an operator has to set right before a PostgreSQL of
 // our own can run.
 func isLocalSettings(err error) bool {
-	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) || is[*localpg.UnreachableError](err) ||
+	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) ||
+		is[*localpg.UnreachableError](err) ||
 		is[*localpg.OwnerError](err) || is[*owned.Error](err)
 }
 
@@ -98,7 +104,8 @@ func passes(err error) bool {
 		return failed.Next != "" && !failed.Refused
 	}
 	server, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03") // insufficient resources; lock not available
+	// insufficient resources; lock not available
+	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03")
 }
 
 // stopped reports whether something that a DBA decides about stopped a file.
@@ -126,7 +133,8 @@ func (e *bugError) Error() string {
 	if !is[*migrate.UnforeseenError](e.err) { // which says that itself
 		safe = ". Starting again is safe: what was applied stays, and nothing is half-done"
 	}
-	return e.err.Error() + safe + ". If it happens again, please report it with this message and the lines of the log before it: https://github.com/avtotpy/avtotpy/issues"
+	return e.err.Error() + safe + ". If it happens again, please report it with this message and the lines of the " +
+		"log before it: https://github.com/avtotpy/avtotpy/issues"
 }
 
 func (e *bugError) Unwrap() error { return e.err }

@@ -242,7 +242,8 @@ func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
 	for range visitors {
 		go func() {
 			var wrong error
-			for asked := false; !asked || !seen.Load() && wrong == nil; asked = true { // as many until it was seen, however slow that is
+			// as many until it was seen, however slow that is
+			for asked := false; !asked || !seen.Load() && wrong == nil; asked = true {
 				status, body, err := s.ask(http.MethodGet, "/login", nil)
 				if err == nil {
 					err = pgtest.Unless(status == http.StatusServiceUnavailable, "%d %s", status, body)
@@ -259,7 +260,10 @@ func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
 			t.Errorf("got %v, want 503", err)
 		}
 	}
-	for text, want := range map[string]bool{"due to lock timeout": true, "due to statement timeout": false, "a request failed": false} {
+	for text, want := range map[string]bool{
+		"due to lock timeout": true, "due to statement timeout": false,
+		"a request failed": false,
+	} {
 		if strings.Contains(s.said.String(), text) != want {
 			t.Errorf("the log says %q: %t, want %t", text, !want, want)
 		}
@@ -279,7 +283,8 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 	l.awaitWrite(time.Now())
 	super, holder := db.Connect(t, db.SuperConn), db.Connect(t, db.SuperConn)
 	refused, cancelled := l.refusals(), 0
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil { // so that there is something to cancel
+	// so that there is something to cancel
+	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Eventually(t, "cancelled queries are refused", func() error {
@@ -291,7 +296,8 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 		}
 		cancelled += int(tag.RowsAffected())
 		const enough = 8
-		return pgtest.Unless(cancelled >= enough && l.refusals() >= refused+enough, "%d cancelled, %d refused so far", cancelled, l.refusals()-refused)
+		return pgtest.Unless(cancelled >= enough && l.refusals() >= refused+enough, "%d cancelled, %d refused so far",
+			cancelled, l.refusals()-refused)
 	})
 	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
@@ -304,20 +310,22 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 	}
 }
 
-// TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen: that no connection more is to be had is no reason to give up those
-// that work, after which none would be to be had.
+// TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen: that no connection more is to be had is no reason to give up
+// those that work, after which none would be to be had.
 func TestAServerWithoutRoomKeepsTheConnectionsThatAreOpen(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn+" pool_max_conns=4")
 	sessions := func() int {
-		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+db.Name+"' AND usename = '"+db.WebRole+"'")
+		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+
+			db.Name+"' AND usename = '"+db.WebRole+"'")
 	}
 	pgtest.Exec(t, db.SuperConn, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", db.Name, max(1, sessions())))
 	load := l.load(8)
 	load.awaitWrite(time.Now())
 	pgtest.Eventually(t, "a connection is refused", func() error {
-		return pgtest.Unless(strings.Contains(l.said.String(), "lacks disk, memory or connections"), "%d refused", load.refusals())
+		return pgtest.Unless(strings.Contains(l.said.String(), "lacks disk, memory or connections"), "%d refused",
+			load.refusals())
 	})
 	for range 5 {
 		load.awaitWrite(time.Now())
@@ -364,10 +372,12 @@ func TestADatabaseThatIsMadeReadOnlyIsNotReady(t *testing.T) {
 	l := startServing(t, db.WebConn).load(2)
 	l.awaitWrite(time.Now())
 	pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET default_transaction_read_only = on",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "+
+			"pg_backend_pid()")
 	l.awaitUnready("takes no changes")
 	l.awaitRefused()
-	pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+" RESET default_transaction_read_only")
+	pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+
+		" RESET default_transaction_read_only")
 	l.awaitWrite(time.Now())
 	l.awaitReady()
 	l.report(2)
@@ -381,7 +391,8 @@ func TestADatabaseThatChecksNothingIsNotReady(t *testing.T) {
 	l.awaitWrite(time.Now())
 	in := "ALTER ROLE " + db.WebRole + " IN DATABASE " + db.Name
 	pgtest.Exec(t, db.SuperConn, in+" SET session_replication_role = replica",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "+
+			"pg_backend_pid()")
 	l.awaitUnready("session_replication_role")
 	l.awaitRefused()
 	pgtest.Exec(t, db.SuperConn, in+" RESET session_replication_role")
@@ -393,9 +404,11 @@ func TestKeysThatWereRotatedElsewhereMakeAServerNotReady(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	s := startServing(t, db.WebConn)
-	pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('new', decode(repeat('00', 32), 'hex'))",
+	pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('new', "+
+		"decode(repeat('00', 32), 'hex'))",
 		"UPDATE avtotpy.vault_keys SET master_key_id = 'new'")
-	if status, body, err := s.write(); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "master key") {
+	if status, body, err := s.write(); err != nil || status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, "master key") {
 		t.Errorf("got %d %s, %v, want 503 about the key", status, body, err)
 	}
 	s.awaitUnready("master key")
@@ -415,7 +428,8 @@ func TestALostCommitIsNotCalledUndone(t *testing.T) {
 	s := startServing(t, db.WebConn+" host=127.0.0.1 port="+r.port())
 	r.loseCommit()
 	status, body, err := s.ask(http.MethodPost, "/api/v1/accounts", []byte(someAccount))
-	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "is not known") || strings.Contains(body, "Nothing was changed") {
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "is not known") ||
+		strings.Contains(body, "Nothing was changed") {
 		t.Errorf("got %d %s, %v, want 503 that leaves it open", status, body, err)
 	}
 	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM avtotpy.accounts"); n != 1 {
@@ -423,8 +437,8 @@ func TestALostCommitIsNotCalledUndone(t *testing.T) {
 	}
 }
 
-// TestAMissingSynchronousStandbyIsNoticed: while no COMMIT is answered, changes are refused before they are made, who only
-// reads is served, and /readyz says why.
+// TestAMissingSynchronousStandbyIsNoticed: while no COMMIT is answered, changes are refused before they are made, who
+// only reads is served, and /readyz says why.
 func TestAMissingSynchronousStandbyIsNoticed(t *testing.T) {
 	t.Parallel()
 	own := pgtest.OwnServer(t)
@@ -440,19 +454,24 @@ func TestAMissingSynchronousStandbyIsNoticed(t *testing.T) {
 		t.Errorf("a page that only reads: %d %s, %v", status, body, err)
 	}
 	status, body, err := l.write()
-	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "confirms no changes") || !strings.Contains(body, "Nothing was changed") {
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "confirms no changes") ||
+		!strings.Contains(body, "Nothing was changed") {
 		t.Errorf("a change: %d %s, %v, want 503 before it was made", status, body, err)
 	}
 	pgtest.Exec(t, own.SuperConn, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 	l.awaitWrite(time.Now())
 	l.awaitReady()
 	l.report(0)
-	for line, n := range map[string]int{"each COMMIT waits for a synchronous standby": 1, "the database confirms changes again": 1} {
+	for line, n := range map[string]int{
+		"each COMMIT waits for a synchronous standby": 1,
+		"the database confirms changes again":         1,
+	} {
 		if got := strings.Count(l.said.String(), line); got != n {
 			t.Errorf("the log says %d times that %s, want %d", got, line, n)
 		}
 	}
-	if n := pgtest.Value[int](t, own.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); n != 0 {
+	if n := pgtest.Value[int](t, own.SuperConn,
+		"SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); n != 0 {
 		t.Errorf("%d sessions still wait for a standby", n)
 	}
 }

@@ -53,24 +53,33 @@ type fitness struct {
 
 // These keep what a driver says of hosts and users off the pages; the log has it.
 var (
-	errNoAnswer    = errors.New("the database does not answer; try again in a moment")
-	errReadOnly    = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes it read-only")
-	errPast        = errors.New("the database that answers is a primary of the past, which nobody stopped; the log of this program says more")
-	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a synchronous standby that does not answer")
-	errSlow        = errors.New("the database is too slow at the moment; try again in a moment")
-	errLacking     = errors.New("the database lacks disk, memory or connections, or cannot read or write its files; the log of this program says which")
-	errFails       = errors.New("the database answers with an error, which the log of this program explains")
-	errLacks       = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" lists what is missing")
-	errLocked      = errors.New("another session has locked the table of applied migrations; try again in a moment")
-	errRefused     = errors.New("the database does not let the web server in: the migrations, which create its user, have not run yet, or its password is wrong")
-	errReplica     = errors.New("session_replication_role is replica for the web server's user, so that the database would not check its constraints; a DBA resets it")
-	errKeys        = errors.New("the data is sealed with a master key that this server does not have; give it the one to which the keys were rotated, and restart it")
+	errNoAnswer = errors.New("the database does not answer; try again in a moment")
+	errReadOnly = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes " +
+		"it read-only")
+	errPast = errors.New("the database that answers is a primary of the past, which nobody stopped; the log " +
+		"of this program says more")
+	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a " +
+		"synchronous standby that does not answer")
+	errSlow    = errors.New("the database is too slow at the moment; try again in a moment")
+	errLacking = errors.New("the database lacks disk, memory or connections, or cannot read or write its files; " +
+		"the log of this program says which")
+	errFails = errors.New("the database answers with an error, which the log of this program explains")
+	errLacks = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" " +
+		"lists what is missing")
+	errLocked  = errors.New("another session has locked the table of applied migrations; try again in a moment")
+	errRefused = errors.New("the database does not let the web server in: the migrations, which create its " +
+		"user, have not run yet, or its password is wrong")
+	errReplica = errors.New("session_replication_role is replica for the web server's user, so that the " +
+		"database would not check its constraints; a DBA resets it")
+	errKeys = errors.New("the data is sealed with a master key that this server does not have; give it the " +
+		"one to which the keys were rotated, and restart it")
 )
 
 const (
-	fitFor    = 5 * time.Second  // how long a good answer holds
-	unfitFor  = time.Second      // and a bad one
-	staleFor  = 30 * time.Second // how long a good answer holds while looks are slow or get no connection, and other queries succeed
+	fitFor   = 5 * time.Second // how long a good answer holds
+	unfitFor = time.Second     // and a bad one
+	// how long a good answer holds while looks are slow or get no connection, and other queries succeed
+	staleFor  = 30 * time.Second
 	askAtMost = 3 * time.Second
 	// for a lock that somebody holds on the ledger, while requests wait for the answer
 	lookWaits = 500 * time.Millisecond
@@ -137,7 +146,8 @@ func (f *fitness) check(ctx context.Context) error {
 	}
 	if f.looking == nil {
 		f.looking = make(chan struct{})
-		go f.lookAgain(context.WithoutCancel(ctx), f.looking) // the answer is for all, not only for the request that happens to ask
+		// the answer is for all, not only for the request that happens to ask
+		go f.lookAgain(context.WithoutCancel(ctx), f.looking)
 	}
 	looking, old := f.looking, sameServer && f.answer == nil && time.Since(f.fitAt) < staleFor
 	doubts := f.doubts
@@ -172,7 +182,8 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if elsewhere && errors.Is(f.answer, errReadOnly) { // after a failover only the first look meets the old one
-		f.complain("the web server reaches a database that takes no changes, although another of its hosts does", errNotFollowing)
+		f.complain("the web server reaches a database that takes no changes, although another of its hosts does",
+			errNotFollowing)
 	}
 	before, first := f.answer, f.asked.IsZero()
 	stillFit := !f.fitAt.IsZero() && time.Since(f.fitAt) < staleFor
@@ -180,7 +191,8 @@ func (f *fitness) lookAgain(ctx context.Context, done chan struct{}) {
 	case errors.Is(answer, errLocked) && !first: // which says nothing about the schema
 		answer = before
 	case errors.Is(answer, errSlow) && stillFit && f.db.AnsweredSince(began), // others were served
-		errors.Is(answer, errLacking) && stillFit && f.db.AnsweredSince(f.asked): // and a connection more is refused at once
+		// and a connection more is refused at once
+		errors.Is(answer, errLacking) && stillFit && f.db.AnsweredSince(f.asked):
 		answer = nil
 	case answer == nil:
 		f.fitAt = time.Now()
@@ -309,7 +321,8 @@ func (f *fitness) inPublic(what string, err error) error {
 	return public
 }
 
-var errNotFollowing = errors.New("leave target_session_attrs out of POSTGRES_CONNECTION_STR, PGTARGETSESSIONATTRS and the service file, or set it to primary; " +
+var errNotFollowing = errors.New("leave target_session_attrs out of POSTGRES_CONNECTION_STR, PGTARGETSESSIONATTRS " +
+	"and the service file, or set it to primary; " +
 	"behind a load balancer, let it choose the primary")
 
 // isPassing reports that a database moves, restarts or is overloaded, which ends by itself.

@@ -78,7 +78,8 @@ func fitnessOf(s service, web *database.DB, said io.Writer) *fitness {
 func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	hosts := fmt.Sprintf("%s host=127.0.0.1,127.0.0.1 port=%s,%s sslmode=disable", p.WebConn, p.second.port(), p.first.port())
+	hosts := fmt.Sprintf("%s host=127.0.0.1,127.0.0.1 port=%s,%s sslmode=disable", p.WebConn, p.second.port(),
+		p.first.port())
 	for _, attributes := range []string{"any", "prefer-standby"} {
 		t.Run(attributes, func(t *testing.T) {
 			s := serviceOf(t, hosts+" target_session_attrs="+attributes, "")
@@ -92,7 +93,8 @@ func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 			f := fitnessOf(s, web, said)
 			pgtest.Eventually(t, "it is said", func() error {
 				err := f.check(t.Context())
-				return pgtest.Unless(errors.Is(err, errReadOnly) && strings.Contains(said.String(), "target_session_attrs"), "%v, the log is %s", err, said)
+				return pgtest.Unless(errors.Is(err, errReadOnly) &&
+					strings.Contains(said.String(), "target_session_attrs"), "%v, the log is %s", err, said)
 			})
 		})
 	}
@@ -118,7 +120,8 @@ func TestAnErrorThatTheDatabaseAnswersIsLogged(t *testing.T) {
 	} {
 		said := new(pgtest.Output)
 		f := &fitness{log: slog.New(slog.NewTextHandler(said, nil))}
-		if got := f.inPublic("the database fails", c.err); !errors.Is(got, c.want) || (said.String() != "") != c.logged {
+		if got := f.inPublic("the database fails", c.err); !errors.Is(got, c.want) ||
+			(said.String() != "") != c.logged {
 			t.Errorf("%v: got %v, want %v; the log is %q", c.err, got, c.want, said.String())
 		}
 	}

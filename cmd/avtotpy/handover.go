@@ -29,7 +29,8 @@ func (p program) handOver(ctx context.Context, cfg config.Config, report migrate
 			err = p.exec(file, []string{p.name, "serve"}, environ)
 		}
 	}
-	log.Warn("the privileged connection string stays readable in the environment of this process, because it could not be replaced; "+
+	log.Warn("the privileged connection string stays readable in the environment of this process, because it could "+
+		"not be replaced; "+
 		"to keep it out, migrate in a job of its own (RUN_AND_EXIT) and serve with SKIP", "error", err)
 }
 

@@ -27,9 +27,11 @@ func inNamespace(t *testing.T, db *pgtest.DB, address string) (*exec.Cmd, *pgtes
 	cmd := exec.CommandContext(context.Background(), own)
 	cmd.Args[0] = "avtotpy" // what TestMain goes by
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + keyring.Generate("k1"), "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text",
+		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + keyring.Generate("k1"), "AVTOTPY_LISTEN_ADDR=" + address,
+		"AVTOTPY_LOG_FORMAT=text",
 		"POSTGRES_MIGRATOR_CONNECTION_STR=" + db.MigratorConn, "POSTGRES_CONNECTION_STR=" + db.WebConn,
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" + db.WebPassword,
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" +
+			db.WebPassword,
 	}
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
@@ -51,7 +53,8 @@ func TestTheHandOverWorksAsProcessOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(environ), "POSTGRES_MIGRATOR_CONNECTION_STR") || strings.Contains(string(environ), "_PASSWORD=") {
+	if strings.Contains(string(environ), "POSTGRES_MIGRATOR_CONNECTION_STR") ||
+		strings.Contains(string(environ), "_PASSWORD=") {
 		t.Errorf("the environment still holds %q", environ)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -48,7 +48,10 @@ func (h *health) serving(fit func(context.Context) (warning string, err error)) 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.fit = fit
-	h.now = readiness{Phase: serving, Since: time.Now(), State: h.now.State, Version: h.now.Version, Target: h.now.Target}
+	h.now = readiness{
+		Phase: serving, Since: time.Now(), State: h.now.State, Version: h.now.Version,
+		Target: h.now.Target,
+	}
 	h.busyWith(serving, h.now.Since)
 }
 
@@ -99,7 +102,10 @@ func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (sto
 	if err != nil {
 		return nil, cannotListen("AVTOTPY_HEALTH_ADDR", err)
 	}
-	server := &http.Server{Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	server := &http.Server{
+		Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 	go func() { _ = server.Serve(listener) }() // it ends by stop
 	log.Info("serving probes and metrics", "listen", listener.Addr().String())
 	return func() { _ = server.Close() }, nil // nobody waits for an answer that matters
@@ -107,7 +113,8 @@ func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (sto
 
 func (h *health) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") }) // whoever asked is gone
+	// whoever asked is gone
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		writeReadiness(w, h.readiness(r.Context()), strings.Contains(r.Header.Get("Accept"), "application/json"))
 	})

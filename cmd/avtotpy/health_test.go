@@ -45,7 +45,8 @@ func TestTheMetricsAreDocumented(t *testing.T) {
 		for _, pair := range f.GetMetric()[0].GetLabel() {
 			labels = "{" + pair.GetName() + "}"
 		}
-		if line := fmt.Sprintf("| `%s%s` | %s | %s |\n", f.GetName(), labels, strings.ToLower(f.GetType().String()), f.GetHelp()); !strings.Contains(string(page), line) {
+		if line := fmt.Sprintf("| `%s%s` | %s | %s |\n", f.GetName(), labels, strings.ToLower(f.GetType().String()),
+			f.GetHelp()); !strings.Contains(string(page), line) {
 			t.Errorf("docs/monitoring.md lacks the line\n%s", line)
 		}
 	}
@@ -69,18 +70,22 @@ func ask(t *testing.T, h *health, accept string) (status int, body string) {
 func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 	t.Parallel()
 	h := newHealth()
-	if status, body := ask(t, h, ""); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "not ready\nphase:      starting\nsince:      20") {
+	if status, body := ask(t, h, ""); status != http.StatusServiceUnavailable ||
+		!strings.HasPrefix(body, "not ready\nphase:      starting\nsince:      20") {
 		t.Errorf("before anything else: %d %s", status, body)
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	h.migrating(migrate.Progress{
-		Phase: migrate.Applying, Since: at, Looked: true, Version: 11, Target: 14, File: "0012_add_tags.sql", Number: 2, Of: 4, WaitsFor: "Lock relation of avtotpy.users",
+		Phase: migrate.Applying, Since: at, Looked: true, Version: 11, Target: 14, File: "0012_add_tags.sql",
+		Number: 2, Of: 4, WaitsFor: "Lock relation of avtotpy.users",
 		Holder: &migrate.Holder{PID: 7, Application: "psql", State: "idle in transaction", Since: at},
 		Index:  &migrate.IndexBuild{Phase: "building index", BlocksDone: 1, BlocksTotal: 3},
 	})
 	_, body := ask(t, h, "*/*")
-	if want := "schema:     version 11 of 14\nfile:       0012_add_tags.sql, 2 of 4\nwaits for:  Lock relation of avtotpy.users\n" +
-		"held up by: psql (pid 7), idle in transaction since 2026-01-02T03:04:05Z\nindex:      building index, 1 of 3 blocks\n"; !strings.HasSuffix(body, want) {
+	if want := "schema:     version 11 of 14\nfile:       0012_add_tags.sql, 2 of 4\nwaits for:  Lock relation of " +
+		"avtotpy.users\n" +
+		"held up by: psql (pid 7), idle in transaction since 2026-01-02T03:04:05Z\nindex:      building index, 1 of " +
+		"3 blocks\n"; !strings.HasSuffix(body, want) {
 		t.Errorf("got\n%s\nwant at the end\n%s", body, want)
 	}
 	status, body := ask(t, h, "application/json")
@@ -89,7 +94,8 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 		t.Fatalf("%d, %v: %s", status, err, body)
 	}
 	holder, _ := got["holder"].(map[string]any)
-	if got["ready"] != false || got["phase"] != "applying" || got["file"] != "0012_add_tags.sql" || got["schema_version"] != 11.0 || holder["application"] != "psql" {
+	if got["ready"] != false || got["phase"] != "applying" || got["file"] != "0012_add_tags.sql" ||
+		got["schema_version"] != 11.0 || holder["application"] != "psql" {
 		t.Errorf("got %s", body)
 	}
 	var unfit error
@@ -103,17 +109,22 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 		t.Errorf("serving with a warning: %d %s", status, body)
 	}
 	unfit = errors.New("the database does not answer")
-	if status, body := ask(t, h, "application/json"); status != http.StatusServiceUnavailable || !strings.Contains(body, `"reason": "the database does not answer"`) {
+	if status, body := ask(t, h, "application/json"); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, `"reason": "the database does not answer"`) {
 		t.Errorf("serving and unfit: %d %s", status, body)
 	}
 }
 
-// TestFilesAreCountedWhileTheyAreApplied, and each once; a server that crashed may have lost some that are applied again.
+// TestFilesAreCountedWhileTheyAreApplied, and each once; a server that crashed may have lost some that are applied
+// again.
 func TestFilesAreCountedWhileTheyAreApplied(t *testing.T) {
 	t.Parallel()
 	h := newHealth()
 	for _, step := range []struct{ reported, want int }{{0, 0}, {1, 1}, {1, 1}, {3, 3}, {2, 3}, {4, 4}} {
-		h.migrating(migrate.Progress{Phase: migrate.Applying, Looked: true, Version: step.reported, Target: 5, Applied: step.reported})
+		h.migrating(migrate.Progress{
+			Phase: migrate.Applying, Looked: true, Version: step.reported, Target: 5,
+			Applied: step.reported,
+		})
 		h.checkApplied(t, step.want)
 	}
 	h.migrated(migrated{Applied: 5})
@@ -162,11 +173,13 @@ func TestALostLedgerTellsNoVersion(t *testing.T) {
 		return names
 	}
 	h.looked(migrate.Status{State: migrate.Current, Version: 11, Target: 11})
-	if _, body := ask(t, h, "application/json"); len(versions()) != 2 || !strings.Contains(body, `"state": "current"`) || !strings.Contains(body, `"schema_version": 11`) {
+	if _, body := ask(t, h, "application/json"); len(versions()) != 2 ||
+		!strings.Contains(body, `"state": "current"`) || !strings.Contains(body, `"schema_version": 11`) {
 		t.Errorf("got %v and %s, want version 11", versions(), body)
 	}
 	h.looked(migrate.Status{State: migrate.LedgerLost, Target: 11})
-	if _, body := ask(t, h, "application/json"); len(versions()) != 0 || !strings.Contains(body, `"state": "ledger lost"`) || strings.Contains(body, "schema_version") {
+	if _, body := ask(t, h, "application/json"); len(versions()) != 0 ||
+		!strings.Contains(body, `"state": "ledger lost"`) || strings.Contains(body, "schema_version") {
 		t.Errorf("got %v and %s, want no version", versions(), body)
 	}
 }

@@ -69,7 +69,8 @@ func (p program) below(c command) []string {
 func (p program) tooMuch(c command, words []string) error {
 	names := p.below(c)
 	if len(names) == 0 {
-		return p.misused(c, fmt.Sprintf("%s is too much: %s takes only flags, with a value behind =", config.Shown(words[0]), c.called()))
+		return p.misused(c, fmt.Sprintf("%s is too much: %s takes only flags, with a value behind =",
+			config.Shown(words[0]), c.called()))
 	}
 	if words = beforeFlags(words); len(words) == 0 {
 		return p.misused(c, "a word is missing behind "+c.called())

@@ -26,7 +26,9 @@ func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []
 		environ = append(environ, "POSTGRES_MIGRATOR_CONNECT_WAIT=1s")
 	}
 	if privileged {
-		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD="+db.WebPassword)
+		environ = append(environ, "POSTGRES_MIGRATOR_CONNECTION_STR="+db.MigratorConn,
+			"POSTGRES_MIGRATOR_UNPRIVILEGED_USER="+db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD="+
+				db.WebPassword)
 	}
 	path := filepath.Join(t.TempDir(), "stdout")
 	out, err := os.Create(path)
@@ -34,7 +36,10 @@ func call(t *testing.T, db *pgtest.DB, privileged bool, args ...string) (int, []
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	p := program{args: args, environ: environ, stdout: out, stderr: os.Stderr, migrations: schema.Files(), privileges: schema.Privileges(), protect: func() error { return nil }}
+	p := program{
+		args: args, environ: environ, stdout: out, stderr: os.Stderr, migrations: schema.Files(),
+		privileges: schema.Privileges(), protect: func() error { return nil },
+	}
 	code := p.run()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -59,7 +64,8 @@ func read(t *testing.T, document []byte, target any) {
 func TestStatusInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
-	pgtest.Exec(t, db.SuperConn, "UPDATE avtotpy.migrations SET checksum = sha256('edited'), duration = '1.5 s', applied_at = '2026-03-01 12:00:00+02', rebuilt = true WHERE version = 2", pgtest.Testify(schema.Name))
+	pgtest.Exec(t, db.SuperConn, "UPDATE avtotpy.migrations SET checksum = sha256('edited'), duration = '1.5 s', "+
+		"applied_at = '2026-03-01 12:00:00+02', rebuilt = true WHERE version = 2", pgtest.Testify(schema.Name))
 	code, document := call(t, db, false, "migrate", "status", "--json")
 	var got struct {
 		Schema      string     `json:"schema"`
@@ -89,14 +95,17 @@ func TestStatusInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		Error   string `json:"error"`
 	}
 	read(t, document, &got)
-	if code != exitLedger || got.Schema != "avtotpy" || got.State != "diverged" || got.Version != got.Target || got.Role != db.WebRole || got.Error == "" {
-		t.Errorf("exited with %d, want %d and the schema avtotpy, diverged, as %s:\n%s", code, exitLedger, db.WebRole, document)
+	if code != exitLedger || got.Schema != "avtotpy" || got.State != "diverged" || got.Version != got.Target ||
+		got.Role != db.WebRole || got.Error == "" {
+		t.Errorf("exited with %d, want %d and the schema avtotpy, diverged, as %s:\n%s", code, exitLedger, db.WebRole,
+			document)
 	}
 	if len(got.Differences) != 1 || got.Differences[0].Version != 2 || len(got.History) != got.Target {
 		t.Fatalf("want one difference at version 2 and %d rows:\n%s", got.Target, document)
 	}
 	row := got.History[1]
-	if row.Version != 2 || row.Name != "sessions" || row.AppliedAt != "2026-03-01T10:00:00Z" || row.Seconds != 1.5 || !row.Rebuilt || len(row.Checksum) != 64 {
+	if row.Version != 2 || row.Name != "sessions" || row.AppliedAt != "2026-03-01T10:00:00Z" || row.Seconds != 1.5 ||
+		!row.Rebuilt || len(row.Checksum) != 64 {
 		t.Errorf("got %+v, want version 2, sessions, at 2026-03-01T10:00:00Z, 1.5 seconds, rebuilt", row)
 	}
 }
@@ -127,8 +136,10 @@ func TestPlanInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		Revoke []string `json:"revoke"`
 	}
 	read(t, document, &got)
-	if code != 0 || got.State != "blank" || !got.Privileged || !got.CreateSchema || !got.CreateRole || got.Role != db.WebRole || len(got.Grant) == 0 || got.Revoke == nil {
-		t.Errorf("exited with %d, want 0 and a blank database, to be created with %s:\n%.2000s", code, db.WebRole, document)
+	if code != 0 || got.State != "blank" || !got.Privileged || !got.CreateSchema || !got.CreateRole ||
+		got.Role != db.WebRole || len(got.Grant) == 0 || got.Revoke == nil {
+		t.Errorf("exited with %d, want 0 and a blank database, to be created with %s:\n%.2000s", code, db.WebRole,
+			document)
 	}
 	if len(got.Pending) != got.Target {
 		t.Fatalf("%d files are pending, want %d", len(got.Pending), got.Target)
@@ -138,7 +149,8 @@ func TestPlanInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, m := range bundle.Migrations() {
-		if f := got.Pending[i]; f.File != m.File || f.SQL != m.SQL || f.Bytes != len(m.SQL) || f.Statements != m.Statements() || f.Directives == nil {
+		if f := got.Pending[i]; f.File != m.File || f.SQL != m.SQL || f.Bytes != len(m.SQL) ||
+			f.Statements != m.Statements() || f.Directives == nil {
 			t.Errorf("got %+v, want the file %s", f, m.File)
 		}
 	}
@@ -182,10 +194,19 @@ func TestJSONIsDocumented(t *testing.T) {
 	at := time.Now()
 	second := 1.0
 	for _, document := range []any{
-		statusDocument{Error: "x", Claimed: 1, History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}}, Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}}},
-		rehearsalDocument{Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}}, Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}}},
+		statusDocument{
+			Error: "x", Claimed: 1, History: []migrate.LedgerRow{{AppliedAt: at, Seconds: &second}},
+			Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}},
+		},
+		rehearsalDocument{
+			Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}},
+			Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}},
+		},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
-		repairDocument{Error: "x", Proof: "x", Comment: "x", Damage: []migrate.Drift{{}}, Gone: []migrate.Drift{{}}, Rows: []repairRow{{}}},
+		repairDocument{
+			Error: "x", Proof: "x", Comment: "x", Damage: []migrate.Drift{{}}, Gone: []migrate.Drift{{}},
+			Rows: []repairRow{{}},
+		},
 	} {
 		encoded, err := json.Marshal(document)
 		if err != nil {

@@ -51,14 +51,16 @@ func (p program) rotateKeys(ctx context.Context, dataKeys, asJSON bool) error {
 		if dataKeys {
 			done, err := st.RotateDataKeys(ctx, p.rotating())
 			if err != nil {
-				return fmt.Errorf("%d accounts are sealed with new data keys; the same command goes on from there: %w", done.Sealed, err)
+				return fmt.Errorf("%d accounts are sealed with new data keys; the same command goes on from there: %w",
+					done.Sealed, err)
 			}
 			r.DataKeys = &done
 		}
 		if asJSON {
 			return encode(p.stdout, r)
 		}
-		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed once this is done for every replica\n", r.Resealed, r.MasterKey)
+		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed "+
+			"once this is done for every replica\n", r.Resealed, r.MasterKey)
 		if err != nil || r.DataKeys == nil {
 			return err
 		}
@@ -87,7 +89,8 @@ func (p program) rotating() func(store.DataKeyRotation) {
 			return
 		}
 		last = time.Now()
-		_, _ = fmt.Fprintf(p.stderr, "data keys: %d of %d vaults, %d accounts\n", d.Done, d.Vaults, d.Sealed) // nobody else is left to tell
+		// nobody else is left to tell
+		_, _ = fmt.Fprintf(p.stderr, "data keys: %d of %d vaults, %d accounts\n", d.Done, d.Vaults, d.Sealed)
 	}
 }
 
@@ -97,7 +100,8 @@ func join(cfg *config.Config) error {
 	if err != nil {
 		return &localError{err}
 	}
-	cfg.WebConn, cfg.WebRole, cfg.MasterKey = config.Secret(running.WebConn), running.WebRole, config.Secret(running.MasterKey)
+	cfg.WebConn, cfg.WebRole, cfg.MasterKey = config.Secret(running.WebConn), running.WebRole,
+		config.Secret(running.MasterKey)
 	return nil
 }
 

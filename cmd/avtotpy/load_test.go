@@ -64,7 +64,8 @@ func startServer(t *testing.T, webConn, key string, environ ...string) *served {
 	cmd := exec.CommandContext(context.Background(), own)
 	cmd.Args[0] = "avtotpy" // what TestMain goes by
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + key, "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text",
+		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + key, "AVTOTPY_LISTEN_ADDR=" + address,
+		"AVTOTPY_LOG_FORMAT=text",
 		"POSTGRES_MIGRATOR_MODE=SKIP", "POSTGRES_CONNECTION_STR=" + webConn,
 	}, environ...)
 	cmd.Env = append(cmd.Env, environ...)
@@ -101,7 +102,8 @@ func (s *served) awaitUnready(why string) {
 	pgtest.Eventually(s.t, "it is not ready: "+why, func() error {
 		status, body, err := s.ask(http.MethodGet, "/readyz", nil)
 		if err == nil {
-			err = pgtest.Unless(status == http.StatusServiceUnavailable && strings.Contains(body, why), "%d %s", status, body)
+			err = pgtest.Unless(status == http.StatusServiceUnavailable && strings.Contains(body, why), "%d %s",
+				status, body)
 		}
 		return err
 	})
@@ -109,7 +111,8 @@ func (s *served) awaitUnready(why string) {
 
 func (s *served) logIn() {
 	s.t.Helper()
-	body, _ := json.Marshal(map[string]string{"token": s.setup, "name": "alice", "password": "correct horse battery"}) // texts
+	// texts
+	body, _ := json.Marshal(map[string]string{"token": s.setup, "name": "alice", "password": "correct horse battery"})
 	// A busy machine is asked again, as its answer says.
 	pgtest.Eventually(s.t, "the first user is made", func() error {
 		answer, err := http.DefaultClient.Do(s.request(http.MethodPost, "/api/v1/setup", body))
@@ -278,7 +281,8 @@ func (l *load) report(outages int) {
 		log := l.said.String()
 		return strings.Count(log, "the database is away"), strings.Count(log, "the database is back")
 	}
-	pgtest.Eventually(l.t, "an outage ends", func() error { // while requests come: the last one may have succeeded before it began
+	// while requests come: the last one may have succeeded before it began
+	pgtest.Eventually(l.t, "an outage ends", func() error {
 		began, ended := lines()
 		return pgtest.Unless(began == ended, "the log tells of %d that began and %d that ended", began, ended)
 	})
@@ -289,7 +293,8 @@ func (l *load) report(outages int) {
 	log := l.said.String()
 	began, ended := lines()
 	if began != ended || began > outages {
-		l.t.Errorf("the log tells of %d outages that began and %d that ended, want the same, at most %d", began, ended, outages)
+		l.t.Errorf("the log tells of %d outages that began and %d that ended, want the same, at most %d", began, ended,
+			outages)
 	}
 	if strings.Contains(log, "a request failed") {
 		l.t.Errorf("requests failed for other reasons")
@@ -298,5 +303,6 @@ func (l *load) report(outages int) {
 	for _, kind := range slices.Sorted(maps.Keys(l.counts)) {
 		counts = append(counts, fmt.Sprintf("%s: %d", kind, l.counts[kind]))
 	}
-	l.t.Logf("%s; slowest %s; %d lines of log", strings.Join(counts, ", "), l.slowest.Round(10*time.Millisecond), strings.Count(log, "\n"))
+	l.t.Logf("%s; slowest %s; %d lines of log", strings.Join(counts, ", "), l.slowest.Round(10*time.Millisecond),
+		strings.Count(log, "\n"))
 }

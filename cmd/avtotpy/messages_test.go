@@ -22,7 +22,8 @@ func cmdMessages(ts *testscript.TestScript, _ bool, _ []string) {
 	s := storyOf(ts)
 	names := strings.NewReplacer(s.db.Name, "avtotpy", s.db.Migrator(), "avtotpy_migrator", s.db.WebRole, "avtotpy_web")
 	for _, command := range []string{
-		"migrate status --json", "migrate plan --json", "migrate verify --json", "migrate repair --json", "migrate rehearse --json",
+		"migrate status --json", "migrate plan --json", "migrate verify --json", "migrate repair --json",
+		"migrate rehearse --json",
 		"key check", "key rotate", "serve", "migrate",
 	} {
 		if command == "serve" && ts.Getenv("SERVES") != "" {
@@ -44,11 +45,14 @@ func cmdMessages(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("%s: the message shows the insides of the program: %s", command, message)
 		}
 		message = regexp.MustCompile(`[0-9a-f]{12}`).ReplaceAllString(names.Replace(message), "…")
-		message = regexp.MustCompile(`(version|ends at) `+ts.Getenv("V0")+`\b`).ReplaceAllString(message, "$1 LAST") // of this program
+		// of this program
+		message = regexp.MustCompile(`(version|ends at) `+ts.Getenv("V0")+`\b`).ReplaceAllString(message, "$1 LAST")
 		message = regexp.MustCompile(`version `+ts.Getenv("V1")+`\b`).ReplaceAllString(message, "version NEXT")
 		message = regexp.MustCompile(`at /\S+:5432`).ReplaceAllString(message, "at db:5432")
-		message = regexp.MustCompile(` \(tried for \S+\): FATAL`).ReplaceAllString(message, ": FATAL") // by a busy machine
-		_, err := fmt.Fprintf(ts.Stdout(), "%s: %d %s\n", strings.TrimSuffix(command, " --json"), code, strings.ReplaceAll(message, "\n", "\n    "))
+		// by a busy machine
+		message = regexp.MustCompile(` \(tried for \S+\): FATAL`).ReplaceAllString(message, ": FATAL")
+		_, err := fmt.Fprintf(ts.Stdout(), "%s: %d %s\n", strings.TrimSuffix(command, " --json"), code,
+			strings.ReplaceAll(message, "\n", "\n    "))
 		ts.Check(err)
 	}
 }

@@ -254,7 +254,10 @@ type pendingFile struct {
 func pendingFiles(migrations []migrate.Migration, withSQL bool) []pendingFile {
 	files := make([]pendingFile, len(migrations))
 	for i, m := range migrations {
-		files[i] = pendingFile{m.Version, m.Name, m.File, m.Statements(), len(m.SQL), append([]string{}, m.Directives()...), ""}
+		files[i] = pendingFile{
+			m.Version, m.Name, m.File, m.Statements(), len(m.SQL),
+			append([]string{}, m.Directives()...), "",
+		}
 		if withSQL {
 			files[i].SQL = m.SQL
 		}

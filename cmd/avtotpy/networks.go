@@ -23,7 +23,8 @@ func warnOfNetworks(cfg config.Config, log *slog.Logger) {
 		}
 	}
 	if len(plain) > 0 {
-		log.Warn("passwords and data may cross the network to PostgreSQL without TLS: add sslmode=verify-full with sslrootcert, or at least sslmode=require, "+
+		log.Warn("passwords and data may cross the network to PostgreSQL without TLS: add sslmode=verify-full with "+
+			"sslrootcert, or at least sslmode=require, "+
 			"to the connection string (docs/tls.md)", "settings", strings.Join(plain, ", "))
 	}
 	if cfg.Mode != config.Run && cfg.Mode != config.Skip {
@@ -33,7 +34,8 @@ func warnOfNetworks(cfg config.Config, log *slog.Logger) {
 	switch {
 	case far && (cfg.PublicURL == nil || cfg.PublicURL.Scheme == "http" && isLocal(cfg.PublicURL.Hostname())):
 		log.Warn("passwords and codes cross the network without TLS, unless a proxy in front of this address adds it: "+
-			"put one there and set AVTOTPY_PUBLIC_URL to its https:// address, or listen on 127.0.0.1", "listen", cfg.ListenAddr)
+			"put one there and set AVTOTPY_PUBLIC_URL to its https:// address, or listen on 127.0.0.1", "listen",
+			cfg.ListenAddr)
 	case cfg.PublicURL != nil && cfg.PublicURL.Scheme == "http" && !isLocal(cfg.PublicURL.Hostname()):
 		log.Warn("AVTOTPY_PUBLIC_URL begins with http://, so passwords and codes cross the network without TLS: "+
 			"put a proxy with TLS in front, and write https://", "address", cfg.PublicURL.String())
@@ -62,7 +64,8 @@ func mayBePlain(conn string) bool {
 // isLocal reports whether a host is this machine: a socket, the name localhost or an address of the loopback network.
 func isLocal(host string) bool {
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
-	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || name == "localhost" ||
+		strings.HasSuffix(name, ".localhost") {
 		return true
 	}
 	address, _, _ := strings.Cut(host, "%") // a zone

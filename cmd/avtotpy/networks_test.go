@@ -34,15 +34,23 @@ func TestWhatCrossesANetworkInTheClearIsAWarning(t *testing.T) {
 		"host=db user=u password='p' dbname=d sslmode=disable port=6432":  true,
 		"postgres://u:hunter2@db/d?sslmode=disable&application_name=mine": true,
 	} {
-		for _, cfg := range []config.Config{{Mode: config.RunAndExit, MigratorConn: config.Secret(conn)}, {Mode: config.Skip, WebConn: config.Secret(conn), ListenAddr: "127.0.0.1:8080"}} {
+		for _, cfg := range []config.Config{
+			{Mode: config.RunAndExit, MigratorConn: config.Secret(conn)},
+			{Mode: config.Skip, WebConn: config.Secret(conn), ListenAddr: "127.0.0.1:8080"},
+		} {
 			said := warned(cfg)
-			if got := strings.Count(said, database); got > 1 || got == 1 != plain || strings.Contains(said, "hunter2") || strings.Contains(said, page) {
+			if got := strings.Count(said, database); got > 1 || got == 1 != plain ||
+				strings.Contains(said, "hunter2") || strings.Contains(said, page) {
 				t.Errorf("%s: got %q, want a warning: %t", conn, said, plain)
 			}
 		}
 	}
-	both := warned(config.Config{Mode: config.RunAndExit, MigratorConn: "postgres://a:p@db/d", WebConn: "postgres://b:p@db/d"})
-	if strings.Count(both, database) != 1 || !strings.Contains(both, "POSTGRES_MIGRATOR_CONNECTION_STR, POSTGRES_CONNECTION_STR") {
+	both := warned(config.Config{
+		Mode: config.RunAndExit, MigratorConn: "postgres://a:p@db/d",
+		WebConn: "postgres://b:p@db/d",
+	})
+	if strings.Count(both, database) != 1 ||
+		!strings.Contains(both, "POSTGRES_MIGRATOR_CONNECTION_STR, POSTGRES_CONNECTION_STR") {
 		t.Errorf("got %q, want one line that names both", both)
 	}
 	for _, test := range []struct {

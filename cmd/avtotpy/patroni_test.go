@@ -163,7 +163,8 @@ func startPatroni(t *testing.T) *patroni {
 	for i := range 3 {
 		m := &member{name: fmt.Sprintf("n%d", i+1), port: portOf(t), rest: portOf(t)}
 		m.config = filepath.Join(folder, m.name+".yml")
-		content := strings.NewReplacer("$name", m.name, "$rest", m.rest, "$etcd", etcd, "$port", m.port, "$folder", folder, "$bin", bin).Replace(patroniFile)
+		content := strings.NewReplacer("$name", m.name, "$rest", m.rest, "$etcd", etcd, "$port", m.port, "$folder",
+			folder, "$bin", bin).Replace(patroniFile)
 		if err := os.WriteFile(m.config, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +181,8 @@ func startPatroni(t *testing.T) *patroni {
 			t.Fatal(err)
 		}
 		if p.as != nil {
-			if err := os.Chown(filepath.Join(folder, m.name), int(p.as.Credential.Uid), int(p.as.Credential.Gid)); err != nil {
+			if err := os.Chown(filepath.Join(folder, m.name), int(p.as.Credential.Uid),
+				int(p.as.Credential.Gid)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -217,7 +219,8 @@ func (m *member) postmaster(p *patroni) int {
 }
 
 func (m *member) super(database string) string {
-	return fmt.Sprintf("host=127.0.0.1 port=%s user=postgres password=super-secret dbname=%s sslmode=disable connect_timeout=1", m.port, database)
+	return fmt.Sprintf("host=127.0.0.1 port=%s user=postgres password=super-secret dbname=%s sslmode=disable "+
+		"connect_timeout=1", m.port, database)
 }
 
 // isPrimary asks the server itself.
@@ -296,13 +299,15 @@ func TestPatroniMovesTheDatabase(t *testing.T) {
 	}
 	p := startPatroni(t)
 	first := p.member(t)
-	pgtest.Exec(t, first.super("postgres"), "CREATE ROLE avtotpy_migrator LOGIN CREATEROLE PASSWORD 'm'", "CREATE DATABASE avtotpy",
+	pgtest.Exec(t, first.super("postgres"), "CREATE ROLE avtotpy_migrator LOGIN CREATEROLE PASSWORD 'm'",
+		"CREATE DATABASE avtotpy",
 		"GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator")
 	var ports, hosts []string
 	for _, m := range p.members {
 		ports, hosts = append(ports, m.port), append(hosts, "127.0.0.1")
 	}
-	list := fmt.Sprintf("host=%s port=%s dbname=avtotpy sslmode=disable", strings.Join(hosts, ","), strings.Join(ports, ","))
+	list := fmt.Sprintf("host=%s port=%s dbname=avtotpy sslmode=disable", strings.Join(hosts, ","),
+		strings.Join(ports, ","))
 	bundle, err := schema.Load(schema.Files())
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +360,9 @@ func TestPatroniMovesTheDatabase(t *testing.T) {
 
 // observe causes an event, and logs how long it took until another member, or the same again, was the primary, and from
 // then until a change was saved.
-func (p *patroni) observe(loads map[string]*load, what string, cause func(was *member) (not string), mend func(was *member)) {
+func (p *patroni) observe(loads map[string]*load, what string, cause func(was *member) (not string),
+	mend func(was *member),
+) {
 	t := p.t
 	t.Helper()
 	for _, l := range loads {
@@ -373,7 +380,8 @@ func (p *patroni) observe(loads map[string]*load, what string, cause func(was *m
 	for name, l := range loads {
 		at := l.awaitWrite(promoted)
 		l.awaitReady()
-		t.Logf("%s: %s: a change is saved %s after the promotion; %d lines of log", what, name, at, strings.Count(l.said.String(), "\n")-lines[name])
+		t.Logf("%s: %s: a change is saved %s after the promotion; %d lines of log", what, name, at,
+			strings.Count(l.said.String(), "\n")-lines[name])
 	}
 	mend(was)
 	p.awaitFollowers()
@@ -405,7 +413,8 @@ func childrenOf(pid int) (children []int) {
 
 func (p *patroni) post(m *member, path, body string) {
 	p.t.Helper()
-	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://127.0.0.1:"+m.rest+path, bytes.NewReader([]byte(body)))
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://127.0.0.1:"+m.rest+path,
+		bytes.NewReader([]byte(body)))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -433,7 +442,8 @@ func TestTheDocumentsPrintThePatroniThatIsTried(t *testing.T) {
 	}
 }
 
-// documents reports whether a document has each line of a file, in order, with values of its own for what begins with $.
+// documents reports whether a document has each line of a file, in order, with values of its own for what begins with
+// $.
 func documents(document, file string) bool {
 	for line := range strings.Lines(file) {
 		before, _, _ := strings.Cut(strings.TrimRight(line, "\n"), "$")

@@ -76,8 +76,9 @@ func (c *planCommand) writeJSON(plan migrate.Plan, l looker) error {
 	document := planDocument{
 		Schema: schema.Name, State: plan.Status.State, Version: plan.Status.Version, Target: plan.Status.Target,
 		Privileged: l.privileged, CreateSchema: plan.CreateSchema, CreateRole: plan.CreateRole, Role: l.Role.Name,
-		Pending: pendingFiles(plan.Status.Pending, *c.sql), Grant: append([]string{}, plan.Grant...), Revoke: append([]string{}, plan.Revoke...),
-		Error: text(plan.Refusal),
+		Pending: pendingFiles(plan.Status.Pending, *c.sql), Grant: append([]string{}, plan.Grant...),
+		Revoke: append([]string{}, plan.Revoke...),
+		Error:  text(plan.Refusal),
 	}
 	if plan.Status.State == migrate.AheadCompatible {
 		document.Unjudged = unjudged()
@@ -94,7 +95,8 @@ func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
 	case plan.Refusal != nil:
 		b.WriteString("\n" + fold("A start would refuse: "+plan.Refusal.Error()))
 	case plan.Nothing() && plan.Status.State == migrate.AheadCompatible:
-		b.WriteString("\nA start changes nothing on a schema that is ahead. Whether the schema and the web server's rights\nare as they should be was not judged: the release that migrated it can tell.\n")
+		b.WriteString("\nA start changes nothing on a schema that is ahead. Whether the schema and the web server's " +
+			"rights\nare as they should be was not judged: the release that migrated it can tell.\n")
 	case plan.Nothing() && !l.privileged:
 		b.WriteString("\nNo file is pending.\n")
 	case plan.Nothing():
@@ -103,7 +105,8 @@ func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT does this, and so does \"avtotpy migrate\".\n")
 	}
 	if !l.privileged {
-		b.WriteString("\nAsked over POSTGRES_CONNECTION_STR: rights are compared, and what the migrator\nmay do is known, only over POSTGRES_MIGRATOR_CONNECTION_STR.\n")
+		b.WriteString("\nAsked over POSTGRES_CONNECTION_STR: rights are compared, and what the migrator\nmay do is " +
+			"known, only over POSTGRES_MIGRATOR_CONNECTION_STR.\n")
 	}
 	if *c.sql {
 		writeSQL(&b, plan.Status.Pending, paint)

@@ -20,7 +20,8 @@ func TestAMigratorThatCanRunProgramsIsNamed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	p := program{migrations: schema.Files(), privileges: schema.Privileges()}
-	migrator, err := p.migrator(config.Config{WebRole: db.WebRole, WebPassword: config.Secret(db.WebPassword)}, slog.New(slog.DiscardHandler))
+	migrator, err := p.migrator(config.Config{WebRole: db.WebRole, WebPassword: config.Secret(db.WebPassword)},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,8 @@ func TestAMigratorThatCanRunProgramsIsNamed(t *testing.T) {
 	}
 	defer conn.Close(context.Background()) //nolint:errcheck // it is only asked
 	// What the warning says, tried as the migrator itself.
-	_, err = conn.Exec(t.Context(), "BEGIN; GRANT pg_execute_server_program TO "+pgx.Identifier{db.Migrator()}.Sanitize()+"; ROLLBACK")
+	_, err = conn.Exec(t.Context(), "BEGIN; GRANT pg_execute_server_program TO "+
+		pgx.Identifier{db.Migrator()}.Sanitize()+"; ROLLBACK")
 	can := err == nil
 	if !can {
 		_, _ = conn.Exec(t.Context(), "ROLLBACK") // the transaction of what failed
@@ -47,13 +49,15 @@ func TestAMigratorThatCanRunProgramsIsNamed(t *testing.T) {
 	report, said := up()
 	sql := `ALTER ROLE "` + report.RunsPrograms + `" NOCREATEROLE`
 	if (report.RunsPrograms != "") != can || strings.Contains(said, strings.ReplaceAll(sql, `"`, `\"`)) != can {
-		t.Errorf("it can grant itself the right to run programs: %t; got the role %q and the line %q", can, report.RunsPrograms, said)
+		t.Errorf("it can grant itself the right to run programs: %t; got the role %q and the line %q", can,
+			report.RunsPrograms, said)
 	}
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+pgx.Identifier{db.Migrator()}.Sanitize()+" NOCREATEROLE")
 	if report, said := up(); report.RunsPrograms != "" || said != "" {
 		t.Errorf("without CREATEROLE: got %q and %q, want nothing", report.RunsPrograms, said)
 	}
-	if found, err := migrator.Verify(t.Context(), db.MigratorConn); err != nil || found.Audit == nil || found.Audit.Err() != nil {
+	if found, err := migrator.Verify(t.Context(), db.MigratorConn); err != nil || found.Audit == nil ||
+		found.Audit.Err() != nil {
 		t.Errorf("without CREATEROLE: verify found %+v, %v", found.Audit, err)
 	}
 }

@@ -42,7 +42,8 @@ const (
 // A documentedProxy is an example of docs/reverse-proxies.md.
 type documentedProxy struct {
 	program string
-	// fill makes the example work in a folder of the test: it returns the file to start with, and the program's arguments.
+	// fill makes the example work in a folder of the test: it returns the file to start with, and the program's
+	// arguments.
 	fill func(p *proxied, example string) (config string, arguments []string)
 	// refusesNames is set when other host names do not get as far as the program.
 	refusesNames bool
@@ -67,8 +68,8 @@ type proxied struct {
 	trust         *x509.CertPool
 }
 
-// TestTheDocumentedProxies starts the program after each proxy as docs/reverse-proxies.md prints it. It skips proxies that
-// are not installed, unless AVTOTPY_LONG is set; make test-long installs them.
+// TestTheDocumentedProxies starts the program after each proxy as docs/reverse-proxies.md prints it. It skips proxies
+// that are not installed, unless AVTOTPY_LONG is set; make test-long installs them.
 func TestTheDocumentedProxies(t *testing.T) {
 	t.Parallel()
 	for language, proxy := range documentedProxies() {
@@ -100,7 +101,10 @@ func startProxied(t *testing.T, language string, proxy documentedProxy) *proxied
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxied{db: db, proxy: proxy, network: startRelay(t, "unix", socketOf(server.Host, strconv.Itoa(int(server.Port))))}
+	p := &proxied{
+		db: db, proxy: proxy,
+		network: startRelay(t, "unix", socketOf(server.Host, strconv.Itoa(int(server.Port)))),
+	}
 	p.served = startServer(t, db.WebConn+" host=127.0.0.1 port="+p.network.port(), keyring.Generate("k1"),
 		"AVTOTPY_PUBLIC_URL=https://"+publicName, "AVTOTPY_TRUSTED_PROXIES=127.0.0.1,::1,x-forwarded-for")
 	p.plain, p.secure = pgtest.FreeAddress(t), pgtest.FreeAddress(t)
@@ -150,7 +154,8 @@ func (p *proxied) write(name, content string) {
 }
 
 func fillNginx(p *proxied, example string) (config string, arguments []string) {
-	site := p.replace(example, "    listen [::]:80;\n", "", "    listen [::]:443 ssl http2;\n", "", "listen 80;", "listen "+p.plain+";",
+	site := p.replace(example, "    listen [::]:80;\n", "", "    listen [::]:443 ssl http2;\n", "", "listen 80;",
+		"listen "+p.plain+";",
 		"listen 443 ", "listen "+p.secure+" ", "127.0.0.1:8080", p.upstream(),
 		"/etc/ssl/avtotpy/fullchain.pem", p.file("both.pem"), "/etc/ssl/avtotpy/privkey.pem", p.file("both.pem"))
 	var frame strings.Builder
@@ -162,14 +167,17 @@ func fillNginx(p *proxied, example string) (config string, arguments []string) {
 }
 
 func fillHAProxy(p *proxied, example string) (config string, arguments []string) {
-	return "global\n    maxconn 500\n" + p.replace(example, "bind :80\n", "bind "+p.plain+"\n", "bind :443 ", "bind "+p.secure+" ",
-		"127.0.0.1:8080", p.upstream(), "/etc/haproxy/avtotpy.pem", p.file("both.pem")), []string{"-db", "-f", p.file("haproxy.conf")}
+	return "global\n    maxconn 500\n" +
+			p.replace(example, "bind :80\n", "bind "+p.plain+"\n", "bind :443 ", "bind "+p.secure+" ",
+				"127.0.0.1:8080", p.upstream(), "/etc/haproxy/avtotpy.pem", p.file("both.pem")),
+		[]string{"-db", "-f", p.file("haproxy.conf")}
 }
 
 func fillCaddy(p *proxied, example string) (config string, arguments []string) {
 	_, plain, _ := net.SplitHostPort(p.plain) // they are addresses
 	_, secure, _ := net.SplitHostPort(p.secure)
-	return p.replace(example, "{\n\tservers {", "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\thttp_port "+plain+"\n\thttps_port "+secure+"\n\tservers {",
+	return p.replace(example, "{\n\tservers {", "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\thttp_port "+plain+
+		"\n\thttps_port "+secure+"\n\tservers {",
 		publicName+" {\n", publicName+" {\n\ttls "+p.file("both.pem")+" "+p.file("both.pem")+"\n",
 		"127.0.0.1:8080", p.upstream()), []string{"run", "--adapter", "caddyfile", "--config", p.file("caddy.conf")}
 }
@@ -183,7 +191,8 @@ func (p *proxied) makeCertificate() {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: publicName}, DNSNames: []string{publicName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true, IsCA: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+		IsCA: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -234,7 +243,8 @@ func (p *proxied) run(arguments []string) {
 		if err != nil {
 			return err
 		}
-		return pgtest.Unless(answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusSeeOther, "%s", answer.Status)
+		return pgtest.Unless(answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusSeeOther, "%s",
+			answer.Status)
 	})
 }
 
@@ -250,7 +260,8 @@ func (p *proxied) visitor(address string) *proxyVisitor {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, map[string]string{publicName + ":80": p.plain, publicName + ":443": p.secure}[to])
+			return dialer.DialContext(ctx, network,
+				map[string]string{publicName + ":80": p.plain, publicName + ":443": p.secure}[to])
 		},
 		TLSClientConfig: &tls.Config{RootCAs: p.trust, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 	}
@@ -318,7 +329,8 @@ func (p *proxied) keepsTheHost() {
 	}
 	answer = v.must(http.MethodGet, "/", nil)
 	location, err := answer.Location()
-	if err != nil || answer.StatusCode != http.StatusSeeOther || location.Host != publicName || location.Scheme != "https" {
+	if err != nil || answer.StatusCode != http.StatusSeeOther || location.Host != publicName ||
+		location.Scheme != "https" {
 		p.t.Errorf("a page for users: %s to %v, %v", answer.Status, location, err)
 	}
 	if answer.ProtoMajor != 2 {
@@ -337,8 +349,10 @@ func (p *proxied) keepsTheHost() {
 	if other.StatusCode != want || strings.Contains(other.text, "<form") {
 		p.t.Errorf("another host name: %s, want %d\n%s", other.Status, want, other.text)
 	}
-	forged := v.must(http.MethodGet, "/", nil, "X-Forwarded-Host", "other.example", "X-Forwarded-Proto", "http", "Forwarded", "host=other.example;proto=http")
-	if strings.Contains(forged.Header.Get("Location"), "other.example") || forged.Header.Get("Strict-Transport-Security") == "" {
+	forged := v.must(http.MethodGet, "/", nil, "X-Forwarded-Host", "other.example", "X-Forwarded-Proto", "http",
+		"Forwarded", "host=other.example;proto=http")
+	if strings.Contains(forged.Header.Get("Location"), "other.example") ||
+		forged.Header.Get("Strict-Transport-Security") == "" {
 		p.t.Errorf("forged headers change where one is: %v", forged.Header)
 	}
 }
@@ -346,7 +360,8 @@ func (p *proxied) keepsTheHost() {
 // letsPeopleIn fills in the forms, as a browser without scripts does.
 func (p *proxied) letsPeopleIn() {
 	p.t.Helper()
-	first := p.visitor("127.0.0.2").send("/setup", url.Values{"token": {p.setup}, "name": {"alice"}, "password": {proxyPassword}})
+	first := p.visitor("127.0.0.2").send("/setup",
+		url.Values{"token": {p.setup}, "name": {"alice"}, "password": {proxyPassword}})
 	v := p.visitor("127.0.0.3")
 	second := v.send("/login", url.Values{"name": {"alice"}, "password": {proxyPassword}})
 	for what, answer := range map[string]proxyAnswer{"set-up": first, "login": second} {
@@ -354,14 +369,16 @@ func (p *proxied) letsPeopleIn() {
 			p.t.Fatalf("%s: %s\n%s", what, answer.Status, answer.text)
 		}
 		cookie := answer.Cookies()[0]
-		if !strings.HasPrefix(cookie.Name, "__Host-") || !cookie.Secure || !cookie.HttpOnly || cookie.Path != "/" || cookie.Domain != "" {
+		if !strings.HasPrefix(cookie.Name, "__Host-") || !cookie.Secure || !cookie.HttpOnly || cookie.Path != "/" ||
+			cookie.Domain != "" {
 			p.t.Errorf("%s: the cookie is %v", what, cookie)
 		}
 	}
 	if answer := v.must(http.MethodGet, "/", nil); answer.StatusCode != http.StatusOK {
 		p.t.Errorf("the list: %s", answer.Status)
 	}
-	got := pgtest.Value[string](p.t, p.db.SuperConn, "SELECT string_agg(host(address), ' ' ORDER BY address) FROM avtotpy.sessions")
+	got := pgtest.Value[string](p.t, p.db.SuperConn,
+		"SELECT string_agg(host(address), ' ' ORDER BY address) FROM avtotpy.sessions")
 	if got != "127.0.0.2 127.0.0.3" {
 		p.t.Errorf("the sessions are from %s", got)
 	}
@@ -389,38 +406,43 @@ func (p *proxied) recordsTheClient() {
 	for name, headers := range forgeries("198.51.100.1") {
 		v.client.Jar = nil
 		headers = append(headers, "User-Agent", name, "Content-Type", "application/json")
-		answer := v.must(http.MethodPost, "/api/v1/session", []byte(`{"name":"alice","password":"`+proxyPassword+`"}`), headers...)
+		answer := v.must(http.MethodPost, "/api/v1/session", []byte(`{"name":"alice","password":"`+proxyPassword+`"}`),
+			headers...)
 		if answer.StatusCode != http.StatusOK {
 			p.t.Errorf("%s: %s", name, answer.Status)
 			continue
 		}
-		if got := pgtest.Value[string](p.t, p.db.SuperConn, "SELECT host(address) FROM avtotpy.sessions WHERE agent = $1", name); got != "127.0.0.6" {
+		if got := pgtest.Value[string](p.t, p.db.SuperConn,
+			"SELECT host(address) FROM avtotpy.sessions WHERE agent = $1", name); got != "127.0.0.6" {
 			p.t.Errorf("with a forged %s the session is from %s", name, got)
 		}
 	}
 }
 
-// hasABucketForEachClient uses up what one client may try: neither does that keep another one out, nor do forged headers
-// help. Attempts come back while the machine is busy, so what counts is that a wait comes at all.
+// hasABucketForEachClient uses up what one client may try: neither does that keep another one out, nor do forged
+// headers help. Attempts come back while the machine is busy, so what counts is that a wait comes at all.
 func (p *proxied) hasABucketForEachClient() {
 	p.t.Helper()
 	first, second := p.visitor("127.0.0.4"), p.visitor("127.0.0.5")
 	guess := func(v *proxyVisitor, headers ...string) int {
 		// A name with a NUL in it has no password, so that it takes no time to check.
 		headers = append(headers, "Content-Type", "application/json")
-		return v.must(http.MethodPost, "/api/v1/session", []byte(`{"name":"x\u0000","password":"guess"}`), headers...).StatusCode
+		return v.must(http.MethodPost, "/api/v1/session", []byte(`{"name":"x\u0000","password":"guess"}`),
+			headers...).StatusCode
 	}
 	throttled := false
 	const often = 100
 	for i := 0; i < often && !throttled; i++ {
 		address := fmt.Sprintf("198.51.100.%d", i)
-		throttled = guess(first, "X-Forwarded-For", address, "Forwarded", "for="+address, "X-Real-IP", address) == http.StatusTooManyRequests
+		throttled = guess(first, "X-Forwarded-For", address, "Forwarded", "for="+address, "X-Real-IP",
+			address) == http.StatusTooManyRequests
 	}
 	if !throttled {
 		p.t.Errorf("%d attempts from as many forged addresses, and no wait", often)
 	}
 	for range 2 {
-		if got := guess(second, "X-Forwarded-For", "127.0.0.4", "Forwarded", "for=127.0.0.4"); got != http.StatusUnauthorized {
+		if got := guess(second, "X-Forwarded-For", "127.0.0.4", "Forwarded",
+			"for=127.0.0.4"); got != http.StatusUnauthorized {
 			p.t.Errorf("another client that claims to be the first: %d", got)
 		}
 	}
@@ -431,7 +453,8 @@ func (p *proxied) refusesLargeBodies() {
 	v := p.visitor("127.0.0.1")
 	const limitOfTheProgram, limitOfTheProxy = 32 << 10, 1 << 20
 	for _, size := range []int{limitOfTheProgram + 1, limitOfTheProxy + 1} {
-		answer := v.must(http.MethodPost, "/api/v1/session", bytes.Repeat([]byte(" "), size), "Content-Type", "application/json")
+		answer := v.must(http.MethodPost, "/api/v1/session", bytes.Repeat([]byte(" "), size), "Content-Type",
+			"application/json")
 		if answer.StatusCode != http.StatusRequestEntityTooLarge {
 			p.t.Errorf("a body of %d bytes: %s", size, answer.Status)
 		}
@@ -444,10 +467,14 @@ func (p *proxied) answersOthersBesideSlowClients() {
 	const ofEach = 20
 	head := "POST /api/v1/session HTTP/1.1\r\nHost: " + publicName + "\r\n"
 	for _, begun := range []string{
-		"", head, head + "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{", head + "Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+		"", head, head + "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{", head +
+			"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
 	} {
 		for range ofEach {
-			conn, err := tls.Dial("tcp", p.secure, &tls.Config{RootCAs: p.trust, ServerName: publicName, MinVersion: tls.VersionTLS12})
+			conn, err := tls.Dial("tcp", p.secure, &tls.Config{
+				RootCAs: p.trust, ServerName: publicName,
+				MinVersion: tls.VersionTLS12,
+			})
 			if err != nil {
 				p.t.Fatal(err)
 			}
@@ -475,7 +502,8 @@ func (p *proxied) saysWhatIsAway() {
 			if answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") == "" {
 				return errors.New("503 without Retry-After:\n" + answer.text)
 			}
-			return pgtest.Unless(answer.StatusCode == http.StatusServiceUnavailable && strings.Contains(answer.text, why), "%s\n%s", answer.Status, answer.text)
+			return pgtest.Unless(answer.StatusCode == http.StatusServiceUnavailable &&
+				strings.Contains(answer.text, why), "%s\n%s", answer.Status, answer.text)
 		}
 	}
 	p.network.refuse()

@@ -29,7 +29,8 @@ func (p program) bindRehearse(flags *flag.FlagSet) action {
 // rehearse prints what the pending files do where it does no harm.
 func (c *rehearseCommand) rehearse(ctx context.Context, l looker) error {
 	if !l.privileged {
-		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR is not set, but a rehearsal does what a migration does, over the same connection; " +
+		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR is not set, but a rehearsal does what a " +
+			"migration does, over the same connection; " +
 			"for example POSTGRES_MIGRATOR_CONNECTION_STR=postgres://avtotpy_migrator:password@db.example.com:5432/avtotpy")}
 	}
 	report, err := l.Rehearse(ctx, l.conn, migrate.RehearseOptions{WithData: *c.withData, Yes: *c.yes})
@@ -93,17 +94,26 @@ type rehearsedLock struct {
 
 func (c *rehearseCommand) writeJSON(r migrate.Rehearsal, failed error) error {
 	document := rehearsalDocument{
-		Schema: schema.Name, State: r.Status.State, Version: r.Status.Version, Target: r.Status.Target, WithData: *c.withData, Clients: r.Clients,
-		Files: []rehearsedFile{}, Drift: append([]migrate.Drift{}, r.Drift...), Findings: []migrate.Finding{}, Unproved: r.Unproved,
-		Seconds: r.Elapsed.Round(time.Microsecond).Seconds(), Error: text(errors.Join(failed, r.Err())),
+		Schema: schema.Name, State: r.Status.State, Version: r.Status.Version, Target: r.Status.Target,
+		WithData: *c.withData, Clients: r.Clients,
+		Files: []rehearsedFile{}, Drift: append([]migrate.Drift{}, r.Drift...), Findings: []migrate.Finding{},
+		Unproved: r.Unproved,
+		Seconds:  r.Elapsed.Round(time.Microsecond).Seconds(), Error: text(errors.Join(failed, r.Err())),
 	}
 	if r.Audit != nil {
 		document.Role, document.Findings = r.Audit.Role, append(document.Findings, r.Audit.Findings...)
 	}
 	for _, f := range r.Files {
-		file := rehearsedFile{f.Version, f.Name, f.File, f.Left, f.Elapsed.Round(time.Microsecond).Seconds(), f.WAL, []rehearsedLock{}, append([]string{}, f.Rewritten...)}
+		file := rehearsedFile{
+			f.Version, f.Name, f.File, f.Left, f.Elapsed.Round(time.Microsecond).Seconds(), f.WAL,
+			[]rehearsedLock{},
+			append([]string{}, f.Rewritten...),
+		}
 		for _, lock := range f.Locks {
-			file.Locks = append(file.Locks, rehearsedLock{lock.Kind, lock.Relation, lock.Mode, lock.BlocksReads(), lock.BlocksWrites(), lock.Earlier})
+			file.Locks = append(file.Locks, rehearsedLock{
+				lock.Kind, lock.Relation, lock.Mode, lock.BlocksReads(),
+				lock.BlocksWrites(), lock.Earlier,
+			})
 		}
 		document.Files = append(document.Files, file)
 	}
@@ -199,7 +209,9 @@ func writeProofs(b *strings.Builder, r migrate.Rehearsal, withData bool, paint f
 	case r.Audit != nil:
 		fmt.Fprintf(b, "The role %s would not hold exactly the declared privileges:\n", printable(r.Audit.Role))
 		for _, f := range r.Audit.Findings {
-			fmt.Fprintf(b, "  %s %s\n          %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n          "))
+			fmt.Fprintf(b, "  %s %s\n          %s;\n",
+				paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What,
+				strings.ReplaceAll(f.SQL, "\n", "\n          "))
 		}
 	}
 }
@@ -221,7 +233,8 @@ func verdict(r migrate.Rehearsal, failed error, withData bool) string {
 	case r.Audit != nil && r.Audit.Err() != nil:
 		return where + "A start would stop, because rights differ from the declared ones and it may not mend them."
 	case len(r.Drift) > 0:
-		return where + "The files can be applied, but somebody changed the schema by hand: undo that, or write a migration that does the same."
+		return where + "The files can be applied, but somebody changed the schema by hand: undo that, or write a " +
+			"migration that does the same."
 	case len(r.Files) == 0:
 		return where + "No file is pending."
 	}

@@ -26,11 +26,15 @@ func cmdMayRehearse(ts *testscript.TestScript, _ bool, _ []string) {
 func cmdKilled(ts *testscript.TestScript, _ bool, args []string) {
 	s := storyOf(ts)
 	cmd := exec.CommandContext(context.Background(), "avtotpy", args...)
-	for _, name := range []string{"PATH", "BUNDLE", "POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER"} {
+	for _, name := range []string{
+		"PATH", "BUNDLE", "POSTGRES_MIGRATOR_CONNECTION_STR",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER",
+	} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(cmd.Start())
-	const asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname LIKE 'avtotpy\\_rehearsal\\_%' AND usename = "
+	const asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname LIKE " +
+		"'avtotpy\\_rehearsal\\_%' AND usename = "
 	ts.Check(pgtest.Poll("it sleeps", func() error {
 		n := query(ts, s.db, asleep+"'"+s.db.Migrator()+"'")
 		return pgtest.Unless(n == "1", "%s sessions sleep, want 1", n)
@@ -67,7 +71,8 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		Seconds  float64         `json:"seconds"`
 	}
 	read(t, document, &got)
-	if code != 0 || got.State != "blank" || got.Role != db.WebRole || got.Drift == nil || got.Findings == nil || got.Seconds <= 0 || len(got.Files) != got.Target {
+	if code != 0 || got.State != "blank" || got.Role != db.WebRole || got.Drift == nil || got.Findings == nil ||
+		got.Seconds <= 0 || len(got.Files) != got.Target {
 		t.Fatalf("exited with %d, want 0 and a proof of %s:\n%s", code, db.WebRole, document)
 	}
 	if lock := `"kind": "table",
@@ -79,7 +84,8 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 		t.Errorf("got\n%s\nwant in it\n%s", document, lock)
 	}
 	sessions := got.Files[1]
-	locked := slices.ContainsFunc(sessions.Locks, func(l rehearsedLock) bool { return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads })
+	locked := slices.ContainsFunc(sessions.Locks,
+		func(l rehearsedLock) bool { return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads })
 	if !locked || sessions.WAL <= 0 || sessions.Seconds <= 0 || sessions.Rewritten == nil {
 		t.Errorf("%+v, want that it blocks writes to users", sessions)
 	}

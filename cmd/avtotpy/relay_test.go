@@ -26,7 +26,10 @@ type relay struct {
 // startRelay listens until the test's end.
 func startRelay(t *testing.T, network, to string) *relay {
 	t.Helper()
-	r := &relay{address: pgtest.FreeAddress(t), network: network, to: to, silent: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	r := &relay{
+		address: pgtest.FreeAddress(t), network: network, to: to, silent: make(chan struct{}),
+		open: map[net.Conn]struct{}{},
+	}
 	close(r.silent)
 	r.listen(t)
 	t.Cleanup(func() {

@@ -19,9 +19,11 @@ func removal(t *testing.T, db *pgtest.DB) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := strings.NewReplacer("avtotpy_migrator", db.Migrator(), "avtotpy_web", db.WebRole, "DATABASE avtotpy", "DATABASE "+db.Name)
+	names := strings.NewReplacer("avtotpy_migrator", db.Migrator(), "avtotpy_web", db.WebRole, "DATABASE avtotpy",
+		"DATABASE "+db.Name)
 	found := map[string]string{}
-	for _, match := range regexp.MustCompile("(?s)<!-- tested: (.*?) -->\n```sql\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+	for _, match := range regexp.MustCompile("(?s)<!-- tested: (.*?) "+
+		"-->\n```sql\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
 		found[match[1]] = names.Replace(match[2])
 	}
 	return found
@@ -36,8 +38,11 @@ func TestTheWayToRemoveItLeavesNothing(t *testing.T) {
 		mark string
 		conn func(*pgtest.DB) string
 	}{
-		"the database": {{"database, in the database postgres, as a superuser", func(db *pgtest.DB) string { return db.SuperConn + " dbname=postgres" }}},
-		"the schema":   {{"schema, as a superuser", func(db *pgtest.DB) string { return db.SuperConn }}},
+		"the database": {{
+			"database, in the database postgres, as a superuser",
+			func(db *pgtest.DB) string { return db.SuperConn + " dbname=postgres" },
+		}},
+		"the schema": {{"schema, as a superuser", func(db *pgtest.DB) string { return db.SuperConn }}},
 		"no superuser": {
 			{"migrator, as the migrator", func(db *pgtest.DB) string { return db.MigratorConn }},
 			{"migrator, as a superuser", func(db *pgtest.DB) string { return db.SuperConn }},
@@ -52,14 +57,17 @@ func TestTheWayToRemoveItLeavesNothing(t *testing.T) {
 				t.Parallel()
 				db := pgtest.Blank(t)
 				if closed {
-					pgtest.Exec(t, db.SuperConn, "REVOKE ALL ON DATABASE "+db.Name+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+db.Name+" TO "+db.Migrator()+" WITH GRANT OPTION")
+					pgtest.Exec(t, db.SuperConn, "REVOKE ALL ON DATABASE "+db.Name+" FROM PUBLIC",
+						"GRANT CONNECT ON DATABASE "+db.Name+" TO "+db.Migrator()+" WITH GRANT OPTION")
 				}
 				if said, err := commandOn(t, db, []string{"migrate"}).CombinedOutput(); err != nil {
 					t.Fatalf("%v: %s", err, said)
 				}
 				sql := removal(t, db)
 				look := func() string {
-					rows, _ := db.Connect(t, db.SuperConn+" dbname=postgres").Query(t.Context(), sql["look"], pgx.QueryExecModeSimpleProtocol) // CollectRows returns the error
+					// CollectRows returns the error
+					rows, _ := db.Connect(t, db.SuperConn+" dbname=postgres").Query(t.Context(), sql["look"],
+						pgx.QueryExecModeSimpleProtocol)
 					left, err := pgx.CollectRows(rows, pgx.RowTo[string])
 					if err != nil {
 						t.Fatal(err)
@@ -75,7 +83,8 @@ func TestTheWayToRemoveItLeavesNothing(t *testing.T) {
 				if before := look(); !strings.Contains(before, db.WebRole) || !strings.Contains(before, db.Migrator()) {
 					t.Fatalf("the page's query finds %q before anything is removed", before)
 				}
-				oids := pgtest.Value[[]uint32](t, db.SuperConn, "SELECT array_agg(oid) FROM pg_roles WHERE rolname IN ('"+db.WebRole+"', '"+db.Migrator()+"')")
+				oids := pgtest.Value[[]uint32](t, db.SuperConn,
+					"SELECT array_agg(oid) FROM pg_roles WHERE rolname IN ('"+db.WebRole+"', '"+db.Migrator()+"')")
 				for _, step := range steps {
 					if sql[step.mark] == "" {
 						t.Fatalf("the page has no SQL for %q", step.mark)
@@ -87,11 +96,13 @@ func TestTheWayToRemoveItLeavesNothing(t *testing.T) {
 				if left := look(); left != "" {
 					t.Errorf("left are %s", left)
 				}
-				if n := pgtest.Value[int](t, db.SuperConn+" dbname=postgres", "SELECT count(*) FROM pg_shdepend WHERE refobjid = ANY ($1::oid[])", oids); n != 0 {
+				if n := pgtest.Value[int](t, db.SuperConn+" dbname=postgres",
+					"SELECT count(*) FROM pg_shdepend WHERE refobjid = ANY ($1::oid[])", oids); n != 0 {
 					t.Errorf("%d objects depend on the roles that are gone", n)
 				}
 				if way == "the database" {
-					pgtest.Exec(t, db.SuperConn+" dbname=postgres", "CREATE DATABASE "+db.Name) // for the test's end to drop
+					// for the test's end to drop
+					pgtest.Exec(t, db.SuperConn+" dbname=postgres", "CREATE DATABASE "+db.Name)
 					return
 				}
 				const objects = `SELECT (SELECT count(*) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)')

@@ -29,7 +29,8 @@ func (p program) bindRepair(flags *flag.FlagSet) action {
 
 func (c *repairCommand) repair(ctx context.Context, l looker) error {
 	if !l.privileged {
-		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR: is not set, and the web server's role can neither see nor write all that a repair needs")}
+		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR: is not set, and the web server's role " +
+			"can neither see nor write all that a repair needs")}
 	}
 	repair, err := l.Repair(ctx, l.conn, migrate.RepairOptions{Write: *c.yes, Version: *c.at})
 	if refusal, ok := errors.AsType[*migrate.UnrepairableError](err); ok && len(refusal.Candidates) > 0 {
@@ -78,7 +79,8 @@ type repairRow struct {
 func (c *repairCommand) writeJSON(r migrate.Repair, why error) error {
 	document := repairDocument{
 		Schema: schema.Name, Version: r.Version, Proof: r.Proof, Needed: r.Needed(), Written: r.Written,
-		Table: r.Table, Damage: r.Damage, Gone: r.Gone, Rows: []repairRow{}, Label: r.Label && !r.Table, Comment: r.Comment, Error: text(why),
+		Table: r.Table, Damage: r.Damage, Gone: r.Gone, Rows: []repairRow{}, Label: r.Label && !r.Table,
+		Comment: r.Comment, Error: text(why),
 	}
 	for _, row := range r.Rows {
 		document.Rows = append(document.Rows, repairRow(row))
@@ -120,7 +122,10 @@ func repairLines(r migrate.Repair) [][]string {
 	case r.Table && len(r.Damage) == 0:
 		lines = append(lines, []string{"create", table, "it is missing"})
 	case r.Table:
-		lines = append(lines, []string{"replace", table, "it is damaged; rows that are right and others' rights are kept"})
+		lines = append(lines, []string{
+			"replace", table,
+			"it is damaged; rows that are right and others' rights are kept",
+		})
 	}
 	for _, row := range r.Rows {
 		verb := "write"

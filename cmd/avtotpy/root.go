@@ -19,7 +19,9 @@ import (
 // child. With a PostgreSQL of our own it becomes the user whose the data is, as PostgreSQL does; otherwise the one that
 // AVTOTPY_USER names; when nobody named one, a program that serves says so loudly. It returns the open data folder, nil
 // without a PostgreSQL of our own. Existing refuses a folder in which nothing is yet.
-func (p program) settle(ctx context.Context, cfg config.Config, serves, existing bool, log *slog.Logger) (*localpg.Home, error) {
+func (p program) settle(ctx context.Context, cfg config.Config, serves, existing bool,
+	log *slog.Logger,
+) (*localpg.Home, error) {
 	asked, err := askedUser(cfg.User)
 	if err != nil {
 		return nil, err
@@ -30,7 +32,8 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves, existing
 	}
 	if os.Geteuid() == 0 {
 		if err := osuser.MayChangeUser(); err != nil {
-			return nil, &settingsError{fmt.Errorf("started as root, the program has to become another user, because PostgreSQL refuses root, and cannot: %w. Start it as a user: "+
+			return nil, &settingsError{fmt.Errorf("started as root, the program has to become another user, because "+
+				"PostgreSQL refuses root, and cannot: %w. Start it as a user: "+
 				"USER or --user in a container, User= in a systemd unit", err)}
 		}
 		owner, err := localpg.OwnerOf(cfg.DataDir)
@@ -39,7 +42,8 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves, existing
 		}
 		if owner != nil && owner.UID != 0 { // then nothing in the folder is root's business
 			if asked != nil && asked.UID != owner.UID {
-				return nil, &settingsError{fmt.Errorf("AVTOTPY_USER is %s, and the data folder %s belongs to %s. Leave AVTOTPY_USER out, or choose another AVTOTPY_DATA_DIR",
+				return nil, &settingsError{fmt.Errorf("AVTOTPY_USER is %s, and the data folder %s belongs to %s. "+
+					"Leave AVTOTPY_USER out, or choose another AVTOTPY_DATA_DIR",
 					asked, cfg.DataDir, owner)}
 			}
 			if err := become(*owner, "the data folder belongs to that user", log); err != nil {
@@ -48,11 +52,13 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves, existing
 		}
 	}
 	home, err := localpg.Open(ctx, localpg.Options{
-		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log, User: asked, Folders: backupsWithin(cfg),
+		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log, User: asked,
+		Folders:  backupsWithin(cfg),
 		Existing: existing,
 	})
 	if is[*localpg.NoClusterError](err) {
-		return nil, &settingsError{fmt.Errorf("%w, and this command makes none. If the database is elsewhere, set what the server has set: "+
+		return nil, &settingsError{fmt.Errorf("%w, and this command makes none. If the database is elsewhere, set "+
+			"what the server has set: "+
 			"POSTGRES_CONNECTION_STR, or AVTOTPY_DATA_DIR. Otherwise start the program once, which makes it", err)}
 	}
 	if err != nil {
@@ -84,7 +90,8 @@ func askedUser(name string) (*osuser.User, error) {
 		return nil, &settingsError{fmt.Errorf("AVTOTPY_USER: %w", err)}
 	}
 	if me := osuser.Current(); me.UID != 0 && me.UID != found.UID {
-		return nil, &settingsError{fmt.Errorf("AVTOTPY_USER: the program runs as %s, and only root can become %s. Leave it out, or start as root", me, found)}
+		return nil, &settingsError{fmt.Errorf("AVTOTPY_USER: the program runs as %s, and only root can become %s. "+
+			"Leave it out, or start as root", me, found)}
 	}
 	return &found, nil
 }
@@ -96,8 +103,10 @@ func becomeAsked(cfg config.Config, asked *osuser.User, loudly bool, log *slog.L
 	}
 	if asked == nil {
 		if loudly {
-			log.Warn("the web server runs as root, so that a hole in it opens this machine: set AVTOTPY_USER to a user that it becomes before it listens "+
-				"(useradd --system avtotpy), or start it as one (User= in a systemd unit, USER in a container)", "user", "root")
+			log.Warn("the web server runs as root, so that a hole in it opens this machine: set AVTOTPY_USER to a "+
+				"user that it becomes before it listens "+
+				"(useradd --system avtotpy), or start it as one (User= in a systemd unit, USER in a container)",
+				"user", "root")
 		}
 		return nil
 	}
@@ -106,8 +115,10 @@ func becomeAsked(cfg config.Config, asked *osuser.User, loudly bool, log *slog.L
 		return err
 	}
 	if reliesOn(cfg) != before {
-		return &settingsError{fmt.Errorf("a connection string relies on a file that the user %s cannot read: a password file, a service file, or one of a certificate "+
-			"(also those that are found in ~/.postgresql and ~/.pgpass). Give it to that user: chown %s FILE", asked, asked)}
+		return &settingsError{fmt.Errorf("a connection string relies on a file that the user %s cannot read: a "+
+			"password file, a service file, or one of a certificate "+
+			"(also those that are found in ~/.postgresql and ~/.pgpass). Give it to that user: chown %s FILE", asked,
+			asked)}
 	}
 	return nil
 }
@@ -125,9 +136,11 @@ func reliesOn(cfg config.Config) string {
 			fmt.Fprintln(&b, err)
 			continue
 		}
-		fmt.Fprintln(&b, parsed.Host, parsed.Port, parsed.User, parsed.Database, parsed.Password != "", len(parsed.Fallbacks))
+		fmt.Fprintln(&b, parsed.Host, parsed.Port, parsed.User, parsed.Database, parsed.Password != "",
+			len(parsed.Fallbacks))
 		if t := parsed.TLSConfig; t != nil {
-			fmt.Fprintln(&b, t.InsecureSkipVerify, t.VerifyPeerCertificate != nil, t.RootCAs != nil, len(t.Certificates))
+			fmt.Fprintln(&b, t.InsecureSkipVerify, t.VerifyPeerCertificate != nil, t.RootCAs != nil,
+				len(t.Certificates))
 		}
 	}
 	return b.String()
@@ -136,8 +149,10 @@ func reliesOn(cfg config.Config) string {
 // become gives root up.
 func become(user osuser.User, why string, log *slog.Logger) error {
 	if err := user.Become(); err != nil {
-		return &settingsError{fmt.Errorf("started as root, the program has to become the user %s (%s), and cannot: %w. Start it as that user: "+
-			"User= in a systemd unit, USER in a container, or setpriv --reuid=%d --regid=%d --clear-groups", user, why, err, user.UID, user.GID)}
+		return &settingsError{fmt.Errorf("started as root, the program has to become the user %s (%s), and cannot: "+
+			"%w. Start it as that user: "+
+			"User= in a systemd unit, USER in a container, or setpriv --reuid=%d --regid=%d --clear-groups", user, why,
+			err, user.UID, user.GID)}
 	}
 	log.Info("gave up root", "user", user.String(), "why", why)
 	return nil

@@ -60,7 +60,10 @@ func runningProgram(t *testing.T, path string, environ ...string) (pid int, said
 	said = new(pgtest.Output)
 	cmd := exec.CommandContext(context.Background(), path) // the cleanup stops it in order
 	cmd.Args[0] = "avtotpy"                                // what TestMain goes by
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PROTECT=1", "AVTOTPY_POSTGRES_BIN=" + pgtest.Bin(), "AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text"}, environ...)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "PROTECT=1", "AVTOTPY_POSTGRES_BIN=" + pgtest.Bin(),
+		"AVTOTPY_LISTEN_ADDR=" + address, "AVTOTPY_LOG_FORMAT=text",
+	}, environ...)
 	cmd.Stdout, cmd.Stderr = said, said
 
 	if err := cmd.Start(); err != nil {
@@ -90,8 +93,10 @@ func proc(t *testing.T, pid int, file string) string {
 func demandPowerless(t *testing.T, pid int, user osuser.User, allThreads bool) {
 	t.Helper()
 	want := []string{
-		fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.UID), fmt.Sprintf("Gid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.GID),
-		fmt.Sprintf("Groups:\t%d ", user.GID), "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapAmb:\t0000000000000000",
+		fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.UID),
+		fmt.Sprintf("Gid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.GID),
+		fmt.Sprintf("Groups:\t%d ", user.GID), "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
+		"CapAmb:\t0000000000000000",
 	}
 	if allThreads {
 		want = append(want, "NoNewPrivs:\t1", "CapInh:\t0000000000000000")
@@ -136,8 +141,8 @@ func asUser(t *testing.T, user osuser.User, command string) bool {
 	return cmd.Run() == nil
 }
 
-// TestRootIsGivenUpToTheOwnerOfTheData: what serves is the user that PostgreSQL runs as, and cannot read the secrets that
-// root read for it. The long form (AVTOTPY_LONG=1) tries the program as it is released.
+// TestRootIsGivenUpToTheOwnerOfTheData: what serves is the user that PostgreSQL runs as, and cannot read the secrets
+// that root read for it. The long form (AVTOTPY_LONG=1) tries the program as it is released.
 func TestRootIsGivenUpToTheOwnerOfTheData(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -147,7 +152,8 @@ func TestRootIsGivenUpToTheOwnerOfTheData(t *testing.T) {
 	}
 	path, released := programBuilt(t)
 	pid, said := runningProgram(t, path, "AVTOTPY_DATA_DIR="+folder, "HOME=/root")
-	postmaster, err := strconv.Atoi(strings.Split(readFile(t, filepath.Join(folder, "postgres", "postmaster.pid")), "\n")[0])
+	postmaster, err := strconv.Atoi(strings.Split(readFile(t, filepath.Join(folder, "postgres", "postmaster.pid")),
+		"\n")[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +178,8 @@ func TestRootIsGivenUpToTheOwnerOfTheData(t *testing.T) {
 			t.Errorf("a program of the same user can read %s", secret)
 		}
 	}
-	if text := said.String(); strings.Index(text, "gave up root") > strings.Index(text, "msg=serving") || !strings.Contains(text, "gave up root") {
+	if text := said.String(); strings.Index(text, "gave up root") > strings.Index(text, "msg=serving") ||
+		!strings.Contains(text, "gave up root") {
 		t.Errorf("got\n%s\nwant that root is given up before it serves", text)
 	}
 }
@@ -224,8 +231,8 @@ func TestAFolderOfAnotherUserIsOnlyTouchedAsThatUser(t *testing.T) {
 	}
 }
 
-// TestRootBecomesTheUserThatWasAskedFor with a database of one's own, and hands the secrets over that only root can read:
-// through the replacement of the process, and not in its environment.
+// TestRootBecomesTheUserThatWasAskedFor with a database of one's own, and hands the secrets over that only root can
+// read: through the replacement of the process, and not in its environment.
 func TestRootBecomesTheUserThatWasAskedFor(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -255,7 +262,8 @@ func TestRootBecomesTheUserThatWasAskedFor(t *testing.T) {
 	if text := proc(t, pid, "cmdline"); !strings.Contains(text, "serve") {
 		t.Errorf("the process was not replaced: %q\n%s", text, said)
 	}
-	if text := proc(t, pid, "environ"); strings.Contains(text, "MIGRATOR_CONNECTION_STR") || strings.Contains(text, "k1:") || strings.Contains(text, "password=") {
+	if text := proc(t, pid, "environ"); strings.Contains(text, "MIGRATOR_CONNECTION_STR") ||
+		strings.Contains(text, "k1:") || strings.Contains(text, "password=") {
 		t.Errorf("the environment is\n%s", strings.ReplaceAll(text, "\x00", "\n"))
 	}
 }
@@ -277,16 +285,19 @@ func TestAServerThatStaysRootSaysSo(t *testing.T) {
 	needRoot(t)
 	for _, loudly := range []bool{true, false} {
 		var said bytes.Buffer
-		if err := becomeAsked(config.Config{Mode: config.Run}, nil, loudly, slog.New(slog.NewTextHandler(&said, nil))); err != nil {
+		if err := becomeAsked(config.Config{Mode: config.Run}, nil, loudly,
+			slog.New(slog.NewTextHandler(&said, nil))); err != nil {
 			t.Fatal(err)
 		}
-		if text := said.String(); strings.Contains(text, "level=WARN") != loudly || strings.Contains(text, "AVTOTPY_USER") != loudly {
+		if text := said.String(); strings.Contains(text, "level=WARN") != loudly ||
+			strings.Contains(text, "AVTOTPY_USER") != loudly {
 			t.Errorf("loudly %t: got %q", loudly, text)
 		}
 	}
 }
 
-// TestTheProgramIsNotToBeSetUserID: whoever starts it would choose the settings with which somebody else's rights are used.
+// TestTheProgramIsNotToBeSetUserID: whoever starts it would choose the settings with which somebody else's rights are
+// used.
 func TestTheProgramIsNotToBeSetUserID(t *testing.T) {
 	t.Parallel()
 	nobody, folder := besideNobody(t, 0o755)
@@ -315,10 +326,12 @@ func TestRootWithoutCapabilitiesIsExplained(t *testing.T) {
 		t.Skip(err)
 	}
 	for _, missing := range []string{"setuid", "setgid", "chown"} {
-		cmd := exec.CommandContext(t.Context(), setpriv, "--bounding-set=-"+missing, "--", "bash", "-c", `exec -a avtotpy "$0"`, testBinary(t))
+		cmd := exec.CommandContext(t.Context(), setpriv, "--bounding-set=-"+missing, "--", "bash", "-c",
+			`exec -a avtotpy "$0"`, testBinary(t))
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "AVTOTPY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}
 		out, err := cmd.CombinedOutput()
-		if err == nil || cmd.ProcessState.ExitCode() != exitSettings || !strings.Contains(string(out), "CAP_"+strings.ToUpper(missing)) {
+		if err == nil || cmd.ProcessState.ExitCode() != exitSettings ||
+			!strings.Contains(string(out), "CAP_"+strings.ToUpper(missing)) {
 			t.Errorf("without %s: got %v, %s", missing, err, out)
 		}
 	}
@@ -330,7 +343,8 @@ func TestMetricsWorkInAProcessThatIsHidden(t *testing.T) {
 	needRoot(t)
 	db := pgtest.Blank(t)
 	address := pgtest.FreeAddress(t)
-	environ := append(commandOn(t, db, nil).Env, "AVTOTPY_HEALTH_ADDR="+address, "AVTOTPY_USER="+ownerOfSocket(t, db).String())
+	environ := append(commandOn(t, db, nil).Env, "AVTOTPY_HEALTH_ADDR="+address, "AVTOTPY_USER="+
+		ownerOfSocket(t, db).String())
 	runningProgram(t, testBinary(t), environ...)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
 	if err != nil {

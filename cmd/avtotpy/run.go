@@ -102,7 +102,8 @@ func samePassword(cfg config.Config) error {
 	if !here || web.User != cfg.WebRole || web.Password == "" || web.Password == cfg.WebPassword.Reveal() {
 		return nil
 	}
-	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR and POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD hold two different passwords for the user %q. Nothing was changed; make them the same", cfg.WebRole)}
+	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR and POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD hold "+
+		"two different passwords for the user %q. Nothing was changed; make them the same", cfg.WebRole)}
 }
 
 // sameUser refuses, before anything is migrated, a POSTGRES_CONNECTION_STR of another user than
@@ -131,8 +132,10 @@ func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator
 	case found.Status.State != migrate.Blank && !is[*migrate.PrivilegeError](err):
 		return nil
 	}
-	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the rights. "+
-		"Nothing was changed; put that user and its password into POSTGRES_CONNECTION_STR", cmp.Or(found.Status.Role, web.User), cfg.WebRole)}
+	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of "+
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the rights. "+
+		"Nothing was changed; put that user and its password into POSTGRES_CONNECTION_STR",
+		cmp.Or(found.Status.Role, web.User), cfg.WebRole)}
 }
 
 // settings reads the environment for a mode, "" for the one that it names; what is
@@ -154,7 +157,9 @@ func (p program) settings(m config.Mode) (config.Config, *slog.Logger, error) {
 
 // withLocal runs PostgreSQL as a child process on a data folder, when there is one, and completes the settings with the
 // connections, passwords and keys of that server. The context that it returns ends with the server; stop stops it.
-func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log *slog.Logger) (_ context.Context, stop func(), err error) {
+func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log *slog.Logger) (_ context.Context,
+	stop func(), err error,
+) {
 	if home == nil {
 		return ctx, func() {}, nil
 	}
@@ -173,7 +178,9 @@ func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log 
 }
 
 // settled is settle and withLocal for commands that do nothing in between.
-func (p program) settled(ctx context.Context, cfg *config.Config, existing bool, log *slog.Logger) (_ context.Context, stop func(), err error) {
+func (p program) settled(ctx context.Context, cfg *config.Config, existing bool, log *slog.Logger) (_ context.Context,
+	stop func(), err error,
+) {
 	home, err := p.settle(ctx, *cfg, false, existing, log)
 	if err != nil {
 		return nil, nil, err
@@ -204,9 +211,12 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 		return nil, err
 	}
 	return &migrate.Migrator{
-		Bundle:  bundle,
-		Schema:  schema.Name,
-		Role:    migrate.Role{Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges, Rotate: true, MustLogIn: cfg.Mode == config.RunAndExit},
+		Bundle: bundle,
+		Schema: schema.Name,
+		Role: migrate.Role{
+			Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges,
+			Rotate: true, MustLogIn: cfg.Mode == config.RunAndExit,
+		},
 		Program: "AVTotpy",
 
 		RepairCommand: "avtotpy migrate repair",
@@ -222,16 +232,18 @@ func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrato
 
 // logStart names the program that a log is of, in its first line.
 func logStart(log *slog.Logger, mode config.Mode) {
-	log.Info("starting AVTotpy", "version", version(), "mode", mode, "go", strings.TrimPrefix(runtime.Version(), "go"), "system", runtime.GOOS+"/"+runtime.GOARCH)
+	log.Info("starting AVTotpy", "version", version(), "mode", mode, "go", strings.TrimPrefix(runtime.Version(), "go"),
+		"system", runtime.GOOS+"/"+runtime.GOARCH)
 }
 
-// warnOfPrograms says what CREATEROLE is worth on PostgreSQL 15. The migrator needs it no more once the web server's role
-// is there.
+// warnOfPrograms says what CREATEROLE is worth on PostgreSQL 15. The migrator needs it no more once the web server's
+// role is there.
 func warnOfPrograms(r migrate.Report, log *slog.Logger) {
 	if r.RunsPrograms == "" {
 		return
 	}
-	log.Warn("the migrator's role may create roles, and before PostgreSQL 16 such a role can make itself a member of pg_execute_server_program and run programs on "+
+	log.Warn("the migrator's role may create roles, and before PostgreSQL 16 such a role can make itself a member "+
+		"of pg_execute_server_program and run programs on "+
 		"the database server. It is not needed any more, now that the web server's role exists (docs/privileges.md)",
 		"role", r.RunsPrograms, "sql", "ALTER ROLE "+pgx.Identifier{r.RunsPrograms}.Sanitize()+" NOCREATEROLE")
 }
@@ -248,8 +260,10 @@ func logReport(log *slog.Logger, r migrate.Report, err error) {
 		result = "applied by another"
 	}
 	log.Info("migration finished", "result", result, "count", len(r.Applied), "from", r.From, "to", r.To,
-		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked", len(r.Revoked),
-		"differences", len(r.Drift), "waited", r.Waited.Round(time.Millisecond), "duration", r.Elapsed.Round(time.Millisecond))
+		"role_created", r.RoleCreated, "password_set", r.PasswordSet, "granted", len(r.Granted), "revoked",
+		len(r.Revoked),
+		"differences", len(r.Drift), "waited", r.Waited.Round(time.Millisecond), "duration",
+		r.Elapsed.Round(time.Millisecond))
 }
 
 // A settingsError is bad configuration: nothing was started.
@@ -263,8 +277,10 @@ type localError struct{ err error }
 
 func (e *localError) Error() string {
 	message := "no connection string is set, so AVTotpy runs a PostgreSQL of its own: " + e.err.Error()
-	if errors.Is(e.err, fs.ErrPermission) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, syscall.ENOTDIR) || errors.Is(e.err, syscall.EROFS) {
-		message += fmt.Sprintf(". Set AVTOTPY_DATA_DIR to a folder that user id %d may make and write to, or POSTGRES_MIGRATOR_CONNECTION_STR to use a server of yours", os.Geteuid())
+	if errors.Is(e.err, fs.ErrPermission) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, syscall.ENOTDIR) ||
+		errors.Is(e.err, syscall.EROFS) {
+		message += fmt.Sprintf(". Set AVTOTPY_DATA_DIR to a folder that user id %d may make and write to, or "+
+			"POSTGRES_MIGRATOR_CONNECTION_STR to use a server of yours", os.Geteuid())
 	}
 	return message
 }

@@ -46,7 +46,8 @@ func commandUnderTest() {
 		migrations: schema.Files(), privileges: schema.Privileges(), exec: replaceProcess,
 		protect: func() error { return nil },
 	}
-	if os.Geteuid() == 0 || os.Getenv("PROTECT") != "" { // without root, tests could not read its environment in /proc any more
+	// without root, tests could not read its environment in /proc any more
+	if os.Geteuid() == 0 || os.Getenv("PROTECT") != "" {
 		p.protect = osuser.Protect
 	}
 	if folder := os.Getenv("BUNDLE"); folder != "" {
@@ -88,7 +89,9 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 	all = slices.Clone(all)
 	for i := range all {
 		all[i].Allow = columnsWithin(sql.String(), all[i])
-		all[i].RowSecurity = all[i].RowSecurity && strings.Contains(sql.String(), "ALTER TABLE avtotpy."+strings.TrimPrefix(all[i].On, "TABLE ")+" ENABLE ROW LEVEL SECURITY")
+		all[i].RowSecurity = all[i].RowSecurity &&
+			strings.Contains(sql.String(), "ALTER TABLE avtotpy."+strings.TrimPrefix(all[i].On, "TABLE ")+
+				" ENABLE ROW LEVEL SECURITY")
 	}
 	return slices.DeleteFunc(all, func(p migrate.Privilege) bool {
 		object, _, _ := strings.Cut(p.On, "(") // of a function, without its arguments
@@ -101,7 +104,8 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 func columnsWithin(sql string, p migrate.Privilege) string {
 	var table strings.Builder // the statements that make or change it
 	name := regexp.QuoteMeta(strings.TrimPrefix(p.On, "TABLE "))
-	for _, statement := range regexp.MustCompile(`(?ms)^(?:CREATE|ALTER) TABLE avtotpy\.`+name+`\b.*?;$`).FindAllString(sql, -1) {
+	for _, statement := range regexp.MustCompile(`(?ms)^(?:CREATE|ALTER) TABLE avtotpy\.`+name+
+		`\b.*?;$`).FindAllString(sql, -1) {
 		table.WriteString(regexp.MustCompile(`DROP COLUMN \w+`).ReplaceAllString(statement, ""))
 	}
 	return regexp.MustCompile(`\(([^)]*)\)`).ReplaceAllStringFunc(p.Allow, func(list string) string {
@@ -120,8 +124,11 @@ func TestScript(t *testing.T) {
 		Setup:     func(env *testscript.Env) error { return setUp(env) },
 		Condition: func(name string) (bool, error) { return name == "pg_dump" && hasPgDump(), nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL, "replicas": cmdReplicas,
-			"testify": cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside, "pooler": cmdPooler, "probe": cmdProbe, "probing": cmdProbing, "probed": cmdProbed, "signalled": cmdSignalled,
+			"release": cmdRelease, "state": cmdState, "mode": cmdMode, "exits": cmdExits, "get": cmdGet, "sql": cmdSQL,
+			"replicas": cmdReplicas,
+			"testify":  cmdTestify, "hold": cmdHold, "letgo": cmdLetGo, "append": cmdAppend, "inside": cmdInside,
+			"pooler": cmdPooler, "probe": cmdProbe, "probing": cmdProbing, "probed": cmdProbed,
+			"signalled": cmdSignalled,
 			"patiently": cmdPatiently, "messages": cmdMessages, "mayrehearse": cmdMayRehearse, "killed": cmdKilled,
 		},
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // writes what cmp expects
@@ -327,8 +334,12 @@ func startProgram(ts *testscript.TestScript) *running {
 	p.cmd = exec.CommandContext(context.Background(), "avtotpy")
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.output, p.output, ts.MkAbs(".")
 	for _, name := range []string{
-		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR", "AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT", "POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE", "POSTGRES_MIGRATOR_BACKUP_DIR",
-		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE", "POSTGRES_CONNECTION_STR_FILE", "PGPASSFILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+		"PATH", "HOME", "BUNDLE", "NO_EXEC", "PGPASSWORD", "AVTOTPY_HEALTH_ADDR", "AVTOTPY_DATA_DIR",
+		"AVTOTPY_POSTGRES_BIN", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_LOG_FORMAT",
+		"POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_MODE", "POSTGRES_MIGRATOR_BACKUP_DIR",
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_CONNECTION_STR_FILE",
+		"POSTGRES_CONNECTION_STR_FILE", "PGPASSFILE", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
 	} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
@@ -393,11 +404,15 @@ func fetch(ts *testscript.TestScript, path string) (int, string) {
 func cmdPooler(ts *testscript.TestScript, _ bool, args []string) {
 	s := storyOf(ts)
 	const serverConnections = 2
-	pooled := pgtest.PgBouncer(s.tb, serverConnections, map[string]string{"migrator": s.db.MigratorConn, "web": s.db.WebConn})
+	pooled := pgtest.PgBouncer(s.tb, serverConnections,
+		map[string]string{"migrator": s.db.MigratorConn, "web": s.db.WebConn})
 	ts.Setenv("POSTGRES_MIGRATOR_CONNECTION_STR", s.db.MigratorConn)
 	ts.Setenv("POSTGRES_CONNECTION_STR", s.db.WebConn)
 	for _, which := range args {
-		name := map[string]string{"migrator": "POSTGRES_MIGRATOR_CONNECTION_STR", "web": "POSTGRES_CONNECTION_STR"}[which]
+		name := map[string]string{
+			"migrator": "POSTGRES_MIGRATOR_CONNECTION_STR",
+			"web":      "POSTGRES_CONNECTION_STR",
+		}[which]
 		ts.Setenv(name, pooled[which])
 	}
 }
@@ -466,7 +481,8 @@ func cmdGet(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(pgtest.Poll(args[0], func() error {
 		var status int
 		status, body = fetch(ts, args[0])
-		return pgtest.Unless(status == want && (len(args) == 2 || strings.Contains(body, args[2])), "it answers %d, want %d: %s", status, want, body)
+		return pgtest.Unless(status == want && (len(args) == 2 || strings.Contains(body, args[2])),
+			"it answers %d, want %d: %s", status, want, body)
 	}))
 	_, err = io.WriteString(ts.Stdout(), body)
 	ts.Check(err)

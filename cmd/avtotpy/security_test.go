@@ -26,15 +26,24 @@ func securityLines(asText bool) (counted int, lines string) {
 	now := time.Now()
 	r := alarm.Recorder{Log: newLogger(&out, asText, slog.LevelInfo), Now: func() time.Time { return now }}
 	record := func(kind auth.EventKind, use auth.Use, address string) {
-		r.Record(context.Background(), auth.Event{Kind: kind, Use: use, From: store.Origin{Address: netip.MustParseAddr(address), Agent: `" address=9.9.9.9`}})
+		r.Record(context.Background(), auth.Event{
+			Kind: kind, Use: use,
+			From: store.Origin{Address: netip.MustParseAddr(address), Agent: `" address=9.9.9.9`},
+		})
 		now = now.Add(time.Minute)
 	}
 	record(auth.EventWrong, auth.UseLogin, "192.0.2.7")
 	record(auth.EventThrottled, auth.UseSetup, "192.0.2.7")
 	record(auth.EventWrongHost, auth.UseNone, "2001:db8::7")
 	record(auth.EventWrong, auth.UseLogin, "2001:db8::7")
-	r.Record(context.Background(), auth.Event{Kind: auth.EventWrong, Use: auth.UseStepUp, From: store.Origin{Address: netip.MustParseAddr("2001:db8::7")}})
-	r.Record(context.Background(), auth.Event{Kind: auth.EventThrottled, Use: auth.UseStepUp, From: store.Origin{Address: netip.MustParseAddr("2001:db8::7")}})
+	r.Record(context.Background(), auth.Event{
+		Kind: auth.EventWrong, Use: auth.UseStepUp,
+		From: store.Origin{Address: netip.MustParseAddr("2001:db8::7")},
+	})
+	r.Record(context.Background(), auth.Event{
+		Kind: auth.EventThrottled, Use: auth.UseStepUp,
+		From: store.Origin{Address: netip.MustParseAddr("2001:db8::7")},
+	})
 	now = now.Add(time.Minute)
 	r.Flush(context.Background(), false)
 	counted = strings.Count(out.String(), "\n")
@@ -53,7 +62,8 @@ func TestTheFilterForFail2banFindsAttackers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filter := regexp.MustCompile("(?s)```ini\n(\\[Definition\\]\nfailregex = (.*?)\nignoreregex.*?)```").FindStringSubmatch(string(page))
+	filter := regexp.MustCompile("(?s)```ini\n(\\[Definition\\]\nfailregex = " +
+		"(.*?)\nignoreregex.*?)```").FindStringSubmatch(string(page))
 	if filter == nil {
 		t.Fatal("no filter in the docs")
 	}
@@ -67,8 +77,10 @@ func TestTheFilterForFail2banFindsAttackers(t *testing.T) {
 		blamed := 0
 		for _, name := range alarm.Actions() {
 			var out bytes.Buffer
-			newLogger(&out, asText, slog.LevelInfo).Warn("security event", "address", "192.0.2.7", "event", name, "count", 1)
-			found := slices.ContainsFunc(expressions, func(e *regexp.Regexp) bool { return e.MatchString(out.String()) })
+			newLogger(&out, asText, slog.LevelInfo).Warn("security event", "address", "192.0.2.7", "event", name,
+				"count", 1)
+			found := slices.ContainsFunc(expressions,
+				func(e *regexp.Regexp) bool { return e.MatchString(out.String()) })
 			if found != slices.Contains(alarm.Blamed(), name) {
 				t.Errorf("as text %t: %s is found: %t", asText, name, found)
 			}

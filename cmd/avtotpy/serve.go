@@ -73,7 +73,10 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
-	fit := &fitness{migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked, clock: s.seen.health.clock}
+	fit := &fitness{
+		migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked,
+		clock: s.seen.health.clock,
+	}
 	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
 	fit.prepare = func(ctx context.Context) error {
 		if err := authenticate(ctx, st, log); err != nil {
@@ -108,7 +111,8 @@ func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Veri
 	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.seen.health.sweptRows}.run(working)
 	server := &web.Server{
 		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed, Event: recorder.Record,
-		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log, Now: time.Now, Version: version(),
+		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log,
+		Now: time.Now, Version: version(),
 	}
 	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)
 }
@@ -156,7 +160,9 @@ func (s service) prove(ctx context.Context, pool *pgxpool.Pool) (migrate.Verific
 
 // proveOnce looks over a connection that the pool keeps. Where none can be made soon, the
 // migrator's own way to connect is patient, and explains what is wrong.
-func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification, error) {
+func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification,
+	error,
+) {
 	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	conn, err := pool.Acquire(soon)
@@ -179,16 +185,21 @@ func unproved(cfg config.Config, found migrate.Verification, err error) error {
 	lacks, unfit := errors.AsType[*migrate.PrivilegeError](err)
 	switch another := role != cfg.WebRole; {
 	case another && len(found.Status.TooMuch) > 0:
-		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not be able to do that. "+
-			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s and its password into it", role, strings.Join(found.Status.TooMuch, ", "), inBrackets(cfg.WebRole))}
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not "+
+			"be able to do that. "+
+			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s and its password into it", role,
+			strings.Join(found.Status.TooMuch, ", "), inBrackets(cfg.WebRole))}
 	case another && unfit: // whose SQL would give rights to a role that has nothing to do with it
-		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s, "+
-			"and does not hold exactly the declared rights%s. Correct POSTGRES_CONNECTION_STR", role, inBrackets(cfg.WebRole), cmp.Or(differences(found.Audit), ": "+lacks.Lacks))}
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of "+
+			"POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s, "+
+			"and does not hold exactly the declared rights%s. Correct POSTGRES_CONNECTION_STR", role,
+			inBrackets(cfg.WebRole), cmp.Or(differences(found.Audit), ": "+lacks.Lacks))}
 	case err != nil:
 		return fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)
 	}
 	if err := found.Status.Err(); err != nil {
-		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was just migrated: there, %w", err)}
+		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR reaches another database than the one that was "+
+			"just migrated: there, %w", err)}
 	}
 	return nil
 }
@@ -232,7 +243,8 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*da
 	}
 	pool, err := pgxpool.ParseConfig(cfg.WebConn.Reveal())
 	if err != nil { // which may repeat parts of the string
-		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special characters of the password are written as %40 for @, %2F for / and so on")}
+		return nil, &settingsError{errors.New("POSTGRES_CONNECTION_STR: cannot be parsed; in the URL form, special " +
+			"characters of the password are written as %40 for @, %2F for / and so on")}
 	}
 	pool.ConnConfig.RuntimeParams["application_name"] = "avtotpy/" + version()
 	if _, named := connstring.Parameter(cfg.WebConn.Reveal(), "default_query_exec_mode"); !named {
@@ -274,8 +286,10 @@ func cannotListen(setting string, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		next = "this machine has no such address: choose one of its own, or leave out the host to listen on all"
 	case errors.Is(err, fs.ErrPermission):
-		next = "ports below 1024 are for root, which the program does not stay: choose a higher one behind a proxy, let the service manager start it as its user " +
-			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= beside User=), or lower the sysctl net.ipv4.ip_unprivileged_port_start"
+		next = "ports below 1024 are for root, which the program does not stay: choose a higher one behind a proxy, " +
+			"let the service manager start it as its user " +
+			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= beside User=), or lower the sysctl " +
+			"net.ipv4.ip_unprivileged_port_start"
 	}
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
 }
@@ -285,7 +299,8 @@ const mostConnections = 1024
 
 // listen serves until ctx ends, and then lets running requests finish for up to
 // ten seconds.
-func listen(ctx context.Context, addr, address string, handler http.Handler, ready func(context.Context) (string, error),
+func listen(ctx context.Context, addr, address string, handler http.Handler,
+	ready func(context.Context) (string, error),
 	seen *onlookers,
 ) error {
 	log := seen.log

@@ -85,7 +85,8 @@ func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
 		_ = conn.Close()
 		return errors.New("it is open")
 	})
-	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "stopping") {
+	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, "stopping") {
 		t.Errorf("while a request is answered: %d %s, want 503 because it stops", status, body)
 	}
 	_ = last.Close()
@@ -184,8 +185,8 @@ func TestNobodyWaitsForAConnectionWithoutALimit(t *testing.T) {
 	}
 }
 
-// TestARightThatWasTakenAwayEndsReadiness until it is granted again, and a refusal that the declared rights do not explain
-// does not, but is logged.
+// TestARightThatWasTakenAwayEndsReadiness until it is granted again, and a refusal that the declared rights do not
+// explain does not, but is logged.
 func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
@@ -241,8 +242,8 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	}
 }
 
-// TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a database
-// that takes no changes; nor does the answer of a look that began before that.
+// TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a
+// database that takes no changes; nor does the answer of a look that began before that.
 func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
@@ -281,7 +282,8 @@ func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 		if err := f.check(t.Context()); !errors.Is(err, errReadOnly) {
 			t.Errorf("%s: got %v, want %v", name, err, errReadOnly)
 		}
-		pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+" RESET default_transaction_read_only")
+		pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+
+			" RESET default_transaction_read_only")
 		web.Pool().Reset()
 		f.asked, f.fitAt = time.Time{}, time.Time{}
 	}

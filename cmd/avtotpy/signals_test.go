@@ -30,7 +30,8 @@ func cmdSignalled(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = gate.Exec(context.Background(), "SELECT pg_advisory_lock(1)")
 	ts.Check(err)
 	p := startProgram(ts)
-	cmdSQL(ts, false, []string{"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event IN ('PgSleep', 'virtualxid')", "1"})
+	cmdSQL(ts, false, []string{"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND " +
+		"wait_event IN ('PgSleep', 'virtualxid')", "1"})
 	first, again, repeated := strings.Cut(args[0], ",")
 	for name := range strings.SplitSeq(first, "+") {
 		ts.Check(p.cmd.Process.Signal(numbers[name]))

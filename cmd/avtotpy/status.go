@@ -78,8 +78,10 @@ type difference struct {
 
 func (c *statusCommand) writeJSON(status migrate.Status, rows []migrate.LedgerRow, earlier int) error {
 	document := statusDocument{
-		Schema: schema.Name, State: status.State, Version: status.Version, Target: status.Target, MinVersion: status.MinVersion, Claimed: status.Claimed, Role: status.Role,
-		Pending: pendingFiles(status.Pending, false), Differences: []difference{}, History: append([]migrate.LedgerRow{}, rows...),
+		Schema: schema.Name, State: status.State, Version: status.Version, Target: status.Target,
+		MinVersion: status.MinVersion, Claimed: status.Claimed, Role: status.Role,
+		Pending: pendingFiles(status.Pending, false), Differences: []difference{},
+		History: append([]migrate.LedgerRow{}, rows...),
 		Earlier: earlier, Error: text(status.Err()),
 	}
 	for _, d := range status.Differences {
@@ -109,9 +111,11 @@ func (c *statusCommand) writeText(status migrate.Status, rows []migrate.LedgerRo
 
 // writeState begins what status and plan say.
 func writeState(b *strings.Builder, status migrate.Status, paint func(colour, string) string) {
-	fmt.Fprintf(b, "schema %s  %s, version %d of %d\n", schema.Name, paint(stateColour(status.State), status.State.String()), status.Version, status.Target)
+	fmt.Fprintf(b, "schema %s  %s, version %d of %d\n", schema.Name,
+		paint(stateColour(status.State), status.State.String()), status.Version, status.Target)
 	if status.Claimed != 0 {
-		b.WriteString(fold(fmt.Sprintf("A migrator works on %04d, which runs without a transaction, or has died over it. The next start goes on with it when that one is gone.", status.Claimed)))
+		b.WriteString(fold(fmt.Sprintf("A migrator works on %04d, which runs without a transaction, or has died "+
+			"over it. The next start goes on with it when that one is gone.", status.Claimed)))
 	}
 }
 
@@ -121,14 +125,16 @@ func writeAdvice(b *strings.Builder, status migrate.Status) {
 	case migrate.Current:
 		b.WriteString("\nNothing is pending.\n")
 	case migrate.AheadCompatible:
-		b.WriteString("\n" + fold(fmt.Sprintf("A newer program migrated this database. This one can still work with it: the schema admits all that reach version %d.", status.MinVersion)))
+		b.WriteString("\n" + fold(fmt.Sprintf("A newer program migrated this database. This one can still work with "+
+			"it: the schema admits all that reach version %d.", status.MinVersion)))
 	case migrate.Blank, migrate.Behind:
 		if renamed {
 			b.WriteString("\n" + fold(sentence(status.Err())))
 			return
 		}
 		b.WriteString("\nPending:\n" + fileList(pendingFiles(status.Pending, false)) +
-			"\nA start in mode RUN or RUN_AND_EXIT applies them, and so does \"avtotpy migrate\".\n\"avtotpy migrate plan\" says more about them.\n")
+			"\nA start in mode RUN or RUN_AND_EXIT applies them, and so does \"avtotpy migrate\".\n\"avtotpy " +
+			"migrate plan\" says more about them.\n")
 	default:
 		b.WriteString("\n" + fold(sentence(status.Err())))
 	}
@@ -149,7 +155,10 @@ func fileList(files []pendingFile) string {
 }
 
 func fileRow(f pendingFile) []string {
-	return []string{"  " + f.File, count(f.Statements, "statement"), count(f.Bytes, "byte"), strings.Join(f.Directives, ", ")}
+	return []string{
+		"  " + f.File, count(f.Statements, "statement"), count(f.Bytes, "byte"),
+		strings.Join(f.Directives, ", "),
+	}
 }
 
 // count is a number with its unit, so that right-aligned columns stay aligned.
@@ -171,7 +180,10 @@ func history(rows []migrate.LedgerRow, paint func(colour, string) string) string
 		case row.Seconds != nil:
 			took = brief(seconds(*row.Seconds))
 		}
-		table = append(table, []string{fmt.Sprintf("%04d", row.Version), row.Name, row.AppliedAt.UTC().Format(time.RFC3339), took, row.AppliedBy, row.AppVersion, mark})
+		table = append(table, []string{
+			fmt.Sprintf("%04d", row.Version), row.Name,
+			row.AppliedAt.UTC().Format(time.RFC3339), took, row.AppliedBy, row.AppVersion, mark,
+		})
 	}
 	const tookColumn = 3
 	heading, lines, _ := strings.Cut(columns(table, tookColumn), "\n")

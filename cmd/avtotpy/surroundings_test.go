@@ -55,87 +55,152 @@ func surroundings() map[string]surrounding {
 	return map[string]surrounding{
 		"nothing": {},
 		"sql_drop raises": {
-			plant: raises("sql_drop", "%%", "RAISE 'nothing is dropped here'"), exit: -1, says: `"guard".*nothing is dropped here`, mend: unguard,
+			plant: raises("sql_drop", "%%", "RAISE 'nothing is dropped here'"), exit: -1,
+			says: `"guard".*nothing is dropped here`, mend: unguard,
 		},
 		"table_rewrite raises": {plant: raises("table_rewrite", "%%", "RAISE 'no rewrites'")},
 		"a trigger that minds comments": {
-			plant: raises("ddl_command_start", "COMMENT", "RAISE 'no comment'"), exit: -1, says: `"guard".*no comment`, mend: unguard,
+			plant: raises("ddl_command_start", "COMMENT", "RAISE 'no comment'"), exit: -1, says: `"guard".*no comment`,
+			mend: unguard,
 		},
-		"a schema of another's":        {blank: true, plant: "CREATE SCHEMA avtotpy", exit: 77, says: `ALTER SCHEMA "avtotpy" OWNER TO "%m"`, mend: "ALTER SCHEMA avtotpy OWNER TO %m"},
-		"a schema of the migrator's":   {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m"},
-		"a schema with another's work": {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m; CREATE TABLE avtotpy.theirs ()", exit: 74, says: `holds`, mend: "DROP TABLE avtotpy.theirs"},
-		"more in public":               {plant: "CREATE TABLE public.users (id int); CREATE FUNCTION public.clock_timestamp() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.now() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER DATABASE %d SET search_path = public, pg_catalog"},
+		"a schema of another's": {
+			blank: true, plant: "CREATE SCHEMA avtotpy", exit: 77,
+			says: `ALTER SCHEMA "avtotpy" OWNER TO "%m"`, mend: "ALTER SCHEMA avtotpy OWNER TO %m",
+		},
+		"a schema of the migrator's": {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m"},
+		"a schema with another's work": {
+			blank: true,
+			plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m; CREATE TABLE avtotpy.theirs ()", exit: 74, says: `holds`,
+			mend: "DROP TABLE avtotpy.theirs",
+		},
+		"more in public": {plant: "CREATE TABLE public.users (id int); CREATE FUNCTION " +
+			"public.clock_timestamp() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.now() RETURNS " +
+			"int LANGUAGE sql AS 'SELECT 1'; ALTER DATABASE %d SET search_path = public, pg_catalog"},
 		"plpgsql for nobody": {
-			plant: "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC", exit: -1, says: `GRANT USAGE ON LANGUAGE "plpgsql" TO "%m"`, mend: "GRANT USAGE ON LANGUAGE plpgsql TO %m",
+			plant: "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC", exit: -1,
+			says: `GRANT USAGE ON LANGUAGE "plpgsql" TO "%m"`, mend: "GRANT USAGE ON LANGUAGE plpgsql TO %m",
 		},
 		"a type for nobody": {
-			plant: "REVOKE USAGE ON TYPE uuid FROM PUBLIC", exit: -1, says: `GRANT USAGE ON TYPE pg_catalog."uuid" TO "%m"`, mend: "GRANT USAGE ON TYPE uuid TO %m",
+			plant: "REVOKE USAGE ON TYPE uuid FROM PUBLIC", exit: -1,
+			says: `GRANT USAGE ON TYPE pg_catalog."uuid" TO "%m"`, mend: "GRANT USAGE ON TYPE uuid TO %m",
 		},
-		"no TEMPORARY for everybody":       {plant: "REVOKE TEMPORARY ON DATABASE %d FROM PUBLIC"},
-		"functions and types by default":   {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON FUNCTIONS TO PUBLIC; ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE ALL ON TYPES FROM PUBLIC"},
-		"schemas by default":               {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON SCHEMAS TO PUBLIC"},
-		"no row security for the roles":    {plant: "ALTER ROLE %m SET row_security = off; ALTER ROLE %w SET row_security = off", role: true},
+		"no TEMPORARY for everybody": {plant: "REVOKE TEMPORARY ON DATABASE %d FROM PUBLIC"},
+		"functions and types by default": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON FUNCTIONS TO " +
+			"PUBLIC; ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE ALL ON TYPES FROM PUBLIC"},
+		"schemas by default": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON " +
+			"SCHEMAS TO PUBLIC"},
+		"no row security for the roles": {plant: "ALTER ROLE %m SET row_security = off; ALTER ROLE %w SET " +
+			"row_security = off", role: true},
 		"a migrator that inherits nothing": {plant: "ALTER ROLE %m NOINHERIT"},
 		"the migrator is a member":         {plant: "GRANT %w TO %m", role: true},
-		"the web role is a member":         {before: 16, plant: "GRANT %m TO %w", role: true, exit: 77, says: `REVOKE "%m" FROM "%w"`, mend: "REVOKE %m FROM %w"},
-		"passwords in MD5":                 {plant: "ALTER ROLE %m SET password_encryption = 'md5'; ALTER ROLE %w SET password_encryption = 'md5'", role: true},
-		"auto_explain":                     {needs: "auto_explain", plant: "ALTER DATABASE %d SET session_preload_libraries = 'auto_explain'; ALTER DATABASE %d SET auto_explain.log_min_duration = 0; ALTER DATABASE %d SET auto_explain.log_analyze = on"},
-		"LATIN1":                           {create: "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"},
-		"SQL_ASCII":                        {create: "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"},
-		"ICU":                              {create: "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' LC_COLLATE 'C' LC_CTYPE 'C'"},
-		"a policy":                         {plant: "CREATE POLICY open ON avtotpy.users USING (true)", role: true, verify: 74},
-		"a rule":                           {plant: "CREATE RULE quiet AS ON INSERT TO avtotpy.users DO INSTEAD NOTHING", role: true, verify: 74},
+		"the web role is a member": {
+			before: 16, plant: "GRANT %m TO %w", role: true, exit: 77,
+			says: `REVOKE "%m" FROM "%w"`, mend: "REVOKE %m FROM %w",
+		},
+		"passwords in MD5": {plant: "ALTER ROLE %m SET password_encryption = 'md5'; ALTER ROLE %w " +
+			"SET password_encryption = 'md5'", role: true},
+		"auto_explain": {
+			needs: "auto_explain",
+			plant: "ALTER DATABASE %d SET session_preload_libraries = 'auto_explain'; ALTER DATABASE %d SET " +
+				"auto_explain.log_min_duration = 0; ALTER DATABASE %d SET auto_explain.log_analyze = on",
+		},
+		"LATIN1":    {create: "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"SQL_ASCII": {create: "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"ICU": {create: "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' " +
+			"LC_COLLATE 'C' LC_CTYPE 'C'"},
+		"a policy": {
+			plant: "CREATE POLICY open ON avtotpy.users USING (true)", role: true,
+			verify: 74,
+		},
+		"a rule": {plant: "CREATE RULE quiet AS ON INSERT TO avtotpy.users DO " +
+			"INSTEAD NOTHING", role: true, verify: 74},
 		"row level security on each table": {plant: platformRLS, says: `ensure_rls|result=current`},
-		"a trigger that talks":             {plant: raises("ddl_command_end", "%%", "FOR i IN 1..200 LOOP RAISE NOTICE 'heard %%', tg_tag; END LOOP"), says: `the server says|result=current`},
+		"a trigger that talks": {plant: raises("ddl_command_end", "%%",
+			"FOR i IN 1..200 LOOP RAISE NOTICE 'heard %%', tg_tag; END LOOP"), says: `the server says|result=current`},
 		"a trigger that raises with a hint": {
-			plant: raises("ddl_command_start", "CREATE TABLE", "RAISE 'frozen until Monday' USING HINT = 'Open a ticket.'"), exit: -1,
-			says: `(?s)event trigger "guard".*frozen until Monday.*Open a ticket.*ALTER EVENT TRIGGER "guard" DISABLE`, mend: unguard,
+			plant: raises("ddl_command_start", "CREATE TABLE",
+				"RAISE 'frozen until Monday' USING HINT = 'Open a ticket.'"), exit: -1,
+			says: `(?s)event trigger "guard".*frozen until Monday.*Open a ticket.*ALTER EVENT TRIGGER "guard" DISABLE`,
+			mend: unguard,
 		},
 		"a trigger that lacks a right": {
-			plant: "CREATE TABLE public.ddl_log (tag text); " + raises("ddl_command_end", "CREATE%%", "INSERT INTO public.ddl_log VALUES (tg_tag)"), exit: -1,
-			says: `(?s)"guard".*permission denied for table ddl_log.*SECURITY DEFINER`, mend: "ALTER FUNCTION public.guard() SECURITY DEFINER",
+			plant: "CREATE TABLE public.ddl_log (tag text); " +
+				raises("ddl_command_end", "CREATE%%", "INSERT INTO public.ddl_log VALUES (tg_tag)"), exit: -1,
+			says: `(?s)"guard".*permission denied for table ddl_log.*SECURITY DEFINER`,
+			mend: "ALTER FUNCTION public.guard() SECURITY DEFINER",
 		},
 		"a trigger that minds grants": {
-			plant: raises("ddl_command_end", "GRANT", "RAISE 'ask the platform'"), exit: -1, says: `"guard".*ask the platform`, mend: unguard,
+			plant: raises("ddl_command_end", "GRANT", "RAISE 'ask the platform'"), exit: -1,
+			says: `"guard".*ask the platform`, mend: unguard,
 		},
 		"everything of ours for everybody": {
-			plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON SEQUENCES TO PUBLIC",
+			plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES " +
+				"FOR ROLE %m GRANT ALL ON SEQUENCES TO PUBLIC",
 		},
-		"everything of ours for the web role": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO %w", role: true},
-		"tables for everybody, by hand":       {plant: "GRANT ALL ON ALL TABLES IN SCHEMA avtotpy TO PUBLIC; GRANT UPDATE (name) ON avtotpy.users TO PUBLIC", role: true},
+		"everything of ours for the web role": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON " +
+			"TABLES TO %w", role: true},
+		"tables for everybody, by hand": {plant: "GRANT ALL ON ALL TABLES IN SCHEMA avtotpy TO PUBLIC; GRANT " +
+			"UPDATE (name) ON avtotpy.users TO PUBLIC", role: true},
 		"a membership that writes all": {
-			plant: "GRANT pg_write_all_data TO %w", role: true, exit: 77, says: `REVOKE "pg_write_all_data" FROM "%w"`, mend: `REVOKE pg_write_all_data FROM "%w"`,
+			plant: "GRANT pg_write_all_data TO %w", role: true, exit: 77, says: `REVOKE "pg_write_all_data" FROM "%w"`,
+			mend: `REVOKE pg_write_all_data FROM "%w"`,
 		},
 		"read-only by setting": {
-			plant: "ALTER DATABASE %d SET default_transaction_read_only = on", exit: -1, says: `default_transaction_read_only is on .*ALTER DATABASE "%d" RESET`,
-			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only", skip: "takes no changes",
+			plant: "ALTER DATABASE %d SET default_transaction_read_only = on", exit: -1,
+			says: `default_transaction_read_only is on .*ALTER DATABASE "%d" RESET`,
+			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only",
+			skip: "takes no changes",
 		},
-		"an expired password":            {plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77, says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'", skip: "password is wrong"},
-		"no connections for the role":    {plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77, says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1", skip: "lacks disk, memory or connections"},
-		"no login":                       {plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77, says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN", skip: "does not let the web server in"},
+		"an expired password": {
+			plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77,
+			says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'",
+			skip: "password is wrong",
+		},
+		"no connections for the role": {
+			plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77,
+			says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1",
+			skip: "lacks disk, memory or connections",
+		},
+		"no login": {
+			plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77,
+			says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN", skip: "does not let the web server in",
+		},
 		"one connection of the migrator": {plant: "ALTER ROLE %m CONNECTION LIMIT 1"},
 		"another password": {
-			plant: "ALTER ROLE %w PASSWORD 'other'; COMMENT ON ROLE %w IS NULL", role: true, exit: 77, says: `\\password "%w"`, mend: "ALTER ROLE %w PASSWORD 'test'", skip: "password is wrong",
+			plant: "ALTER ROLE %w PASSWORD 'other'; COMMENT ON ROLE %w IS NULL", role: true, exit: 77,
+			says: `\\password "%w"`, mend: "ALTER ROLE %w PASSWORD 'test'", skip: "password is wrong",
 		},
-		"pg_roles for nobody": {plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77, says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC", skip: "lacks a right"},
+		"pg_roles for nobody": {
+			plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77,
+			says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC",
+			skip: "lacks a right",
+		},
 		"version() for nobody": {
-			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77, says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC", skip: "lacks a right",
+			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77,
+			says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC",
+			skip: "lacks a right",
 		},
 		"a tablespace that is not ours": {
-			plant: "ALTER ROLE %m SET default_tablespace = pg_global", exit: -1, says: `GRANT CREATE ON TABLESPACE "pg_global" TO "%m"`, mend: "ALTER ROLE %m RESET default_tablespace",
+			plant: "ALTER ROLE %m SET default_tablespace = pg_global", exit: -1,
+			says: `GRANT CREATE ON TABLESPACE "pg_global" TO "%m"`, mend: "ALTER ROLE %m RESET default_tablespace",
 		},
-		"public for nobody":           {plant: "REVOKE ALL ON SCHEMA public FROM PUBLIC"},
-		"an extension in our schema":  {plant: "CREATE FUNCTION avtotpy.of_an_extension() RETURNS int LANGUAGE sql AS 'SELECT 1'", role: true, verify: 74},
-		"no CONNECT for everybody":    {plant: "REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d TO %m WITH GRANT OPTION", skip: "lacks a right"},
-		"no functions for everybody":  {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"},
-		"row level security, by hand": {plant: "ALTER TABLE avtotpy.users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", role: true},
-		"the ledger hidden":           {plant: "ALTER TABLE avtotpy.migrations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", role: true, skip: "ledger is lost"},
+		"public for nobody": {plant: "REVOKE ALL ON SCHEMA public FROM PUBLIC"},
+		"an extension in our schema": {plant: "CREATE FUNCTION avtotpy.of_an_extension() RETURNS int LANGUAGE sql " +
+			"AS 'SELECT 1'", role: true, verify: 74},
+		"no CONNECT for everybody": {plant: "REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON " +
+			"DATABASE %d TO %m WITH GRANT OPTION", skip: "lacks a right"},
+		"no functions for everybody": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE EXECUTE ON FUNCTIONS " +
+			"FROM PUBLIC"},
+		"row level security, by hand": {plant: "ALTER TABLE avtotpy.users ENABLE ROW LEVEL SECURITY, FORCE ROW " +
+			"LEVEL SECURITY", role: true},
+		"the ledger hidden": {plant: "ALTER TABLE avtotpy.migrations ENABLE ROW LEVEL SECURITY, FORCE ROW " +
+			"LEVEL SECURITY", role: true, skip: "ledger is lost"},
 	}
 }
 
 // TestSurroundings migrates a blank database, one of an older release and a healthy one in each
-// surrounding; the healthy one in RUN, after a server in SKIP. Where that does not go through, the message says what does, and then it does.
-// Afterwards the web server's role can do what is declared and nothing else, which is tried as
+// surrounding; the healthy one in RUN, after a server in SKIP. Where that does not go through, the message says what
+// does, and then it does. Afterwards the web server's role can do what is declared and nothing else, which is tried as
 // that role and not read in the catalogue, and verify says the same.
 func TestSurroundings(t *testing.T) {
 	t.Parallel()
@@ -147,7 +212,8 @@ func TestSurroundings(t *testing.T) {
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				p := newPlace(t)
-				if version := pgtest.Value[int](t, p.db.SuperConn, "SELECT current_setting('server_version_num')::int / 10000"); s.before > 0 && version >= s.before {
+				if version := pgtest.Value[int](t, p.db.SuperConn,
+					"SELECT current_setting('server_version_num')::int / 10000"); s.before > 0 && version >= s.before {
 					t.Skip("this server refuses it")
 				}
 				if s.needs != "" {
@@ -156,7 +222,8 @@ func TestSurroundings(t *testing.T) {
 					}
 				}
 				if s.create != "" {
-					pgtest.Exec(t, p.db.SuperConn+" dbname=postgres", "DROP DATABASE "+p.db.Name, "CREATE DATABASE "+p.db.Name+" TEMPLATE template0 "+s.create, p.fill("GRANT CREATE ON DATABASE %d TO %m"))
+					pgtest.Exec(t, p.db.SuperConn+" dbname=postgres", "DROP DATABASE "+p.db.Name, "CREATE DATABASE "+
+						p.db.Name+" TEMPLATE template0 "+s.create, p.fill("GRANT CREATE ON DATABASE %d TO %m"))
 				}
 				mode := "RUN_AND_EXIT"
 				switch state {
@@ -283,7 +350,8 @@ func (p *place) serves(mode, unready string) (output string) {
 		if err != nil {
 			return err
 		}
-		wants := unready == "" && response.StatusCode == http.StatusOK || unready != "" && response.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), unready)
+		wants := unready == "" && response.StatusCode == http.StatusOK || unready != "" &&
+			response.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), unready)
 		return pgtest.Unless(wants, "%d: %s", response.StatusCode, body)
 	})
 	if err == nil {
@@ -313,9 +381,12 @@ func (p *place) command(mode string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(p.Context(), "avtotpy", args...)
 	cmd.Dir = p.TempDir()
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BUNDLE=" + p.bundle, "AVTOTPY_MASTER_KEY=" + p.key, "AVTOTPY_LOG_FORMAT=text",
-		"POSTGRES_MIGRATOR_MODE=" + mode, "POSTGRES_MIGRATOR_CONNECTION_STR=" + p.db.MigratorConn, "POSTGRES_CONNECTION_STR=" + p.db.WebConn,
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + p.db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" + p.db.WebPassword,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "BUNDLE=" + p.bundle, "AVTOTPY_MASTER_KEY=" + p.key,
+		"AVTOTPY_LOG_FORMAT=text",
+		"POSTGRES_MIGRATOR_MODE=" + mode, "POSTGRES_MIGRATOR_CONNECTION_STR=" + p.db.MigratorConn,
+		"POSTGRES_CONNECTION_STR=" + p.db.WebConn,
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + p.db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" +
+			p.db.WebPassword,
 	}
 	return cmd
 }
@@ -326,7 +397,8 @@ func (p *place) agrees(fit bool) {
 	p.Helper()
 	code, output := p.run("", "migrate", "verify")
 	wrong := p.judge()
-	if says := code == 0; says != (len(wrong) == 0) && (says || fit) { // otherwise there may be more to say than what a role can try
+	// otherwise there may be more to say than what a role can try
+	if says := code == 0; says != (len(wrong) == 0) && (says || fit) {
 		p.Errorf("verify exits with %d:\n%s\nand the role, tried: %q", code, output, wrong)
 	}
 	if fit && len(wrong) > 0 {
@@ -359,21 +431,25 @@ func (p *place) judge() (wrong []string) {
 		table := "avtotpy." + c.table
 		column := pgx.Identifier{c.column}.Sanitize()
 		try("SELECT "+c.table+"."+c.column, "SELECT "+column+" FROM "+table+" LIMIT 0")
-		try("INSERT "+c.table+"."+c.column, "INSERT INTO "+table+" ("+column+") OVERRIDING SYSTEM VALUE SELECT NULL WHERE false")
-		try("UPDATE "+c.table+"."+c.column, "UPDATE "+table+" SET "+column+" = DEFAULT WHERE false") // which an identity takes, too
+		try("INSERT "+c.table+"."+c.column, "INSERT INTO "+table+" ("+column+
+			") OVERRIDING SYSTEM VALUE SELECT NULL WHERE false")
+		// which an identity takes, too
+		try("UPDATE "+c.table+"."+c.column, "UPDATE "+table+" SET "+column+" = DEFAULT WHERE false")
 		if !c.first {
 			continue
 		}
 		try("DELETE "+c.table, "DELETE FROM "+table+" WHERE false")
 		try("TRUNCATE "+c.table, "TRUNCATE "+table)
-		if declared["SELECT "+c.table+"."+c.column] && !secured[c.table] && !p.try(ctx, conn, "SET LOCAL row_security = off; SELECT FROM "+table) {
+		if declared["SELECT "+c.table+"."+c.column] && !secured[c.table] &&
+			!p.try(ctx, conn, "SET LOCAL row_security = off; SELECT FROM "+table) {
 			wrong = append(wrong, "row level security hides rows of "+c.table)
 		}
 	}
 	for _, f := range p.functions() {
 		try("EXECUTE "+f, "SELECT avtotpy."+f)
 	}
-	if _, err := conn.Exec(ctx, "CREATE TABLE avtotpy.x ()"); err == nil { // an event trigger may be against it before the server is
+	// an event trigger may be against it before the server is
+	if _, err := conn.Exec(ctx, "CREATE TABLE avtotpy.x ()"); err == nil {
 		p.exec("DROP TABLE avtotpy.x")
 		wrong = append(wrong, "it creates tables")
 	}
@@ -405,7 +481,8 @@ func (p *place) columns() (all []columnOf) {
 		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE nspname = 'avtotpy' AND relkind = 'r' AND attnum > 0 AND NOT attisdropped`)
 	var c columnOf
-	_, err := pgx.ForEachRow(rows, []any{&c.table, &c.column, &c.first}, func() error { all = append(all, c); return nil })
+	_, err := pgx.ForEachRow(rows, []any{&c.table, &c.column, &c.first},
+		func() error { all = append(all, c); return nil })
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -451,7 +528,10 @@ func declaredVerbs() (may, secured map[string]bool) {
 // columnsIn are the columns of a table in the last snapshot.
 func columnsIn(table string) (columns []string) {
 	if table == "migrations" {
-		return []string{"version", "prev", "name", "checksum", "min_version", "applied_at", "duration", "applied_by", "app_version", "claimed_by_pid", "claimed_by_start", "rebuilt"}
+		return []string{
+			"version", "prev", "name", "checksum", "min_version", "applied_at", "duration", "applied_by",
+			"app_version", "claimed_by_pid", "claimed_by_start", "rebuilt",
+		}
 	}
 	bundle, err := schema.Load(schema.Files())
 	if err != nil {

@@ -92,7 +92,8 @@ func (s *systemd) send(lines ...string) {
 	if s.socket == "" {
 		return
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"}) // it knows that @ begins an abstract name
+	// it knows that @ begins an abstract name
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
 	if err != nil {
 		return
 	}

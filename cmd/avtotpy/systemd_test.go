@@ -56,7 +56,8 @@ func commandOn(t *testing.T, db *pgtest.DB, args []string, environ ...string) *e
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "AVTOTPY_MASTER_KEY=" + keyring.Generate("k1"), "AVTOTPY_LOG_FORMAT=text",
 		"POSTGRES_MIGRATOR_CONNECTION_STR=" + db.MigratorConn, "POSTGRES_CONNECTION_STR=" + db.WebConn,
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" + db.WebPassword,
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=" + db.WebRole, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=" +
+			db.WebPassword,
 	}, environ...)
 	t.Cleanup(func() {
 		if cmd.Process != nil {
@@ -106,7 +107,8 @@ func TestSystemdHearsOfTheWholeStart(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%v, want the exit code 0:\n%s", err, &said)
 			}
-			if !regexp.MustCompile(`^EXTEND_TIMEOUT_USEC=\d+(?s:.)*\nREADY=1\nSTATUS=serving http://127.0.0.1:\d+\nSTOPPING=1\nSTATUS=stopping\n$`).MatchString(heard) {
+			if !regexp.MustCompile(
+				`^EXTEND_TIMEOUT_USEC=\d+(?s:.)*\nREADY=1\nSTATUS=serving http://127.0.0.1:\d+\nSTOPPING=1\nSTATUS=stopping\n$`).MatchString(heard) {
 				t.Errorf("it heard\n%s", heard)
 			}
 		})

@@ -113,7 +113,9 @@ func bindYes(c *userCommand, flags *flag.FlagSet) {
 }
 
 // bindUser returns how a command defines its flags, which may stand before and after the name.
-func (p program) bindUser(bind func(*userCommand, *flag.FlagSet), do func(userCommand, context.Context) error) func(*flag.FlagSet) action {
+func (p program) bindUser(bind func(*userCommand, *flag.FlagSet),
+	do func(userCommand, context.Context) error,
+) func(*flag.FlagSet) action {
 	return func(flags *flag.FlagSet) action {
 		c := &userCommand{program: p}
 		asJSON := jsonFlag(flags)
@@ -131,7 +133,8 @@ func (p program) bindUser(bind func(*userCommand, *flag.FlagSet), do func(userCo
 					return p.misused(row, flagMessage(err, flags))
 				}
 				if flags.NArg() > 0 {
-					return p.misused(row, "there is more than one name: one with spaces needs quotes, and a password is never an argument")
+					return p.misused(row, "there is more than one name: one with spaces needs quotes, and a "+
+						"password is never an argument")
 				}
 			}
 			c.json = *asJSON
@@ -179,12 +182,16 @@ func (c userCommand) list(ctx context.Context) error {
 	if c.json {
 		documents := make([]userDocument, 0, len(users))
 		for _, u := range users {
-			documents = append(documents, userDocument{u.ID.String(), u.Name, u.CreatedAt.UTC(), seenAt(u), u.Sessions, u.Accounts})
+			documents = append(documents, userDocument{
+				u.ID.String(), u.Name, u.CreatedAt.UTC(), seenAt(u), u.Sessions,
+				u.Accounts,
+			})
 		}
 		return c.document(map[string]any{"users": documents})
 	}
 	if len(users) == 0 {
-		_, err := fmt.Fprintln(c.stdout, "There is no user yet; add one with \"avtotpy user add NAME\", or on the page /setup.")
+		_, err := fmt.Fprintln(c.stdout, "There is no user yet; add one with \"avtotpy user add NAME\", or on the "+
+			"page /setup.")
 		return err
 	}
 	rows := [][]string{{"NAME", "CREATED", "LAST SEEN", "SESSIONS", "ACCOUNTS"}}
@@ -193,7 +200,10 @@ func (c userCommand) list(ctx context.Context) error {
 		if !u.LastSeenAt.IsZero() {
 			seen = u.LastSeenAt.UTC().Format(time.RFC3339)
 		}
-		rows = append(rows, []string{u.Name, u.CreatedAt.UTC().Format(time.RFC3339), seen, strconv.Itoa(u.Sessions), strconv.Itoa(u.Accounts)})
+		rows = append(rows, []string{
+			u.Name, u.CreatedAt.UTC().Format(time.RFC3339), seen, strconv.Itoa(u.Sessions),
+			strconv.Itoa(u.Accounts),
+		})
 	}
 	_, err = io.WriteString(c.stdout, columns(rows, 3, 4)) //nolint:mnd // the numbers
 	return err
@@ -218,12 +228,14 @@ func (c userCommand) add(ctx context.Context) error {
 	}
 	u, _, err := c.store.CreateUser(ctx, c.name, hash, c.by)
 	if errors.Is(err, store.ErrNameTaken) {
-		return &userError{fmt.Sprintf("there is a user %q already, in lower or upper case. Choose another name", c.name)}
+		return &userError{fmt.Sprintf("there is a user %q already, in lower or upper case. Choose another name",
+			c.name)}
 	}
 	if err != nil {
 		return err
 	}
-	return c.done(fmt.Sprintf("user %q was added", u.Name), password, map[string]any{"id": u.ID.String(), "name": u.Name})
+	return c.done(fmt.Sprintf("user %q was added", u.Name), password,
+		map[string]any{"id": u.ID.String(), "name": u.Name})
 }
 
 func (c userCommand) resetPassword(ctx context.Context) error {
@@ -267,7 +279,8 @@ func (c userCommand) remove(ctx context.Context) error {
 	}
 	if !c.yes {
 		row, _ := c.program.find([]string{"user", "remove"})
-		return c.misused(row, fmt.Sprintf("nothing was removed: the accounts of %s go with them for good. If that is meant, add --yes", config.Shown(u.Name)))
+		return c.misused(row, fmt.Sprintf("nothing was removed: the accounts of %s go with them for good. If that "+
+			"is meant, add --yes", config.Shown(u.Name)))
 	}
 	switch err := c.store.RemoveUser(ctx, u.ID, c.by); {
 	case errors.Is(err, store.ErrNotFound):
@@ -275,7 +288,8 @@ func (c userCommand) remove(ctx context.Context) error {
 	case errors.Is(err, store.ErrLastUser):
 		return &userError{fmt.Sprintf("%q is the last user and cannot be removed. Add another one first", u.Name)}
 	case errors.Is(err, store.ErrOnlyOwner):
-		return &userError{fmt.Sprintf("%q is the only owner of a vault that others use. Make somebody else an owner first", u.Name)}
+		return &userError{fmt.Sprintf("%q is the only owner of a vault that others use. Make somebody else an "+
+			"owner first", u.Name)}
 	case err != nil:
 		return err
 	}
@@ -320,7 +334,8 @@ func (c userCommand) password() (string, error) {
 	if c.generate {
 		const letters, group = 20, 5 // of 32 each: 100 bits
 		text := strings.ToLower(rand.Text()[:letters])
-		return strings.Join([]string{text[:group], text[group : 2*group], text[2*group : 3*group], text[3*group:]}, "-"), nil
+		return strings.Join([]string{text[:group], text[group : 2*group], text[2*group : 3*group], text[3*group:]},
+			"-"), nil
 	}
 	in := cmp.Or(c.stdin, os.Stdin)
 	if !isTerminal(in) {
@@ -344,7 +359,8 @@ func (c userCommand) password() (string, error) {
 func (c userCommand) ask(in *os.File, prompt string) (string, error) {
 	restore, err := hideInput(in)
 	if err != nil {
-		return "", &userError{fmt.Sprintf("the terminal cannot hide a password (%v). Use --generate, or give it on standard input", err)}
+		return "", &userError{fmt.Sprintf("the terminal cannot hide a password (%v). Use --generate, or give it on "+
+			"standard input", err)}
 	}
 	defer restore()
 	_, _ = fmt.Fprint(c.stderr, prompt)
@@ -361,7 +377,8 @@ func firstLine(in io.Reader) (string, error) {
 	}
 	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	if line == "" {
-		return "", &userError{"no password was given. Write it to standard input, as in \"avtotpy user add NAME < file\", or use --generate"}
+		return "", &userError{"no password was given. Write it to standard input, as in \"avtotpy user add NAME < " +
+			"file\", or use --generate"}
 	}
 	return line, nil
 }

@@ -51,17 +51,23 @@ func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "" && is[*migrate.PrivilegeError](err): // of a catalogue or a function of the server's
 		lacks, _ := errors.AsType[*migrate.PrivilegeError](err)
-		a.Findings = append(a.Findings, migrate.Finding{Severity: migrate.Missing, What: lacks.Lacks, SQL: strings.Join(lacks.SQL, "; ")})
+		a.Findings = append(a.Findings, migrate.Finding{
+			Severity: migrate.Missing, What: lacks.Lacks,
+			SQL: strings.Join(lacks.SQL, "; "),
+		})
 		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "":
 		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
 	case role != a.Role:
 		finding := migrate.Finding{
-			Severity: migrate.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which holds the same rights by chance", role),
+			Severity: migrate.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which "+
+				"holds the same rights by chance", role),
 			SQL: fmt.Sprintf("-- put the user %q and its password into POSTGRES_CONNECTION_STR", a.Role),
 		}
 		if web.Audit == nil || web.Audit.Err() != nil {
-			finding.Severity, finding.What = migrate.Excess, fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly these rights%s", role, differences(web.Audit))
+			finding.Severity, finding.What = migrate.Excess,
+				fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly "+
+					"these rights%s", role, differences(web.Audit))
 		}
 		a.Findings = append(a.Findings, finding)
 		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
@@ -95,7 +101,8 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 		}
 	}
 	if len(v.Drift) > 0 {
-		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, with the SQL where there is some, or put it into a migration.\n")
+		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, with the SQL where there is some, or put " +
+			"it into a migration.\n")
 	}
 	if v.Audit != nil {
 		b.WriteString("\n")
@@ -107,21 +114,31 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 
 func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, paint func(colour, string) string) {
 	ahead := v.Status.State == migrate.AheadCompatible
-	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess), a.Count(migrate.Missing), a.Count(migrate.Warn))
+	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess),
+		a.Count(migrate.Missing), a.Count(migrate.Warn))
 	for _, f := range a.Findings {
-		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)), f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
+		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)),
+			f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
 	}
 	switch {
 	case ahead && a.Err() == nil:
-		b.WriteString("\nOnly the ledger up to this release, and rights that no release may have, were judged. Whether the schema\nis as it should be, and the role's other rights, the release that migrated it can judge.\n")
+		b.WriteString("\nOnly the ledger up to this release, and rights that no release may have, were judged. " +
+			"Whether the schema\nis as it should be, and the role's other rights, the release that migrated it " +
+			"can judge.\n")
 	case a.Err() != nil:
-		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings if you like, is for a DBA to run.\n")
-	case len(v.Drift) > 0: // a policy, a trigger or another body of a function decides what a privilege lets the role do
-		b.WriteString("\nThe privileges are the declared ones. What they let the role do is not proved while the schema is not as its migrations make it.\n")
+		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings " +
+			"if you like, is for a DBA to run.\n")
+	// a policy, a trigger or another body of a function decides what a privilege lets the role do
+	case len(v.Drift) > 0:
+		b.WriteString("\nThe privileges are the declared ones. What they let the role do is not proved while the " +
+			"schema is not as its migrations make it.\n")
 	case a.Detours > 0:
-		b.WriteString("\nOn the schema itself the role holds the declared privileges and no more. Through objects outside of it, which the\nwarnings name, it may do more: they run with the rights of their owner. The SQL under each takes that away.\n")
+		b.WriteString("\nOn the schema itself the role holds the declared privileges and no more. Through objects " +
+			"outside of it, which the\nwarnings name, it may do more: they run with the rights of their owner. The " +
+			"SQL under each takes that away.\n")
 	case len(a.Findings) > 0:
-		b.WriteString("\nThe role holds exactly the declared privileges. Warnings are about what others decide; the SQL under each takes it away.\n")
+		b.WriteString("\nThe role holds exactly the declared privileges. Warnings are about what others decide; the " +
+			"SQL under each takes it away.\n")
 	default:
 		b.WriteString("\nThe role holds exactly the declared privileges.\n")
 	}
@@ -136,21 +153,27 @@ func unjudged() []string { return []string{"schema", "privileges"} }
 
 // verification is the form for machines; docs/privileges.md documents it.
 type verification struct {
-	State    migrate.State     `json:"state"`
-	Version  int               `json:"version"`
-	Target   int               `json:"target"`
-	Claimed  int               `json:"claimed,omitempty"`  // the version of a file without a transaction that a migrator works on, or worked on
-	Compared bool              `json:"compared"`           // whether the schema was compared with the snapshot of its version
-	Drift    []migrate.Drift   `json:"drift,omitempty"`    // how it differs
-	Damage   []migrate.Drift   `json:"damage,omitempty"`   // how the ledger's table is not as it was made
-	Unjudged []string          `json:"unjudged,omitempty"` // what only the release that migrated can judge: "schema", "privileges"
+	State   migrate.State `json:"state"`
+	Version int           `json:"version"`
+	Target  int           `json:"target"`
+	// the version of a file without a transaction that a migrator works on, or worked on
+	Claimed int `json:"claimed,omitempty"`
+	// whether the schema was compared with the snapshot of its version
+	Compared bool            `json:"compared"`
+	Drift    []migrate.Drift `json:"drift,omitempty"`  // how it differs
+	Damage   []migrate.Drift `json:"damage,omitempty"` // how the ledger's table is not as it was made
+	// what only the release that migrated can judge: "schema", "privileges"
+	Unjudged []string          `json:"unjudged,omitempty"`
 	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current
 	Findings []migrate.Finding `json:"findings,omitempty"` // the worst first
 	Error    string            `json:"error,omitempty"`
 }
 
 func writeJSON(out *os.File, v migrate.Verification) error {
-	document := verification{State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target, Claimed: v.Status.Claimed, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage}
+	document := verification{
+		State: v.Status.State, Version: v.Status.Version, Target: v.Status.Target,
+		Claimed: v.Status.Claimed, Compared: v.Compared, Drift: v.Drift, Damage: v.Status.Damage,
+	}
 	if v.Status.State == migrate.AheadCompatible {
 		document.Unjudged = unjudged()
 	}

@@ -84,7 +84,8 @@ func (w *watch) compared(drift []migrate.Drift) {
 	case "":
 		w.log.Info("the schema is as its migrations make it now")
 	default:
-		w.log.Warn("THE SCHEMA IS NOT AS ITS MIGRATIONS MAKE IT: avtotpy migrate verify prints what differs, and the SQL that undoes it", "differences", w.drift)
+		w.log.Warn("THE SCHEMA IS NOT AS ITS MIGRATIONS MAKE IT: avtotpy migrate verify prints what differs, and "+
+			"the SQL that undoes it", "differences", w.drift)
 	}
 }
 
@@ -93,7 +94,10 @@ func (w *watch) lockedOut(err error) {
 	const checksConnect = "CheckMyDatabase" // the function of the server
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && lacksRight(err) && refusal.Routine == checksConnect {
 		config := w.pool.Config().ConnConfig
-		w.found(migrate.Audit{Role: config.User, Findings: []migrate.Finding{{Severity: migrate.Missing, What: "CONNECT ON DATABASE " + config.Database}}})
+		w.found(migrate.Audit{
+			Role:     config.User,
+			Findings: []migrate.Finding{{Severity: migrate.Missing, What: "CONNECT ON DATABASE " + config.Database}},
+		})
 	}
 }
 
@@ -122,8 +126,10 @@ func (w *watch) say(a migrate.Audit) {
 		w.log.Info("the web server's role holds exactly the declared privileges now", "role", a.Role)
 		return
 	}
-	w.log.Warn("THE WEB SERVER'S ROLE IS NOT WHAT IT SHOULD BE: avtotpy migrate verify prints the SQL that mends it, and a start in mode RUN does most of it",
-		"role", a.Role, "excess", a.Count(migrate.Excess), "missing", a.Count(migrate.Missing), "findings", shortened(w.findings))
+	w.log.Warn("THE WEB SERVER'S ROLE IS NOT WHAT IT SHOULD BE: avtotpy migrate verify prints the SQL that mends "+
+		"it, and a start in mode RUN does most of it",
+		"role", a.Role, "excess", a.Count(migrate.Excess), "missing", a.Count(migrate.Missing), "findings",
+		shortened(w.findings))
 }
 
 // shortened is a list that still fits a line of a log.

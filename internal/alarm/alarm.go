@@ -110,11 +110,12 @@ func Actions() []string {
 	return all
 }
 
-// Blamed returns the actions for which their sender is to blame. People meet the others, too: they follow an old link, or
-// find a server that is busy.
+// Blamed returns the actions for which their sender is to blame. People meet the others, too: they follow an old link,
+// or find a server that is busy.
 func Blamed() []string {
 	all := []string{
-		Action(auth.EventCrossOrigin, auth.UseNone), Action(auth.EventWrongHost, auth.UseNone), Action(auth.EventTooLarge, auth.UseNone),
+		Action(auth.EventCrossOrigin, auth.UseNone), Action(auth.EventWrongHost, auth.UseNone),
+		Action(auth.EventTooLarge, auth.UseNone),
 	}
 	for _, use := range auth.Uses() {
 		all = append(all, Action(auth.EventWrong, use), Action(auth.EventThrottled, use))
@@ -236,7 +237,10 @@ func (r *Recorder) Flush(ctx context.Context, all bool) {
 	}
 	incidents := make([]store.Incident, 0, len(due))
 	for k, one := range due {
-		incidents = append(incidents, store.Incident{Action: k.action, Subject: k.subject, From: one.from, Count: one.count})
+		incidents = append(incidents, store.Incident{
+			Action: k.action, Subject: k.subject, From: one.from,
+			Count: one.count,
+		})
 	}
 	if err := r.Save(ctx, incidents); err != nil {
 		r.keep(due)

@@ -32,12 +32,13 @@ type recorder struct {
 func newRecorder() *recorder {
 	r := &recorder{now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
 	r.Now = func() time.Time { return r.now }
-	r.Log = slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
+	r.Log = slog.New(slog.NewTextHandler(&r.log,
+		&slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
 	r.Save = func(_ context.Context, incidents []store.Incident) error {
 		if r.fails {
 			return errors.New("no database")
@@ -81,7 +82,8 @@ func TestAnAttackLeavesALineAndARowAMinute(t *testing.T) {
 	}
 	r.after(time.Minute)
 	lines := r.lines()
-	if len(lines) < 10 || len(lines) > 11 || lines[0] != `level=WARN msg="security event" address=192.0.2.7 event=login.fail count=1` {
+	if len(lines) < 10 || len(lines) > 11 ||
+		lines[0] != `level=WARN msg="security event" address=192.0.2.7 event=login.fail count=1` {
 		t.Errorf("%d lines, the first %q", len(lines), lines[0])
 	}
 	total := 0
@@ -104,7 +106,8 @@ func TestManyAddressesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()
 	for i := range 20_000 {
-		r.Record(t.Context(), event(auth.EventWrongHost, auth.UseNone, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)))
+		r.Record(t.Context(), event(auth.EventWrongHost, auth.UseNone,
+			fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)))
 	}
 	r.after(5 * time.Second)
 	if n := len(r.lines()); n != 600 {
@@ -148,7 +151,8 @@ func TestANetworkIsOneAttacker(t *testing.T) {
 	r.Record(t.Context(), event(auth.EventThrottled, auth.UseLogin, "192.0.2.1"))
 	r.Record(t.Context(), event(auth.EventThrottled, auth.UseLogin, "192.0.2.1"))
 	r.after(time.Minute)
-	if got := r.lines(); len(got) != 2 || got[1] != `level=WARN msg="security event" address=192.0.2.1 event=login.throttled count=2` {
+	if got := r.lines(); len(got) != 2 ||
+		got[1] != `level=WARN msg="security event" address=192.0.2.1 event=login.throttled count=2` {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
 }
@@ -161,7 +165,8 @@ func TestAnAttackDoesNotHideAmongHarmlessEvents(t *testing.T) {
 	for _, kind := range kinds {
 		for _, use := range uses {
 			name := alarm.Action(kind, use)
-			if !slices.Contains(alarm.Actions(), name) || slices.Contains(alarm.Blamed(), name) || kind == auth.EventOK {
+			if !slices.Contains(alarm.Actions(), name) || slices.Contains(alarm.Blamed(), name) ||
+				kind == auth.EventOK {
 				continue
 			}
 			r.after(3 * time.Minute)
@@ -223,7 +228,10 @@ func TestARowThatIsDistrustedHasARow(t *testing.T) {
 	}
 	r.Flush(t.Context(), true)
 	for _, id := range []uuid.UUID{first, second} {
-		if !slices.ContainsFunc(r.saved, func(i store.Incident) bool { return i.Action == "row.distrusted" && i.Subject == id && i.Count == 1 }) {
+		if !slices.ContainsFunc(r.saved, func(i store.Incident) bool {
+			return i.Action == "row.distrusted" &&
+				i.Subject == id && i.Count == 1
+		}) {
 			t.Errorf("%s is not in %v", id, r.saved)
 		}
 	}

@@ -56,7 +56,8 @@ type Gate struct {
 // NewGate returns a gate to a store. The set-up token proves who may create the first user.
 func NewGate(st *store.Store, setupToken string, now func() time.Time, log *slog.Logger, events Events) *Gate {
 	return &Gate{
-		store: st, setupToken: setupToken, log: log, now: now, events: events, passwords: newPasswords(), attempts: newLimiter(),
+		store: st, setupToken: setupToken, log: log, now: now, events: events, passwords: newPasswords(),
+		attempts: newLimiter(),
 	}
 }
 
@@ -156,7 +157,8 @@ func (g *Gate) SetUp(ctx context.Context, v Visit, token, name, password string)
 // leave out or add when they copy does not matter.
 func sameToken(given, want string) bool {
 	normal := func(token string) []byte {
-		sum := sha256.Sum256([]byte(strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(strings.TrimSpace(token)))))
+		sum := sha256.Sum256([]byte(strings.ToUpper(strings.NewReplacer("-", "", " ",
+			"").Replace(strings.TrimSpace(token)))))
 		return sum[:]
 	}
 	return want != "" && subtle.ConstantTimeCompare(normal(given), normal(want)) == 1
@@ -225,7 +227,8 @@ func (g *Gate) ChangePassword(ctx context.Context, v Visit, p Principal, current
 		if err != nil {
 			return err
 		}
-		entry.Token, err = p.ChangePassword(ctx, p.Session, c.password, hash, store.Keep{Attempt: c.attempt, Device: c.device})
+		entry.Token, err = p.ChangePassword(ctx, p.Session, c.password, hash,
+			store.Keep{Attempt: c.attempt, Device: c.device})
 		if err == nil {
 			g.events.emit(ctx, Event{Kind: EventOK, Use: UsePassword, User: c.user, From: v.From, Known: c.known()})
 		}

@@ -24,7 +24,9 @@ func (c checked) known() bool { return c.device != uuid.Nil }
 // withPassword is the one place that checks a password, whatever it is for. It calls next when the password was
 // right; when it was replaced by another one in the meantime (store.ErrChanged), it is checked again, against that one.
 // The error is ErrWrongLogin when it was wrong.
-func (g *Gate) withPassword(ctx context.Context, v Visit, use Use, name, password string, next func(checked) error) error {
+func (g *Gate) withPassword(ctx context.Context, v Visit, use Use, name, password string,
+	next func(checked) error,
+) error {
 	c, outdated, err := g.check(ctx, v, use, name, password)
 	if err != nil {
 		return err
@@ -50,7 +52,9 @@ func (g *Gate) withPassword(ctx context.Context, v Visit, use Use, name, passwor
 }
 
 // check counts an attempt and checks the password.
-func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password string) (c checked, outdated bool, err error) {
+func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password string) (c checked, outdated bool,
+	err error,
+) {
 	if v.Devices, err = g.store.OwnDevices(ctx, v.Devices); err != nil {
 		return checked{}, false, err
 	}
@@ -150,7 +154,8 @@ func (g *Gate) giveBack(ctx context.Context, use Use, v Visit, c checked) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // the visitor may be gone
 	defer cancel()
 	if err := g.store.GiveBack(ctx, c.attempt); err != nil {
-		g.log.WarnContext(ctx, "an attempt to log in counts as a failure although its password was not wrong", "error", err)
+		g.log.WarnContext(ctx, "an attempt to log in counts as a failure although its password was not wrong", "error",
+			err)
 	}
 }
 

@@ -52,15 +52,19 @@ dell lenovo logitech oracle postgres mysql cisco ubuntu debian docker kubernetes
 pass word
 `
 
-// keyboardRows are rows of keys, and the columns that people type, each in both directions; by three keys that are in them.
+// keyboardRows are rows of keys, and the columns that people type, each in both directions; by three keys that are in
+// them.
 //
 //nolint:gochecknoglobals // read only
 var keyboardRows = func() map[string][]string {
 	rows := []string{
 		"abcdefghijklmnopqrstuvwxyz", "01234567890", "1234567890ß", "!@#$%^&*()_+", "!\"§$%&/()=",
-		"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "qwertzuiopü", "asdfghjklöä", "yxcvbnm,.-", "azertyuiop", "qsdfghjklm", "wxcvbn",
-		"qazwsxedcrfvtgbyhnujmikolp", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qayxswedcvfrtgbnhzujm", "1qay2wsx3edc4rfv5tgb6zhn7ujm",
-		"1q2w3e4r5t6y7u8i9o0p", "1q2w3e4r5t6z7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "147258369", "159357", "741852963", "a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f",
+		"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "qwertzuiopü", "asdfghjklöä", "yxcvbnm,.-", "azertyuiop",
+		"qsdfghjklm", "wxcvbn",
+		"qazwsxedcrfvtgbyhnujmikolp", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qayxswedcvfrtgbnhzujm",
+		"1qay2wsx3edc4rfv5tgb6zhn7ujm",
+		"1q2w3e4r5t6y7u8i9o0p", "1q2w3e4r5t6z7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "147258369", "159357", "741852963",
+		"a1b2c3d4e5f6g7h8", "1a2b3c4d5e6f",
 		"йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю", "абвгдеёжзийклмнопрстуфхцчшщъыьэюя",
 	}
 	for _, row := range rows {

@@ -53,7 +53,8 @@ func Checks() []EventKind {
 // Requests returns the kinds of events of any request.
 func Requests() []EventKind {
 	return []EventKind{
-		EventCrossOrigin, EventNoOrigin, EventWrongHost, EventUnknownID, EventRate, EventOverload, EventTooLarge, EventForwarded,
+		EventCrossOrigin, EventNoOrigin, EventWrongHost, EventUnknownID, EventRate, EventOverload, EventTooLarge,
+		EventForwarded,
 	}
 }
 

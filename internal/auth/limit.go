@@ -56,8 +56,8 @@ func networks(address netip.Addr) []netip.Prefix {
 	return []netip.Prefix{Household(address), Customer(address)}
 }
 
-// Household returns the narrowest network whose addresses are one visitor's to choose: the address itself, or the /64 of
-// an IPv6 address. It is the zero Prefix for no address.
+// Household returns the narrowest network whose addresses are one visitor's to choose: the address itself, or the /64
+// of an IPv6 address. It is the zero Prefix for no address.
 func Household(address netip.Addr) netip.Prefix { return network(address, bitsOfAHousehold) }
 
 // Customer returns the widest network whose addresses may be one visitor's: the address itself, or the /48 of an IPv6

@@ -88,14 +88,16 @@ type argonHash struct {
 
 // String is the PHC form: $argon2id$v=19$m=47104,t=2,p=1$salt$hash
 func (h argonHash) String() string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.memory, h.params.time, h.params.threads,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.memory, h.params.time,
+		h.params.threads,
 		base64.RawStdEncoding.EncodeToString(h.salt), base64.RawStdEncoding.EncodeToString(h.key))
 }
 
 func parseHash(phc string) (argonHash, error) {
 	var h argonHash
 	var version int
-	malformed := fmt.Errorf("a stored password hash is not argon2id version %d, or costs more than this program asks for", argon2.Version)
+	malformed := fmt.Errorf("a stored password hash is not argon2id version %d, or costs more than this "+
+		"program asks for", argon2.Version)
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return h, malformed
@@ -103,14 +105,17 @@ func parseHash(phc string) (argonHash, error) {
 	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
 		return h, malformed
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.params.memory, &h.params.time, &h.params.threads); err != nil {
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.params.memory, &h.params.time,
+		&h.params.threads); err != nil {
 		return h, malformed
 	}
 	var saltErr, keyErr error
 	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
 	h.key, keyErr = base64.RawStdEncoding.DecodeString(parts[5])
-	if saltErr != nil || keyErr != nil || len(h.key) != hashSize || len(h.salt) > mostSalt || h.params.time == 0 || h.params.threads == 0 ||
-		h.params.memory > mostMemory || h.params.time > mostTime || h.params.threads > mostThreads || h.String() != phc {
+	if saltErr != nil || keyErr != nil || len(h.key) != hashSize || len(h.salt) > mostSalt || h.params.time == 0 ||
+		h.params.threads == 0 ||
+		h.params.memory > mostMemory || h.params.time > mostTime || h.params.threads > mostThreads ||
+		h.String() != phc {
 		return h, malformed
 	}
 	return h, nil

@@ -25,7 +25,8 @@ func TestPasswordsAreHashedAndChecked(t *testing.T) {
 	}
 	// The floor of what was in use before: right, and to be made anew.
 	cheap := argonHash{params: argonParams{memory: 19 * 1024, time: 2, threads: 1}, salt: []byte("0123456789abcdef")}
-	cheap.key = argon2.IDKey([]byte("correct horse"), cheap.salt, cheap.params.time, cheap.params.memory, cheap.params.threads, hashSize)
+	cheap.key = argon2.IDKey([]byte("correct horse"), cheap.salt, cheap.params.time, cheap.params.memory,
+		cheap.params.threads, hashSize)
 	for _, c := range []struct {
 		name, password, hash string
 		right, outdated      bool
@@ -41,7 +42,11 @@ func TestPasswordsAreHashedAndChecked(t *testing.T) {
 			t.Errorf("%s: right %v, outdated %v, %v", c.name, right, outdated, err)
 		}
 	}
-	for _, malformed := range []string{"x", "$argon2i$v=19$m=1,t=1,p=1$AAAA$AAAA", "$argon2id$v=18$m=1,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=1,t=0,p=0$AAAA$AAAA", "$argon2id$v=19$m=1,t=1,p=1$!$AAAA"} {
+	for _, malformed := range []string{
+		"x", "$argon2i$v=19$m=1,t=1,p=1$AAAA$AAAA",
+		"$argon2id$v=18$m=1,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=1,t=0,p=0$AAAA$AAAA",
+		"$argon2id$v=19$m=1,t=1,p=1$!$AAAA",
+	} {
 		if right, _, err := p.check(t.Context(), place{}, "x", malformed); err == nil || right {
 			t.Errorf("%q: right %v, no error", malformed, right)
 		}
@@ -137,9 +142,12 @@ func TestAStoredHashCannotAskForEverything(t *testing.T) {
 	salt, key := "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	for params, fine := range map[string]bool{
 		"m=47104,t=2,p=1": true, "m=262144,t=8,p=4": true,
-		"m=262145,t=2,p=1": false, "m=4294967295,t=2,p=1": false, "m=47104,t=9,p=1": false, "m=47104,t=4294967295,p=1": false,
-		"m=47104,t=2,p=5": false, "m=47104,t=0,p=1": false, "m=47104,t=2,p=0": false, "m=47104,t=2,p=1,x=1": false, "m=047104,t=2,p=1": false,
-		"m=-1,t=2,p=1": false, "m=4294967297,t=2,p=1": false, "m=47104,t=2,p=257": false,
+		"m=262145,t=2,p=1": false, "m=4294967295,t=2,p=1": false, "m=47104,t=9,p=1": false,
+		"m=47104,t=4294967295,p=1": false,
+		"m=47104,t=2,p=5":          false, "m=47104,t=0,p=1": false, "m=47104,t=2,p=0": false,
+		"m=47104,t=2,p=1,x=1": false,
+		"m=047104,t=2,p=1":    false,
+		"m=-1,t=2,p=1":        false, "m=4294967297,t=2,p=1": false, "m=47104,t=2,p=257": false,
 	} {
 		if _, err := parseHash("$argon2id$v=19$" + params + "$" + salt + "$" + key); (err == nil) != fine {
 			t.Errorf("%s: %v", params, err)

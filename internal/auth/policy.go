@@ -78,7 +78,8 @@ func weakness(password, name string) problem.Code {
 	return why
 }
 
-// A folded text has its capitals, wide letters and digits that stand for letters replaced. All three have the same length.
+// A folded text has its capitals, wide letters and digits that stand for letters replaced. All three have the same
+// length.
 type folded struct{ plain, leet, other []rune }
 
 func newFolded(text string) folded {
@@ -178,7 +179,8 @@ func sequences(text []rune, from int) func(func(int, problem.Code) bool) {
 			}
 		}
 		if len(rest) >= 4 {
-			if year := string(rest[:4]); (strings.HasPrefix(year, "19") || strings.HasPrefix(year, "20")) && isDigit(rest[2]) && isDigit(rest[3]) {
+			if year := string(rest[:4]); (strings.HasPrefix(year, "19") || strings.HasPrefix(year, "20")) &&
+				isDigit(rest[2]) && isDigit(rest[3]) {
 				yield(from+4, PasswordSequence)
 			}
 		}
@@ -217,7 +219,8 @@ func wordsOf(name string) map[string]problem.Code {
 	}
 	whole := newFolded(strings.TrimSpace(name)).plain
 	add(whole)
-	for _, part := range strings.FieldsFunc(string(whole), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	for _, part := range strings.FieldsFunc(string(whole),
+		func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		add([]rune(part))
 	}
 	return words

@@ -12,30 +12,43 @@ import (
 func TestPasswordsThatAreGuessedFirstAreRefused(t *testing.T) {
 	t.Parallel()
 	for password, want := range map[string]problem.Code{
-		"password1234": PasswordCommon, "Password1234": PasswordCommon, "P@ssw0rd1234": PasswordCommon, "pa55w0rd!!!!": PasswordCommon,
-		"1234password": PasswordCommon, "passwordpassword": PasswordCommon, "Summer2026!!": PasswordCommon, "Sommer2026!!": PasswordCommon,
-		"letmein123456": PasswordCommon, "welcome123456": PasswordCommon, "iloveyou12345": PasswordCommon, "ｐａｓｓｗｏｒｄ１２３４": PasswordCommon,
-		"пароль123456": PasswordCommon, "Passwort12345!": PasswordCommon, "dragon!dragon": PasswordCommon, "   password   ": PasswordCommon,
-		"changeme-2026": PasswordCommon, "adminadminadmin": PasswordCommon, "trustno1trustno1": PasswordCommon, "password\tpassword": PasswordCommon,
+		"password1234": PasswordCommon, "Password1234": PasswordCommon, "P@ssw0rd1234": PasswordCommon,
+		"pa55w0rd!!!!": PasswordCommon,
+		"1234password": PasswordCommon, "passwordpassword": PasswordCommon, "Summer2026!!": PasswordCommon,
+		"Sommer2026!!":  PasswordCommon,
+		"letmein123456": PasswordCommon, "welcome123456": PasswordCommon, "iloveyou12345": PasswordCommon,
+		"ｐａｓｓｗｏｒｄ１２３４": PasswordCommon,
+		"пароль123456": PasswordCommon, "Passwort12345!": PasswordCommon, "dragon!dragon": PasswordCommon,
+		"   password   ": PasswordCommon,
+		"changeme-2026":  PasswordCommon, "adminadminadmin": PasswordCommon, "trustno1trustno1": PasswordCommon,
+		"password\tpassword": PasswordCommon,
 
-		"aaaaaaaaaaaa": PasswordSame, "aaaaaaaaaaab": PasswordSame, "abababababab": PasswordSame, "x7qx7qx7qx7q": PasswordSame,
-		"aaaaabbbbbccccc": PasswordSame, "............": PasswordSame, "éééééééééééé": PasswordSame, "xk7qxk7qxk7qx": PasswordSame,
-		"aAaAaAaAaAaA": PasswordSame,
+		"aaaaaaaaaaaa": PasswordSame, "aaaaaaaaaaab": PasswordSame, "abababababab": PasswordSame,
+		"x7qx7qx7qx7q":    PasswordSame,
+		"aaaaabbbbbccccc": PasswordSame, "............": PasswordSame, "éééééééééééé": PasswordSame,
+		"xk7qxk7qxk7qx": PasswordSame,
+		"aAaAaAaAaAaA":  PasswordSame,
 
-		"qwertyuiop12": PasswordSequence, "123456789012": PasswordSequence, "abcdefghijkl": PasswordSequence, "210987654321": PasswordSequence,
-		"1qaz2wsx3edc": PasswordSequence, "zyxwvutsrqpo": PasswordSequence, "qwertzuiop123": PasswordSequence, "asdfghjkl123": PasswordSequence,
-		"acegikmoqsuw": PasswordSequence, "1q2w3e4r5t6y": PasswordSequence, "qweasdzxc123": PasswordSequence, "йцукенгшщзхъ": PasswordSequence,
+		"qwertyuiop12": PasswordSequence, "123456789012": PasswordSequence, "abcdefghijkl": PasswordSequence,
+		"210987654321": PasswordSequence,
+		"1qaz2wsx3edc": PasswordSequence, "zyxwvutsrqpo": PasswordSequence, "qwertzuiop123": PasswordSequence,
+		"asdfghjkl123": PasswordSequence,
+		"acegikmoqsuw": PasswordSequence, "1q2w3e4r5t6y": PasswordSequence, "qweasdzxc123": PasswordSequence,
+		"йцукенгшщзхъ": PasswordSequence,
 		"201020202030": PasswordSequence, "QwErTyUiOp12": PasswordSequence,
 
-		"alicealicealice": PasswordName, "Alice1234567": PasswordName, "alice-alice-1": PasswordName, "ecilaecilaecila": PasswordName,
+		"alicealicealice": PasswordName, "Alice1234567": PasswordName, "alice-alice-1": PasswordName,
+		"ecilaecilaecila": PasswordName,
 		"4lice4lice4lice": PasswordName, "smithalice2026": PasswordName, "alice.smith1": PasswordName,
 
 		"avtotpy12345": PasswordProduct, "AVTotpyAVTotpy": PasswordProduct, "4vt0tpy-2026!": PasswordProduct,
 
-		"            ": PasswordBlank, "\t\t\t\t\t\t\t\t\t\t\t\t": PasswordBlank, "\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003": PasswordBlank,
+		"            ": PasswordBlank, "\t\t\t\t\t\t\t\t\t\t\t\t": PasswordBlank,
+		"\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003\u00a0\u2003": PasswordBlank,
 		"elevenchars": PasswordShort, "": PasswordShort, strings.Repeat("x", 1025): PasswordLong,
 
-		"correct horse battery": "", "correct horse battery staple": "", "another good password": "", "Xk7#qT9!mZ2w": "", "tr0ub4dor&3xyz": "",
+		"correct horse battery": "", "correct horse battery staple": "", "another good password": "",
+		"Xk7#qT9!mZ2w": "", "tr0ub4dor&3xyz": "",
 		"dragon monkey shadow summer": "", "ich mag gern Käse": "", "vogelsang um halb vier": "", "739105826473": "",
 		"alice in wonderland, 1865": "", "the quick brown fox jumps": "", "日本語のとても長い合言葉です": "",
 	} {
@@ -59,7 +72,8 @@ func TestVariantsOfCommonWordsAreRefused(t *testing.T) {
 	for word := range strings.FieldsSeq(commonList) {
 		shapes := []string{word, strings.ToUpper(word), strings.ToUpper(word[:1]) + word[1:], leet.Replace(word)}
 		for _, shape := range shapes {
-			for _, variant := range []string{shape + "123456789012", shape + "1234567890!", "12345678" + shape + "!!!!", shape + shape + shape + shape, shape + "2026" + strings.Repeat("!", 12)} {
+			for _, variant := range []string{shape + "123456789012", shape + "1234567890!", "12345678" + shape +
+				"!!!!", shape + shape + shape + shape, shape + "2026" + strings.Repeat("!", 12)} {
 				if len([]rune(variant)) >= MinPassword && weakness(variant, "x") == "" {
 					t.Errorf("%q is taken", variant)
 				}
@@ -72,7 +86,10 @@ func TestVariantsOfCommonWordsAreRefused(t *testing.T) {
 func TestRandomPasswordsAreTaken(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 1))
-	for _, alphabet := range []string{"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&*+-./", "0123456789abcdef"} {
+	for _, alphabet := range []string{
+		"abcdefghijklmnopqrstuvwxyz",
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&*+-./", "0123456789abcdef",
+	} {
 		refused := 0
 		const tries = 500
 		for range tries {

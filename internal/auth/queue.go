@@ -64,8 +64,8 @@ func (q *queue) do(ctx context.Context, at place, work func()) error {
 	return nil
 }
 
-// approach keeps a place for a visitor who has to ask the database before entering, and refuses who would find none: many who
-// come at once must not all ask it first. The place is given up by calling leave.
+// approach keeps a place for a visitor who has to ask the database before entering, and refuses who would find none:
+// many who come at once must not all ask it first. The place is given up by calling leave.
 func (q *queue) approach(at place) (leave func(), err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

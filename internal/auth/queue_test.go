@@ -109,7 +109,10 @@ func TestWhoComesAtOnceDoesNotAskTheDatabaseFirst(t *testing.T) {
 	let := 0
 	var leave []func()
 	for i := range 200 {
-		if one, err := q.approach(place{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32), false}); err == nil {
+		if one, err := q.approach(place{
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32),
+			false,
+		}); err == nil {
 			let++
 			leave = append(leave, one)
 		}
@@ -214,27 +217,33 @@ func TestTurnsAreNotLost(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%7)*time.Millisecond)
 			defer cancel()
-			_ = q.do(ctx, place{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 5)}), 32), i%3 == 0}, func() { // some are refused, and some give up
-				mu.Lock()
-				running++
-				most = max(most, running)
-				mu.Unlock()
-				time.Sleep(50 * time.Microsecond)
-				mu.Lock()
-				running--
-				mu.Unlock()
-			})
+			// some are refused, and some give up
+			_ = q.do(ctx, place{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 5)}), 32), i%3 == 0},
+				func() {
+					mu.Lock()
+					running++
+					most = max(most, running)
+					mu.Unlock()
+					time.Sleep(50 * time.Microsecond)
+					mu.Lock()
+					running--
+					mu.Unlock()
+				})
 		})
 	}
 	wg.Wait()
-	if most > hashesAtOnce || q.running != 0 || q.known.length != 0 || q.others.length != 0 || len(q.others.waiting) != 0 {
+	if most > hashesAtOnce || q.running != 0 || q.known.length != 0 || q.others.length != 0 ||
+		len(q.others.waiting) != 0 {
 		t.Errorf("%d at once; left are %d turns, %d and %d who wait", most, q.running, q.known.length, q.others.length)
 	}
 }
 
 func TestTheLineIsAsLongAsIsServedInTwoSeconds(t *testing.T) {
 	t.Parallel()
-	for hash, want := range map[time.Duration]int{0: 40, 50 * time.Millisecond: 80, 200 * time.Millisecond: 20, time.Millisecond: waitersAtMost, time.Minute: hashesAtOnce} {
+	for hash, want := range map[time.Duration]int{
+		0: 40, 50 * time.Millisecond: 80, 200 * time.Millisecond: 20,
+		time.Millisecond: waitersAtMost, time.Minute: hashesAtOnce,
+	} {
 		if got := (&queue{average: hash}).capacity(); got != want {
 			t.Errorf("hashes of %v: %d may wait, want %d", hash, got, want)
 		}

@@ -47,10 +47,13 @@ func (e *SetupError) Unwrap() error { return e.Err }
 func closed(err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w. The file system is read-only, or the service manager makes it so: systemd does where ProtectSystem is strict, "+
-			"except in folders that the unit names. Choose a folder that it may write to, such as /var/lib/avtotpy/backups with the unit of AVTotpy", err)
+		return fmt.Errorf("%w. The file system is read-only, or the service manager makes it so: systemd does where "+
+			"ProtectSystem is strict, "+
+			"except in folders that the unit names. Choose a folder that it may write to, such as "+
+			"/var/lib/avtotpy/backups with the unit of AVTotpy", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w. Give the folder to the user that the program runs as (user id %d), or choose another one", err, os.Geteuid())
+		return fmt.Errorf("%w. Give the folder to the user that the program runs as (user id %d), or choose "+
+			"another one", err, os.Geteuid())
 	}
 	return err
 }
@@ -92,7 +95,8 @@ func (o Options) noRoom(err error) error {
 		return nil
 	}
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	for _, words := range []string{"No space left on device", "Disk quota exceeded"} { // pg_dump's, in English as it is asked to
+	// pg_dump's, in English as it is asked to
+	for _, words := range []string{"No space left on device", "Disk quota exceeded"} {
 		full = full || strings.Contains(err.Error(), words)
 	}
 	if !full {

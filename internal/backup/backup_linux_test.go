@@ -17,7 +17,8 @@ import (
 func TestPgDumpLearnsNoSecret(t *testing.T) {
 	db := pgtest.Blank(t)
 	for name, value := range map[string]string{
-		"AVTOTPY_MASTER_KEY": "k1:SECRET", "POSTGRES_MIGRATOR_CONNECTION_STR": "SECRET", "PGPASSWORD": "SECRET", "PGREQUIREPEER": "SECRET",
+		"AVTOTPY_MASTER_KEY": "k1:SECRET", "POSTGRES_MIGRATOR_CONNECTION_STR": "SECRET", "PGPASSWORD": "SECRET",
+		"PGREQUIREPEER": "SECRET",
 	} {
 		t.Setenv(name, value)
 	}
@@ -25,8 +26,10 @@ func TestPgDumpLearnsNoSecret(t *testing.T) {
 	password := "a-password-to-be-found"
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" PASSWORD '"+password+"'")
 	_, err := backup.Make(t.Context(), backup.Options{
-		Dir: t.TempDir(), Conn: db.MigratorConn + " password=" + password + " pool_max_conns=3 default_query_exec_mode=exec", Schema: "avtotpy",
-		BinDir: script(t, "{ tr '\\0' '\\n' </proc/$$/cmdline; cat /proc/$$/environ | tr '\\0' '\\n'; ls -ld \"$PGHOST\"; ls -la $PGHOST; } >"+record+" 2>&1; exit 1"),
+		Dir: t.TempDir(), Conn: db.MigratorConn + " password=" + password +
+			" pool_max_conns=3 default_query_exec_mode=exec", Schema: "avtotpy",
+		BinDir: script(t, "{ tr '\\0' '\\n' </proc/$$/cmdline; cat /proc/$$/environ | tr '\\0' '\\n'; ls -ld "+
+			"\"$PGHOST\"; ls -la $PGHOST; } >"+record+" 2>&1; exit 1"),
 	})
 	if err == nil || !strings.Contains(err.Error(), "pg_dump 99.1: exit status 1") {
 		t.Errorf("got %v, want that pg_dump failed", err)
@@ -40,7 +43,10 @@ func TestPgDumpLearnsNoSecret(t *testing.T) {
 			t.Errorf("pg_dump is told %s:\n%s", secret, told)
 		}
 	}
-	for _, want := range []string{"--schema=\"avtotpy\"\n", "PGUSER=" + db.Migrator() + "\n", "drwx------", ".s.PGSQL.5432"} {
+	for _, want := range []string{
+		"--schema=\"avtotpy\"\n", "PGUSER=" + db.Migrator() + "\n", "drwx------",
+		".s.PGSQL.5432",
+	} {
 		if !strings.Contains(string(told), want) {
 			t.Errorf("pg_dump is not told %q:\n%s", want, told)
 		}
@@ -58,7 +64,8 @@ func TestAFullDiskIsAClearError(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, `INSERT INTO avtotpy.users (id, name)
 		SELECT gen_random_uuid(), 'u' || encode(sha256(i::text::bytea), 'hex') FROM generate_series(1, 20000) i`)
 	_, err := backup.Make(t.Context(), o)
-	if want := "No space left on device"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "Make room in "+o.Dir) {
+	if want := "No space left on device"; err == nil || !strings.Contains(err.Error(), want) ||
+		!strings.Contains(err.Error(), "Make room in "+o.Dir) {
 		t.Errorf("got %v\nwant %s and what to do", err, want)
 	}
 	if left := holds(t, o.Dir); left != "" {

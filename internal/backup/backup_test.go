@@ -28,7 +28,8 @@ func options(t *testing.T) (*pgtest.DB, backup.Options) {
 		t.Skip("there is no pg_dump in " + pgtest.Bin())
 	}
 	return db, backup.Options{
-		Dir: filepath.Join(t.TempDir(), "made", "for it"), Conn: db.MigratorConn, Schema: "avtotpy", Version: 7, BinDir: pgtest.Bin(),
+		Dir: filepath.Join(t.TempDir(), "made", "for it"), Conn: db.MigratorConn, Schema: "avtotpy", Version: 7,
+		BinDir:      pgtest.Bin(),
 		Application: "avtotpy-backup/test",
 	}
 }
@@ -62,7 +63,8 @@ func TestABackupHoldsTheSchemaAndNothingElse(t *testing.T) {
 	t.Parallel()
 	db, o := options(t)
 	pgtest.Exec(t, db.SuperConn,
-		"CREATE SCHEMA foreigners", "CREATE TABLE foreigners.secret (id int)", "CREATE SCHEMA \"avtotpyx\"", "CREATE TABLE avtotpyx.x (id int)",
+		"CREATE SCHEMA foreigners", "CREATE TABLE foreigners.secret (id int)", "CREATE SCHEMA \"avtotpyx\"",
+		"CREATE TABLE avtotpyx.x (id int)",
 		"INSERT INTO avtotpy.users (id, name) VALUES (gen_random_uuid(), 'ada')")
 	made, err := backup.Make(t.Context(), o)
 	if err != nil {
@@ -72,11 +74,15 @@ func TestABackupHoldsTheSchemaAndNothingElse(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != made.Size || made.Size < 1000 {
 		t.Errorf("%+v: %v, %v", made, info, err)
 	}
-	if got := filepath.Base(made.File); !strings.HasPrefix(got, "avtotpy-"+db.Name+"-v0007-2") || !strings.HasSuffix(got, "Z.dump") || holds(t, o.Dir) != got {
+	if got := filepath.Base(made.File); !strings.HasPrefix(got, "avtotpy-"+db.Name+"-v0007-2") ||
+		!strings.HasSuffix(got, "Z.dump") || holds(t, o.Dir) != got {
 		t.Errorf("the file is called %s, and the folder holds %s", got, holds(t, o.Dir))
 	}
 	sql := read(t, made.File)
-	for _, want := range []string{"CREATE SCHEMA avtotpy;", "COPY avtotpy.users", "ada", "COPY avtotpy.migrations", "ENABLE ROW LEVEL SECURITY", "GRANT "} {
+	for _, want := range []string{
+		"CREATE SCHEMA avtotpy;", "COPY avtotpy.users", "ada", "COPY avtotpy.migrations",
+		"ENABLE ROW LEVEL SECURITY", "GRANT ",
+	} {
 		if !strings.Contains(sql, want) {
 			t.Errorf("the backup does not hold %q", want)
 		}
@@ -128,9 +134,13 @@ func TestACancelledBackupLeavesNothing(t *testing.T) {
 	result := make(chan error, 1)
 	go func() { _, err := backup.Make(ctx, o); result <- err }()
 	waiting := func() int {
-		return pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump' OR application_name = 'avtotpy-backup/test' AND datname = current_database() AND wait_event_type = 'Lock'")
+		return pgtest.Value[int](t, db.SuperConn,
+			"SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND application_name = "+
+				"'pg_dump' OR application_name = 'avtotpy-backup/test' AND datname = current_database() AND "+
+				"wait_event_type = 'Lock'")
 	}
-	pgtest.Eventually(t, "pg_dump waits for the table", func() error { return pgtest.Unless(waiting() > 0, "nobody waits") })
+	pgtest.Eventually(t, "pg_dump waits for the table",
+		func() error { return pgtest.Unless(waiting() > 0, "nobody waits") })
 	cancel(stopped)
 	if err := <-result; !errors.Is(err, stopped) {
 		t.Errorf("got %v, want what ended the context", err)
@@ -149,7 +159,8 @@ func TestATableThatIsLockedForTooLongIsNamed(t *testing.T) {
 	}
 	o.LockWait = time.Millisecond
 	_, err := backup.Make(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "timeout") || !strings.Contains(err.Error(), "LOCK TABLE avtotpy.users") {
+	if err == nil || !strings.Contains(err.Error(), "timeout") ||
+		!strings.Contains(err.Error(), "LOCK TABLE avtotpy.users") {
 		t.Errorf("got %v, want the table that is locked", err)
 	}
 	if left := holds(t, o.Dir); left != "" {
@@ -164,7 +175,8 @@ func TestADBAsSettingsDoNotHarmABackup(t *testing.T) {
 	db, o := options(t)
 	for _, setting := range []string{
 		"statement_timeout = '50ms'", "lock_timeout = '1ms'", "idle_in_transaction_session_timeout = '50ms'",
-		"search_path = avtotpy", "default_transaction_isolation = 'serializable'", "DateStyle = 'German'", "client_encoding = 'LATIN1'", "default_transaction_read_only = on",
+		"search_path = avtotpy", "default_transaction_isolation = 'serializable'", "DateStyle = 'German'",
+		"client_encoding = 'LATIN1'", "default_transaction_read_only = on",
 	} {
 		pgtest.Exec(t, db.SuperConn, "ALTER DATABASE "+db.Name+" SET "+setting)
 	}
@@ -209,7 +221,8 @@ func TestWhatKilledBackupsLeftIsRemovedAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ".backup-2.unfinished .backup-3.unfinished avtotpy-a-v0001-20200101T000000Z.dump " + filepath.Base(made.File) + " mine.dump"
+	want := ".backup-2.unfinished .backup-3.unfinished avtotpy-a-v0001-20200101T000000Z.dump " +
+		filepath.Base(made.File) + " mine.dump"
 	if got := holds(t, o.Dir); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

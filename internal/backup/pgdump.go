@@ -44,7 +44,10 @@ or set AVTOTPY_POSTGRES_BIN to the folder that holds it, or POSTGRES_MIGRATOR_BA
 func (s *session) dump(ctx context.Context, program localpg.Program, o Options, file string) error {
 	// Owners and rights are in the archive, comments too: pg_restore leaves out on demand what does not fit.
 	// Its own sync would come before ours.
-	arguments := []string{"--format=custom", "--encoding=UTF8", "--schema=" + pattern(o.Schema), "--file=" + file, "--no-password", "--no-sync"}
+	arguments := []string{
+		"--format=custom", "--encoding=UTF8", "--schema=" + pattern(o.Schema), "--file=" + file,
+		"--no-password", "--no-sync",
+	}
 	if o.LockWait > 0 {
 		arguments = append(arguments, fmt.Sprintf("--lock-wait-timeout=%d", max(o.LockWait.Milliseconds(), 1)))
 	}

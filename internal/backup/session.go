@@ -126,7 +126,8 @@ func (s *session) serve() error {
 		return nil
 	}
 	defer s.close()
-	_ = s.listener.Close() // a pg_dump that gives up asks to cancel its query by a second connection, and would wait for ever
+	// a pg_dump that gives up asks to cancel its query by a second connection, and would wait for ever
+	_ = s.listener.Close()
 	if err := s.greet(client); err != nil {
 		return fmt.Errorf("let pg_dump in: %w", err)
 	}

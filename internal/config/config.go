@@ -102,7 +102,8 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 	if m == "" && l.config.Mode == Skip {
 		for _, v := range variables() {
 			if v.privileged && l.given(v.name) {
-				warnings = append(warnings, fmt.Sprintf("%s: %s does not use it; leave it out, so that the web server never sees it", v.name, Skip))
+				warnings = append(warnings, fmt.Sprintf("%s: %s does not use it; leave it out, so that the web "+
+					"server never sees it", v.name, Skip))
 			}
 		}
 	}
@@ -130,9 +131,9 @@ func (c Config) WithoutPrivileged(environ []string) []string {
 	})
 }
 
-// HandedOver returns the environment with which another process, of the user that this one is now, finds the secrets that
-// a server needs. A file that it could not read, because only root can, or because it was a pipe whose content is gone, is
-// replaced by one in memory, which only this process and its successor can reach.
+// HandedOver returns the environment with which another process, of the user that this one is now, finds the secrets
+// that a server needs. A file that it could not read, because only root can, or because it was a pipe whose content is
+// gone, is replaced by one in memory, which only this process and its successor can reach.
 func (c Config) HandedOver(environ []string) ([]string, error) {
 	env := parseEnviron(environ)
 	environ = slices.Clone(environ)
@@ -146,7 +147,8 @@ func (c Config) HandedOver(environ []string) ([]string, error) {
 		}
 		handed, err := inMemory(secret.value)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q cannot be read again, and its content cannot be handed over: %w", secret.name+fileSuffix, path, err)
+			return nil, fmt.Errorf("%s: %q cannot be read again, and its content cannot be handed over: %w",
+				secret.name+fileSuffix, path, err)
 		}
 		for i, entry := range environ {
 			if name, _, _ := strings.Cut(entry, "="); name == secret.name+fileSuffix {
@@ -266,7 +268,8 @@ func (l *loader) checkTogether() {
 	}
 	for _, v := range variables() {
 		if slices.Contains(v.neededBy, l.config.Mode) && !l.given(v.name) {
-			l.problem(v.name, "is not set, but %s needs it %s%s%s", l.config.Mode, v.neededFor, l.otherConn(v.name), v.forExample())
+			l.problem(v.name, "is not set, but %s needs it %s%s%s", l.config.Mode, v.neededFor, l.otherConn(v.name),
+				v.forExample())
 		}
 	}
 	if l.config.Mode == Run && l.config.WebConn != "" && l.config.WebConn == l.config.MigratorConn {
@@ -281,7 +284,8 @@ func (l *loader) otherConn(missing string) string {
 	case missing == webConn:
 		return "; " + migratorConn + ", which is set, is only for migrating"
 	case missing == migratorConn && l.config.Mode == Run:
-		return "; " + webConn + ", which is set, is only for serving (when something else migrates: " + mode + "=" + string(Skip) + ")"
+		return "; " + webConn + ", which is set, is only for serving (when something else migrates: " + mode + "=" +
+			string(Skip) + ")"
 	case missing == migratorConn:
 		return "; " + webConn + ", which is set, is only for serving"
 	}
@@ -293,7 +297,8 @@ func (l *loader) otherConn(missing string) string {
 func (l *loader) checkEmbedded() {
 	for _, name := range []string{webRole, webPassword} {
 		if l.given(name) {
-			l.problem(name, "is set, but neither %s nor %s is, so AVTotpy would start on a PostgreSQL of its own, with an empty database; "+
+			l.problem(name, "is set, but neither %s nor %s is, so AVTotpy would start on a PostgreSQL of its own, "+
+				"with an empty database; "+
 				"set them, or remove %s", migratorConn, webConn, name)
 		}
 	}

@@ -34,7 +34,8 @@ const (
 
 func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 	t.Parallel()
-	const run, exit, skip = "POSTGRES_MIGRATOR_MODE=RUN", "POSTGRES_MIGRATOR_MODE=RUN_AND_EXIT", "POSTGRES_MIGRATOR_MODE=SKIP"
+	const run, exit, skip = "POSTGRES_MIGRATOR_MODE=RUN", "POSTGRES_MIGRATOR_MODE=RUN_AND_EXIT",
+		"POSTGRES_MIGRATOR_MODE=SKIP"
 	for _, c := range []struct {
 		name    string
 		environ []string
@@ -45,15 +46,56 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 		{"run and exit", []string{exit, admin, user, pass}, nil},
 		{"skip", []string{skip, web, key}, nil},
 		{"skip with all", []string{skip, admin, web, user, pass, key}, nil},
-		{"run without web", []string{run, admin, user, pass, key}, []string{"POSTGRES_CONNECTION_STR: is not set, but RUN needs it to serve", "is only for migrating"}},
-		{"run without admin", []string{web, user, pass, key}, []string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN needs it to migrate", "is only for serving", "POSTGRES_MIGRATOR_MODE=SKIP"}},
-		{"exit without admin", []string{exit, web, user, pass}, []string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN_AND_EXIT needs it"}},
-		{"skip with admin only", []string{skip, admin}, []string{"POSTGRES_CONNECTION_STR: is not set, but SKIP needs it", "AVTOTPY_MASTER_KEY: is not set"}},
-		{"run without the rest", []string{admin, web}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is not set", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD: is not set", "AVTOTPY_MASTER_KEY: is not set"}},
-		{"a role that no connection string can name", []string{admin, web, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=a;b", pass}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: a connection string cannot hold this name"}},
-		{"a role without a server", []string{user, pass}, []string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is set, but neither", "with an empty database"}},
-		{"admin in both", []string{admin, "POSTGRES_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy", user, pass, key}, []string{"POSTGRES_CONNECTION_STR: is the same as POSTGRES_MIGRATOR_CONNECTION_STR"}},
-		{"another mode", []string{"POSTGRES_MIGRATOR_MODE=run", admin, web, user, pass, key}, []string{`POSTGRES_MIGRATOR_MODE: "run" is not RUN, RUN_AND_EXIT or SKIP`}},
+		{
+			"run without web",
+			[]string{run, admin, user, pass, key},
+			[]string{"POSTGRES_CONNECTION_STR: is not set, but RUN needs it to serve", "is only for migrating"},
+		},
+		{
+			"run without admin",
+			[]string{web, user, pass, key},
+			[]string{
+				"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN needs it to migrate",
+				"is only for serving", "POSTGRES_MIGRATOR_MODE=SKIP",
+			},
+		},
+		{
+			"exit without admin",
+			[]string{exit, web, user, pass},
+			[]string{"POSTGRES_MIGRATOR_CONNECTION_STR: is not set, but RUN_AND_EXIT needs it"},
+		},
+		{
+			"skip with admin only",
+			[]string{skip, admin},
+			[]string{"POSTGRES_CONNECTION_STR: is not set, but SKIP needs it", "AVTOTPY_MASTER_KEY: is not set"},
+		},
+		{
+			"run without the rest",
+			[]string{admin, web},
+			[]string{
+				"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is not set",
+				"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD: is not set", "AVTOTPY_MASTER_KEY: is not set",
+			},
+		},
+		{
+			"a role that no connection string can name",
+			[]string{admin, web, "POSTGRES_MIGRATOR_UNPRIVILEGED_USER=a;b", pass},
+			[]string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: a connection string cannot hold this name"},
+		},
+		{
+			"a role without a server",
+			[]string{user, pass},
+			[]string{"POSTGRES_MIGRATOR_UNPRIVILEGED_USER: is set, but neither", "with an empty database"},
+		},
+		{"admin in both", []string{
+			admin, "POSTGRES_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy", user, pass,
+			key,
+		}, []string{"POSTGRES_CONNECTION_STR: is the same as POSTGRES_MIGRATOR_CONNECTION_STR"}},
+		{
+			"another mode",
+			[]string{"POSTGRES_MIGRATOR_MODE=run", admin, web, user, pass, key},
+			[]string{`POSTGRES_MIGRATOR_MODE: "run" is not RUN, RUN_AND_EXIT or SKIP`},
+		},
 	} {
 		_, _, err := Load(append(c.environ, "HOME=/home/a"))
 		if (err != nil) != (len(c.want) > 0) {
@@ -97,8 +139,10 @@ func TestEveryProblemIsToldAtOnceWithAnExampleAndNoSecret(t *testing.T) {
 	}
 	lines := strings.Split(err.Error(), "\n")
 	for _, name := range []string{
-		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
-		"POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_LOCK_TIMEOUT", "AVTOTPY_MASTER_KEY", "AVTOTPY_LISTEN_ADDR", "AVTOTPY_PUBLIC_URL", "AVTOTPY_DATA_DIR",
+		"POSTGRES_MIGRATOR_CONNECTION_STR", "POSTGRES_CONNECTION_STR", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD",
+		"POSTGRES_MIGRATOR_CONNECT_WAIT", "POSTGRES_MIGRATOR_LOCK_TIMEOUT", "AVTOTPY_MASTER_KEY",
+		"AVTOTPY_LISTEN_ADDR", "AVTOTPY_PUBLIC_URL", "AVTOTPY_DATA_DIR",
 		"AVTOTPY_LOG_LEVEL", "AVTOTPY_LOG_FORMAT",
 	} {
 		told := false
@@ -125,9 +169,12 @@ func TestEveryProblemIsToldAtOnceWithAnExampleAndNoSecret(t *testing.T) {
 func TestConnectionStringsThatDoNotWorkAreRefusedWithoutRepeatingThem(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"hunter2", "postgres://u:hunter2/x@h/d", "postgres://u:hunter2%zz@h/d", "postgres://u:hunter2@h:port/d", "host=h password=hunter2 x",
-		"host=h password='hunter2", "host=h;password=hunter2", "postgres://u:p@h/d?sslmode=hunter2", "user=u password=hunter2 host=h port=99999",
-		"host=h sslmode=verify-full sslrootcert=/does/not/exist password=hunter2", "postgres://u:p@h/d?target_session_attrs=hunter2",
+		"hunter2", "postgres://u:hunter2/x@h/d", "postgres://u:hunter2%zz@h/d", "postgres://u:hunter2@h:port/d",
+		"host=h password=hunter2 x",
+		"host=h password='hunter2", "host=h;password=hunter2", "postgres://u:p@h/d?sslmode=hunter2",
+		"user=u password=hunter2 host=h port=99999",
+		"host=h sslmode=verify-full sslrootcert=/does/not/exist password=hunter2",
+		"postgres://u:p@h/d?target_session_attrs=hunter2",
 	} {
 		err := connstring.Check(bad)
 		if err == nil || strings.Contains(err.Error(), "hunter") {
@@ -135,7 +182,8 @@ func TestConnectionStringsThatDoNotWorkAreRefusedWithoutRepeatingThem(t *testing
 		}
 	}
 	for _, good := range []string{
-		"postgres://u:p%2Fx@h1:5432,h2:5433/d?sslmode=require&target_session_attrs=read-write", "postgresql:///d?host=/run/postgresql", "host=h1,h2 user=u password='two words'",
+		"postgres://u:p%2Fx@h1:5432,h2:5433/d?sslmode=require&target_session_attrs=read-write",
+		"postgresql:///d?host=/run/postgresql", "host=h1,h2 user=u password='two words'",
 		"postgres://u@[::1]:5432/d", "host=/run/postgresql dbname=d",
 	} {
 		if err := connstring.Check(good); err != nil {
@@ -160,7 +208,8 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		"two newlines\n\n": "two newlines\n",
 		"windows\r\n":      "windows",
 	} {
-		c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + file("key", content)})
+		c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" +
+			file("key", content)})
 		if err != nil || c.MasterKey.Reveal() != want {
 			t.Errorf("%q: got %q, %v; want %q", content, c.MasterKey.Reveal(), err, want)
 		}
@@ -174,7 +223,8 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		"hunter2":                                  "its path is not shown",
 	} {
 		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
-		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
+		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") ||
+			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: got %v, want %q", path, err, want)
 		}
 	}
@@ -186,14 +236,16 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip("no named pipes: ", err)
 	}
-	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil ||
+		!strings.Contains(err.Error(), "nobody has written") {
 		t.Errorf("a pipe that nobody writes to: got %v", err)
 	}
 	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody has written") {
+	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil ||
+		!strings.Contains(err.Error(), "nobody has written") {
 		t.Errorf("a pipe that somebody holds and does not write to: got %v", err)
 	}
 	_ = silent.Close()                                             // it wrote nothing
@@ -231,14 +283,17 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 func TestValues(t *testing.T) {
 	t.Parallel()
 	c, warnings, err := Load([]string{
-		"HOME=/home/a", "POSTGRES_MIGRATOR_LOCK_TIMEOUT=2", "POSTGRES_MIGRATOR_WAIT=1h", "AVTOTPY_LISTEN_ADDR=", "AVTOTPY_PUBLIC_URL=https://OTP.example.com:443/",
+		"HOME=/home/a", "POSTGRES_MIGRATOR_LOCK_TIMEOUT=2", "POSTGRES_MIGRATOR_WAIT=1h", "AVTOTPY_LISTEN_ADDR=",
+		"AVTOTPY_PUBLIC_URL=https://OTP.example.com:443/",
 		"AVTOTPY_LOG_LEVEL=Debug", "AVTOTPY_LOG_FORMAT=JSON", "AVTOTPY_DATA_DIR=/srv/otp",
 	})
 	if err != nil || len(warnings) != 0 {
 		t.Fatal(err, warnings)
 	}
-	if c.Mode != Run || c.LockTimeout != 2*time.Second || c.Wait != time.Hour || c.ConnectWait != time.Minute || c.ListenAddr != "127.0.0.1:8080" ||
-		c.PublicURL.String() != "https://otp.example.com" || c.LogLevel != slog.LevelDebug || c.LogFormat != LogJSON || c.DataDir != "/srv/otp" || !c.Embedded() {
+	if c.Mode != Run || c.LockTimeout != 2*time.Second || c.Wait != time.Hour || c.ConnectWait != time.Minute ||
+		c.ListenAddr != "127.0.0.1:8080" ||
+		c.PublicURL.String() != "https://otp.example.com" || c.LogLevel != slog.LevelDebug || c.LogFormat != LogJSON ||
+		c.DataDir != "/srv/otp" || !c.Embedded() {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -288,8 +343,10 @@ func TestBackupsAreOnWhereNobodyElseMakesThem(t *testing.T) {
 func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := Load([]string{
-		"HOME=/home/a", "AVTOTPY_LISTEN_ADR=:80", "POSTGRES_MIGRATOR_MODUS=RUN", "AVTOTPY_COLOUR=red", "AVTOTPY_DATA_DIR_FILE=/x",
-		"AVTOTPY_SERVICE_HOST=10.0.0.1", "AVTOTPY_SERVICE_PORT=80", "AVTOTPY_SERVICE_PORT_HTTP=80", "AVTOTPY_PORT=tcp://10.0.0.1:80",
+		"HOME=/home/a", "AVTOTPY_LISTEN_ADR=:80", "POSTGRES_MIGRATOR_MODUS=RUN", "AVTOTPY_COLOUR=red",
+		"AVTOTPY_DATA_DIR_FILE=/x",
+		"AVTOTPY_SERVICE_HOST=10.0.0.1", "AVTOTPY_SERVICE_PORT=80", "AVTOTPY_SERVICE_PORT_HTTP=80",
+		"AVTOTPY_PORT=tcp://10.0.0.1:80",
 		"AVTOTPY_PORT_80_TCP=tcp://10.0.0.1:80", "AVTOTPY_PORT_80_TCP_ADDR=10.0.0.1", "PGHOST=x",
 	})
 	want := []string{
@@ -312,8 +369,10 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s, "config", Config{MasterKey: s})
-	text := fmt.Sprintf("%v %s %q %x %d %+v %#v", s, s, s, s, s, Config{WebConn: s}, Config{WebConn: s}) + string(encoded) + log.String()
-	if strings.Contains(text, "hunter") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || strings.Contains(text, fmt.Sprintf("%d", []byte("hunter2"))) {
+	text := fmt.Sprintf("%v %s %q %x %d %+v %#v", s, s, s, s, s, Config{WebConn: s}, Config{WebConn: s}) +
+		string(encoded) + log.String()
+	if strings.Contains(text, "hunter") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) ||
+		strings.Contains(text, fmt.Sprintf("%d", []byte("hunter2"))) {
 		t.Errorf("it shows: %s", text)
 	}
 	if s.Reveal() != "hunter2" || Secret("").String() != "" {
@@ -324,8 +383,10 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 func TestSkipWarnsOfSecretsThatItDoesNotNeed(t *testing.T) {
 	t.Parallel()
 	environ := []string{
-		"POSTGRES_CONNECTION_STR=postgres://web@db/avtotpy", "POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy",
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=web", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=hunter2", "AVTOTPY_MASTER_KEY=k1:" + strings.Repeat("A", 43) + "=",
+		"POSTGRES_CONNECTION_STR=postgres://web@db/avtotpy",
+		"POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2@db/avtotpy",
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER=web", "POSTGRES_MIGRATOR_UNPRIVILEGED_USER_PASSWORD=hunter2",
+		"AVTOTPY_MASTER_KEY=k1:" + strings.Repeat("A", 43) + "=",
 	}
 	for mode, want := range map[Mode]int{Skip: 2, Run: 0} {
 		_, warnings, err := Load(append(slices.Clone(environ), "POSTGRES_MIGRATOR_MODE="+string(mode)))
@@ -364,7 +425,8 @@ func TestTheServingEnvironmentHoldsNoPrivilegedSecret(t *testing.T) {
 		"host=db user=web password=environment":  "PGPASSFILE=/x",
 	} {
 		c := Config{WebConn: Secret(conn)}
-		if got := strings.Join(c.WithoutPrivileged([]string{"PGPASSFILE=/x", "PGPASSWORD=environment"}), ""); got != want {
+		if got := strings.Join(c.WithoutPrivileged([]string{"PGPASSFILE=/x", "PGPASSWORD=environment"}),
+			""); got != want {
 			t.Errorf("%s: got %q, want %q", conn, got, want)
 		}
 	}
@@ -386,7 +448,10 @@ func TestTheServingEnvironmentKeepsThePasswordOfAKeyThatItUses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: certificate}, "key": {Type: "EC PRIVATE KEY", Bytes: der}} {
+	for name, block := range map[string]*pem.Block{
+		"cert": {Type: "CERTIFICATE", Bytes: certificate},
+		"key":  {Type: "EC PRIVATE KEY", Bytes: der},
+	} {
 		if err := os.WriteFile(filepath.Join(files, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,8 @@ type connFile struct {
 	secret bool
 }
 
-// connFiles returns the files that PostgreSQL's driver reads for a connection string, as libpq does: named by it, by the
-// environment, or at their places in the home directory.
+// connFiles returns the files that PostgreSQL's driver reads for a connection string, as libpq does: named by it, by
+// the environment, or at their places in the home directory.
 func connFiles(conn string, env map[string]string) []connFile {
 	given := connParameters(conn)
 	asksPassword := given["password"] == "" && env["PGPASSWORD"] == ""
@@ -52,8 +52,8 @@ func connFiles(conn string, env map[string]string) []connFile {
 	return files
 }
 
-// connParameters reads the parameters of a connection string that lead to files or make them needless. What is wrong with the
-// string is said elsewhere.
+// connParameters reads the parameters of a connection string that lead to files or make them needless. What is wrong
+// with the string is said elsewhere.
 func connParameters(conn string) map[string]string {
 	found := map[string]string{}
 	if u, err := url.Parse(conn); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
@@ -72,14 +72,17 @@ func connParameters(conn string) map[string]string {
 	return found
 }
 
-// checkConnFiles refuses files of others before the driver reads them, and pipes, for which it would wait for ever. One that
-// cannot be opened is the driver's to explain.
+// checkConnFiles refuses files of others before the driver reads them, and pipes, for which it would wait for ever. One
+// that cannot be opened is the driver's to explain.
 func (l *loader) checkConnFiles(name, conn string) {
 	for _, file := range connFiles(conn, l.env) {
 		opened, warning, err := l.trusted.Given(file.path)
 		if err == nil {
 			if info, errStat := opened.Stat(); errStat == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-				err = &owned.Error{Path: file.path, Problem: "is a pipe, and is read more than once", Next: "Name a file"}
+				err = &owned.Error{
+					Path: file.path, Problem: "is a pipe, and is read more than once",
+					Next: "Name a file",
+				}
 			}
 			_ = opened.Close() // it was only looked at
 		}
@@ -87,7 +90,8 @@ func (l *loader) checkConnFiles(name, conn string) {
 		if refused, ok := errors.AsType[*owned.Error](err); ok {
 			message := what + refused.Error()
 			if file.inConn {
-				message = fmt.Sprintf("the file that %s names, or a folder on the way to it, %s. Give it to root or to the user of this program, and close it to others (chmod go-w)",
+				message = fmt.Sprintf("the file that %s names, or a folder on the way to it, %s. Give it to root or "+
+					"to the user of this program, and close it to others (chmod go-w)",
 					file.name, refused.Problem)
 			}
 			l.problem(name, "%s", message)

@@ -11,8 +11,8 @@ import (
 	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
-// TestFilesOfConnectionStringsAreNobodyElses: in the string, in the environment and in the home directory; at once, too,
-// where a pipe stands in the place of one.
+// TestFilesOfConnectionStringsAreNobodyElses: in the string, in the environment and in the home directory; at once,
+// too, where a pipe stands in the place of one.
 func TestFilesOfConnectionStringsAreNobodyElses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -69,7 +69,8 @@ func TestFilesOfConnectionStringsAreNobodyElses(t *testing.T) {
 		if err := errors.Join(l.problems...); err != nil {
 			said = err.Error()
 		}
-		if strings.Contains(said, "hunter2") || !strings.Contains(said, test.wants) || (said == "") != (test.wants == "") {
+		if strings.Contains(said, "hunter2") || !strings.Contains(said, test.wants) ||
+			(said == "") != (test.wants == "") {
 			t.Errorf("%s %v: got %q, want %q", test.conn, test.env, said, test.wants)
 		}
 		if strings.Contains(test.conn, dir) && strings.Contains(said, dir) {

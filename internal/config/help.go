@@ -13,7 +13,8 @@ import (
 func WriteHelp(w io.Writer) error {
 	const column = 54
 	var b strings.Builder
-	b.WriteString(wrap("Settings are environment variables; an empty one counts as not set. Those marked * are secrets: "+
+	b.WriteString(wrap("Settings are environment variables; an empty one counts as not set. Those marked * "+
+		"are secrets: "+
 		"instead of NAME, the variable NAME_FILE may hold the path of a file with the secret in it.", ""))
 	group := ""
 	for _, v := range variables() {

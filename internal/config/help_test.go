@@ -54,7 +54,8 @@ func TestHelpFitsATerminalAndNamesEveryVariable(t *testing.T) {
 
 func TestEveryVariableIsDescribed(t *testing.T) {
 	for _, v := range variables() {
-		if v.group == "" || v.meaning == "" || v.byDefault() == "" || v.set == nil || !strings.HasSuffix(v.meaning, ".") {
+		if v.group == "" || v.meaning == "" || v.byDefault() == "" || v.set == nil ||
+			!strings.HasSuffix(v.meaning, ".") {
 			t.Errorf("%s: incomplete: %+v", v.name, v)
 		}
 		for what, value := range map[string]string{"default": v.preset, "example": v.example} {

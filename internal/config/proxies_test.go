@@ -33,7 +33,8 @@ func TestTrustedProxies(t *testing.T) {
 		got := fmt.Sprintf("%v %t %s", c.Proxies.Networks, c.Proxies.Unix, c.Proxies.Header)
 		if err != nil {
 			got = err.Error()
-			if !strings.HasPrefix(got, "AVTOTPY_TRUSTED_PROXIES: ") || !strings.Contains(got, "; for example AVTOTPY_TRUSTED_PROXIES=") {
+			if !strings.HasPrefix(got, "AVTOTPY_TRUSTED_PROXIES: ") ||
+				!strings.Contains(got, "; for example AVTOTPY_TRUSTED_PROXIES=") {
 				t.Errorf("%q: the error is %s", value, got)
 			}
 		}

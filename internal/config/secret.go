@@ -52,9 +52,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // patience is how long a pipe may take to deliver a secret.
 const patience = 10 * time.Second
 
-// readSecretFile returns the content of a file without one newline at its end, which editors and echo add, and a warning
-// when others can read it, too. It does not wait for a pipe for ever: nothing else would end the program meanwhile but a
-// second signal.
+// readSecretFile returns the content of a file without one newline at its end, which editors and echo add, and a
+// warning when others can read it, too. It does not wait for a pipe for ever: nothing else would end the program
+// meanwhile but a second signal.
 func readSecretFile(path string, trusted owned.Users, patience time.Duration) (text, warning string, err error) {
 	const most = 64 << 10 // bytes; a mistaken path must not fill the memory
 	f, warning, err := trusted.Given(path)
@@ -123,7 +123,8 @@ func unreadable(path string, err error) error {
 		err = pathError.Err
 	}
 	if !shown {
-		return fmt.Errorf("cannot read the file: %w (its path is not shown, as it may be the secret itself; start it with / or ./)", err)
+		return fmt.Errorf("cannot read the file: %w (its path is not shown, as it may be the secret itself; start "+
+			"it with / or ./)", err)
 	}
 	return fmt.Errorf("cannot read %q: %w", path, err)
 }

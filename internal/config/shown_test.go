@@ -15,11 +15,13 @@ func TestASecretInTheWrongPlaceIsNotRepeated(t *testing.T) {
 			continue
 		}
 		for _, value := range []string{
-			"postgres://u:" + secret + "@db:5432/avtotpy", "host=db password=" + secret, "k1:" + secret + strings.Repeat("A", 43),
+			"postgres://u:" + secret + "@db:5432/avtotpy", "host=db password=" + secret, "k1:" + secret +
+				strings.Repeat("A", 43),
 			"~/" + secret + "@x", "http://u:" + secret + "@host", "1.2.3.4:" + secret + "@",
 		} {
 			_, warnings, err := Load([]string{admin, web, user, pass, key, v.name + "=" + value})
-			if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(strings.Join(warnings, "\n"), secret) {
+			if err != nil && strings.Contains(err.Error(), secret) ||
+				strings.Contains(strings.Join(warnings, "\n"), secret) {
 				t.Errorf("%s=%s: got %v, %v", v.name, value, err, warnings)
 			}
 		}

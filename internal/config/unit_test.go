@@ -30,7 +30,8 @@ func TestTheSystemdUnitOpensTheFoldersOfTheExamples(t *testing.T) {
 			continue
 		}
 		if v.example != open && !strings.HasPrefix(v.example, open+"/") {
-			t.Errorf("%s=%s is the example of the documentation, and the unit lets the program write to %s alone", v.name, v.example, open)
+			t.Errorf("%s=%s is the example of the documentation, and the unit lets the program write to %s alone",
+				v.name, v.example, open)
 		}
 	}
 }

@@ -56,7 +56,8 @@ func setWebPassword(c *Config, value string) error {
 	c.WebPassword = Secret(value)
 	for i := range len(value) {
 		if value[i] < ' ' || value[i] > '~' {
-			return fmt.Errorf("byte %d of the password is not printable ASCII; expected letters, digits and punctuation", i+1)
+			return fmt.Errorf("byte %d of the password is not printable ASCII; expected letters, digits and "+
+				"punctuation", i+1)
 		}
 	}
 	return nil
@@ -103,7 +104,8 @@ func setDuration(field func(*Config) *time.Duration) func(*Config, string) error
 		d, err := time.ParseDuration(text)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%s is not a duration; expected a number with ms, s, m or h, or a number of seconds", Shown(value))
+			return fmt.Errorf("%s is not a duration; expected a number with ms, s, m or h, or a number of seconds",
+				Shown(value))
 		case d < 0:
 			return fmt.Errorf("%s is negative", Shown(value))
 		}
@@ -139,7 +141,8 @@ func checkAddr(value string) error {
 	case strings.Contains(value, "/"):
 		return errors.New("this is not an address and a port; expected them without http:// and path")
 	case err != nil && strings.Count(value, ":") > 1:
-		return fmt.Errorf("%s is not an address and a port; an IPv6 address goes in brackets, as in [::1]:8080", Shown(value))
+		return fmt.Errorf("%s is not an address and a port; an IPv6 address goes in brackets, as in [::1]:8080",
+			Shown(value))
 	case err != nil:
 		return fmt.Errorf("%s is not an address and a port, divided by a colon", Shown(value))
 	case strings.ContainsAny(host, " \t\r\n@"):
@@ -213,11 +216,14 @@ func parseNetwork(word string) (netip.Prefix, error) {
 	}
 	switch {
 	case err != nil:
-		return netip.Prefix{}, fmt.Errorf("%s is not an address or a network; host names are not looked up", Shown(word))
+		return netip.Prefix{}, fmt.Errorf("%s is not an address or a network; host names are not looked up",
+			Shown(word))
 	case network.Bits() == 0:
-		return netip.Prefix{}, fmt.Errorf("%s is every address, so that all visitors could choose theirs; name the addresses of the proxies", Shown(word))
+		return netip.Prefix{}, fmt.Errorf("%s is every address, so that all visitors could choose theirs; name the "+
+			"addresses of the proxies", Shown(word))
 	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("%s has bits set after the first %d; expected the network %s or the address %s",
+		return netip.Prefix{}, fmt.Errorf("%s has bits set after the first %d; expected the network %s or the "+
+			"address %s",
 			Shown(word), network.Bits(), network.Masked(), network.Addr())
 	}
 	return network, nil
@@ -228,7 +234,8 @@ func setUser(c *Config, value string) error {
 	const longest = 32 // bytes, of a name (useradd)
 	c.User = value
 	switch {
-	case len(value) > longest, strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-$") != "":
+	case len(value) > longest, strings.Trim(value,
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-$") != "":
 		return fmt.Errorf("%s is neither the name nor the number of a user", Shown(value))
 	case value == "root" || strings.Trim(value, "0") == "":
 		return errors.New("root is the user that is given up; expected another one")

@@ -25,14 +25,15 @@ const (
 
 // variable is one row of the table from which settings are parsed, explained and documented.
 type variable struct {
-	name       string
-	group      string
-	preset     string // the value when it is not set
-	otherwise  string // in words, what happens when it is not set and has no preset
-	meaning    string // sentences
-	example    string // a value; for a secret that must not be copied from here, empty
-	secret     bool   // may also be given as name_FILE; never shown
-	neededBy   []Mode // the modes that need it with a PostgreSQL of one's own; the others don't read it. None: all read it
+	name      string
+	group     string
+	preset    string // the value when it is not set
+	otherwise string // in words, what happens when it is not set and has no preset
+	meaning   string // sentences
+	example   string // a value; for a secret that must not be copied from here, empty
+	secret    bool   // may also be given as name_FILE; never shown
+	// the modes that need it with a PostgreSQL of one's own; the others don't read it. None: all read it
+	neededBy   []Mode
 	neededFor  string // continues "MODE needs it"
 	privileged bool   // of no use to a process that only serves, and kept from it
 	looksWith  bool   // read by commands that only look, if it is set
@@ -82,14 +83,16 @@ func variables() []variable {
 	return []variable{
 		{
 			name: mode, group: start, preset: string(Run), example: string(Skip), set: setMode,
-			meaning: "RUN migrates the database, then starts the web server. RUN_AND_EXIT migrates and exits, for an init container or a job. " +
+			meaning: "RUN migrates the database, then starts the web server. RUN_AND_EXIT migrates and exits, for " +
+				"an init container or a job. " +
 				"SKIP starts the web server at once and never migrates, for when something else does.",
 		},
 		{ //nolint:gosec // PASSWORD stands for one
 			name: migratorConn, group: database, secret: true, privileged: true, set: setMigratorConn,
 			neededBy: migrates, neededFor: "to migrate as a privileged user", looksWith: true,
 			otherwise: "embedded PostgreSQL",
-			meaning: "How the migrator connects, as a privileged user: a URL or key=value pairs, several hosts allowed. " +
+			meaning: "How the migrator connects, as a privileged user: a URL or key=value pairs, several " +
+				"hosts allowed. " +
 				"The connection is closed before the web server starts, and the string leaves the process.",
 			example: "postgres://admin:PASSWORD@db.example.com:5432/avtotpy",
 		},
@@ -97,103 +100,125 @@ func variables() []variable {
 			name: webConn, group: database, secret: true, set: setWebConn,
 			neededBy: serves, neededFor: "to serve as the unprivileged user", looksWith: true,
 			otherwise: "embedded PostgreSQL",
-			meaning:   "How the web server connects, as the unprivileged user, to the same database. Its form is the same.",
-			example:   "postgres://avtotpy_web:PASSWORD@db.example.com:5432/avtotpy",
+			meaning: "How the web server connects, as the unprivileged user, to the same database. Its form " +
+				"is the same.",
+			example: "postgres://avtotpy_web:PASSWORD@db.example.com:5432/avtotpy",
 		},
 		{
 			name: webRole, group: database, set: setWebRole,
 			neededBy: migrates, neededFor: "to create that user",
 			otherwise: "none, needed with PostgreSQL of your own",
-			meaning:   "The unprivileged user, which the migrator creates with no more rights than the web server uses.",
-			example:   "avtotpy_web",
+			meaning: "The unprivileged user, which the migrator creates with no more rights than the web " +
+				"server uses.",
+			example: "avtotpy_web",
 		},
 		{
 			name: webPassword, group: database, secret: true, privileged: true, set: setWebPassword,
 			neededBy: migrates, neededFor: "to create the unprivileged user",
 			otherwise: "none, needed with PostgreSQL of your own",
-			meaning: "The password of that user, in printable ASCII, with which the migrator creates it. To change it, set the new one here and in " +
-				"POSTGRES_CONNECTION_STR, and restart: a user that the migrator made gets it. Of any other user it is not changed.",
+			meaning: "The password of that user, in printable ASCII, with which the migrator creates it. To change " +
+				"it, set the new one here and in " +
+				"POSTGRES_CONNECTION_STR, and restart: a user that the migrator made gets it. Of any other user it " +
+				"is not changed.",
 		},
 		{
 			name: dataDir, group: embedded, set: setDataDir,
 			otherwise: "a folder of the user",
 			meaning: "The folder of the embedded PostgreSQL, its passwords and its master key; back it up. " +
-				"When it is not set, this is avtotpy in $XDG_DATA_HOME or ~/.local/share, on macOS in ~/Library/Application Support, and for root /var/lib/avtotpy.",
+				"When it is not set, this is avtotpy in $XDG_DATA_HOME or ~/.local/share, on macOS in " +
+				"~/Library/Application Support, and for root /var/lib/avtotpy.",
 			example: "/var/lib/avtotpy",
 		},
 		{
 			name: "AVTOTPY_POSTGRES_BIN", group: embedded, set: setPostgresBin,
 			otherwise: "searched for",
-			meaning: "The folder of the programs initdb and postgres, version 15 or newer, and of pg_dump, which makes backups. " +
+			meaning: "The folder of the programs initdb and postgres, version 15 or newer, and of pg_dump, which " +
+				"makes backups. " +
 				"When it is not set, they are searched for in PATH and the usual places, the newest first.",
 			example: "/usr/lib/postgresql/17/bin",
 		},
 		{
 			name: backupDir, group: backups, set: setBackupDir,
 			otherwise: "off; embedded: backups in AVTOTPY_DATA_DIR",
-			meaning: "The folder into which the schema is dumped before migrations change it, or off. When that fails, nothing is migrated. " +
-				"It takes pg_dump of the server's version or newer. No backup is ever deleted; docs/backup.md tells how to restore one.",
+			meaning: "The folder into which the schema is dumped before migrations change it, or off. When that " +
+				"fails, nothing is migrated. " +
+				"It takes pg_dump of the server's version or newer. No backup is ever deleted; docs/backup.md tells " +
+				"how to restore one.",
 			example: "/var/lib/avtotpy/backups",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_CONNECT_WAIT", group: waiting, preset: "1m", example: "2m",
 			set: setDuration(func(c *Config) *time.Duration { return &c.ConnectWait }),
-			meaning: "How long to retry connecting to a database that does not answer yet. The default is twice the time after which Patroni, as it is delivered, promotes another server. " +
+			meaning: "How long to retry connecting to a database that does not answer yet. The default is twice the " +
+				"time after which Patroni, as it is delivered, promotes another server. " +
 				"A command that only looks waits no longer for its answers either, but 5 s at least for each of them.",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_LOCK_TIMEOUT", group: waiting, preset: "5s", example: "2s",
-			set:     setDuration(func(c *Config) *time.Duration { return &c.LockTimeout }),
-			meaning: "How long a statement may queue for a lock on a table, since all other queries of that table queue behind it. Then it is rolled back and tried again.",
+			set: setDuration(func(c *Config) *time.Duration { return &c.LockTimeout }),
+			meaning: "How long a statement may queue for a lock on a table, since all other queries of that table " +
+				"queue behind it. Then it is rolled back and tried again.",
 		},
 		{
 			name: "POSTGRES_MIGRATOR_WAIT", group: waiting, preset: "10m", example: "1h",
 			set: setDuration(func(c *Config) *time.Duration { return &c.Wait }),
-			meaning: "How long to wait in all for other migrators, for locks and for a database that stopped answering, before giving up. " +
-				"LOCK_TIMEOUT, and after a lost connection CONNECT_WAIT, are cut to what is left of it. When hardly anything is left, an answer or " +
+			meaning: "How long to wait in all for other migrators, for locks and for a database that stopped " +
+				"answering, before giving up. " +
+				"LOCK_TIMEOUT, and after a lost connection CONNECT_WAIT, are cut to what is left of it. When hardly " +
+				"anything is left, an answer or " +
 				"a connection that is under way still gets 5 s, and a lock 100 ms.",
 		},
 		{
 			name: listenAddr, group: server, preset: "127.0.0.1:8080", example: "0.0.0.0:8080", set: setListenAddr,
-			meaning: "The address and port on which the web server listens. Without an address, as in :8080, it listens on all.",
+			meaning: "The address and port on which the web server listens. Without an address, as in :8080, it " +
+				"listens on all.",
 		},
 		{
 			name: healthAddr, group: server, example: "127.0.0.1:9090", set: setHealthAddr,
 			otherwise: "off",
-			meaning:   "A second address, for machines only: /livez, /readyz and /metrics for Prometheus. It is open while the migrations run, too.",
+			meaning: "A second address, for machines only: /livez, /readyz and /metrics for Prometheus. It is " +
+				"open while the migrations run, too.",
 		},
 		{
 			name: "AVTOTPY_PUBLIC_URL", group: server, set: setPublicURL,
 			otherwise: "derived from AVTOTPY_LISTEN_ADDR",
-			meaning:   "The address that people type into the browser, without a path. Requests for other host names are refused.",
-			example:   "https://otp.example.com",
+			meaning: "The address that people type into the browser, without a path. Requests for other host " +
+				"names are refused.",
+			example: "https://otp.example.com",
 		},
 		{
 			name: "AVTOTPY_TRUSTED_PROXIES", group: server, set: setTrustedProxies,
 			otherwise: "none",
-			meaning: "The addresses or networks of the reverse proxies in front of the web server, divided by commas; unix is a proxy that connects over a Unix socket. " +
-				"Their X-Forwarded-For says where a request comes from: the last address in it that is not a proxy's counts. " +
+			meaning: "The addresses or networks of the reverse proxies in front of the web server, divided by " +
+				"commas; unix is a proxy that connects over a Unix socket. " +
+				"Their X-Forwarded-For says where a request comes from: the last address in it that is not a " +
+				"proxy's counts. " +
 				"Nobody else's is read. Without it, everybody behind a proxy is one visitor. " +
-				"Name only proxies, and not the network of the people. For proxies that write the header Forwarded instead, add the word forwarded to the list; only one of the two is ever read.",
+				"Name only proxies, and not the network of the people. For proxies that write the header Forwarded " +
+				"instead, add the word forwarded to the list; only one of the two is ever read.",
 			example: "127.0.0.1,10.0.0.0/24",
 		},
 		{
 			name: runAs, group: server, set: setUser,
 			otherwise: "embedded: the owner of the data",
-			meaning: "The user, by name or number, that the program becomes when root starts it: before it listens, and for good. " +
-				"Without it, and with a PostgreSQL of your own, the program stays what it is, and warns when that is root. docs/permissions.md says more.",
+			meaning: "The user, by name or number, that the program becomes when root starts it: before it listens, " +
+				"and for good. " +
+				"Without it, and with a PostgreSQL of your own, the program stays what it is, and warns when that " +
+				"is root. docs/permissions.md says more.",
 			example: "avtotpy",
 		},
 		{
 			name: masterKey, group: server, secret: true, set: setMasterKey,
 			neededBy: serves, neededFor: "to encrypt what it stores; make one with `avtotpy key generate`",
 			otherwise: "embedded PostgreSQL: one of its own",
-			meaning: "The keys that encrypt the data, one id:base64 a line, the first one active; make one with `avtotpy key generate`. " +
+			meaning: "The keys that encrypt the data, one id:base64 a line, the first one active; make one with " +
+				"`avtotpy key generate`. " +
 				"Keep a copy apart from the database: without it the data cannot be read.",
 		},
 		{
 			name: "AVTOTPY_AUDIT_RETENTION_DAYS", group: server, preset: "400", example: "0", set: setAuditRetention,
-			meaning: "How many days the audit log is kept, at least 90; 0 keeps it for ever. Older rows are deleted while the web server runs.",
+			meaning: "How many days the audit log is kept, at least 90; 0 keeps it for ever. Older rows are deleted " +
+				"while the web server runs.",
 		},
 		{
 			name: "AVTOTPY_LOG_LEVEL", group: logging, preset: "info", example: "debug", set: setLogLevel,

@@ -103,8 +103,8 @@ func validatePrimary(ctx context.Context, conn *pgconn.PgConn) error {
 	return err
 }
 
-// validateTimeline also refuses a primary of the past. When a newer one is found, connections to the one before it, which
-// may be alive, are closed.
+// validateTimeline also refuses a primary of the past. When a newer one is found, connections to the one before it,
+// which may be alive, are closed.
 func (db *DB) validateTimeline(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	seen := timelines{log: db.log, highest: map[string]uint64{}}
 	return func(ctx context.Context, conn *pgconn.PgConn) error {

@@ -24,7 +24,8 @@ import (
 // only says that a query is wrong. A class that a newer PostgreSQL adds fails.
 func TestEachClassOfErrorsIsDecided(t *testing.T) {
 	t.Parallel()
-	queries := strings.Fields("00 01 02 03 09 0A 0B 0F 0L 0P 0Z 20 21 22 23 24 25 26 27 2B 2D 2F 34 38 39 3B 3D 3F 42 44 54 55 57 58 72 F0 HV P0 XX 10")
+	queries := strings.Fields("00 01 02 03 09 0A 0B 0F 0L 0P 0Z 20 21 22 23 24 25 26 27 2B 2D 2F 34 38 39 3B 3D 3F " +
+		"42 44 54 55 57 58 72 F0 HV P0 XX 10")
 	lists, _ := filepath.Glob("/usr/share/postgresql/*/errcodes.txt") // the pattern is well-formed
 	if program, err := exec.Command("pg_config", "--sharedir").Output(); err == nil {
 		lists = append(lists, filepath.Join(strings.TrimSpace(string(program)), "errcodes.txt"))
@@ -34,7 +35,8 @@ func TestEachClassOfErrorsIsDecided(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		for _, match := range regexp.MustCompile(`(?m)^([0-9A-Z]{2})[0-9A-Z]{3}\s+[EWS]\s`).FindAllStringSubmatch(string(content), -1) {
+		for _, match := range regexp.MustCompile(`(?m)^([0-9A-Z]{2})[0-9A-Z]{3}\s+[EWS]\s`).FindAllStringSubmatch(
+			string(content), -1) {
 			if _, decided := kinds()[match[1]]; !decided && !slices.Contains(queries, match[1]) {
 				t.Errorf("%s: nobody has decided what class %s means", list, match[1])
 			}
@@ -49,7 +51,10 @@ func TestEachClassOfErrorsIsDecided(t *testing.T) {
 
 // state is an error as the server sends it.
 func state(code, severity string) error {
-	return fmt.Errorf("a query: %w", &pgconn.PgError{Code: code, Severity: severity, SeverityUnlocalized: severity, Message: "no"})
+	return fmt.Errorf("a query: %w", &pgconn.PgError{
+		Code: code, Severity: severity, SeverityUnlocalized: severity,
+		Message: "no",
+	})
 }
 
 func TestKindOf(t *testing.T) {

@@ -268,12 +268,13 @@ func (db *DB) search(whole context.Context) {
 	o := db.outage
 	db.outage, db.examined, db.answered = nil, time.Now(), time.Now()
 	db.mu.Unlock()
-	db.log.Info("the database is back", "away", time.Since(o.since).Round(time.Millisecond), "refused_requests", o.refused)
+	db.log.Info("the database is back", "away", time.Since(o.since).Round(time.Millisecond), "refused_requests",
+		o.refused)
 }
 
-// lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough. Where
-// a change was refused, connections that are open may be of another mind than those that are to come. Like those of search,
-// looks go on when one has succeeded.
+// lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough.
+// Where a change was refused, connections that are open may be of another mind than those that are to come. Like those
+// of search, looks go on when one has succeeded.
 func (db *DB) lookOnce(ctx context.Context, inside bool) error {
 	all := db.hosts.all()
 	results := make(chan error, len(all)+1)

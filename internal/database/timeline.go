@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A timeline is the part of a cluster's history that a server writes. Each promotion begins one with a higher number, so of
-// two primaries of a cluster the one with the lower number was followed by the other, and nobody stopped it.
+// A timeline is the part of a cluster's history that a server writes. Each promotion begins one with a higher number,
+// so of two primaries of a cluster the one with the lower number was followed by the other, and nobody stopped it.
 type timeline struct {
 	cluster string // its system identifier, which a standby has in common with its primary
 	number  uint64
@@ -25,16 +25,19 @@ type timelines struct {
 	highest map[string]uint64
 }
 
-// A PastError means that a primary was reached whose successor this process has worked with. What is written there is lost.
+// A PastError means that a primary was reached whose successor this process has worked with. What is written there is
+// lost.
 type PastError struct{ Timeline, Successor uint64 }
 
 func (e *PastError) Error() string {
-	return fmt.Sprintf("the server is a primary of the past, which nobody stopped: it writes timeline %d, and this process has worked with "+
-		"timeline %d of the same cluster; stop that server, or restart AVTotpy if the database was set back on purpose", e.Timeline, e.Successor)
+	return fmt.Sprintf("the server is a primary of the past, which nobody stopped: it writes timeline %d, and this "+
+		"process has worked with "+
+		"timeline %d of the same cluster; stop that server, or restart AVTotpy if the database was set back "+
+		"on purpose", e.Timeline, e.Successor)
 }
 
-// note refuses a primary whose timeline was left. It reports whether the timeline is newer than all that were seen of its
-// cluster before. Where the server does not tell its timeline, nothing is known.
+// note refuses a primary whose timeline was left. It reports whether the timeline is newer than all that were seen of
+// its cluster before. Where the server does not tell its timeline, nothing is known.
 func (t *timelines) note(ctx context.Context, conn *pgconn.PgConn) (newer bool, err error) {
 	at, err := timelineOf(ctx, conn)
 	if err != nil {
@@ -54,8 +57,8 @@ func (t *timelines) note(ctx context.Context, conn *pgconn.PgConn) (newer bool, 
 	return known && at.number > highest, nil
 }
 
-// timelineOf asks a primary. What pg_control_checkpoint tells is older than a promotion until the next checkpoint; the name
-// of a WAL file begins with the timeline, in hexadecimal.
+// timelineOf asks a primary. What pg_control_checkpoint tells is older than a promotion until the next checkpoint; the
+// name of a WAL file begins with the timeline, in hexadecimal.
 func timelineOf(ctx context.Context, conn *pgconn.PgConn) (timeline, error) {
 	result := conn.ExecParams(ctx, `
 		SELECT (pg_catalog.pg_control_system()).system_identifier::pg_catalog.text,

@@ -34,7 +34,9 @@ type wait struct {
 }
 
 // TraceAcquireStart bounds the wait.
-func (t *tracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+func (t *tracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool,
+	_ pgxpool.TraceAcquireStartData,
+) context.Context {
 	ctx, cancel := context.WithTimeout(ctx, AcquireWait)
 	w := &wait{time.Now(), cancel}
 	t.db.mu.Lock()

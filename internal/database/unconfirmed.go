@@ -13,15 +13,16 @@ const (
 	askedEvery = 5 * time.Second  // whether what takes long waits for a standby
 )
 
-// An UnconfirmedError means that the server answers, and confirms no change: each COMMIT waits for a synchronous standby.
+// An UnconfirmedError means that the server answers, and confirms no change: each COMMIT waits for a synchronous
+// standby.
 type UnconfirmedError struct{ Since time.Time }
 
 func (e *UnconfirmedError) Error() string {
 	return "the database confirms no changes: each COMMIT waits for a synchronous standby that does not answer"
 }
 
-// Changes returns an *UnconfirmedError while it is known that a change would wait for a standby that is missing. What only
-// reads is not affected.
+// Changes returns an *UnconfirmedError while it is known that a change would wait for a standby that is missing. What
+// only reads is not affected.
 func (db *DB) Changes() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -58,7 +59,8 @@ func (db *DB) confirm(ctx context.Context) {
 	began := time.Now()
 	db.unconfirmed = &UnconfirmedError{began}
 	db.mu.Unlock()
-	db.log.Error("each COMMIT waits for a synchronous standby (wait event SyncRep): changes are answered with 503 until one confirms them; "+
+	db.log.Error("each COMMIT waits for a synchronous standby (wait event SyncRep): changes are answered with 503 "+
+		"until one confirms them; "+
 		"see synchronous_standby_names and pg_stat_replication on the server", "host", db.hosts.bestName())
 	for !db.confirmed(ctx) {
 		select {
@@ -95,8 +97,8 @@ func (db *DB) waitsForStandby(ctx context.Context) (waits bool, err error) {
 	return waits, err
 }
 
-// confirmed makes a change that leaves nothing behind, and reports whether the server confirms it. Where the role may not
-// make it, it is enough that no session of ours waits any more.
+// confirmed makes a change that leaves nothing behind, and reports whether the server confirms it. Where the role may
+// not make it, it is enough that no session of ours waits any more.
 func (db *DB) confirmed(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, confirmFor+2*answerIn)
 	defer cancel()
@@ -108,7 +110,8 @@ func (db *DB) confirmed(ctx context.Context) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_logical_emit_message(true, 'avtotpy', '')`, pgx.QueryExecModeSimpleProtocol)
+		_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_logical_emit_message(true, 'avtotpy', '')`,
+			pgx.QueryExecModeSimpleProtocol)
 	}()
 	select {
 	case <-done:

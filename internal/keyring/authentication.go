@@ -81,4 +81,5 @@ func (k AuthenticationKey) LogValue() slog.Value { return slog.StringValue(k.Str
 func (k AuthenticationKey) String() string { return authentication }
 
 // Format writes String for every verb: %#v and %d show no key either.
-func (k AuthenticationKey) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) } // fmt reports its writer's errors
+// fmt reports its writer's errors
+func (k AuthenticationKey) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }

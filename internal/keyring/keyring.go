@@ -52,7 +52,8 @@ func Parse(text string) (*Ring, error) {
 		}
 		key, err := parseKey(line)
 		if err == nil && ring.find(key.id) != nil {
-			err = fmt.Errorf("the id %q is there twice: each key needs an id of its own. Change that of the key that has sealed nothing yet; "+
+			err = fmt.Errorf("the id %q is there twice: each key needs an id of its own. Change that of the key "+
+				"that has sealed nothing yet; "+
 				"the id, before the colon, is free to choose", key.id)
 		}
 		if err != nil {
@@ -71,7 +72,8 @@ func parseKey(line string) (masterKey, error) {
 	id, encoded, found := strings.Cut(line, ":")
 	if !found || !validID(id) {
 		// What stands before the colon may be a piece of the key.
-		return masterKey{}, errors.New("expected id:base64, with an id of 1 to 64 letters, digits, - and _; avtotpy key generate prints one")
+		return masterKey{}, errors.New("expected id:base64, with an id of 1 to 64 letters, digits, - and _; avtotpy " +
+			"key generate prints one")
 	}
 	const longestShown = 32 // bytes; what is longer may be a key that stands where its id belongs
 	shown := "the key " + strconv.Quote(id)
@@ -80,7 +82,8 @@ func parseKey(line string) (masterKey, error) {
 	}
 	secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return masterKey{}, fmt.Errorf("%s is not base64; it may be cut off or have a character that does not belong to it", shown)
+		return masterKey{}, fmt.Errorf("%s is not base64; it may be cut off or have a character that does not "+
+			"belong to it", shown)
 	}
 	if len(secret) != keySize {
 		return masterKey{}, fmt.Errorf("%s has %d bytes, want %d; it may be cut off", shown, len(secret), keySize)
@@ -90,7 +93,8 @@ func parseKey(line string) (masterKey, error) {
 
 func validID(id string) bool {
 	const longest = 64
-	return len(id) >= 1 && len(id) <= longest && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	return len(id) >= 1 && len(id) <= longest &&
+		strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
 // Generate returns a line with a new random key.

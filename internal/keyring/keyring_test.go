@@ -69,9 +69,15 @@ func TestDerivedValuesStayTheSame(t *testing.T) {
 	}
 	r := ring(t, "k:"+base64.StdEncoding.EncodeToString(key))
 	for _, c := range []struct{ name, got, want string }{
-		{"check value", hex.EncodeToString(r.CheckValue("k")), "23ec89bf9bfa9ae3247c5df091f992e62a288fa703e832940d286e89f621ae97"},
+		{
+			"check value", hex.EncodeToString(r.CheckValue("k")),
+			"23ec89bf9bfa9ae3247c5df091f992e62a288fa703e832940d286e89f621ae97",
+		},
 		{"set-up token", r.SetupToken(), "SW674-M6KZ2-BCWOJ-BHBGS"},
-		{"mac", hex.EncodeToString(r.MAC("login", "alice")), "f422d147fc8ce9f14012d343255150e892e5fd13ebbbb827948657d316fea3ef"},
+		{
+			"mac", hex.EncodeToString(r.MAC("login", "alice")),
+			"f422d147fc8ce9f14012d343255150e892e5fd13ebbbb827948657d316fea3ef",
+		},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, c.got, c.want)
@@ -226,9 +232,10 @@ func TestTheAuthenticationKeyOutlivesTheMasterKey(t *testing.T) {
 		}
 	}
 	for name, err := range map[string]error{
-		"another version":            second(again.Open(password, "password", "user", "2")),
-		"another use":                second(again.Open(password, "session", "user", "1")),
-		"a vault's key in its place": second(ring(t, oldLine).OpenAuthenticationKey(second2(ring(t, oldLine).NewVaultKey(authentication, 1)))),
+		"another version": second(again.Open(password, "password", "user", "2")),
+		"another use":     second(again.Open(password, "session", "user", "1")),
+		"a vault's key in its place": second(ring(t,
+			oldLine).OpenAuthenticationKey(second2(ring(t, oldLine).NewVaultKey(authentication, 1)))),
 	} {
 		if !errors.Is(err, ErrSealBroken) {
 			t.Errorf("%s: %v, want ErrSealBroken", name, err)
@@ -257,12 +264,17 @@ func TestNothingPrintsAKey(t *testing.T) {
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "ring", r, "vault", vault, "proof", proof)
-	text := log.String() + fmt.Sprintf("%v %+v %#v %d", proof, proof, proof, proof) + fmt.Sprintf("%v %+v %#v %s %v %+v %#v", r, r, r, r, vault, vault, vault)
+	text := log.String() + fmt.Sprintf("%v %+v %#v %d", proof, proof, proof, proof) +
+		fmt.Sprintf("%v %+v %#v %s %v %+v %#v", r, r, r, r, vault, vault, vault)
 	raw, err := base64.StdEncoding.DecodeString(line[len("k:"):])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shape := range []string{hex.EncodeToString(proof.secret), strings.Trim(fmt.Sprintf("%d", proof.secret), "[]"), line[2:], hex.EncodeToString(raw), fmt.Sprintf("%d", raw), strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}")} {
+	for _, shape := range []string{
+		hex.EncodeToString(proof.secret),
+		strings.Trim(fmt.Sprintf("%d", proof.secret), "[]"), line[2:], hex.EncodeToString(raw), fmt.Sprintf("%d", raw),
+		strings.Trim(fmt.Sprintf("%#v", raw), "[]byte{}"),
+	} {
 		if strings.Contains(text, shape) {
 			t.Errorf("shows the key: %s", text)
 		}

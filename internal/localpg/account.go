@@ -22,8 +22,10 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("%s cannot be reached by the user %s, as which PostgreSQL runs because it refuses root: %s is closed to it. "+
-		"Choose another folder, for example AVTOTPY_DATA_DIR=/var/lib/avtotpy, or start as a user other than root", e.Folder, e.User, e.Parent)
+	return fmt.Sprintf("%s cannot be reached by the user %s, as which PostgreSQL runs because it refuses root: %s "+
+		"is closed to it. "+
+		"Choose another folder, for example AVTOTPY_DATA_DIR=/var/lib/avtotpy, or start as a user other than root",
+		e.Folder, e.User, e.Parent)
 }
 
 // OwnerError says that the cluster belongs to a user that cannot run it.
@@ -35,11 +37,12 @@ type OwnerError struct {
 }
 
 func (e *OwnerError) Error() string {
-	return fmt.Sprintf("%s belongs to %s, and %s. Give it to the user %s: chown -R %d:%d '%[1]s'", e.Cluster, e.Owner, e.Why, e.Wants, e.Wants.UID, e.Wants.GID)
+	return fmt.Sprintf("%s belongs to %s, and %s. Give it to the user %s: chown -R %d:%d '%[1]s'", e.Cluster, e.Owner,
+		e.Why, e.Wants, e.Wants.UID, e.Wants.GID)
 }
 
-// OwnerOf returns whose a data folder is: nobody's, which is nil, while it does not exist. That a folder belongs to somebody
-// else is root's decision only where nobody else can make one: in /tmp everybody can, and in a home its owner.
+// OwnerOf returns whose a data folder is: nobody's, which is nil, while it does not exist. That a folder belongs to
+// somebody else is root's decision only where nobody else can make one: in /tmp everybody can, and in a home its owner.
 func OwnerOf(dataDir string) (*osuser.User, error) {
 	home, err := openFolder(dataDir)
 	if err != nil {
@@ -67,8 +70,10 @@ func OwnerOf(dataDir string) (*osuser.User, error) {
 	const others = 0o022
 	if parent.Mode().Perm()&others != 0 {
 		return nil, fmt.Errorf("data folder: %w", &owned.Error{
-			Path: home.path, Problem: fmt.Sprintf("belongs to %s, and is in a folder that others can write to (mode %04o), so that anybody may have made it", owner, parent.Mode().Perm()),
-			Next: fmt.Sprintf("Start as %s, or choose a folder in a place that only root writes to, such as /var/lib/avtotpy", owner),
+			Path: home.path, Problem: fmt.Sprintf("belongs to %s, and is in a folder that others can write to (mode "+
+				"%04o), so that anybody may have made it", owner, parent.Mode().Perm()),
+			Next: fmt.Sprintf("Start as %s, or choose a folder in a place that only root writes to, such as "+
+				"/var/lib/avtotpy", owner),
 		})
 	}
 	return owner, nil
@@ -98,7 +103,10 @@ func accountFor(found cluster, asked *osuser.User) (account, error) {
 	case found.owner.uid == 0:
 		return account{}, &OwnerError{found.path, "root", wanted.User(), "PostgreSQL refuses to run as root"}
 	case asked != nil && asked.UID != found.owner.uid:
-		return account{}, &OwnerError{found.path, osuser.Name(found.owner.uid), *asked, "the settings ask for another user"}
+		return account{}, &OwnerError{
+			found.path, osuser.Name(found.owner.uid), *asked,
+			"the settings ask for another user",
+		}
 	}
 	return found.owner, nil
 }

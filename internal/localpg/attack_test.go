@@ -53,7 +53,8 @@ func TestNothingOfOthersIsTrusted(t *testing.T) {
 			}
 	}
 	change := func(f func(path string) error, back func(path string) error) (do, undo func(*testing.T, string)) {
-		return func(t *testing.T, path string) { t.Helper(); must(t, f(path)) }, func(t *testing.T, path string) { t.Helper(); must(t, back(path)) }
+		return func(t *testing.T, path string) { t.Helper(); must(t, f(path)) },
+			func(t *testing.T, path string) { t.Helper(); must(t, back(path)) }
 	}
 	onFiles := func() (all []attempt) {
 		add := func(name, want string, roots bool, do, undo func(*testing.T, string)) {
@@ -61,7 +62,10 @@ func TestNothingOfOthersIsTrusted(t *testing.T) {
 		}
 		do, undo := aside(func(p string) error { return os.Symlink(elsewhere, p) })
 		add("a link to a file of root's", "is a link", false, do, undo)
-		do, undo = aside(func(p string) error { return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"), p) })
+		do, undo = aside(func(p string) error {
+			return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"),
+				p)
+		})
 		add("a link to the master key", "is a link", false, do, undo)
 		do, undo = aside(func(p string) error { return syscall.Mkfifo(p, 0o600) })
 		add("a pipe", "is a pipe", false, do, undo)
@@ -69,38 +73,51 @@ func TestNothingOfOthersIsTrusted(t *testing.T) {
 		add("a folder", "is a folder", false, do, undo)
 		do, undo = aside(func(p string) error { return syscall.Mknod(p, syscall.S_IFCHR|0o600, 1<<8|5) })
 		add("a device", "is a device", true, do, undo)
-		do, undo = change(func(p string) error { return os.Chmod(p, 0o666) }, func(p string) error { return os.Chmod(p, 0o600) })
+		do, undo = change(func(p string) error { return os.Chmod(p, 0o666) },
+			func(p string) error { return os.Chmod(p, 0o600) })
 		add("mode 0666", "mode 0666", false, do, undo)
 		return all
 	}
 	onFolders := func(mode os.FileMode) (all []attempt) {
-		do, undo := change(func(p string) error { return os.Chmod(p, 0o777) }, func(p string) error { return os.Chmod(p, mode) })
+		do, undo := change(func(p string) error { return os.Chmod(p, 0o777) },
+			func(p string) error { return os.Chmod(p, mode) })
 		all = append(all, attempt{"mode 0777", "mode 0777", do, undo, false})
-		do, undo = change(func(p string) error { return os.Chmod(p, os.ModeSticky|0o777) }, func(p string) error { return os.Chmod(p, mode) })
+		do, undo = change(func(p string) error { return os.Chmod(p, os.ModeSticky|0o777) },
+			func(p string) error { return os.Chmod(p, mode) })
 		all = append(all, attempt{"mode 1777", "mode 1777", do, undo, false})
 		do, undo = aside(func(p string) error { return os.Symlink(p+".aside", p) })
 		return append(all, attempt{"a link", "is a link", do, undo, false})
 	}
 	paths := map[string][]attempt{
-		"lock": onFiles(), "secrets/master-key": onFiles(), "secrets/superuser-password": onFiles(), "secrets/migrator-password": onFiles(),
-		"secrets/web-password": onFiles(), "postgres/PG_VERSION": onFiles(),
+		"lock": onFiles(), "secrets/master-key": onFiles(), "secrets/superuser-password": onFiles(),
+		"secrets/migrator-password": onFiles(),
+		"secrets/web-password":      onFiles(), "postgres/PG_VERSION": onFiles(),
 		"secrets": onFolders(0o700), "postgres": onFolders(0o700), "log": onFolders(0o700), "run": onFolders(0o700),
 	}
-	for _, name := range []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"} { // PostgreSQL's log repeats their words
-		do, undo := aside(func(p string) error { return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"), p) })
+	// PostgreSQL's log repeats their words
+	for _, name := range []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"} {
+		do, undo := aside(func(p string) error {
+			return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"),
+				p)
+		})
 		paths["postgres/"+name] = []attempt{{"a link to the master key", "is a link", do, undo, false}}
 	}
-	do, undo := change(func(p string) error { return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"), p) }, os.Remove)
+	do, undo := change(func(p string) error {
+		return os.Symlink(filepath.Join(o.DataDir, "secrets", "master-key"),
+			p)
+	}, os.Remove)
 	paths["postgres/postmaster.pid"] = []attempt{{"a link to the master key", "is a link", do, undo, false}}
 	if os.Geteuid() == 0 {
 		for path, attempts := range paths {
-			if path == "postgres" || path == "postgres/postmaster.pid" { // whose it is decides who runs it; and there is none
+			// whose it is decides who runs it; and there is none
+			if path == "postgres" || path == "postgres/postmaster.pid" {
 				continue
 			}
 			info, err := os.Lstat(filepath.Join(o.DataDir, path))
 			must(t, err)
 			was, _ := info.Sys().(*syscall.Stat_t)
-			do, undo := change(func(p string) error { return os.Chown(p, mallory, mallory) }, func(p string) error { return os.Chown(p, int(was.Uid), int(was.Gid)) })
+			do, undo := change(func(p string) error { return os.Chown(p, mallory, mallory) },
+				func(p string) error { return os.Chown(p, int(was.Uid), int(was.Gid)) })
 			paths[path] = append(attempts, attempt{"of another", "belongs to user id 54321", do, undo, true})
 		}
 	}
@@ -116,7 +133,8 @@ func TestNothingOfOthersIsTrusted(t *testing.T) {
 				stop(t, s)
 			}
 			a.undo(t, path)
-			if _, ok := errors.AsType[*owned.Error](err); !ok || !strings.Contains(err.Error(), a.want) || !strings.Contains(err.Error(), path) {
+			if _, ok := errors.AsType[*owned.Error](err); !ok || !strings.Contains(err.Error(), a.want) ||
+				!strings.Contains(err.Error(), path) {
 				t.Errorf("%s, %s: got %v, want a refusal with %q", name, a.name, err, a.want)
 			}
 			if err != nil && (strings.Contains(err.Error(), key) || strings.Contains(err.Error(), "precious")) {
@@ -159,10 +177,19 @@ func TestAFolderInTheHandsOfOthersIsRefused(t *testing.T) {
 		prepare func(dir string) error
 		want    string
 	}{
-		"it belongs to another": {func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, mallory, mallory)) }, "belongs to user id 54321"},
-		"its parent does":       {func(dir string) error { return os.Chown(filepath.Dir(dir), mallory, mallory) }, "belongs to user id 54321"},
-		"it is open to all":     {func(dir string) error { return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o777)) }, "mode 0777"},
-		"its parent is":         {func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) }, "mode 0777"},
+		"it belongs to another": {func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755),
+				os.Chown(dir, mallory, mallory))
+		}, "belongs to user id 54321"},
+		"its parent does": {
+			func(dir string) error { return os.Chown(filepath.Dir(dir), mallory, mallory) },
+			"belongs to user id 54321",
+		},
+		"it is open to all": {func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o755),
+				os.Chmod(dir, 0o777))
+		}, "mode 0777"},
+		"its parent is": {func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) }, "mode 0777"},
 	} {
 		dir := newDir(t)
 		must(t, test.prepare(dir))

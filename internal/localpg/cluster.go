@@ -14,7 +14,8 @@ import (
 
 // makeCluster makes a cluster aside and renames it into place, so that a cluster is whole or not there.
 func (s *Server) makeCluster(ctx context.Context, bin binaries, settings []string) error {
-	s.log.Info("making a PostgreSQL cluster", "folder", s.folder.join("postgres"), "version", bin.version(), "user", s.account.String())
+	s.log.Info("making a PostgreSQL cluster", "folder", s.folder.join("postgres"), "version", bin.version(), "user",
+		s.account.String())
 	err := s.tryCluster(ctx, bin, settings, "--locale=C.UTF-8")
 	if err != nil && ctx.Err() == nil {
 		// Some systems, such as macOS, have no C.UTF-8.
@@ -75,7 +76,8 @@ func (s *Server) initdb(ctx context.Context, bin binaries, arguments []string) e
 	runtime.LockOSThread() // see command
 	defer runtime.UnlockOSThread()
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s%s", errors.Join(err, ctx.Err()), indent(output.String()), s.account.help(output.String()))
+		return fmt.Errorf("initdb: %w\n%s%s", errors.Join(err, ctx.Err()), indent(output.String()),
+			s.account.help(output.String()))
 	}
 	return nil
 }
@@ -85,5 +87,6 @@ func (a account) help(output string) string {
 	if !strings.Contains(output, "could not look up effective user ID") {
 		return ""
 	}
-	return fmt.Sprintf("\nPostgreSQL wants the user it runs as to have a name: add user %d to /etc/passwd, or run as one that is there", a.uid)
+	return fmt.Sprintf("\nPostgreSQL wants the user it runs as to have a name: add user %d to /etc/passwd, or run "+
+		"as one that is there", a.uid)
 }

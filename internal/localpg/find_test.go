@@ -34,7 +34,10 @@ func TestMissingBinariesAreAnErrorWithTheWayOut(t *testing.T) {
 		if !ok {
 			t.Fatalf("FindBin(%s): got %v, want a *NotFoundError", bin, err)
 		}
-		for _, want := range []string{bin, "apt install postgresql", "dnf install postgresql-server", "brew install postgresql@17", "AVTOTPY_POSTGRES_BIN"} {
+		for _, want := range []string{
+			bin, "apt install postgresql", "dnf install postgresql-server",
+			"brew install postgresql@17", "AVTOTPY_POSTGRES_BIN",
+		} {
 			if !strings.Contains(missing.Error(), want) {
 				t.Errorf("error %q does not mention %s", missing, want)
 			}
@@ -109,12 +112,14 @@ func TestProgramsAreFoundNewestFirstAndWithoutWrappers(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(wrapped, "pg_wrapper"), "#!/bin/sh\necho 'pg_tool (PostgreSQL) 99.1'\n")
-	if err := errors.Join(os.Chmod(filepath.Join(wrapped, "pg_wrapper"), 0o755), os.Symlink("pg_wrapper", filepath.Join(wrapped, "pg_tool"))); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Join(wrapped, "pg_wrapper"), 0o755),
+		os.Symlink("pg_wrapper", filepath.Join(wrapped, "pg_tool"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", strings.Join([]string{wrapped, older, newer, os.Getenv("PATH")}, ":"))
 	found, looked := FindPrograms(t.Context(), "pg_tool", "")
-	if len(found) != 2 || found[0] != (Program{filepath.Join(newer, "pg_tool"), 17, 2}) || found[1].Minor != 9 || len(looked) < 4 {
+	if len(found) != 2 || found[0] != (Program{filepath.Join(newer, "pg_tool"), 17, 2}) || found[1].Minor != 9 ||
+		len(looked) < 4 {
 		t.Errorf("in PATH: %+v; want 17.2 and 15.9", found)
 	}
 	if found, _ := FindPrograms(t.Context(), "pg_tool", older); len(found) != 1 || found[0].Major != 15 {

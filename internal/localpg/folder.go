@@ -27,7 +27,8 @@ func (e *LockedError) Error() string {
 	if e.PID != "" {
 		holder = "process " + e.PID
 	}
-	return fmt.Sprintf("%s is in use by %s: stop that one, or give this one a folder of its own with AVTOTPY_DATA_DIR", e.Folder, holder)
+	return fmt.Sprintf("%s is in use by %s: stop that one, or give this one a folder of its own with AVTOTPY_DATA_DIR",
+		e.Folder, holder)
 }
 
 // folder is the place of everything that belongs to one installation.
@@ -91,8 +92,8 @@ func (f folder) cluster() (cluster, error) {
 	return found, err
 }
 
-// majorOf reads which version made a cluster; 0 where there is none. What the file holds otherwise is not repeated: it may
-// be anything.
+// majorOf reads which version made a cluster; 0 where there is none. What the file holds otherwise is not repeated: it
+// may be anything.
 func majorOf(dir *owned.Dir) (int, error) {
 	entries, err := dir.ReadDir(1)
 	if len(entries) == 0 && (err == nil || errors.Is(err, io.EOF)) {
@@ -101,14 +102,16 @@ func majorOf(dir *owned.Dir) (int, error) {
 	const longest = 64 // bytes
 	text, err := dir.Read("PG_VERSION", longest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s is not empty and holds no PostgreSQL cluster: restore it from a backup, or move it away to start anew", dir.Name())
+		return 0, fmt.Errorf("%s is not empty and holds no PostgreSQL cluster: restore it from a backup, or move it "+
+			"away to start anew", dir.Name())
 	}
 	if err != nil {
 		return 0, fmt.Errorf("version of the cluster: %w", err)
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || major <= 0 {
-		return 0, fmt.Errorf("%s names no version of PostgreSQL; restore the folder from a backup", filepath.Join(dir.Name(), "PG_VERSION"))
+		return 0, fmt.Errorf("%s names no version of PostgreSQL; restore the folder from a backup",
+			filepath.Join(dir.Name(), "PG_VERSION"))
 	}
 	return major, nil
 }

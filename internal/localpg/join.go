@@ -20,7 +20,8 @@ func Join(o Options) (Running, error) {
 	}
 	sockets := home.join("run")
 	if !fitsSocket(sockets) {
-		return Running{}, fmt.Errorf("the socket of the PostgreSQL that runs on %s is elsewhere, because its path is too long: stop AVTotpy first", home.path)
+		return Running{}, fmt.Errorf("the socket of the PostgreSQL that runs on %s is elsewhere, because its path "+
+			"is too long: stop AVTotpy first", home.path)
 	}
 	dir, err := owned.Ours().Open(home.path)
 	if err != nil {

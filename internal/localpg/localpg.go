@@ -128,8 +128,8 @@ func (h *Home) User() osuser.User { return h.server.account.User() }
 // Close gives the folder back, unless Start was called.
 func (h *Home) Close() error { return h.server.giveBack() }
 
-// Start returns a server that accepts connections and has the database avtotpy with the roles of the migrator and of the
-// web server. A crash recovery takes as long as it takes: only the end of ctx cuts it short.
+// Start returns a server that accepts connections and has the database avtotpy with the roles of the migrator and of
+// the web server. A crash recovery takes as long as it takes: only the end of ctx cuts it short.
 func (h *Home) Start(ctx context.Context) (*Server, error) {
 	s := h.server
 	if err := s.clear(ctx, h.found); err != nil {
@@ -162,7 +162,8 @@ func (s *Server) prepare(ctx context.Context, o Options, found cluster, bin bina
 		if err := s.makeCluster(ctx, bin, o.Settings); err != nil {
 			return err
 		}
-		s.log.Info("made a PostgreSQL cluster: back up the whole folder, without the master key in it no code can be read",
+		s.log.Info("made a PostgreSQL cluster: back up the whole folder, without the master key in it no code "+
+			"can be read",
 			"folder", s.folder.path, "secrets", s.folder.join("secrets"))
 	}
 	folders := []string{"log"}
@@ -181,8 +182,8 @@ func (s *Server) prepare(ctx context.Context, o Options, found cluster, bin bina
 	return s.makeSockets()
 }
 
-// checkSettings refuses links and files of others in the places of PostgreSQL's own settings: of what it does not understand in
-// them, its log repeats pieces, and our errors the end of its log.
+// checkSettings refuses links and files of others in the places of PostgreSQL's own settings: of what it does not
+// understand in them, its log repeats pieces, and our errors the end of its log.
 func (s *Server) checkSettings() error {
 	dir, err := s.folder.dir.With(s.account.uid).Sub("postgres")
 	if err != nil {

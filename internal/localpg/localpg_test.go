@@ -91,7 +91,8 @@ func TestMigratorIsWeakAndCanDoItsWork(t *testing.T) {
 	execute(t, s.MigratorConn(), `CREATE SCHEMA avtotpy`)
 	c := connect(t, s.MigratorConn())
 	for _, statement := range []string{ // with CREATEROLE, PostgreSQL 15 would take the first three
-		`GRANT pg_execute_server_program TO avtotpy_migrator`, `GRANT pg_read_server_files TO avtotpy_migrator`, `CREATE ROLE another`,
+		`GRANT pg_execute_server_program TO avtotpy_migrator`, `GRANT pg_read_server_files TO avtotpy_migrator`,
+		`CREATE ROLE another`,
 		`ALTER ROLE avtotpy_migrator CREATEROLE`, `COPY (SELECT 1) TO PROGRAM 'true'`,
 	} {
 		_, err := c.Exec(t.Context(), statement)
@@ -187,7 +188,8 @@ func TestAServerThatCannotStartShowsItsLog(t *testing.T) {
 	o := options(newDir(t))
 	o.Settings = append(o.Settings, "work_mem=nonsense")
 	stopped := startError[*StoppedError](t, o)
-	if !strings.Contains(stopped.Error(), "work_mem") || !strings.Contains(stopped.Error(), filepath.Join("log", "postgres.log")) {
+	if !strings.Contains(stopped.Error(), "work_mem") ||
+		!strings.Contains(stopped.Error(), filepath.Join("log", "postgres.log")) {
 		t.Errorf("error: got %q, want the server's last lines and the path of the log", stopped)
 	}
 	start(t, options(o.DataDir)) // the half-finished first start is no obstacle

@@ -94,7 +94,8 @@ func TestLostPasswordsOfOtherRolesAreMadeAnew(t *testing.T) {
 	if first.MigratorConn() == second.MigratorConn() || first.WebPassword() == second.WebPassword() {
 		t.Error("the passwords did not change")
 	}
-	if got := ask[int](t, second.MigratorConn(), `SELECT 1`); got != 1 { // and with it the migrator gives the web role its new one
+	// and with it the migrator gives the web role its new one
+	if got := ask[int](t, second.MigratorConn(), `SELECT 1`); got != 1 {
 		t.Errorf("got %d, want 1", got)
 	}
 }
@@ -157,7 +158,10 @@ func TestRootOnlyOpensTheWayToTheCluster(t *testing.T) {
 	if got := info.Mode().Perm(); got != 0o711 {
 		t.Errorf("mode of the folder: got %o, want 711", got)
 	}
-	for name, root := range map[string]bool{"secrets": true, "secrets/master-key": true, "lock": true, "log": false, "postgres": false, "run": false} {
+	for name, root := range map[string]bool{
+		"secrets": true, "secrets/master-key": true, "lock": true, "log": false,
+		"postgres": false, "run": false,
+	} {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -171,7 +175,8 @@ func TestRootOnlyOpensTheWayToTheCluster(t *testing.T) {
 func TestAUserWithoutANameIsExplained(t *testing.T) {
 	t.Parallel()
 	nameless := account{uid: 1234}
-	if got := nameless.help("initdb: could not look up effective user ID 1234: user does not exist"); !strings.Contains(got, "add user 1234 to /etc/passwd") {
+	if got := nameless.help("initdb: could not look up effective user ID 1234: user " +
+		"does not exist"); !strings.Contains(got, "add user 1234 to /etc/passwd") {
 		t.Errorf("got %q, want what to do", got)
 	}
 	if got := nameless.help("initdb: no space left on device"); got != "" {

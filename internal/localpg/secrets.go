@@ -22,7 +22,8 @@ type MissingSecretError struct {
 }
 
 func (e *MissingSecretError) Error() string {
-	return fmt.Sprintf("%s is missing although there is data that needs it: restore it from a backup. %s", e.Path, e.Help)
+	return fmt.Sprintf("%s is missing although there is data that needs it: restore it from a backup. %s", e.Path,
+		e.Help)
 }
 
 type secrets struct {
@@ -40,7 +41,8 @@ func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log
 	defer dir.Close() //nolint:errcheck // what was written to it is on the disk
 	var helpKey, helpSuperuser string
 	if dataExists {
-		helpKey = "Without the master key the stored secrets cannot be read, and a new one would not help; if you keep it elsewhere, set AVTOTPY_MASTER_KEY"
+		helpKey = "Without the master key the stored secrets cannot be read, and a new one would not help; if you " +
+			"keep it elsewhere, set AVTOTPY_MASTER_KEY"
 		helpSuperuser = fmt.Sprintf(`Without a backup, set a new password that you write to that file as well: as the owner of the cluster run
   echo "ALTER ROLE %s PASSWORD 'letters-and-digits'" | postgres --single -D '%s' postgres`, superuser, f.join("postgres"))
 	}
@@ -58,7 +60,8 @@ func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log
 	return s, errors.Join(errs[:]...)
 }
 
-// warnOfReaders says which secrets others can read: whoever did so has them, and closing the files does not change that.
+// warnOfReaders says which secrets others can read: whoever did so has them, and closing the files does not change
+// that.
 func warnOfReaders(dir *owned.Dir, log *slog.Logger) {
 	const others = 0o077
 	if folder, err := dir.Stat(); err != nil || folder.Mode().Perm()&others == 0 {
@@ -67,7 +70,8 @@ func warnOfReaders(dir *owned.Dir, log *slog.Logger) {
 	entries, _ := dir.ReadDir(-1) // what cannot be listed was not read either
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil && info.Mode().Perm()&others != 0 {
-			log.Warn("other users of this machine can read a secret: close the file, and if they are not to be trusted change the secret",
+			log.Warn("other users of this machine can read a secret: close the file, and if they are not to be "+
+				"trusted change the secret",
 				"file", filepath.Join(dir.Name(), entry.Name()), "mode", fmt.Sprintf("%04o", info.Mode().Perm()),
 				"command", fmt.Sprintf("chmod 0700 '%[1]s' && chmod 0600 '%[1]s'/*", dir.Name()))
 		}
@@ -76,9 +80,11 @@ func warnOfReaders(dir *owned.Dir, log *slog.Logger) {
 
 // openPassword accepts only what needs no quotes in SQL and connection strings.
 func openPassword(dir *owned.Dir, name, help string) (string, error) {
-	password, err := openSecret(dir, name, help, func() string { return base64.RawURLEncoding.EncodeToString(random32()) })
+	password, err := openSecret(dir, name, help,
+		func() string { return base64.RawURLEncoding.EncodeToString(random32()) })
 	if err == nil && !regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(password) {
-		return "", fmt.Errorf("%s: a password here consists of the characters A-Z, a-z, 0-9, _ and - only", filepath.Join(dir.Name(), name))
+		return "", fmt.Errorf("%s: a password here consists of the characters A-Z, a-z, 0-9, _ and - only",
+			filepath.Join(dir.Name(), name))
 	}
 	return password, err
 }

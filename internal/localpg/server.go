@@ -93,7 +93,8 @@ func (s *Server) SuperConn(database string) string {
 // fitsSocket.
 func (s *Server) conn(user, password, database string) string {
 	database = strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(database)
-	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname='%s' sslmode=disable", s.sockets, port, user, password, database)
+	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname='%s' sslmode=disable", s.sockets, port, user,
+		password, database)
 }
 
 // giveBack releases what the server held, the lock last.

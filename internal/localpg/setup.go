@@ -39,14 +39,15 @@ func (s *Server) makeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// makeRoles makes both roles, and gives them their passwords in case those were lost. The migrator could make the web role
-// itself with CREATEROLE, which it therefore does not get: on PostgreSQL 15 such a role can grant itself
+// makeRoles makes both roles, and gives them their passwords in case those were lost. The migrator could make the web
+// role itself with CREATEROLE, which it therefore does not get: on PostgreSQL 15 such a role can grant itself
 // pg_execute_server_program. Nothing needs quotes: names are constants, and see openPassword.
 func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, role := range []string{migratorRole, webRole} {
 			var exists bool
-			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role).Scan(&exists); err != nil {
+			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`,
+				role).Scan(&exists); err != nil {
 				return err
 			}
 			if !exists {
@@ -60,7 +61,8 @@ func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
 			`ALTER ROLE avtotpy_web LOGIN PASSWORD '` + s.secrets.web + `'`, // what else it is, a start judges
 			`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
 			`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
-			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_web`,                        // until the migrations have run, it finds nothing there
+			// until the migrations have run, it finds nothing there
+			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_web`,
 			`GRANT CONNECT ON DATABASE avtotpy TO avtotpy_migrator WITH GRANT OPTION`, // it lets the web role in
 		} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
@@ -89,9 +91,11 @@ func (s *Server) ready(ctx context.Context) (*pgx.Conn, error) {
 		case <-s.done:
 			return nil, s.err
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for PostgreSQL to accept connections: %w; the end of its log %s:\n%s", ctx.Err(), s.output.path, indent(s.output.tail()))
+			return nil, fmt.Errorf("wait for PostgreSQL to accept connections: %w; the end of its log %s:\n%s",
+				ctx.Err(), s.output.path, indent(s.output.tail()))
 		case <-notice.C:
-			s.log.Info("PostgreSQL is still starting, it may be recovering from a crash", "waited", time.Since(began).Round(time.Second), "log", s.output.path)
+			s.log.Info("PostgreSQL is still starting, it may be recovering from a crash", "waited",
+				time.Since(began).Round(time.Second), "log", s.output.path)
 		case <-time.After(delay):
 			delay = min(delay*3/2, time.Second/2) // each try during a recovery is a line in the server's log
 		}
@@ -103,7 +107,10 @@ func startsUp(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refused.Code == "57P03" // cannot_connect_now: the database system is starting up
 	}
-	for _, early := range []error{syscall.ENOENT, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+	for _, early := range []error{
+		syscall.ENOENT, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF,
+		io.ErrUnexpectedEOF,
+	} {
 		if errors.Is(err, early) {
 			return true
 		}
@@ -116,5 +123,6 @@ func (s *Server) passwordHelp(err error) string {
 	if !ok || refused.Code != "28P01" { // invalid_password
 		return ""
 	}
-	return fmt.Sprintf("; %s is not the password of this cluster: restore it from the same backup as the cluster", s.folder.join("secrets", "superuser-password"))
+	return fmt.Sprintf("; %s is not the password of this cluster: restore it from the same backup as the cluster",
+		s.folder.join("secrets", "superuser-password"))
 }

@@ -49,7 +49,8 @@ func (s *Server) openSockets() error {
 	s.sockets = temporary
 	s.release = append(s.release, func() error { return os.RemoveAll(temporary) })
 	if !fitsSocket(temporary) {
-		return fmt.Errorf("neither %s nor %s can hold a socket: set AVTOTPY_DATA_DIR or TMPDIR to a short path of letters and digits", s.folder.join("run"), temporary)
+		return fmt.Errorf("neither %s nor %s can hold a socket: set AVTOTPY_DATA_DIR or TMPDIR to a short path of "+
+			"letters and digits", s.folder.join("run"), temporary)
 	}
 	if !s.account.other() {
 		return nil

@@ -21,7 +21,8 @@ func Lookup(name string) (User, error) {
 	if err != nil {
 		uid, notNumber := strconv.ParseUint(name, 10, 32)
 		if notNumber != nil {
-			return User{}, fmt.Errorf("there is no user %q on this system; add it (useradd --system %[1]s), or name another one", name)
+			return User{}, fmt.Errorf("there is no user %q on this system; add it (useradd --system %[1]s), or name "+
+				"another one", name)
 		}
 		if found, err = user.LookupId(name); err != nil {
 			return User{UID: uint32(uid), GID: uint32(uid)}, nil //nolint:nilerr // as the comment above says
@@ -85,11 +86,12 @@ func (u User) prove() error {
 }
 
 // Protect keeps the memory of this process, and of those that it starts, out of core dumps, and on Linux from other
-// processes of the same user, debuggers included. It refuses to go on with the set-user-id bit: the environment would be
-// that of one user, and the rights those of another.
+// processes of the same user, debuggers included. It refuses to go on with the set-user-id bit: the environment would
+// be that of one user, and the rights those of another.
 func Protect() error {
 	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
-		return errors.New("the program's file has the set-user-id or set-group-id bit, which would give its rights to everybody who can start it: chmod ug-s FILE")
+		return errors.New("the program's file has the set-user-id or set-group-id bit, which would give its rights " +
+			"to everybody who can start it: chmod ug-s FILE")
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		return fmt.Errorf("turn core dumps off: %w", err)

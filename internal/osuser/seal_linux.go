@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seal takes from every thread what is left of root's rights: capabilities that securebits may have kept, and those that
-// a program with the set-user-id bit or with capabilities would bring. In a program that is built with cgo, which our
-// releases are not, Go cannot reach the threads; there the change of the user alone has to take the capabilities.
+// seal takes from every thread what is left of root's rights: capabilities that securebits may have kept, and those
+// that a program with the set-user-id bit or with capabilities would bring. In a program that is built with cgo, which
+// our releases are not, Go cannot reach the threads; there the change of the user alone has to take the capabilities.
 func seal() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
@@ -39,8 +39,8 @@ func hide() error {
 	return named("keep other processes out of the memory", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
-// MayChangeUser reports what this process, which is root, lacks to become another user and to give files to it: containers
-// take capabilities away.
+// MayChangeUser reports what this process, which is root, lacks to become another user and to give files to it:
+// containers take capabilities away.
 func MayChangeUser() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held [2]unix.CapUserData
@@ -70,7 +70,8 @@ func withoutCapabilities() error {
 	for line := range strings.Lines(string(status)) {
 		for _, set := range []string{"CapPrm:", "CapEff:", "CapAmb:"} {
 			if value, ok := strings.CutPrefix(line, set); ok && strings.Trim(strings.TrimSpace(value), "0") != "" {
-				return fmt.Errorf("the process keeps capabilities (%s%s), because its securebits say so", set, strings.TrimSpace(value))
+				return fmt.Errorf("the process keeps capabilities (%s%s), because its securebits say so", set,
+					strings.TrimSpace(value))
 			}
 		}
 	}

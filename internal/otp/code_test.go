@@ -53,14 +53,18 @@ func TestAtGivesTheCodesOfRFC6238(t *testing.T) { // appendix B, with the seeds 
 func TestCodesAgreeWithPquerna(t *testing.T) {
 	source := rand.NewChaCha8([32]byte{1})
 	random := rand.New(source)
-	algorithms := map[Algorithm]peer.Algorithm{SHA1: peer.AlgorithmSHA1, SHA256: peer.AlgorithmSHA256, SHA512: peer.AlgorithmSHA512}
+	algorithms := map[Algorithm]peer.Algorithm{
+		SHA1: peer.AlgorithmSHA1, SHA256: peer.AlgorithmSHA256,
+		SHA512: peer.AlgorithmSHA512,
+	}
 	for range 2000 {
 		secret := make([]byte, 1+random.IntN(80))
 		_, _ = source.Read(secret) // never fails
 		text := base32.StdEncoding.EncodeToString(secret)
 		when := time.Unix(random.Int64N(1<<40), random.Int64N(1e9))
 		for ours, theirs := range algorithms {
-			k := Key{Secret: secret, Algorithm: ours, Digits: MinDigits + random.IntN(7), Period: 1 + random.IntN(MaxPeriod)}
+			k := Key{Secret: secret, Algorithm: ours, Digits: MinDigits + random.IntN(7), Period: 1 +
+				random.IntN(MaxPeriod)}
 			want, err := peertotp.GenerateCodeCustom(text, when, peertotp.ValidateOpts{
 				Period: uint(k.Period), Digits: peer.Digits(k.Digits), Algorithm: theirs,
 			})
@@ -68,7 +72,8 @@ func TestCodesAgreeWithPquerna(t *testing.T) {
 				t.Fatalf("%+v, secret %s, at %d: %q, want %q (%v)", k, text, when.Unix(), got, want, err)
 			}
 			counter := random.Uint64()
-			want, err = peerhotp.GenerateCodeCustom(text, counter, peerhotp.ValidateOpts{Digits: peer.Digits(k.Digits), Algorithm: theirs})
+			want, err = peerhotp.GenerateCodeCustom(text, counter,
+				peerhotp.ValidateOpts{Digits: peer.Digits(k.Digits), Algorithm: theirs})
 			if got := k.HOTP(counter); err != nil || got != want {
 				t.Fatalf("%+v, secret %s, counter %d: %q, want %q (%v)", k, text, counter, got, want, err)
 			}

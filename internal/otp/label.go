@@ -92,7 +92,8 @@ func cutIssuer(label, issuer string) (rest string, found bool) {
 }
 
 // cleanName returns an issuer or account as it can be stored and shown: valid UTF-8 without control
-// characters, those that turn the direction of the text around them, and outer spaces. Bytes that are not UTF-8 are taken for Latin-1, which old services send.
+// characters, those that turn the direction of the text around them, and outer spaces. Bytes that are not UTF-8 are
+// taken for Latin-1, which old services send.
 func cleanName(s string) string {
 	if !utf8.ValidString(s) {
 		runes := make([]rune, len(s))

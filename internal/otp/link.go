@@ -53,7 +53,17 @@ func Parse(link string) (Key, problem.List, error) {
 // tidy removes what surrounds a link in mails, documents and source code, and breaks in long lines.
 func tidy(link string) string {
 	link = trimInvisible(link)
-	for _, pair := range [][2]string{{`"`, `"`}, {"'", "'"}, {"`", "`"}, {"<", ">"}, {"(", ")"}, {"“", "”"}, {"„", "“"}, {"‘", "’"}, {"«", "»"}} {
+	for _, pair := range [][2]string{
+		{`"`, `"`},
+		{"'", "'"},
+		{"`", "`"},
+		{"<", ">"},
+		{"(", ")"},
+		{"“", "”"},
+		{"„", "“"},
+		{"‘", "’"},
+		{"«", "»"},
+	} {
 		if inner, ok := strings.CutPrefix(link, pair[0]); ok {
 			link = trimInvisible(strings.TrimSuffix(inner, pair[1]))
 		}
@@ -238,7 +248,8 @@ func (p *parser) parameters(query string) map[string]string {
 	last := "" // the name of the parameter before
 	for query != "" {
 		end := 0
-		for end < len(query) && query[end] != '&' && (query[end] != ';' && query[end] != '?' || !startsParameter(query[end+1:])) {
+		for end < len(query) && query[end] != '&' &&
+			(query[end] != ';' && query[end] != '?' || !startsParameter(query[end+1:])) {
 			end++
 		}
 		pair := query[:end]
@@ -275,9 +286,13 @@ func unset(value string) bool {
 func Starts(text string) []int {
 	var starts []int
 	for i := 0; i < len(text); i++ {
-		for _, scheme := range []string{"apple-otpauth:/", "otpauth:/", `otpauth:\/`, "otpauth-migration:/", "steam://", "otpauth%3a%2f"} {
+		for _, scheme := range []string{
+			"apple-otpauth:/", "otpauth:/", `otpauth:\/`, "otpauth-migration:/",
+			"steam://", "otpauth%3a%2f",
+		} {
 			fits := len(text)-i >= len(scheme) && strings.EqualFold(text[i:i+len(scheme)], scheme)
-			if fits && (!strings.Contains(scheme, "%") || i == 0 || strings.IndexByte(" \t\r\n\"'<(,;", text[i-1]) >= 0) {
+			if fits && (!strings.Contains(scheme, "%") || i == 0 ||
+				strings.IndexByte(" \t\r\n\"'<(,;", text[i-1]) >= 0) {
 				starts = append(starts, i)
 				i += len(scheme) - 1
 				break

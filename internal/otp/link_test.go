@@ -35,16 +35,31 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		{"everything given", "otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA256&digits=8&period=60", hello(func(k *Key) {
 			k.Issuer, k.Account, k.Algorithm, k.Digits, k.Period = "ACME Co", "john.doe@email.com", SHA256, 8, 60
 		})},
-		{"scheme, host and names in capitals", "OTPAUTH://TOTP/Example:alice?SECRET=JBSWY3DPEHPK3PXP&ISSUER=Example", named("Example", "alice")},
+		{
+			"scheme, host and names in capitals", "OTPAUTH://TOTP/Example:alice?SECRET=JBSWY3DPEHPK3PXP&ISSUER=Example",
+			named("Example", "alice"),
+		},
 		{"Apple's scheme", "apple-otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
 		{"lost slashes", "otpauth:/totp/Example:alice?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
 		{"no label", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP", hello(nil)},
 		{"no label and no slash", "otpauth://totp?secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "")},
 		{"no issuer", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP", named("", "alice")},
-		{"issuer only as parameter", "otpauth://totp/alice?issuer=Example&secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
-		{"issuer only in the label", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP&issuer=", named("Example", "alice")},
-		{"encoded colon and spaces", "otpauth://totp/Big%20Corporation%3A%20alice%40bigco.com?secret=JBSWY3DPEHPK3PXP", named("Big Corporation", "alice@bigco.com")},
-		{"encoded colon, lower case", "otpauth://totp/foo%3abar?issuer=foo&secret=JBSWY3DPEHPK3PXP", named("foo", "bar")},
+		{
+			"issuer only as parameter", "otpauth://totp/alice?issuer=Example&secret=JBSWY3DPEHPK3PXP",
+			named("Example", "alice"),
+		},
+		{
+			"issuer only in the label", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP&issuer=",
+			named("Example", "alice"),
+		},
+		{
+			"encoded colon and spaces", "otpauth://totp/Big%20Corporation%3A%20alice%40bigco.com?secret=JBSWY3DPEHPK3PXP",
+			named("Big Corporation", "alice@bigco.com"),
+		},
+		{
+			"encoded colon, lower case", "otpauth://totp/foo%3abar?issuer=foo&secret=JBSWY3DPEHPK3PXP",
+			named("foo", "bar"),
+		},
 		{"only the first colon splits", "otpauth://totp/Microsoft:contoso:alice%3Abob?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", named("Microsoft", "contoso:alice:bob")},
 		{"an issuer repeated", "otpauth://totp/Other%20Company:Other%20Company%3Amichal?secret=JBSWY3DPEHPK3PXP&issuer=Other%20Company", named("Other Company", "michal")},
 		{"an issuer in other letters", "otpauth://totp/OTHER+company%20:%20michal?secret=JBSWY3DPEHPK3PXP&issuer=Other+Company", named("Other Company", "michal")},
@@ -53,56 +68,128 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		})},
 		{"names that turn the text around", "otpauth://totp/%E2%80%AEExample:%E2%81%A7alice%E2%81%A9?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
 		{"null stands for nothing", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&algorithm=null&digits=NULL&period=undefined&issuer=null&counter=null", named("", "alice")},
-		{"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", hello(func(k *Key) {
-			k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
-		})},
+		{
+			"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft",
+			hello(func(k *Key) {
+				k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
+			}),
+		},
 		{"an issuer with a colon", "otpauth://totp/NotABug.org:%20Free%20code:no@mail.com?issuer=NotABug.org%3A+Free+code&secret=JBSWY3DPEHPK3PXP", named("NotABug.org: Free code", "no@mail.com")},
 		{"an issuer with a port", "otpauth://totp/localhost%3A8000%3A%20alice?secret=JBSWY3DPEHPK3PXP&issuer=localhost%3A8000", named("localhost:8000", "alice")},
 		{"empty issuer in the label", "otpauth://totp/:alice:bob?secret=JBSWY3DPEHPK3PXP", named("", "alice:bob")},
 		{"empty account", "otpauth://totp/Example:?secret=JBSWY3DPEHPK3PXP", named("Example", "")},
-		{"raw # and spaces", "otpauth://totp/Team #1: alice smith?secret=JBSW Y3DP EHPK 3PXP&issuer=Team #1", named("Team #1", "alice smith")},
-		{"plus is a space in values only", "otpauth://totp/a+b:alice+otp@x.org?secret=JBSWY3DPEHPK3PXP&issuer=a%2Bb", named("a+b", "alice+otp@x.org")},
-		{"plus in an issuer", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Big+Corp", named("Big Corp", "alice")},
-		{"decoded once only", "otpauth://totp/100%2525:a%253Ab?secret=JBSWY3DPEHPK3PXP&issuer=100%2525", named("100%25", "a%3Ab")},
-		{"a percent sign that encodes nothing", "otpauth://totp/100%:50%zz%?secret=JBSWY3DPEHPK3PXP", named("100%", "50%zz%")},
-		{"a slash in the label", "otpauth://totp/Org/Team:alice/1?secret=JBSWY3DPEHPK3PXP", named("Org/Team", "alice/1")},
-		{"a question mark in the label", "otpauth://totp/Who?:alice?secret=JBSWY3DPEHPK3PXP&issuer=Who?", named("Who?", "alice")},
-		{"an ampersand in the names", "otpauth://totp/AT&T:alice?issuer=AT&T&secret=JBSWY3DPEHPK3PXP", named("AT&T", "alice")},
-		{"an ampersand between spaces", "otpauth://totp/alice?issuer=Barnes & Noble&secret=JBSWY3DPEHPK3PXP", named("Barnes & Noble", "alice")},
-		{"& where ? belongs", "otpauth://totp/Example:alice&secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "alice")},
-		{"? where & belongs", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP?issuer=Example?digits=6", named("Example", "alice")},
-		{"copied out of HTML", "otpauth://totp/Example:alice?issuer=Example&amp;secret=JBSWY3DPEHPK3PXP&amp;digits=6", named("Example", "alice")},
-		{"copied out of JSON", `"otpauth:\/\/totp\/Example:alice?issuer=Example\u0026secret=JBSWY3DPEHPK3PXP"`, named("Example", "alice")},
+		{
+			"raw # and spaces", "otpauth://totp/Team #1: alice smith?secret=JBSW Y3DP EHPK 3PXP&issuer=Team #1",
+			named("Team #1", "alice smith"),
+		},
+		{
+			"plus is a space in values only", "otpauth://totp/a+b:alice+otp@x.org?secret=JBSWY3DPEHPK3PXP&issuer=a%2Bb",
+			named("a+b", "alice+otp@x.org"),
+		},
+		{
+			"plus in an issuer", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Big+Corp",
+			named("Big Corp", "alice"),
+		},
+		{
+			"decoded once only", "otpauth://totp/100%2525:a%253Ab?secret=JBSWY3DPEHPK3PXP&issuer=100%2525",
+			named("100%25", "a%3Ab"),
+		},
+		{
+			"a percent sign that encodes nothing", "otpauth://totp/100%:50%zz%?secret=JBSWY3DPEHPK3PXP",
+			named("100%", "50%zz%"),
+		},
+		{
+			"a slash in the label", "otpauth://totp/Org/Team:alice/1?secret=JBSWY3DPEHPK3PXP",
+			named("Org/Team", "alice/1"),
+		},
+		{
+			"a question mark in the label", "otpauth://totp/Who?:alice?secret=JBSWY3DPEHPK3PXP&issuer=Who?",
+			named("Who?", "alice"),
+		},
+		{
+			"an ampersand in the names", "otpauth://totp/AT&T:alice?issuer=AT&T&secret=JBSWY3DPEHPK3PXP",
+			named("AT&T", "alice"),
+		},
+		{
+			"an ampersand between spaces", "otpauth://totp/alice?issuer=Barnes & Noble&secret=JBSWY3DPEHPK3PXP",
+			named("Barnes & Noble", "alice"),
+		},
+		{
+			"& where ? belongs", "otpauth://totp/Example:alice&secret=JBSWY3DPEHPK3PXP&issuer=Example",
+			named("Example", "alice"),
+		},
+		{
+			"? where & belongs", "otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP?issuer=Example?digits=6",
+			named("Example", "alice"),
+		},
+		{
+			"copied out of HTML", "otpauth://totp/Example:alice?issuer=Example&amp;secret=JBSWY3DPEHPK3PXP&amp;digits=6",
+			named("Example", "alice"),
+		},
+		{
+			"copied out of JSON", `"otpauth:\/\/totp\/Example:alice?issuer=Example\u0026secret=JBSWY3DPEHPK3PXP"`,
+			named("Example", "alice"),
+		},
 		{"in quotes", " “otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP”\n", named("Example", "alice")},
-		{"in angle brackets", "<otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example>", named("Example", "alice")},
-		{"a bracket of its own at the end", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example (test)", named("Example (test)", "alice")},
-		{"broken into lines", "otpauth://totp/Example:alice?secret=JBSWY3DP\r\n\tEHPK3PXP&iss\nuer=Example", named("Example", "alice")},
+		{
+			"in angle brackets", "<otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example>",
+			named("Example", "alice"),
+		},
+		{
+			"a bracket of its own at the end", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&issuer=Example (test)",
+			named("Example (test)", "alice"),
+		},
+		{
+			"broken into lines", "otpauth://totp/Example:alice?secret=JBSWY3DP\r\n\tEHPK3PXP&iss\nuer=Example",
+			named("Example", "alice"),
+		},
 		{"encoded as a whole", "otpauth%3A%2F%2Ftotp%2FExample%3Aalice%2520smith%3Fsecret%3DJBSWY3DPEHPK3PXP%26issuer%3DExample", named("Example", "alice smith")},
 		{"Latin-1", "otpauth://totp/M%FCller:J%F6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
 		{"raw Latin-1", "otpauth://totp/M\xfcller:J\xf6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
 		{"other scripts", "otpauth://totp/日本:花子?secret=JBSWY3DPEHPK3PXP&issuer=%E6%97%A5%E6%9C%AC", named("日本", "花子")},
-		{"control characters", "otpauth://totp/Exa%00mple:al%0Aice%1B?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
-		{"unknown parameters", "otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock", named("", "alice")},
+		{
+			"control characters", "otpauth://totp/Exa%00mple:al%0Aice%1B?secret=JBSWY3DPEHPK3PXP",
+			named("Example", "alice"),
+		},
+		{
+			"unknown parameters", "otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock",
+			named("", "alice"),
+		},
 		{"zero and empty mean the default", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&digits=0&period=0&algorithm=", named("", "alice")},
 		{"empty first, value later", "otpauth://totp/alice?secret=&secret=JBSWY3DPEHPK3PXP", named("", "alice")},
 		{"padding and dashes", "otpauth://totp/alice?secret=jbsw-y3dp-ehpk-3pxp====", named("", "alice")},
 		{"encoded padding", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP%3D%3D", named("", "alice")},
-		{"counter of a time-based key", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&counter=nonsense", named("", "alice")},
+		{
+			"counter of a time-based key", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&counter=nonsense",
+			named("", "alice"),
+		},
 		{"hotp", "otpauth://hotp/Example:alice?secret=JBSWY3DPEHPK3PXP&counter=42&period=nonsense", hello(func(k *Key) {
 			k.Kind, k.Issuer, k.Account, k.Counter = HOTP, "Example", "alice", 42
 		})},
 		{"hotp, counter 0", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=0", hello(func(k *Key) { k.Kind = HOTP })},
-		{"largest counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=9223372036854775807", hello(func(k *Key) { k.Kind, k.Counter = HOTP, MaxCounter })},
-		{"steam host", "otpauth://steam/Steam:gabe?secret=JBSWY3DPEHPK3PXP&issuer=Steam&digits=6&period=99", hello(func(k *Key) {
-			k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
-		})},
+		{
+			"largest counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&counter=9223372036854775807",
+			hello(func(k *Key) { k.Kind, k.Counter = HOTP, MaxCounter }),
+		},
+		{
+			"steam host", "otpauth://steam/Steam:gabe?secret=JBSWY3DPEHPK3PXP&issuer=Steam&digits=6&period=99",
+			hello(func(k *Key) {
+				k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
+			}),
+		},
 		{"steam encoder", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&period=30&digits=5&issuer=Steam&encoder=steam", hello(func(k *Key) {
 			k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
 		})},
-		{"steam scheme", "steam://JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind, k.Issuer, k.Digits = Steam, "Steam", 5 })},
-		{"five digits of somebody else", "otpauth://totp/Other:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Other", hello(func(k *Key) {
-			k.Issuer, k.Account, k.Digits = "Other", "gabe", 5
-		})},
+		{
+			"steam scheme", "steam://JBSWY3DPEHPK3PXP",
+			hello(func(k *Key) { k.Kind, k.Issuer, k.Digits = Steam, "Steam", 5 }),
+		},
+		{
+			"five digits of somebody else", "otpauth://totp/Other:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Other",
+			hello(func(k *Key) {
+				k.Issuer, k.Account, k.Digits = "Other", "gabe", 5
+			}),
+		},
 		{"bare", "JBSWY3DPEHPK3PXP", hello(nil)},
 		{"bare in groups", " jbsw y3dp-ehpk 3pxp\n", hello(nil)},
 		{"bare in two lines", "JBSWY3DP\nEHPK3PXP==", hello(nil)},
@@ -110,7 +197,8 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, warnings, err := Parse(tt.link)
 			if err != nil || len(warnings) > 0 || !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("Parse(%q)\n got %+v %+v, warnings %v, error %v\nwant %+v", tt.link, got, fields(got), warnings, err, fields(tt.want))
+				t.Errorf("Parse(%q)\n got %+v %+v, warnings %v, error %v\nwant %+v", tt.link, got, fields(got),
+					warnings, err, fields(tt.want))
 			}
 		})
 	}
@@ -125,8 +213,9 @@ func fields(k Key) any {
 func TestParseUnderstandsSpellingsOfAlgorithms(t *testing.T) {
 	for text, want := range map[string]Algorithm{
 		"SHA1": SHA1, "sha1": SHA1, "sha-1": SHA1, "HmacSHA1": SHA1,
-		"SHA256": SHA256, "sha-256": SHA256, "HmacSHA256": SHA256, "HMAC-SHA-256": SHA256, "hmac_sha256": SHA256, "SHA+256": SHA256,
-		"SHA512": SHA512, "HMACSHA512": SHA512, "SHA224": SHA224, "sha384": SHA384,
+		"SHA256": SHA256, "sha-256": SHA256, "HmacSHA256": SHA256, "HMAC-SHA-256": SHA256, "hmac_sha256": SHA256,
+		"SHA+256": SHA256,
+		"SHA512":  SHA512, "HMACSHA512": SHA512, "SHA224": SHA224, "sha384": SHA384,
 	} {
 		got, warnings, err := Parse("otpauth://totp/?secret=" + example + "&algorithm=" + text)
 		if err != nil || len(warnings) > 0 || got.Algorithm != want {
@@ -141,25 +230,40 @@ func TestParseRepairsWithAWarning(t *testing.T) {
 		want       Key
 		warning    problem.Code
 	}{
-		{"hotp without counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind = HOTP }), WarnNoCounter},
+		{
+			"hotp without counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind = HOTP }),
+			WarnNoCounter,
+		},
 		{"unknown characters", "otpauth://totp/?secret=JBSW.Y3DP%00EHPK3PXP!", hello(nil), WarnLeftOut},
 		{"a character too many", "otpauth://totp/?secret=JBSWY3DPEHPK3PXPA", hello(nil), WarnRemainder},
 		{"a character too many, bare", "JBSWY3DPEHPK3PXPA", hello(nil), WarnRemainder},
-		{"a short secret", "otpauth://totp/?secret=JBSWY3A", hello(func(k *Key) { k.Secret = []byte("Hell") }), WarnShort},
+		{
+			"a short secret", "otpauth://totp/?secret=JBSWY3A", hello(func(k *Key) { k.Secret = []byte("Hell") }),
+			WarnShort,
+		},
 		{"two secrets in one", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP+JBSWY3DPEHPK3PXP", hello(func(k *Key) {
 			k.Secret = append(k.Secret, k.Secret...)
 		}), WarnParts},
 		{"two secrets", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&secret=AAAA", hello(nil), WarnTwoSecrets},
 		{"unknown encoder", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&encoder=morse", hello(nil), WarnEncoder},
 		{"no kind", "otpauth:///?secret=JBSWY3DPEHPK3PXP&digits=6", hello(nil), WarnKindAssumed},
-		{"short and with other characters", "otpauth://totp/?secret=JBSW!", hello(func(k *Key) { k.Secret = []byte("He") }), WarnLeftOut},
+		{
+			"short and with other characters", "otpauth://totp/?secret=JBSW!",
+			hello(func(k *Key) { k.Secret = []byte("He") }), WarnLeftOut,
+		},
 		{"a word", "otpauth://totp/?secret=correcthorsebatterystapl", hello(func(k *Key) {
 			k.Secret = []byte{19, 163, 18, 10, 103, 116, 100, 64, 130, 115, 36, 113, 41, 129, 235}
 		}), WarnGuessable},
-		{"Steam, perhaps", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Steam", hello(func(k *Key) {
-			k.Issuer, k.Account, k.Digits = "Steam", "gabe", 5
-		}), WarnSteam},
-		{"MD5", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=md5", hello(func(k *Key) { k.Algorithm = MD5 }), WarnMD5},
+		{
+			"Steam, perhaps", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Steam",
+			hello(func(k *Key) {
+				k.Issuer, k.Account, k.Digits = "Steam", "gabe", 5
+			}), WarnSteam,
+		},
+		{
+			"MD5", "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=md5", hello(func(k *Key) { k.Algorithm = MD5 }),
+			WarnMD5,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, warnings, err := Parse(tt.link)
@@ -210,10 +314,14 @@ func TestParseSaysWhichFieldIsWrong(t *testing.T) {
 		{"otpauth://totp/a?secret=JBSWY3DPEHPK3PXP\notpauth://totp/b?secret=GEZDGNBVGY3TQOJQ", "link: link.several"},
 		{"otpauth://totp/a?secret=JBSWY3DPEHPK3PXPotpauth://totp/b?secret=GEZDGNBVGY3TQOJQ", "link: link.several"},
 		{"steam://JBSWY3DPEHPK3PXP, STEAM://GEZDGNBVGY3TQOJQ", "link: link.several"},
-		{"otpauth://totp/a?secret=JBSWY3DPEHPK3PXP otpauth%3A%2F%2Ftotp%2Fb%3Fsecret%3DGEZDGNBVGY3TQOJQ", "link: link.several"},
+		{
+			"otpauth://totp/a?secret=JBSWY3DPEHPK3PXP otpauth%3A%2F%2Ftotp%2Fb%3Fsecret%3DGEZDGNBVGY3TQOJQ",
+			"link: link.several",
+		},
 		{
 			"otpauth://x/?digits=99&period=x&algorithm=ROT13&issuer=" + strings.Repeat("i", 300),
-			"kind: link.unknown-kind, secret: link.without-secret, digits: digits.range, algorithm: algorithm.unknown, issuer: issuer.long",
+			"kind: link.unknown-kind, secret: link.without-secret, digits: digits.range, algorithm: " +
+				"algorithm.unknown, issuer: issuer.long",
 		},
 	} {
 		key, warnings, err := Parse(tt.link)
@@ -228,13 +336,25 @@ func TestURIIsReadByOtherApps(t *testing.T) {
 		key  Key
 		want string
 	}{
-		{Key{Secret: []byte("Hello!\xde\xad\xbe\xef")}, "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30"},
+		{
+			Key{Secret: []byte("Hello!\xde\xad\xbe\xef")},
+			"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30",
+		},
 		{named("ACME Co", "john+1@x.org"), "otpauth://totp/ACME%20Co:john%2B1@x.org?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30"},
 		{named("", "a:b"), "otpauth://totp/:a%3Ab?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30"},
 		{named("http://x:8000", "a"), "otpauth://totp/a?secret=JBSWY3DPEHPK3PXP&issuer=http%3A%2F%2Fx%3A8000&algorithm=SHA1&digits=6&period=30"},
-		{hello(func(k *Key) { k.Issuer, k.LabelIssuer, k.Account = "Ä", "#?&", "/" }), "otpauth://totp/%23%3F%26:%2F?secret=JBSWY3DPEHPK3PXP&issuer=%C3%84&algorithm=SHA1&digits=6&period=30"},
-		{hello(func(k *Key) { k.Kind, k.Counter, k.Digits = HOTP, 7, 8 }), "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=8&counter=7"},
-		{hello(func(k *Key) { k.Kind = Steam }), "otpauth://steam/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=5&period=30"},
+		{
+			hello(func(k *Key) { k.Issuer, k.LabelIssuer, k.Account = "Ä", "#?&", "/" }),
+			"otpauth://totp/%23%3F%26:%2F?secret=JBSWY3DPEHPK3PXP&issuer=%C3%84&algorithm=SHA1&digits=6&period=30",
+		},
+		{
+			hello(func(k *Key) { k.Kind, k.Counter, k.Digits = HOTP, 7, 8 }),
+			"otpauth://hotp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=8&counter=7",
+		},
+		{
+			hello(func(k *Key) { k.Kind = Steam }),
+			"otpauth://steam/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=5&period=30",
+		},
 	} {
 		if got := tt.key.URI(); got != tt.want {
 			t.Errorf("%#v\n got %s\nwant %s", tt.key, got, tt.want)
@@ -245,7 +365,11 @@ func TestURIIsReadByOtherApps(t *testing.T) {
 func TestParsingALinkGivesTheKeyThatMadeIt(t *testing.T) {
 	source := rand.NewChaCha8([32]byte{2})
 	random := rand.New(source)
-	pieces := []string{"", "a", "B", ":", ":", "%3A", "%", " ", "+", "#", "?", "&", "/", "=", ";", "secret=", "issuer=X", "ü", "日本", "\x00", "\xff", "\n", "amp;", `\/`, "otpauth://", "<", "\"", "null", "Steam", "A:", "a+b:"}
+	pieces := []string{
+		"", "a", "B", ":", ":", "%3A", "%", " ", "+", "#", "?", "&", "/", "=", ";", "secret=",
+		"issuer=X", "ü", "日本", "\x00", "\xff", "\n", "amp;", `\/`, "otpauth://", "<", "\"", "null", "Steam", "A:",
+		"a+b:",
+	}
 	word := func() string {
 		var b strings.Builder
 		for range random.IntN(6) {
@@ -284,7 +408,8 @@ func checkRoundTrip(t *testing.T, k Key) {
 	}
 	got, warnings, err := Parse(k.URI())
 	if err != nil || !reflect.DeepEqual(warnings, want.Warnings()) || !reflect.DeepEqual(got, want) {
-		t.Fatalf("%+v\nlink %s\n got %+v, warnings %v, error %v\nwant %+v", fields(k), k.URI(), fields(got), warnings, err, fields(want))
+		t.Fatalf("%+v\nlink %s\n got %+v, warnings %v, error %v\nwant %+v", fields(k), k.URI(), fields(got), warnings,
+			err, fields(want))
 	}
 }
 

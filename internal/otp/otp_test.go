@@ -36,7 +36,10 @@ func TestValidateNamesEachWrongField(t *testing.T) {
 		{Key{Secret: secret, Kind: HOTP, Counter: MaxCounter + 1}, "counter"},
 		{Key{Secret: secret, Issuer: strings.Repeat("i", 256), LabelIssuer: strings.Repeat("l", 256)}, "issuer"},
 		{Key{Secret: secret, Account: strings.Repeat("a", 256)}, "account"},
-		{Key{Kind: "x", Algorithm: "y", Digits: 99, Period: -9, Counter: MaxCounter + 1}, "kind secret algorithm digits period counter"},
+		{
+			Key{Kind: "x", Algorithm: "y", Digits: 99, Period: -9, Counter: MaxCounter + 1},
+			"kind secret algorithm digits period counter",
+		},
 	} {
 		err := tt.key.Validate()
 		problems, _ := errors.AsType[problem.List](err)
@@ -68,7 +71,10 @@ func TestPrintedKeysHoldNoSecret(t *testing.T) {
 		printed = append(printed, fmt.Sprintf(verb, k), fmt.Sprintf(verb, []Key{k}))
 	}
 	for _, got := range printed {
-		for _, form := range []string{"planted", encodeSecret(k.Secret), "116 111 112 115", hex.EncodeToString(k.Secret)} {
+		for _, form := range []string{
+			"planted", encodeSecret(k.Secret), "116 111 112 115",
+			hex.EncodeToString(k.Secret),
+		} {
 			if strings.Contains(got, form) {
 				t.Errorf("the secret is in %s", got)
 			}

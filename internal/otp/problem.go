@@ -80,12 +80,13 @@ func (k Key) Warnings() problem.List {
 // what its codes look like.
 func (k Key) asksForSteam() bool {
 	isSteam := func(name string) bool { return strings.Contains(strings.ToLower(name), "steam") }
-	return k.Kind == TOTP && k.Digits == steamDigits && slices.ContainsFunc([]string{k.Issuer, k.LabelIssuer, k.Account}, isSteam)
+	return k.Kind == TOTP && k.Digits == steamDigits &&
+		slices.ContainsFunc([]string{k.Issuer, k.LabelIssuer, k.Account}, isSteam)
 }
 
-// guessable reports base32 text that a person made up: few different characters, the same again and again, a sequence of
-// letters or keys, or a word. A random secret of 16 characters has no digit in 1 of 28 cases, and hardly ever as many
-// vowels and as few consonants in a row, too.
+// guessable reports base32 text that a person made up: few different characters, the same again and again, a sequence
+// of letters or keys, or a word. A random secret of 16 characters has no digit in 1 of 28 cases, and hardly ever as
+// many vowels and as few consonants in a row, too.
 func guessable(text string) bool {
 	if repeats(text) || isSequence(text) {
 		return true
@@ -125,7 +126,8 @@ func isSequence(text string) bool {
 	back := []byte(text)
 	slices.Reverse(back)
 	for _, row := range []string{
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSTUVWXYZ", "QWERTYUIOPASDFGHJKLZXCVBNM", "QWERTZUIOPASDFGHJKLYXCVBNM", "AZERTYUIOPQSDFGHJKLMWXCVBN",
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSTUVWXYZ", "QWERTYUIOPASDFGHJKLZXCVBNM",
+		"QWERTZUIOPASDFGHJKLYXCVBNM", "AZERTYUIOPQSDFGHJKLMWXCVBN",
 	} {
 		if strings.Contains(row, text) || strings.Contains(row, string(back)) {
 			return true

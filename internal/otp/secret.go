@@ -14,7 +14,8 @@ import (
 // character left out makes codes that look right and are wrong.
 func ParseSecret(s string) ([]byte, error) {
 	var found problem.List
-	if before, _, ok := strings.Cut(strings.ToLower(strings.TrimSpace(s)), ":"); ok && strings.HasSuffix(before, "otpauth") {
+	if before, _, ok := strings.Cut(strings.ToLower(strings.TrimSpace(s)), ":"); ok &&
+		strings.HasSuffix(before, "otpauth") {
 		return nil, problem.Of("secret", SecretIsLink)
 	}
 	clean, unknown := cleanSecret(s)
@@ -118,7 +119,8 @@ func decodeSecret(clean []byte) (secret []byte, whole bool) {
 		clean, whole = clean[:len(clean)-1], false
 	}
 	secret = make([]byte, base32.StdEncoding.WithPadding(base32.NoPadding).DecodedLen(len(clean)))
-	n, _ := base32.StdEncoding.WithPadding(base32.NoPadding).Decode(secret, clean) // only the alphabet and possible lengths get here
+	// only the alphabet and possible lengths get here
+	n, _ := base32.StdEncoding.WithPadding(base32.NoPadding).Decode(secret, clean)
 	return secret[:n], whole
 }
 

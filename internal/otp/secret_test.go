@@ -28,7 +28,10 @@ func TestParseSecretAcceptsWhatServicesShow(t *testing.T) {
 			t.Errorf("ParseSecret(%q) = %q, %v, want %q", text, got, err, want)
 		}
 	}
-	for text, want := range map[string]string{"MY": "f", "MZXQ====": "fo", "MZXW6": "foo", "MZXW6YQ": "foob", "MZXW6YTBOI======": "foobar"} {
+	for text, want := range map[string]string{
+		"MY": "f", "MZXQ====": "fo", "MZXW6": "foo", "MZXW6YQ": "foob",
+		"MZXW6YTBOI======": "foobar",
+	} {
 		if got, err := ParseSecret(text); err != nil || string(got) != want { // RFC 4648, section 10
 			t.Errorf("ParseSecret(%q) = %q, %v, want %q", text, got, err, want)
 		}
@@ -64,7 +67,8 @@ func TestASecretThatIsMadeUpGivesAWarning(t *testing.T) {
 		"JBSW": WarnShort, "password": WarnShort, "AAAAAAAAAAAAAAAA": WarnGuessable, "2222222222222222": WarnGuessable,
 		"administratorpass":    "", // no length of base32: it is refused
 		"letmeinletmeinplease": WarnGuessable, "iloveyouiloveyou": WarnGuessable, "ABABABABABABABAB": WarnGuessable,
-		"hunter2hunter2hunter2": WarnGuessable, "ABCDEFGHIJKLMNOP": WarnGuessable, "765432ZYXWVUTSRQPONM": WarnGuessable, "qwertyuiopasdfgh": WarnGuessable,
+		"hunter2hunter2hunter2": WarnGuessable, "ABCDEFGHIJKLMNOP": WarnGuessable,
+		"765432ZYXWVUTSRQPONM": WarnGuessable, "qwertyuiopasdfgh": WarnGuessable,
 		"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ": "", // of RFC 4226, which people try
 	} {
 		secret, err := ParseSecret(text)
@@ -81,14 +85,17 @@ func TestASecretThatIsMadeUpGivesAWarning(t *testing.T) {
 // TestAWholeSecretBetweenSpacesIsDoubted: services put spaces between a few characters only.
 func TestAWholeSecretBetweenSpacesIsDoubted(t *testing.T) {
 	for text, want := range map[string]bool{
-		"JBSWY3DPEHPK3PXP GEZDGNBVGY3TQOJQ": true, "JBSWY3DPEHPK3PXP JBSWY3DPEHPK3PXP": true, "alice JBSWY3DPEHPK3PXP": true, "JBSWY3DPEHPK3PXP\u00a0bob": true,
-		"JBSW Y3DP EHPK 3PXP": false, " JBSWY3DPEHPK3PXP ": false, "JBSWY3DPEHPK3PXP ====": false, "JBSWY3DP EHPK3PXP": false, "JBSWY3DPEHPK3PXP - ": false,
+		"JBSWY3DPEHPK3PXP GEZDGNBVGY3TQOJQ": true, "JBSWY3DPEHPK3PXP JBSWY3DPEHPK3PXP": true,
+		"alice JBSWY3DPEHPK3PXP": true, "JBSWY3DPEHPK3PXP\u00a0bob": true,
+		"JBSW Y3DP EHPK 3PXP": false, " JBSWY3DPEHPK3PXP ": false, "JBSWY3DPEHPK3PXP ====": false,
+		"JBSWY3DP EHPK3PXP": false, "JBSWY3DPEHPK3PXP - ": false,
 	} {
 		if got := len(Doubts(text)) > 0; got != want {
 			t.Errorf("Doubts(%q): %t", text, got)
 		}
 		_, warnings, err := Parse(text)
-		if got := slices.ContainsFunc(warnings, func(p problem.Problem) bool { return p.Code == WarnParts }); got != want || err != nil {
+		if got := slices.ContainsFunc(warnings,
+			func(p problem.Problem) bool { return p.Code == WarnParts }); got != want || err != nil {
 			t.Errorf("Parse(%q) doubts it: %t, %v", text, got, err)
 		}
 	}

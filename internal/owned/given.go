@@ -10,10 +10,10 @@ import (
 	"github.com/avtotpy/avtotpy/internal/osuser"
 )
 
-// Given opens a file or a pipe that an operator named, for reading; links to it are followed, as orchestrators make them.
-// It must not be possible for others to change it, or what its path leads to. A file system that is mounted read-only
-// stands for that: there, as with secrets that are mounted into a container, owners and modes are those of another
-// machine. That others can read it is a warning, except on such a file system and in memory.
+// Given opens a file or a pipe that an operator named, for reading; links to it are followed, as orchestrators make
+// them. It must not be possible for others to change it, or what its path leads to. A file system that is mounted
+// read-only stands for that: there, as with secrets that are mounted into a container, owners and modes are those of
+// another machine. That others can read it is a warning, except on such a file system and in memory.
 func (u Users) Given(path string) (file *os.File, warning string, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -38,7 +38,10 @@ func (u Users) given(fd int, path string) (warning string, err error) {
 	case kind != unix.S_IFREG && kind != unix.S_IFIFO:
 		return "", irregular(path, s)
 	case mount.kernels:
-		return "", &Error{path, "holds what the kernel says about a process or a device", "Name a file that holds the secret alone"}
+		return "", &Error{
+			path, "holds what the kernel says about a process or a device",
+			"Name a file that holds the secret alone",
+		}
 	}
 	if _, err := u.Reach(path); err != nil {
 		return "", err
@@ -49,8 +52,10 @@ func (u Users) given(fd int, path string) (warning string, err error) {
 	switch {
 	case !u.own(s.Uid):
 		return "", &Error{
-			path, fmt.Sprintf("belongs to %s (mode %04o), who can change it, and this program runs as %s", osuser.Name(s.Uid), s.Mode&0o7777, osuser.Current()),
-			fmt.Sprintf("See that it holds what it should, then: chown %d %s. In a container, mount it read-only", osuser.Current().UID, quoted(path)),
+			path, fmt.Sprintf("belongs to %s (mode %04o), who can change it, and this program runs as %s",
+				osuser.Name(s.Uid), s.Mode&0o7777, osuser.Current()),
+			fmt.Sprintf("See that it holds what it should, then: chown %d %s. In a container, mount it read-only",
+				osuser.Current().UID, quoted(path)),
 		}
 	case s.Mode&0o002 != 0, s.Mode&0o020 != 0 && !ourGroup(s.Gid):
 		return "", &Error{

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestASecretsFileIsNobodyElses: what an operator names may be reached by links, as Kubernetes makes them, but neither it
-// nor the links may be in the hands of others.
+// TestASecretsFileIsNobodyElses: what an operator names may be reached by links, as Kubernetes makes them, but neither
+// it nor the links may be in the hands of others.
 func TestASecretsFileIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	for name, a := range attacks() {
@@ -53,7 +53,10 @@ func TestTheKernelsFilesAreNoSecrets(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs /proc")
 	}
-	for _, path := range []string{"/proc/self/environ", "/proc/self/cmdline", "/proc/1/status", fmt.Sprintf("/proc/%d/environ", os.Getpid()), "/sys/kernel/mm/transparent_hugepage/enabled"} {
+	for _, path := range []string{
+		"/proc/self/environ", "/proc/self/cmdline", "/proc/1/status",
+		fmt.Sprintf("/proc/%d/environ", os.Getpid()), "/sys/kernel/mm/transparent_hugepage/enabled",
+	} {
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}

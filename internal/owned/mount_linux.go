@@ -11,7 +11,8 @@ func mountOf(fd int) mount {
 	switch int64(s.Type) { //nolint:unconvert // its width depends on the machine
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		m.memory = true
-	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.CGROUP_SUPER_MAGIC,
+		unix.CGROUP2_SUPER_MAGIC:
 		m.kernels = true
 	}
 	return m

@@ -1,9 +1,9 @@
 // Package owned opens folders and files whose content nobody else could have chosen.
 //
-// What it opens belongs to this user or to root and can be changed by nobody else; it is reached through folders of which
-// the same is true; it is a folder or a regular file, and not what a link in its place leads to. It never waits for the
-// other end of a pipe. What it decides about is what it has opened, so that nothing can be exchanged in between. Its
-// errors name the file, its owner and its mode, and what to do; never any content.
+// What it opens belongs to this user or to root and can be changed by nobody else; it is reached through folders of
+// which the same is true; it is a folder or a regular file, and not what a link in its place leads to. It never waits
+// for the other end of a pipe. What it decides about is what it has opened, so that nothing can be exchanged in
+// between. Its errors name the file, its owner and its mode, and what to do; never any content.
 package owned
 
 import (
@@ -83,7 +83,10 @@ func (u Users) Reach(path string) (string, error) {
 			at = next
 			continue
 		case !u.own(entry.Uid):
-			return "", &Error{next, "is a link that belongs to " + osuser.Name(entry.Uid), "Name another path, or remove the link"}
+			return "", &Error{
+				next, "is a link that belongs to " + osuser.Name(entry.Uid),
+				"Name another path, or remove the link",
+			}
 		}
 		if links++; links > mostLinks {
 			return "", &fs.PathError{Op: "follow", Path: path, Err: unix.ELOOP}
@@ -107,20 +110,22 @@ func (u Users) folder(path string, s unix.Stat_t) error {
 		return &fs.PathError{Op: "enter", Path: path, Err: unix.ENOTDIR}
 	case !u.own(s.Uid):
 		return &Error{
-			path, fmt.Sprintf("belongs to %s, who can put something else in place of what is in it", osuser.Name(s.Uid)),
+			path, fmt.Sprintf("belongs to %s, who can put something else in place of what is in it",
+				osuser.Name(s.Uid)),
 			"Choose a folder on the way to which everything belongs to root or to " + osuser.Current().String(),
 		}
 	case s.Mode&unix.S_ISVTX != 0, writers == 0, writers == 0o020 && ourGroup(s.Gid):
 		return nil // in a sticky folder nobody can remove or rename what belongs to another
 	}
 	return &Error{
-		path, fmt.Sprintf("has the mode %04o, so that others can put something else in place of what is in it", s.Mode&0o7777),
+		path, fmt.Sprintf("has the mode %04o, so that others can put something else in place of what is in it",
+			s.Mode&0o7777),
 		"Choose another folder, or close this one: chmod go-w " + quoted(path),
 	}
 }
 
-// ourGroup reports a group that is no wider than this user: root's, or one of its own, which on many systems has no other
-// member, and which Kubernetes gives to a volume (fsGroup). Of root's own groups only the first counts.
+// ourGroup reports a group that is no wider than this user: root's, or one of its own, which on many systems has no
+// other member, and which Kubernetes gives to a volume (fsGroup). Of root's own groups only the first counts.
 func ourGroup(gid uint32) bool {
 	if gid == 0 {
 		return true
@@ -181,7 +186,8 @@ func (d *Dir) Open(name string, flags int) (*os.File, error) {
 	}
 	err = d.users.file(path, s)
 	if err == nil && s.Nlink > 1 && flags&(os.O_WRONLY|os.O_RDWR) != 0 {
-		err = &Error{path, fmt.Sprintf("has %d names (hard links), and to write to it would change what the others name", s.Nlink), "Remove it, and start again"}
+		err = &Error{path, fmt.Sprintf("has %d names (hard links), and to write to it would change what the "+
+			"others name", s.Nlink), "Remove it, and start again"}
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -207,7 +213,10 @@ func (d *Dir) Read(name string, most int64) ([]byte, error) {
 	defer file.Close() //nolint:errcheck // it was only read
 	content, err := io.ReadAll(io.LimitReader(file, most+1))
 	if int64(len(content)) > most {
-		return nil, &Error{file.Name(), fmt.Sprintf("is larger than %d bytes, and so not what belongs there", most), "Restore it from a backup"}
+		return nil, &Error{
+			file.Name(), fmt.Sprintf("is larger than %d bytes, and so not what belongs there", most),
+			"Restore it from a backup",
+		}
 	}
 	return content, err
 }
@@ -232,7 +241,10 @@ func (d *Dir) Replace(name, content string) error {
 // Rename gives something in the folder another name.
 func (d *Dir) Rename(from, to string) error {
 	if err := unix.Renameat(int(d.Fd()), from, int(d.Fd()), to); err != nil {
-		return &os.LinkError{Op: "rename", Old: filepath.Join(d.Name(), from), New: filepath.Join(d.Name(), to), Err: err}
+		return &os.LinkError{
+			Op: "rename", Old: filepath.Join(d.Name(), from), New: filepath.Join(d.Name(), to),
+			Err: err,
+		}
 	}
 	return nil
 }
@@ -250,15 +262,18 @@ func (u Users) closed(path string, s unix.Stat_t, what string) error {
 	switch {
 	case !u.own(s.Uid):
 		return &Error{
-			path, fmt.Sprintf("belongs to %s (mode %04o), and this program runs as %s", osuser.Name(s.Uid), s.Mode&0o7777, osuser.Current()),
-			fmt.Sprintf("Start as that user, choose another %s, or if you know what it holds: chown %d %s", what, osuser.Current().UID, quoted(path)),
+			path, fmt.Sprintf("belongs to %s (mode %04o), and this program runs as %s", osuser.Name(s.Uid),
+				s.Mode&0o7777, osuser.Current()),
+			fmt.Sprintf("Start as that user, choose another %s, or if you know what it holds: chown %d %s", what,
+				osuser.Current().UID, quoted(path)),
 		}
 	case s.Mode&0o022 != 0:
 		next := "See that what it holds is yours, then: chmod go-w " + quoted(path)
 		if what == "folder" { // a volume that belongs to a group as a whole
 			next += ". Or choose a folder in it"
 		}
-		return &Error{path, fmt.Sprintf("can be changed by others (mode %04o, owner %s)", s.Mode&0o7777, osuser.Name(s.Uid)), next}
+		return &Error{path, fmt.Sprintf("can be changed by others (mode %04o, owner %s)", s.Mode&0o7777,
+			osuser.Name(s.Uid)), next}
 	}
 	return nil
 }
@@ -300,7 +315,10 @@ func irregular(path string, s unix.Stat_t) error {
 	case unix.S_IFREG:
 		what = "is a file, where a folder belongs"
 	}
-	return &Error{path, fmt.Sprintf("%s (owner %s)", what, osuser.Name(s.Uid)), "Move it away, and put what belongs there in its place"}
+	return &Error{
+		path, fmt.Sprintf("%s (owner %s)", what, osuser.Name(s.Uid)),
+		"Move it away, and put what belongs there in its place",
+	}
 }
 
 // quoted writes a path for a shell.

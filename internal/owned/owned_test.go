@@ -60,22 +60,62 @@ func attacks() map[string]attack {
 	return map[string]attack{
 		"a file":                       {func(t *testing.T, p string) { t.Helper(); write(t, p, 0o600) }, "", false},
 		"a file that a group can read": {func(t *testing.T, p string) { t.Helper(); write(t, p, 0o640) }, "", false},
-		"mode 0666":                    {func(t *testing.T, p string) { t.Helper(); write(t, p, 0o666) }, "can be changed by others (mode 0666", false},
-		"mode 0602":                    {func(t *testing.T, p string) { t.Helper(); write(t, p, 0o602) }, "can be changed by others (mode 0602", false},
+		"mode 0666": {
+			func(t *testing.T, p string) { t.Helper(); write(t, p, 0o666) },
+			"can be changed by others (mode 0666", false,
+		},
+		"mode 0602": {
+			func(t *testing.T, p string) { t.Helper(); write(t, p, 0o602) },
+			"can be changed by others (mode 0602", false,
+		},
 		"mode 0620 of another group": {func(t *testing.T, p string) {
 			t.Helper()
 			must(t, os.Chown(write(t, p, 0o620), 0, other))
 			must(t, os.Chmod(p, 0o620))
 		}, "can be changed by others (mode 0620", true},
-		"the file of another":       {func(t *testing.T, p string) { t.Helper(); must(t, os.Chown(write(t, p, 0o600), other, other)) }, "belongs to user id 54321 (mode 0600)", true},
-		"a pipe":                    {func(t *testing.T, p string) { t.Helper(); must(t, syscall.Mkfifo(p, 0o600)) }, "is a pipe", false},
-		"a folder":                  {func(t *testing.T, p string) { t.Helper(); must(t, os.Mkdir(p, 0o700)) }, "is a folder, where a file belongs", false},
-		"a device":                  {func(t *testing.T, p string) { t.Helper(); must(t, syscall.Mknod(p, syscall.S_IFCHR|0o600, 1<<8|5)) }, "is a device", true},
-		"a socket":                  {func(t *testing.T, p string) { t.Helper(); socket(t, p) }, "is a socket", false},
-		"a link to a file":          {func(t *testing.T, p string) { t.Helper(); must(t, os.Symlink(write(t, p+".x", 0o600), p)) }, "is a link", false},
-		"a link to nothing":         {func(t *testing.T, p string) { t.Helper(); must(t, os.Symlink(p+".gone", p)) }, "is a link", false},
-		"a link to a folder":        {func(t *testing.T, p string) { t.Helper(); must(t, os.Symlink(filepath.Dir(p), p)) }, "is a link", false},
-		"a link to the environment": {func(t *testing.T, p string) { t.Helper(); must(t, os.Symlink("/proc/self/environ", p)) }, "is a link", false},
+		"the file of another": {func(t *testing.T,
+			p string,
+		) {
+			t.Helper()
+			must(t, os.Chown(write(t, p, 0o600), other, other))
+		}, "belongs to user id 54321 (mode 0600)", true},
+		"a pipe": {
+			func(t *testing.T, p string) { t.Helper(); must(t, syscall.Mkfifo(p, 0o600)) },
+			"is a pipe", false,
+		},
+		"a folder": {
+			func(t *testing.T, p string) { t.Helper(); must(t, os.Mkdir(p, 0o700)) },
+			"is a folder, where a file belongs", false,
+		},
+		"a device": {func(t *testing.T,
+			p string,
+		) {
+			t.Helper()
+			must(t, syscall.Mknod(p, syscall.S_IFCHR|0o600, 1<<8|5))
+		}, "is a device", true},
+		"a socket": {func(t *testing.T, p string) { t.Helper(); socket(t, p) }, "is a socket", false},
+		"a link to a file": {func(t *testing.T,
+			p string,
+		) {
+			t.Helper()
+			must(t, os.Symlink(write(t, p+".x", 0o600), p))
+		}, "is a link", false},
+		"a link to nothing": {
+			func(t *testing.T, p string) { t.Helper(); must(t, os.Symlink(p+".gone", p)) },
+			"is a link", false,
+		},
+		"a link to a folder": {func(t *testing.T,
+			p string,
+		) {
+			t.Helper()
+			must(t, os.Symlink(filepath.Dir(p), p))
+		}, "is a link", false},
+		"a link to the environment": {func(t *testing.T,
+			p string,
+		) {
+			t.Helper()
+			must(t, os.Symlink("/proc/self/environ", p))
+		}, "is a link", false},
 	}
 }
 
@@ -91,7 +131,8 @@ func socket(t *testing.T, path string) {
 func TestOnlyOnesOwnFilesAreOpened(t *testing.T) {
 	t.Parallel()
 	ways := map[string]int{
-		"to read": os.O_RDONLY, "to write": os.O_RDWR, "to append": os.O_WRONLY | os.O_APPEND, "to make": os.O_RDWR | os.O_CREATE,
+		"to read": os.O_RDONLY, "to write": os.O_RDWR, "to append": os.O_WRONLY | os.O_APPEND,
+		"to make": os.O_RDWR | os.O_CREATE,
 	}
 	for name, a := range attacks() {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +173,8 @@ func check(t *testing.T, what string, err error, want string) {
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("%s: got %v, want no error", what, err)
-	case want != "" && (!ok || !strings.Contains(err.Error(), want) || refused.Next == "" || !strings.Contains(err.Error(), refused.Path)):
+	case want != "" && (!ok || !strings.Contains(err.Error(), want) || refused.Next == "" ||
+		!strings.Contains(err.Error(), refused.Path)):
 		t.Errorf("%s: got %v, want an *Error with %q, the path and the next step", what, err, want)
 	case err != nil && strings.Contains(err.Error(), "hunter2"):
 		t.Errorf("%s: %v repeats the content", what, err)
@@ -166,14 +208,23 @@ func TestThePathToAFolderIsOnesOwn(t *testing.T) {
 		roots   bool
 	}{
 		"a folder of one's own": {func(t *testing.T, _ string) { t.Helper() }, "", false},
-		"a sticky folder":       {func(t *testing.T, p string) { t.Helper(); must(t, unix.Chmod(p, 0o1777)) }, "", false},
-		"mode 0777":             {func(t *testing.T, p string) { t.Helper(); must(t, unix.Chmod(p, 0o777)) }, "has the mode 0777", false},
+		"a sticky folder": {
+			func(t *testing.T, p string) { t.Helper(); must(t, unix.Chmod(p, 0o1777)) }, "",
+			false,
+		},
+		"mode 0777": {
+			func(t *testing.T, p string) { t.Helper(); must(t, unix.Chmod(p, 0o777)) },
+			"has the mode 0777", false,
+		},
 		"mode 0770 of another group": {func(t *testing.T, p string) {
 			t.Helper()
 			must(t, os.Chown(p, 0, other))
 			must(t, unix.Chmod(p, 0o770))
 		}, "has the mode 0770", true},
-		"the folder of another": {func(t *testing.T, p string) { t.Helper(); must(t, os.Chown(p, other, other)) }, "belongs to user id 54321", true},
+		"the folder of another": {
+			func(t *testing.T, p string) { t.Helper(); must(t, os.Chown(p, other, other)) },
+			"belongs to user id 54321", true,
+		},
 		"a link of one's own": {func(t *testing.T, p string) {
 			t.Helper()
 			must(t, os.Rename(p, p+".x"))
@@ -225,7 +276,10 @@ func TestLinksWithoutAnEndAreAnError(t *testing.T) {
 // TestTheFolderItselfIsClosed: what may stand above it, a sticky folder, may not be the folder.
 func TestTheFolderItselfIsClosed(t *testing.T) {
 	t.Parallel()
-	for mode, want := range map[uint32]string{0o700: "", 0o711: "", 0o755: "", 0o1777: "can be changed by others (mode 1777", 0o777: "mode 0777", 0o720: "mode 0720"} {
+	for mode, want := range map[uint32]string{
+		0o700: "", 0o711: "", 0o755: "",
+		0o1777: "can be changed by others (mode 1777", 0o777: "mode 0777", 0o720: "mode 0720",
+	} {
 		folder := newFolder(t)
 		must(t, unix.Chmod(folder, mode))
 		dir, err := Ours().Open(folder)

@@ -72,7 +72,8 @@ func TestPollGoesOnUntilTheConditionHolds(t *testing.T) {
 		t.Errorf("got %v after %d tries", err, tries)
 	}
 	never := errors.New("never")
-	if err := pgtest.PollFor(1, "what was waited for", func() error { return never }); !errors.Is(err, never) || !strings.Contains(err.Error(), "what was waited for") {
+	if err := pgtest.PollFor(1, "what was waited for", func() error { return never }); !errors.Is(err, never) ||
+		!strings.Contains(err.Error(), "what was waited for") {
 		t.Errorf("got %v, want what was waited for and the last error", err)
 	}
 }

@@ -42,7 +42,10 @@ func OwnServerOf(tb testing.TB, bin string, settings ...string) *Own {
 	if err := os.Chmod(folder, 0o711); err != nil { //nolint:gosec // as above
 		tb.Fatal(err)
 	}
-	o := &Own{Folder: folder, options: localpg.Options{DataDir: filepath.Join(folder, "data"), BinDir: bin, Settings: append(settings, "shared_buffers=16MB")}}
+	o := &Own{Folder: folder, options: localpg.Options{
+		DataDir: filepath.Join(folder, "data"), BinDir: bin,
+		Settings: append(settings, "shared_buffers=16MB"),
+	}}
 	o.Start(tb)
 	tb.Cleanup(func() { o.Stop(tb) })
 	return o
@@ -59,7 +62,10 @@ func (o *Own) Start(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	o.server = s
-	o.DB = &DB{Name: "avtotpy", SuperConn: s.SuperConn("avtotpy"), MigratorConn: s.MigratorConn(), WebConn: s.WebConn(), WebRole: s.WebRole(), WebPassword: s.WebPassword()}
+	o.DB = &DB{
+		Name: "avtotpy", SuperConn: s.SuperConn("avtotpy"), MigratorConn: s.MigratorConn(),
+		WebConn: s.WebConn(), WebRole: s.WebRole(), WebPassword: s.WebPassword(),
+	}
 }
 
 // Stop stops the server in order.
@@ -84,7 +90,8 @@ func (o *Own) Kill(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil { // without writing anything out; SIGKILL would leave its children for a moment
+	// without writing anything out; SIGKILL would leave its children for a moment
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
 		tb.Fatal(err)
 	}
 	<-o.server.Done()

@@ -92,14 +92,16 @@ func (db *DB) Migrator() string {
 
 func (s *server) create(tb testing.TB, db *DB, template string) {
 	tb.Helper()
-	s.exec(tb, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+db.Migrator())
+	s.exec(tb, "CREATE DATABASE "+db.Name+" TEMPLATE "+template, "GRANT CREATE ON DATABASE "+db.Name+" TO "+
+		db.Migrator())
 	tb.Cleanup(func() { s.exec(tb, "DROP DATABASE "+db.Name+" WITH (FORCE)") })
 }
 
 // migrateTemplate makes the database that Migrated clones.
 func (s *server) migrateTemplate() (*DB, error) {
 	ctx := context.Background()
-	db := s.database("avtotpy_template", "template_migrator", "template_web") // the embedded server has made avtotpy_web
+	// the embedded server has made avtotpy_web
+	db := s.database("avtotpy_template", "template_migrator", "template_web")
 	super, err := pgx.Connect(ctx, s.SuperConn("postgres"))
 	if err != nil {
 		return nil, err
@@ -159,8 +161,8 @@ func (db *DB) WebPool(tb testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// Exec runs statements over a connection of their own. The roles of the template are those of other tests' databases, too:
-// what is set for one is set IN DATABASE.
+// Exec runs statements over a connection of their own. The roles of the template are those of other tests' databases,
+// too: what is set for one is set IN DATABASE.
 func Exec(tb testing.TB, connString string, statements ...string) {
 	tb.Helper()
 	ctx := context.Background()

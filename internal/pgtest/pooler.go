@@ -48,11 +48,15 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string, setti
 		if err != nil {
 			tb.Fatal(err)
 		}
-		fmt.Fprintf(&config, "%s = host=%s port=%d dbname=%s user=%s password=%s\n", name, c.Host, c.Port, c.Database, c.User, c.Password)
-		pooled[name] = fmt.Sprintf("host=%s port=%s dbname=%s user=anybody sslmode=disable default_query_exec_mode=cache_describe", host, port, name)
+		fmt.Fprintf(&config, "%s = host=%s port=%d dbname=%s user=%s password=%s\n", name, c.Host, c.Port, c.Database,
+			c.User, c.Password)
+		pooled[name] = fmt.Sprintf("host=%s port=%s dbname=%s user=anybody sslmode=disable "+
+			"default_query_exec_mode=cache_describe", host, port, name)
 	}
 	pooled[PoolerLog] = filepath.Join(folder, "pgbouncer.log")
-	fmt.Fprintf(&config, "[pgbouncer]\nlogfile = "+pooled[PoolerLog]+"\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode = transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
+	fmt.Fprintf(&config, "[pgbouncer]\nlogfile = "+pooled[PoolerLog]+
+		"\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode "+
+		"= transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
 		host, port, serverConnections)
 	for _, setting := range settings {
 		config.WriteString(setting + "\n")

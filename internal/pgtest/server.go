@@ -84,7 +84,10 @@ func start() (*server, error) {
 		DataDir: filepath.Join(dir, "data"),
 		BinDir:  Bin(),
 		// Nothing here has to survive a crash.
-		Settings: []string{"fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB"},
+		Settings: []string{
+			"fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300",
+			"shared_buffers=64MB",
+		},
 	})
 	if err != nil {
 		_ = os.RemoveAll(dir) // the error says more
@@ -118,7 +121,8 @@ func sweep() {
 }
 
 func (s *server) conn(user, database string) string {
-	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=disable", s.host, s.port, user, password, database)
+	return fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=disable", s.host, s.port, user, password,
+		database)
 }
 
 func (s *server) exec(tb testing.TB, statements ...string) {
@@ -129,7 +133,8 @@ func (s *server) exec(tb testing.TB, statements ...string) {
 // ServerLog returns what the tests' server has logged so far, all databases together.
 func ServerLog(tb testing.TB) string {
 	tb.Helper()
-	logs, _ := filepath.Glob(filepath.Join(shared.server(tb).dir, "data", "log", "postgres.log*")) // the pattern is well-formed
+	// the pattern is well-formed
+	logs, _ := filepath.Glob(filepath.Join(shared.server(tb).dir, "data", "log", "postgres.log*"))
 	var all strings.Builder
 	for _, name := range logs {
 		log, err := os.ReadFile(name) //nolint:gosec // the server's own

@@ -44,7 +44,10 @@ func (o *Own) Standby(tb testing.TB, settings ...string) *Standby {
 	s := &Standby{Host: folder, cluster: filepath.Join(folder, "c"), output: new(Output)}
 	o.copyTo(tb, s.cluster, uid, gid)
 	arguments := []string{"-D", s.cluster}
-	for _, setting := range append([]string{"listen_addresses=", "port=5432", "unix_socket_directories=" + folder, "max_connections=50", "shared_buffers=16MB", "lc_messages=C"}, settings...) {
+	for _, setting := range append([]string{
+		"listen_addresses=", "port=5432", "unix_socket_directories=" + folder,
+		"max_connections=50", "shared_buffers=16MB", "lc_messages=C",
+	}, settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
 	s.command = exec.CommandContext(context.Background(), o.program(tb), arguments...) //nolint:gosec // the server's program
@@ -100,7 +103,8 @@ func (o *Own) copyTo(tb testing.TB, to string, uid, gid int) {
 	_ = os.Remove(filepath.Join(to, "postmaster.pid"))
 	for name, content := range map[string]string{
 		"backup_label": label, "standby.signal": "",
-		"postgresql.auto.conf": fmt.Sprintf("primary_conninfo = 'host=%s port=%d user=%s password=%s'\n", config.Host, config.Port, config.User, config.Password),
+		"postgresql.auto.conf": fmt.Sprintf("primary_conninfo = 'host=%s port=%d user=%s password=%s'\n", config.Host,
+			config.Port, config.User, config.Password),
 	} {
 		if err := os.WriteFile(filepath.Join(to, name), []byte(content), 0o600); err != nil {
 			tb.Fatal(err)
@@ -173,7 +177,8 @@ func (s *Standby) Await(tb testing.TB, primary *Own) {
 		defer func() { _ = conn.Close(ctx) }()
 		var at string
 		var there bool
-		err = conn.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= $1::pg_lsn", position).Scan(&at, &there)
+		err = conn.QueryRow(ctx, "SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= $1::pg_lsn",
+			position).Scan(&at, &there)
 		if err == nil {
 			err = Unless(there, "it is at %s, and not yet at %s", at, position)
 		}

@@ -14,7 +14,8 @@ import (
 // declaration; -update writes them.
 func TestThePrivilegesAreDocumented(t *testing.T) {
 	t.Parallel()
-	const path, begin, end = "../../docs/privileges.md", "<!-- generated: go test ./internal/schema -update -->\n", "<!-- end of what is generated -->\n"
+	const path, begin, end = "../../docs/privileges.md", "<!-- generated: go test ./internal/schema -update -->\n",
+		"<!-- end of what is generated -->\n"
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -32,14 +33,16 @@ func TestThePrivilegesAreDocumented(t *testing.T) {
 		content = []byte(want)
 	}
 	if string(content) != want {
-		t.Errorf("%s is not what the declaration says; run go test ./internal/schema -update and review the difference", path)
+		t.Errorf("%s is not what the declaration says; run go test ./internal/schema -update and review the "+
+			"difference", path)
 	}
 }
 
 func privilegesAsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("\n| on | it may | why |\n| --- | --- | --- |\n")
-	b.WriteString("| the database | `CONNECT` | |\n| schema `avtotpy` | `USAGE` | |\n| table `migrations` | `SELECT` | the web server looks whether the schema is the one that it was built for |\n")
+	b.WriteString("| the database | `CONNECT` | |\n| schema `avtotpy` | `USAGE` | |\n| table `migrations` | " +
+		"`SELECT` | the web server looks whether the schema is the one that it was built for |\n")
 	for _, p := range schema.Privileges() {
 		kind, name, _ := strings.Cut(p.On, " ")
 		allow := "`" + p.Allow + "`"

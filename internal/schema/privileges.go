@@ -17,7 +17,8 @@ func Privileges() []migrate.Privilege {
 			Why: "a name stays; users from before 0012 get the MAC by which names are looked up",
 		},
 		{
-			On: "TABLE authentication_key", Allow: "SELECT, INSERT (master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at)",
+			On: "TABLE authentication_key", Allow: "SELECT, INSERT (master_key_id, sealed_key), UPDATE " +
+				"(master_key_id, sealed_key, sealed_at)",
 			Why: "made at the first start; rotating master keys seals the same key again",
 		},
 		{
@@ -25,8 +26,10 @@ func Privileges() []migrate.Privilege {
 			Why: "append only: people change their password, and a login rehashes it when the cost has risen",
 		},
 		{
-			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, mac), UPDATE (last_seen_at, token_hash, mac, version), DELETE",
-			Why: "a session that is in use moves on, and has another token after its user's password was entered; logging out deletes it; " +
+			On: "TABLE sessions", Allow: "SELECT, INSERT (id, user_id, token_hash, address, agent, expires_at, " +
+				"mac), UPDATE (last_seen_at, token_hash, mac, version), DELETE",
+			Why: "a session that is in use moves on, and has another token after its user's password was entered; " +
+				"logging out deletes it; " +
 				"those from before 0012 are authenticated",
 		},
 		{
@@ -46,12 +49,17 @@ func Privileges() []migrate.Privilege {
 			Why: "each user comes with a personal vault, and it stays theirs",
 		},
 		{
-			On: "TABLE vault_keys", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, generation, master_key_id, sealed_key), UPDATE (master_key_id, sealed_key, sealed_at), DELETE",
-			Why: "rotating master keys seals the same data key again; rotating data keys adds a generation, and removes the one before",
+			On: "TABLE vault_keys", RowSecurity: true,
+			Allow: "SELECT, INSERT (vault_id, generation, master_key_id, sealed_key), UPDATE (master_key_id, " +
+				"sealed_key, sealed_at), DELETE",
+			Why: "rotating master keys seals the same data key again; rotating data keys adds a generation, and " +
+				"removes the one before",
 		},
 		{
-			On: "TABLE vault_members", RowSecurity: true, Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
-			Why: "the owner of a new vault; row level security lets nobody into another's. Members from before 0012 are authenticated",
+			On: "TABLE vault_members", RowSecurity: true,
+			Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
+			Why: "the owner of a new vault; row level security lets nobody into another's. Members from before 0012 " +
+				"are authenticated",
 		},
 		{
 			On: "TABLE unauthenticated_passwords", Allow: "SELECT, DELETE",
@@ -62,27 +70,39 @@ func Privileges() []migrate.Privilege {
 		{On: "TABLE unauthenticated_accounts", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
 		{
 			On: "TABLE accounts", RowSecurity: true,
-			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
-				"version, generation), UPDATE (kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, " +
+			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, " +
+				"sealed_issuer, sealed_name, sealed_note, " +
+				"version, generation), UPDATE (kind, algorithm, digits, period, sealed_secret, sealed_issuer, " +
+				"sealed_name, sealed_note, " +
 				"version, generation, updated_at, deleted_at), DELETE",
-			Why: "a change seals all fields again, with a higher version; the secret opens only with how its codes are made",
+			Why: "a change seals all fields again, with a higher version; the secret opens only with how its " +
+				"codes are made",
 		},
 		{
 			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
 			Why: "a counter goes with its account, through the foreign key",
 		},
 		{
-			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, agent, count)",
-			Why: "append only: it can be neither read nor edited by the web server, and only what is old is deleted, by a function",
+			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, " +
+				"agent, count)",
+			Why: "append only: it can be neither read nor edited by the web server, and only what is old is " +
+				"deleted, by a function",
 		},
-		{On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE", Why: "deletes what has been in the trash for 30 days, of all users"},
-		{On: "FUNCTION acting_user()", Allow: "EXECUTE", Why: "the policies of row level security call it with the rights of who asks"},
+		{
+			On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE",
+			Why: "deletes what has been in the trash for 30 days, of all users",
+		},
+		{
+			On: "FUNCTION acting_user()", Allow: "EXECUTE",
+			Why: "the policies of row level security call it with the rights of who asks",
+		},
 		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION owned_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{
 			On: "FUNCTION sweep_audit_log(integer, integer)", Allow: "EXECUTE",
-			Why: "the audit log is kept for as long as the operator says; it deletes nothing that is younger than 90 days",
+			Why: "the audit log is kept for as long as the operator says; it deletes nothing that is younger " +
+				"than 90 days",
 		},
 		{
 			On: "FUNCTION remove_user(uuid, text, text)", Allow: "EXECUTE",

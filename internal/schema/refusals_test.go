@@ -21,9 +21,12 @@ var forbidden = map[string][]string{
 		"DELETE FROM avtotpy.passwords",
 		"DELETE FROM avtotpy.authentication_key",
 		"INSERT INTO avtotpy.unauthenticated_passwords SELECT id, 'x' FROM avtotpy.users",
-		"INSERT INTO avtotpy.unauthenticated_sessions SELECT id, user_id, token_hash, created_at, expires_at FROM avtotpy.sessions",
-		"INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, digits, period, created_at FROM avtotpy.accounts",
-		"INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members",
+		"INSERT INTO avtotpy.unauthenticated_sessions SELECT id, user_id, token_hash, created_at, expires_at FROM " +
+			"avtotpy.sessions",
+		"INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, digits, period, " +
+			"created_at FROM avtotpy.accounts",
+		"INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM " +
+			"avtotpy.vault_members",
 		"DELETE FROM avtotpy.vaults",
 		"DELETE FROM avtotpy.vault_members",
 		"DELETE FROM avtotpy.master_keys",
@@ -36,7 +39,8 @@ var forbidden = map[string][]string{
 		"DELETE FROM pg_depend",
 	},
 	"empties a table": {
-		"TRUNCATE avtotpy.accounts", "TRUNCATE avtotpy.sessions", "TRUNCATE avtotpy.audit_log", "TRUNCATE avtotpy.migrations", "TRUNCATE avtotpy.users CASCADE",
+		"TRUNCATE avtotpy.accounts", "TRUNCATE avtotpy.sessions", "TRUNCATE avtotpy.audit_log",
+		"TRUNCATE avtotpy.migrations", "TRUNCATE avtotpy.users CASCADE",
 	},
 	"writes the ledger": {
 		"INSERT INTO avtotpy.migrations SELECT * FROM avtotpy.migrations",
@@ -58,9 +62,12 @@ var forbidden = map[string][]string{
 	"back-dates": {
 		"INSERT INTO avtotpy.audit_log (at, actor_name, action, agent) VALUES ('2020-01-01', 'x', 'x', 'x')",
 		"INSERT INTO avtotpy.users (id, name, created_at) VALUES (gen_random_uuid(), 'x', '2020-01-01')",
-		"INSERT INTO avtotpy.passwords (user_id, version, sealed, created_at) SELECT id, 1, '', '2020-01-01' FROM avtotpy.users",
-		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role, created_at) SELECT id, id, 'owner', '2020-01-01' FROM avtotpy.users",
-		"INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, created_at, expires_at) SELECT gen_random_uuid(), id, sha256(''), '', '2020-01-01', now() FROM avtotpy.users",
+		"INSERT INTO avtotpy.passwords (user_id, version, sealed, created_at) SELECT id, 1, '', '2020-01-01' FROM " +
+			"avtotpy.users",
+		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role, created_at) SELECT id, id, 'owner', " +
+			"'2020-01-01' FROM avtotpy.users",
+		"INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, created_at, expires_at) SELECT " +
+			"gen_random_uuid(), id, sha256(''), '', '2020-01-01', now() FROM avtotpy.users",
 		"UPDATE avtotpy.users SET created_at = now()",
 		"UPDATE avtotpy.accounts SET created_at = now()",
 		"INSERT INTO avtotpy.accounts (created_at) VALUES ('2020-01-01')",
@@ -144,8 +151,10 @@ var forbidden = map[string][]string{
 		"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO %w",
 	},
 	"drops": {
-		"DROP TABLE avtotpy.users CASCADE", "DROP INDEX avtotpy.users_name_key", "DROP FUNCTION avtotpy.visible_vaults() CASCADE",
-		"DROP POLICY members_see_them ON avtotpy.accounts", "DROP SCHEMA avtotpy CASCADE", "DROP DATABASE %d", "DROP ROLE %m", "DROP OWNED BY %m", "DROP EXTENSION plpgsql",
+		"DROP TABLE avtotpy.users CASCADE", "DROP INDEX avtotpy.users_name_key",
+		"DROP FUNCTION avtotpy.visible_vaults() CASCADE",
+		"DROP POLICY members_see_them ON avtotpy.accounts", "DROP SCHEMA avtotpy CASCADE", "DROP DATABASE %d",
+		"DROP ROLE %m", "DROP OWNED BY %m", "DROP EXTENSION plpgsql",
 	},
 	"becomes somebody else": {
 		"SET ROLE %m",
@@ -193,7 +202,8 @@ func TestTheWebRoleIsRefused(t *testing.T) {
 			db := pgtest.Migrated(t)
 			pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.users (id, name) VALUES (gen_random_uuid(), 'Alice')")
 			other := db.Connect(t, db.SuperConn) // for those who would end it
-			fill := strings.NewReplacer("%w", db.WebRole, "%m", db.Migrator(), "%d", db.Name, "%p", strconv.Itoa(int(other.PgConn().PID()))).Replace
+			fill := strings.NewReplacer("%w", db.WebRole, "%m", db.Migrator(), "%d", db.Name, "%p",
+				strconv.Itoa(int(other.PgConn().PID()))).Replace
 			conn := db.Connect(t, db.WebConn)
 			for _, sql := range statements {
 				_, err := conn.Exec(t.Context(), fill(sql))
@@ -214,7 +224,9 @@ func TestTheWebRoleHandsNothingOn(t *testing.T) {
 	db := pgtest.Migrated(t)
 	conn := db.Connect(t, db.WebConn)
 	for _, sql := range []string{
-		"GRANT SELECT ON avtotpy.users TO PUBLIC", "GRANT USAGE ON SCHEMA avtotpy TO PUBLIC", "GRANT EXECUTE ON FUNCTION avtotpy.visible_vaults() TO PUBLIC", "REVOKE SELECT ON avtotpy.users FROM " + db.Migrator(),
+		"GRANT SELECT ON avtotpy.users TO PUBLIC", "GRANT USAGE ON SCHEMA avtotpy TO PUBLIC",
+		"GRANT EXECUTE ON FUNCTION avtotpy.visible_vaults() TO PUBLIC", "REVOKE SELECT ON avtotpy.users FROM " +
+			db.Migrator(),
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Errorf("%s: %v; then the list of the forbidden is the place for it", sql, err)

@@ -55,7 +55,8 @@ func Load(files fs.FS) (migrate.Bundle, error) {
 		bundle, err = bundle.WithSnapshots(snapshots)
 	}
 	if err != nil {
-		return migrate.Bundle{}, fmt.Errorf("the snapshots of this program's migrations (go test ./internal/schema -update writes them):\n%w", err)
+		return migrate.Bundle{}, fmt.Errorf("the snapshots of this program's migrations (go test ./internal/schema "+
+			"-update writes them):\n%w", err)
 	}
 	return bundle, nil
 }

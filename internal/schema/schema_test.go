@@ -14,7 +14,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	flag.Bool("update", false, "write what is generated: testdata/privileges.golden, migrations/snapshots and the tables in docs/privileges.md")
+	flag.Bool("update", false, "write what is generated: testdata/privileges.golden, migrations/snapshots and the "+
+		"tables in docs/privileges.md")
 	pgtest.Main(m)
 }
 
@@ -91,7 +92,8 @@ func TestPrivilegesAmountToWhatWasReviewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the web role's rights are not those of %s; when that is meant, run go test ./internal/schema -update and review the difference. Got:\n%s", golden, got)
+		t.Errorf("the web role's rights are not those of %s; when that is meant, run go test ./internal/schema "+
+			"-update and review the difference. Got:\n%s", golden, got)
 	}
 }
 
@@ -118,7 +120,8 @@ func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
 	_, err := pgx.ForEachRow(rows, []any{&table, &enabled, &policies, &granted}, func() error {
 		tables++
 		if !enabled {
-			t.Errorf("%s has no row security: ALTER TABLE avtotpy.%s ENABLE ROW LEVEL SECURITY, and a policy for each command that is granted", table, table)
+			t.Errorf("%s has no row security: ALTER TABLE avtotpy.%s ENABLE ROW LEVEL SECURITY, and a policy for "+
+				"each command that is granted", table, table)
 		}
 		if !declared[table] {
 			t.Errorf("%s is declared without RowSecurity in Privileges, so nobody notices when it is turned off", table)

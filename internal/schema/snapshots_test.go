@@ -66,7 +66,10 @@ func TestEveryRoleReadsTheSameSnapshot(t *testing.T) {
 	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP ROLE reader_"+db.Name) })
 	m := migrate.Migrator{Schema: schema.Name}
 	texts := map[string]string{}
-	for who, conn := range map[string]string{"migrator": db.MigratorConn, "web": db.WebConn, "superuser": db.SuperConn, "nobody": db.WebConn + " user=reader_" + db.Name} {
+	for who, conn := range map[string]string{
+		"migrator": db.MigratorConn, "web": db.WebConn, "superuser": db.SuperConn,
+		"nobody": db.WebConn + " user=reader_" + db.Name,
+	} {
 		text, err := m.SnapshotOver(t.Context(), db.Connect(t, conn))
 		if err != nil {
 			t.Fatalf("%s: %v", who, err)
@@ -75,7 +78,8 @@ func TestEveryRoleReadsTheSameSnapshot(t *testing.T) {
 	}
 	for who, text := range texts {
 		if text != texts["migrator"] {
-			t.Errorf("the role %q reads something else than the migrator: %v", who, migrate.CompareSnapshots(texts["migrator"], text))
+			t.Errorf("the role %q reads something else than the migrator: %v", who,
+				migrate.CompareSnapshots(texts["migrator"], text))
 		}
 	}
 }

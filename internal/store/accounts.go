@@ -126,8 +126,10 @@ func (o opener) scan(row pgx.Rows) (Account, error) {
 	var sealed keyring.SealedKey
 	var in vaultGeneration
 	m := member{user: o.user}
-	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name, &f.note,
-		&a.Counter, moment{&a.CreatedAt}, moment{&a.UpdatedAt}, moment{&a.DeletedAt}, &m.role, moment{&m.since}, &mac, &a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
+	err := row.Scan(&a.ID, &a.VaultID, &a.Kind, &a.Algorithm, &a.Digits, &a.Period, &f.secret, &f.issuer, &f.name,
+		&f.note,
+		&a.Counter, moment{&a.CreatedAt}, moment{&a.UpdatedAt}, moment{&a.DeletedAt}, &m.role, moment{&m.since}, &mac,
+		&a.Version, &in.generation, &sealed.MasterKey, &sealed.Bytes)
 	if err != nil {
 		return Account{}, err
 	}
@@ -139,7 +141,8 @@ func (o opener) scan(row pgx.Rows) (Account, error) {
 	return a, err
 }
 
-// open opens an account with the key of its vault, or marks it as damaged. Its error is that of a master key that is missing.
+// open opens an account with the key of its vault, or marks it as damaged. Its error is that of a master key that is
+// missing.
 func (o opener) open(a *Account, in vaultGeneration, sealed keyring.SealedKey, with func(sealing)) error {
 	key, err := o.key(in, sealed)
 	switch {
@@ -265,7 +268,8 @@ func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewA
 			version, generation)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (vault_id, submission) DO NOTHING`,
-		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period, f.secret, f.issuer, f.name, f.note, s.version, v.generation)
+		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period, f.secret, f.issuer, f.name, f.note, s.version,
+		v.generation)
 	if err != nil || tag.RowsAffected() == 0 || n.Kind != otp.HOTP {
 		return err == nil && tag.RowsAffected() > 0, err
 	}
@@ -280,7 +284,8 @@ type AccountChange struct{ Issuer, LabelIssuer, Account, Note *string }
 func (a Actor) UpdateAccount(ctx context.Context, id uuid.UUID, c AccountChange) (Account, error) {
 	return a.change(ctx, id, "account.update", func(account *Account) {
 		for to, from := range map[*string]*string{
-			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account, &account.Note: c.Note,
+			&account.Issuer: c.Issuer, &account.LabelIssuer: c.LabelIssuer, &account.Account: c.Account,
+			&account.Note: c.Note,
 		} {
 			if from != nil {
 				*to = *from
@@ -325,8 +330,8 @@ func (a Actor) change(
 	return changed, err
 }
 
-// sealing is inTx for what seals an account. It tries again when somebody else changed the account since it was read, or the
-// data key was removed with which it was sealed.
+// sealing is inTx for what seals an account. It tries again when somebody else changed the account since it was read,
+// or the data key was removed with which it was sealed.
 func (a Actor) sealing(ctx context.Context, do func(pgx.Tx) error) error {
 	const patience = 10
 	for tried := 1; ; tried++ {
@@ -358,7 +363,8 @@ func (s *Store) update(ctx context.Context, tx pgx.Tx, a Account, v vault) error
 		SET sealed_secret = $3, sealed_issuer = $4, sealed_name = $5, sealed_note = $6, version = $7, generation = $8,
 			kind = $9, algorithm = $10, digits = $11, period = $12, updated_at = now()
 		WHERE id = $1 AND version = $2`,
-		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation, a.Kind, a.Algorithm, a.Digits, a.Period)
+		a.ID, before.version, f.secret, f.issuer, f.name, f.note, after.version, after.generation, a.Kind, a.Algorithm,
+		a.Digits, a.Period)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = errOvertaken
 	}

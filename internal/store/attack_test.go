@@ -15,8 +15,9 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// These tests are the claim that SQL as the web role alone reads no code. The attacker may send any SQL as that role, name any user
-// and the operator, has kept what was in the tables at any time, is the user Bob, and has tokens that were Alice's once.
+// These tests are the claim that SQL as the web role alone reads no code. The attacker may send any SQL as that role,
+// name any user and the operator, has kept what was in the tables at any time, is the user Bob, and has tokens that
+// were Alice's once.
 
 // A scene is a database with what an attacker wants and has.
 type scene struct {
@@ -63,10 +64,12 @@ func newScene(t *testing.T) scene {
 	s.mustAs(t, s.alice.ID, "INSERT INTO kept_members SELECT * FROM avtotpy.vault_members")
 	// And what changes since.
 	renamed := "Renamed"
-	if _, err := s.As(s.alice, here()).UpdateAccount(t.Context(), s.first.ID, store.AccountChange{Issuer: &renamed}); err != nil {
+	if _, err := s.As(s.alice, here()).UpdateAccount(t.Context(), s.first.ID,
+		store.AccountChange{Issuer: &renamed}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.As(s.alice, here()).Unlock(t.Context(), s.hers, s.password(t, s.alice), store.Attempt{}); err != nil {
+	if _, _, err := s.As(s.alice, here()).Unlock(t.Context(), s.hers, s.password(t, s.alice),
+		store.Attempt{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Rehash(t.Context(), s.alice.ID, s.password(t, s.alice), "newest hash"); err != nil {
@@ -99,7 +102,8 @@ func (s scene) as(t *testing.T, user uuid.UUID, sql string) (int64, error) {
 }
 
 func (s scene) fill(sql string) string {
-	return strings.NewReplacer("%alice", s.alice.ID.String(), "%bob", s.bob.ID.String(), "%first", s.first.ID.String(), "%second", s.second.ID.String(),
+	return strings.NewReplacer("%alice", s.alice.ID.String(), "%bob", s.bob.ID.String(), "%first", s.first.ID.String(),
+		"%second", s.second.ID.String(),
 		"%bobs", s.bobs.ID.String(), "%hers", s.first.VaultID.String(), "%his", s.bobs.VaultID.String(),
 		"%hersession", s.hers.ID.String(), "%hissession", s.bobSession.ID.String()).Replace(sql)
 }
@@ -117,12 +121,16 @@ func (s scene) holds(t *testing.T) {
 	ctx := context.Background()
 	hers := func(who string, accounts []store.Account) {
 		for _, a := range accounts {
-			if strings.HasPrefix(string(a.Secret), "seed of first") || strings.HasPrefix(string(a.Secret), "seed of second") {
+			if strings.HasPrefix(string(a.Secret), "seed of first") ||
+				strings.HasPrefix(string(a.Secret), "seed of second") {
 				t.Errorf("%s reads the codes of %s", who, a.ID)
 			}
 		}
 	}
-	for name, token := range map[string]string{"a forged token": forged, "Bob's token": s.bobToken, "her old token": s.herOldToken} {
+	for name, token := range map[string]string{
+		"a forged token": forged, "Bob's token": s.bobToken,
+		"her old token": s.herOldToken,
+	} {
 		session, accounts, err := s.Codes(ctx, token)
 		hers(name, accounts)
 		if err == nil && session.User.ID == s.alice.ID {
@@ -143,7 +151,9 @@ func (s scene) holds(t *testing.T) {
 	}
 	for _, name := range []string{"Alice", "Bob"} {
 		user, password, err := s.UserByName(ctx, name)
-		if err == nil && (user.Name != name || !slices.Contains([]string{"", "newest hash", "hash of Bob"}, password.Hash) || name == "Alice" && password.Hash == "hash of Bob") {
+		if err == nil && (user.Name != name ||
+			!slices.Contains([]string{"", "newest hash", "hash of Bob"}, password.Hash) || name == "Alice" &&
+			password.Hash == "hash of Bob") {
 			t.Errorf("%s, found as %s, has the password %q", name, user.Name, password.Hash)
 		}
 	}
@@ -153,7 +163,8 @@ func (s scene) holds(t *testing.T) {
 	}
 	for _, a := range shown {
 		want := map[uuid.UUID]string{s.first.ID: "Renamed first", s.second.ID: "Example second"}[a.ID]
-		right := a.Issuer+" "+a.Account == want && a.Digits == 6 && a.Period == 30 && a.Algorithm == "SHA1" && string(a.Secret) == "seed of "+a.Account &&
+		right := a.Issuer+" "+a.Account == want && a.Digits == 6 && a.Period == 30 && a.Algorithm == "SHA1" &&
+			string(a.Secret) == "seed of "+a.Account &&
 			(a.Kind == "hotp") == (a.ID == s.second.ID)
 		if !a.Damaged && !right {
 			t.Errorf("%s is shown as %#v with the secret %q", a.ID, a.Key, a.Secret)
@@ -181,40 +192,57 @@ type attack struct {
 func attacks() map[string]attack {
 	return map[string]attack{
 		"a session with a token of one's own": {
-			writes: "INSERT sessions.id, INSERT sessions.user_id, INSERT sessions.token_hash, INSERT sessions.address, INSERT sessions.agent, INSERT sessions.expires_at, INSERT sessions.mac",
-			sql:    []string{insertSession + `gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', sha256('x')`},
+			writes: "INSERT sessions.id, INSERT sessions.user_id, INSERT sessions.token_hash, INSERT " +
+				"sessions.address, INSERT sessions.agent, INSERT sessions.expires_at, INSERT sessions.mac",
+			sql: []string{insertSession + `gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', sha256('x')`},
 		},
-		"a session without a MAC": {sql: []string{insertSession + `gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', NULL`}},
-		"a session of ten years":  {sql: []string{insertSession + `gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '10 years', NULL`}, refused: "23514"},
+		"a session without a MAC": {sql: []string{insertSession +
+			`gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', NULL`}},
+		"a session of ten years": {
+			sql: []string{insertSession +
+				`gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '10 years', NULL`},
+			refused: "23514",
+		},
 		"Bob's session becomes hers": {
 			writes: "DELETE sessions",
-			sql:    []string{`DELETE FROM avtotpy.sessions WHERE user_id = '%bob'`, insertSession + `id, '%alice', token_hash, address, agent, now() + interval '12 hours', mac FROM kept_sessions WHERE user_id = '%bob'`},
+			sql: []string{`DELETE FROM avtotpy.sessions WHERE user_id = '%bob'`, insertSession +
+				`id, '%alice', token_hash, address, agent, now() + interval '12 hours', mac FROM kept_sessions WHERE user_id = '%bob'`},
 		},
 		"her session gets Bob's token": {
-			writes: "UPDATE sessions.token_hash, UPDATE sessions.mac, UPDATE sessions.version, UPDATE sessions.last_seen_at",
+			writes: "UPDATE sessions.token_hash, UPDATE sessions.mac, UPDATE sessions.version, UPDATE " +
+				"sessions.last_seen_at",
 			sql: []string{
 				`DELETE FROM avtotpy.sessions WHERE user_id = '%bob'`,
 				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1, last_seen_at = now() FROM kept_sessions k WHERE k.user_id = '%bob' AND s.user_id = '%alice'`,
 			},
 		},
 		"her session gets its old token back": {
-			sql:     []string{`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`},
+			sql: []string{
+				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
+			},
 			refused: "23514",
 		},
 		"her session gets its old token back, as a later one": {
-			sql: []string{`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`},
+			sql: []string{
+				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
+			},
 		},
 		"her session from before its token was replaced": {
-			sql: []string{`DELETE FROM avtotpy.sessions WHERE user_id = '%alice'`, insertSession + `id, user_id, token_hash, address, agent, expires_at, mac FROM kept_sessions WHERE user_id = '%alice'`},
+			sql: []string{`DELETE FROM avtotpy.sessions WHERE user_id = '%alice'`, insertSession +
+				`id, user_id, token_hash, address, agent, expires_at, mac FROM kept_sessions WHERE user_id = '%alice'`},
 		},
 		"a session that was there before the upgrade": {
-			sql: []string{`INSERT INTO avtotpy.unauthenticated_sessions SELECT gen_random_uuid(), '%alice', sha256('forged'), now(), now() + interval '1 hour'`}, refused: "42501",
+			sql: []string{
+				`INSERT INTO avtotpy.unauthenticated_sessions SELECT gen_random_uuid(), '%alice', sha256('forged'), now(), now() + interval '1 hour'`,
+			}, refused: "42501",
 		},
 		"Bob as a member": {
-			writes: "INSERT vault_members.vault_id, INSERT vault_members.user_id, INSERT vault_members.role, INSERT vault_members.mac",
-			sql:    []string{addMember + `'%hers', '%bob', 'owner', mac FROM kept_members WHERE user_id = '%bob'`},
+			writes: "INSERT vault_members.vault_id, INSERT vault_members.user_id, INSERT vault_members.role, INSERT " +
+				"vault_members.mac",
+			sql: []string{addMember + `'%hers', '%bob', 'owner', mac FROM kept_members WHERE user_id = '%bob'`},
 		},
-		"Bob as a member, with her MAC": {sql: []string{addMember + `'%hers', '%bob', 'owner', mac FROM kept_members WHERE user_id = '%alice'`}},
+		"Bob as a member, with her MAC": {sql: []string{addMember +
+			`'%hers', '%bob', 'owner', mac FROM kept_members WHERE user_id = '%alice'`}},
 		"Bob as a member, with a MAC that comes later": {
 			writes: "UPDATE vault_members.mac",
 			sql: []string{
@@ -223,53 +251,72 @@ func attacks() map[string]attack {
 			},
 		},
 		"a member who was there before the upgrade": {
-			sql: []string{addMember + `'%hers', '%bob', 'owner', NULL`, `INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members WHERE user_id = '%bob'`}, refused: "42501",
+			sql: []string{
+				addMember + `'%hers', '%bob', 'owner', NULL`,
+				`INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members WHERE user_id = '%bob'`,
+			}, refused: "42501",
 		},
 		"a password of one's own": {
 			writes: "INSERT passwords.user_id, INSERT passwords.version, INSERT passwords.sealed",
 			sql:    []string{addPassword + `'%alice', 3, 'forged'`},
 		},
-		"her password from before":       {sql: []string{addPassword + `user_id, 3, sealed FROM kept_passwords WHERE user_id = '%alice'`}},
-		"Bob's password":                 {sql: []string{addPassword + `'%alice', 3, sealed FROM kept_passwords WHERE user_id = '%bob'`}},
-		"a newest password that is gone": {sql: []string{`DELETE FROM avtotpy.passwords WHERE user_id = '%alice' AND version = 2`}, refused: "42501"},
+		"her password from before": {sql: []string{addPassword +
+			`user_id, 3, sealed FROM kept_passwords WHERE user_id = '%alice'`}},
+		"Bob's password": {sql: []string{addPassword +
+			`'%alice', 3, sealed FROM kept_passwords WHERE user_id = '%bob'`}},
+		"a newest password that is gone": {sql: []string{
+			`DELETE FROM avtotpy.passwords WHERE user_id = '%alice' AND version = 2`,
+		}, refused: "42501"},
 		"a password from before the upgrade": {
 			sql: []string{`INSERT INTO avtotpy.unauthenticated_passwords SELECT '%alice', 'forged'`}, refused: "42501",
 		},
 		"Bob is found by her name": {
 			writes: "UPDATE users.name_mac",
 			sql: []string{
-				`CREATE TEMPORARY TABLE names AS SELECT id, name_mac FROM avtotpy.users`, `UPDATE avtotpy.users SET name_mac = NULL`,
+				`CREATE TEMPORARY TABLE names AS SELECT id, name_mac FROM avtotpy.users`,
+				`UPDATE avtotpy.users SET name_mac = NULL`,
 				`UPDATE avtotpy.users u SET name_mac = n.name_mac FROM names n WHERE n.id <> u.id`,
 			},
 		},
 		"another Alice": {
-			writes: "INSERT users.id, INSERT users.name, INSERT users.name_mac",
-			sql:    []string{`INSERT INTO avtotpy.users (id, name, name_mac) SELECT gen_random_uuid(), 'alice', NULL`}, refused: "23505",
+			writes:  "INSERT users.id, INSERT users.name, INSERT users.name_mac",
+			sql:     []string{`INSERT INTO avtotpy.users (id, name, name_mac) SELECT gen_random_uuid(), 'alice', NULL`},
+			refused: "23505",
 		},
 		"another Alice with her password": {
 			sql: []string{
 				`INSERT INTO avtotpy.users (id, name, name_mac) SELECT gen_random_uuid(), 'A1ice', sha256('x')`,
-				addPassword + `u.id, 1, k.sealed FROM avtotpy.users u, kept_passwords k WHERE u.name = 'A1ice' AND k.user_id = '%alice'`,
+				addPassword +
+					`u.id, 1, k.sealed FROM avtotpy.users u, kept_passwords k WHERE u.name = 'A1ice' AND k.user_id = '%alice'`,
 			},
 		},
 		"secrets that are swapped": {
-			writes: "UPDATE accounts.sealed_secret, UPDATE accounts.sealed_issuer, UPDATE accounts.sealed_name, UPDATE accounts.sealed_note, UPDATE accounts.version, UPDATE accounts.generation, UPDATE accounts.updated_at",
+			writes: "UPDATE accounts.sealed_secret, UPDATE accounts.sealed_issuer, UPDATE accounts.sealed_name, " +
+				"UPDATE accounts.sealed_note, UPDATE accounts.version, UPDATE accounts.generation, UPDATE " +
+				"accounts.updated_at",
 			sql: []string{`UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret, sealed_issuer = b.sealed_issuer, sealed_name = b.sealed_name, sealed_note = b.sealed_note,
 				version = 9, generation = 1, updated_at = now() FROM avtotpy.accounts b WHERE a.id <> b.id`},
 		},
-		"fields that are swapped": {sql: []string{`UPDATE avtotpy.accounts SET sealed_issuer = sealed_name, sealed_name = sealed_issuer, version = version + 1`}},
+		"fields that are swapped": {sql: []string{
+			`UPDATE avtotpy.accounts SET sealed_issuer = sealed_name, sealed_name = sealed_issuer, version = version + 1`,
+		}},
 		"fields from before": {
 			sql: []string{`UPDATE avtotpy.accounts a SET sealed_secret = k.sealed_secret, sealed_issuer = k.sealed_issuer, sealed_name = k.sealed_name, sealed_note = k.sealed_note,
 				version = a.version + 1 FROM kept_accounts k WHERE k.id = a.id`},
 		},
 		"fields from before, with their version": {
-			sql:     []string{`UPDATE avtotpy.accounts a SET sealed_issuer = k.sealed_issuer, version = k.version FROM kept_accounts k WHERE k.id = a.id`},
+			sql: []string{
+				`UPDATE avtotpy.accounts a SET sealed_issuer = k.sealed_issuer, version = k.version FROM kept_accounts k WHERE k.id = a.id`,
+			},
 			refused: "23514",
 		},
 		"an account from before": {
-			writes: "DELETE accounts, INSERT accounts.id, INSERT accounts.vault_id, INSERT accounts.submission, INSERT accounts.kind, INSERT accounts.sealed_secret, " +
-				"INSERT accounts.sealed_issuer, INSERT accounts.sealed_name, INSERT accounts.sealed_note, INSERT accounts.version, INSERT accounts.generation",
-			sql: []string{`DELETE FROM avtotpy.accounts`, insertAccounts + accountColumns + ` FROM kept_accounts WHERE vault_id = '%hers'`},
+			writes: "DELETE accounts, INSERT accounts.id, INSERT accounts.vault_id, INSERT accounts.submission, " +
+				"INSERT accounts.kind, INSERT accounts.sealed_secret, " +
+				"INSERT accounts.sealed_issuer, INSERT accounts.sealed_name, INSERT accounts.sealed_note, INSERT " +
+				"accounts.version, INSERT accounts.generation",
+			sql: []string{`DELETE FROM avtotpy.accounts`, insertAccounts + accountColumns +
+				` FROM kept_accounts WHERE vault_id = '%hers'`},
 		},
 		"her account in Bob's vault": {
 			sql:   []string{insertAccounts + `gen_random_uuid(), '%his', submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation FROM kept_accounts WHERE vault_id = '%hers'`},
@@ -279,47 +326,88 @@ func attacks() map[string]attack {
 			writes: "UPDATE vault_keys.sealed_key, UPDATE vault_keys.master_key_id, UPDATE vault_keys.sealed_at",
 			sql: []string{
 				`UPDATE avtotpy.vault_keys SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now() FROM (SELECT * FROM kept_keys WHERE vault_id = '%hers') k WHERE avtotpy.vault_keys.vault_id = '%his'`,
-				insertAccounts + `gen_random_uuid(), '%his', submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation FROM kept_accounts WHERE vault_id = '%hers'`,
+				insertAccounts +
+					`gen_random_uuid(), '%his', submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation FROM kept_accounts WHERE vault_id = '%hers'`,
 			},
 			asBob: true,
 		},
-		"Bob's key in her vault": {sql: []string{`UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key FROM kept_keys k WHERE k.vault_id = '%his' AND v.vault_id = '%hers'`}},
+		"Bob's key in her vault": {sql: []string{
+			`UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key FROM kept_keys k WHERE k.vault_id = '%his' AND v.vault_id = '%hers'`,
+		}},
 		"a key of one's own": {
-			writes: "INSERT vault_keys.vault_id, INSERT vault_keys.generation, INSERT vault_keys.master_key_id, INSERT vault_keys.sealed_key",
-			sql:    []string{addKey + `'%hers', 2, 'k1', decode(repeat('02', 61), 'hex')`},
+			writes: "INSERT vault_keys.vault_id, INSERT vault_keys.generation, INSERT vault_keys.master_key_id, " +
+				"INSERT vault_keys.sealed_key",
+			sql: []string{addKey + `'%hers', 2, 'k1', decode(repeat('02', 61), 'hex')`},
 		},
-		"her key as the next one":     {sql: []string{addKey + `vault_id, 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}},
-		"Bob's key as her next one":   {sql: []string{addKey + `'%hers', 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%his'`}},
-		"a key from before the first": {sql: []string{addKey + `vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}, refused: "42501"},
-		"no key":                      {writes: "DELETE vault_keys", sql: []string{`WITH gone AS (DELETE FROM avtotpy.vault_keys RETURNING 1) SELECT 1 / (1 - count(*)) FROM gone`}},
+		"her key as the next one": {sql: []string{addKey +
+			`vault_id, 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}},
+		"Bob's key as her next one": {sql: []string{addKey +
+			`'%hers', 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%his'`}},
+		"a key from before the first": {sql: []string{addKey +
+			`vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}, refused: "42501"},
+		"no key": {
+			writes: "DELETE vault_keys",
+			sql: []string{
+				`WITH gone AS (DELETE FROM avtotpy.vault_keys RETURNING 1) SELECT 1 / (1 - count(*)) FROM gone`,
+			},
+		},
 		"another authentication key": {
-			writes: "UPDATE authentication_key.sealed_key, UPDATE authentication_key.master_key_id, UPDATE authentication_key.sealed_at",
-			sql:    []string{`UPDATE avtotpy.authentication_key SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now() FROM kept_keys k WHERE vault_id = '%his'`},
+			writes: "UPDATE authentication_key.sealed_key, UPDATE authentication_key.master_key_id, UPDATE " +
+				"authentication_key.sealed_at",
+			sql: []string{
+				`UPDATE avtotpy.authentication_key SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now() FROM kept_keys k WHERE vault_id = '%his'`,
+			},
 		},
 		"a second authentication key": {
-			writes: "INSERT authentication_key.master_key_id, INSERT authentication_key.sealed_key",
-			sql:    []string{`INSERT INTO avtotpy.authentication_key (master_key_id, sealed_key) VALUES ('k1', '')`}, refused: "23505",
+			writes:  "INSERT authentication_key.master_key_id, INSERT authentication_key.sealed_key",
+			sql:     []string{`INSERT INTO avtotpy.authentication_key (master_key_id, sealed_key) VALUES ('k1', '')`},
+			refused: "23505",
 		},
 		"a second personal vault": {
 			writes: "INSERT vaults.id, INSERT vaults.personal_of, INSERT vaults.name",
-			sql:    []string{`INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES (gen_random_uuid(), '%alice', '')`}, refused: "23505",
+			sql: []string{
+				`INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES (gen_random_uuid(), '%alice', '')`,
+			},
+			refused: "23505",
 		},
 		"another counter": {
 			writes: "UPDATE hotp_counters.counter, INSERT hotp_counters.account_id, INSERT hotp_counters.counter",
-			sql:    []string{`UPDATE avtotpy.hotp_counters SET counter = 0`, `INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ('%first', 7)`},
+			sql: []string{
+				`UPDATE avtotpy.hotp_counters SET counter = 0`,
+				`INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ('%first', 7)`,
+			},
 		},
-		"other digits":                                      {writes: "UPDATE accounts.digits", sql: []string{`UPDATE avtotpy.accounts SET digits = 4, version = version + 1`}},
-		"other kind":                                        {writes: "UPDATE accounts.kind", sql: []string{`UPDATE avtotpy.accounts SET kind = 'steam', version = version + 1`}},
-		"other period":                                      {writes: "UPDATE accounts.period", sql: []string{`UPDATE avtotpy.accounts SET period = 86400, version = version + 1`}},
-		"other algorithm":                                   {writes: "UPDATE accounts.algorithm", sql: []string{`UPDATE avtotpy.accounts SET algorithm = 'MD5', version = version + 1`}},
-		"other digits with the same version":                {sql: []string{`UPDATE avtotpy.accounts SET digits = 4`}, refused: "23514"},
-		"other digits on the way to the trash":              {sql: []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`}, refused: "23514"},
+		"other digits": {
+			writes: "UPDATE accounts.digits",
+			sql:    []string{`UPDATE avtotpy.accounts SET digits = 4, version = version + 1`},
+		},
+		"other kind": {
+			writes: "UPDATE accounts.kind",
+			sql:    []string{`UPDATE avtotpy.accounts SET kind = 'steam', version = version + 1`},
+		},
+		"other period": {
+			writes: "UPDATE accounts.period",
+			sql:    []string{`UPDATE avtotpy.accounts SET period = 86400, version = version + 1`},
+		},
+		"other algorithm": {
+			writes: "UPDATE accounts.algorithm",
+			sql:    []string{`UPDATE avtotpy.accounts SET algorithm = 'MD5', version = version + 1`},
+		},
+		"other digits with the same version": {
+			sql:     []string{`UPDATE avtotpy.accounts SET digits = 4`},
+			refused: "23514",
+		},
+		"other digits on the way to the trash": {
+			sql: []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`}, refused: "23514",
+		},
 		"other digits of an account that is added again":    again("digits", "4"),
 		"other period of an account that is added again":    again("period", "86400"),
 		"other algorithm of an account that is added again": again("algorithm", "'MD5'"),
 		"other kind of an account that is added again":      again("kind", "'totp'"),
 		"an account from before the upgrade": {
-			sql:     []string{`INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, 4, period, created_at FROM avtotpy.accounts`},
+			sql: []string{
+				`INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, 4, period, created_at FROM avtotpy.accounts`,
+			},
 			refused: "42501",
 		},
 	}
@@ -346,7 +434,8 @@ func harmless() map[string]string {
 		"UPDATE accounts.deleted_at":       "moves an account to the trash, or out of it; it may be deleted, too",
 		"INSERT audit_log":                 "tells what happened",
 		"INSERT master_keys":               "check values; a wrong one stops a start",
-		"DELETE unauthenticated_passwords": copies, "DELETE unauthenticated_sessions": copies, "DELETE unauthenticated_members": copies, "DELETE unauthenticated_accounts": copies,
+		"DELETE unauthenticated_passwords": copies, "DELETE unauthenticated_sessions": copies,
+		"DELETE unauthenticated_members": copies, "DELETE unauthenticated_accounts": copies,
 	}
 }
 
@@ -355,7 +444,8 @@ func TestSQLAsTheWebRoleAloneReadsNoCode(t *testing.T) {
 	t.Run("without an attack", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t)
-		if accounts, err := s.As(s.alice, here()).Accounts(t.Context()); err != nil || len(accounts) != 2 || accounts[0].Damaged || accounts[1].Damaged {
+		if accounts, err := s.As(s.alice, here()).Accounts(t.Context()); err != nil || len(accounts) != 2 ||
+			accounts[0].Damaged || accounts[1].Damaged {
 			t.Errorf("Alice has %v, %v", accounts, err)
 		}
 		s.holds(t)
@@ -421,7 +511,8 @@ func TestEachWriteOfTheWebRoleIsDecidedOn(t *testing.T) {
 	var table, column string
 	tag, err := pgx.ForEachRow(rows, []any{&table, &column}, func() error {
 		if !decided[table] && !decided[table+column] {
-			t.Errorf("the web role may %s%s: add an attack that tries it, or say in harmless why it reads no code", table, column)
+			t.Errorf("the web role may %s%s: add an attack that tries it, or say in harmless why it reads no code",
+				table, column)
 		}
 		return nil
 	})
@@ -437,7 +528,9 @@ func TestAReplacedDataKeyDoesNotComeBack(t *testing.T) {
 	if _, err := s.RotateDataKeys(t.Context(), quietly); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.as(t, s.alice.ID, addKey+`vault_id, generation, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`); code(err) != "42501" {
+	if _, err := s.as(t, s.alice.ID, addKey+
+		`vault_id, generation, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`); code(
+		err) != "42501" {
 		t.Errorf("the old key comes back: %v", err)
 	}
 	if n, err := s.as(t, s.alice.ID, `DELETE FROM avtotpy.vault_keys`); n != 0 || err != nil {
@@ -445,12 +538,14 @@ func TestAReplacedDataKeyDoesNotComeBack(t *testing.T) {
 	}
 	s.as(t, s.alice.ID, `UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key FROM kept_keys k WHERE k.vault_id = v.vault_id`) //nolint:errcheck // what follows counts
 	s.holds(t)
-	if _, _, err := s.As(s.alice, here()).CreateAccount(t.Context(), totp("New", "new")); !errors.Is(err, keyring.ErrSealBroken) {
+	if _, _, err := s.As(s.alice, here()).CreateAccount(t.Context(), totp("New", "new")); !errors.Is(err,
+		keyring.ErrSealBroken) {
 		t.Errorf("the old key in the place of the new one seals: %v", err)
 	}
 }
 
-// TestTheFirstConstructionIsNotAcceptedAgain: what an attacker kept from before the upgrade, with all that was known then.
+// TestTheFirstConstructionIsNotAcceptedAgain: what an attacker kept from before the upgrade, with all that was known
+// then.
 func TestTheFirstConstructionIsNotAcceptedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPast(t)

@@ -70,12 +70,14 @@ func (s *Store) readProof(ctx context.Context) (proof, error) {
 	if err != nil {
 		return proof{}, fmt.Errorf("read the authentication key: %w", err)
 	}
-	if cached := s.proved.Load(); cached != nil && cached.sealed.MasterKey == sealed.MasterKey && bytes.Equal(cached.sealed.Bytes, sealed.Bytes) {
+	if cached := s.proved.Load(); cached != nil && cached.sealed.MasterKey == sealed.MasterKey &&
+		bytes.Equal(cached.sealed.Bytes, sealed.Bytes) {
 		return cached.proof, nil
 	}
 	key, err := s.ring.OpenAuthenticationKey(sealed)
 	if errors.Is(err, keyring.ErrSealBroken) {
-		return proof{}, &KeyError{fmt.Errorf("the row of avtotpy.authentication_key: %w. Restore it from a backup of the database", err)}
+		return proof{}, &KeyError{fmt.Errorf("the row of avtotpy.authentication_key: %w. Restore it from a backup "+
+			"of the database", err)}
 	}
 	if err != nil {
 		return proof{}, err
@@ -112,7 +114,10 @@ type sessionRow struct {
 }
 
 func (r sessionRow) values() []string {
-	return []string{r.id.String(), r.user.String(), string(r.tokenHash), stampOf(r.createdAt), stampOf(r.expires), strconv.FormatInt(r.version, 10)}
+	return []string{
+		r.id.String(), r.user.String(), string(r.tokenHash), stampOf(r.createdAt), stampOf(r.expires),
+		strconv.FormatInt(r.version, 10),
+	}
 }
 
 // A member is somebody in a vault.

@@ -18,7 +18,8 @@ type KeyChange struct {
 // ChangeKey changes how codes are made. Who may do that has to be asked for their password before.
 func (a Actor) ChangeKey(ctx context.Context, id uuid.UUID, c KeyChange) (Account, error) {
 	return a.change(ctx, id, "account.change-key", func(account *Account) {
-		account.Kind, account.Algorithm, account.Digits, account.Period = c.Key.Kind, c.Key.Algorithm, c.Key.Digits, c.Key.Period
+		account.Kind, account.Algorithm, account.Digits, account.Period = c.Key.Kind, c.Key.Algorithm, c.Key.Digits,
+			c.Key.Period
 		if len(c.Key.Secret) > 0 {
 			account.Secret = c.Key.Secret
 		}

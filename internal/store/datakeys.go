@@ -39,7 +39,8 @@ func (s *Store) RotateDataKeys(ctx context.Context, progress func(DataKeyRotatio
 	return r, err
 }
 
-// addGenerations adds a key to each vault. It is all or nothing: so what is left of a rotation is not taken for a whole one.
+// addGenerations adds a key to each vault. It is all or nothing: so what is left of a rotation is not taken for a whole
+// one.
 func (s *Store) addGenerations(ctx context.Context) error {
 	err := s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
@@ -51,7 +52,8 @@ func (s *Store) addGenerations(ctx context.Context) error {
 		var batch pgx.Batch
 		for _, key := range newest {
 			_, sealed := s.ring.NewVaultKey(key.vault.String(), key.generation+1)
-			batch.Queue(`INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) VALUES ($1, $2, $3, $4)`,
+			batch.Queue(
+				`INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) VALUES ($1, $2, $3, $4)`,
 				key.vault, key.generation+1, sealed.MasterKey, sealed.Bytes)
 		}
 		return tx.SendBatch(ctx, &batch).Close()
@@ -68,7 +70,9 @@ func scanGeneration(row pgx.CollectableRow) (key vaultGeneration, err error) {
 }
 
 // useNewest goes through the vaults that have more than one key, and returns how many keys it removed.
-func (s *Store) useNewest(ctx context.Context, r *DataKeyRotation, progress func(DataKeyRotation)) (removed int, err error) {
+func (s *Store) useNewest(ctx context.Context, r *DataKeyRotation, progress func(DataKeyRotation)) (removed int,
+	err error,
+) {
 	var vaults []uuid.UUID
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
@@ -93,7 +97,9 @@ func (s *Store) useNewest(ctx context.Context, r *DataKeyRotation, progress func
 }
 
 // useNewestIn seals the accounts of a vault with its newest key, until no other seals any that opens.
-func (s *Store) useNewestIn(ctx context.Context, vault uuid.UUID, r *DataKeyRotation, progress func(DataKeyRotation)) (removed int, err error) {
+func (s *Store) useNewestIn(ctx context.Context, vault uuid.UUID, r *DataKeyRotation,
+	progress func(DataKeyRotation),
+) (removed int, err error) {
 	const patience = 100 // rounds without success
 	for failures := 0; ; {
 		var round resealed
@@ -168,7 +174,8 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 	done.removed = int(tag.RowsAffected())
 	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left.
 	var old int
-	err = tx.QueryRow(ctx, `SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2`, vault, newest.generation).Scan(&old)
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2`, vault,
+		newest.generation).Scan(&old)
 	done.left = old - done.damaged
 	return done, err
 }
@@ -189,7 +196,9 @@ func (s *Store) newestKey(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, 
 }
 
 // resealAfter queues the updates of up to a number of accounts, by id after the last one, and returns how many it saw.
-func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *uuid.UUID, most int, done *resealed, updates *pgx.Batch) (seen int, err error) {
+func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *uuid.UUID, most int, done *resealed,
+	updates *pgx.Batch,
+) (seen int, err error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT a.id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
 			a.created_at, a.version, k.generation, k.master_key_id, k.sealed_key

@@ -18,7 +18,8 @@ import (
 
 func quietly(store.DataKeyRotation) {}
 
-const generations = "SELECT coalesce(string_agg(generation::text, ' ' ORDER BY vault_id, generation), '') FROM avtotpy.vault_keys"
+const generations = "SELECT coalesce(string_agg(generation::text, ' ' ORDER BY vault_id, generation), '') FROM " +
+	"avtotpy.vault_keys"
 
 // opensAll fails unless a user has so many accounts that open, with the secrets that totp gave them.
 func (f fixture) opensAll(t *testing.T, user store.User, want int) {
@@ -46,7 +47,8 @@ func TestDataKeysAreReplaced(t *testing.T) {
 		f.add(t, alice, totp("Example", fmt.Sprint("a", i)))
 	}
 	f.add(t, bob, totp("Example", "b"))
-	const all = "SELECT string_agg(sealed_secret::text || sealed_issuer || sealed_name || sealed_note, ',' ORDER BY id) FROM avtotpy.accounts"
+	const all = "SELECT string_agg(sealed_secret::text || sealed_issuer || sealed_name || sealed_note, ',' ORDER BY " +
+		"id) FROM avtotpy.accounts"
 	before := pgtest.Value[string](t, f.db.SuperConn, all)
 	updated := pgtest.Value[string](t, f.db.SuperConn, "SELECT max(updated_at)::text FROM avtotpy.accounts")
 	r, err := f.RotateDataKeys(t.Context(), quietly)
@@ -61,7 +63,8 @@ func TestDataKeysAreReplaced(t *testing.T) {
 	if pgtest.Value[string](t, f.db.SuperConn, all) == before {
 		t.Error("nothing was sealed again")
 	}
-	if got := pgtest.Value[string](t, f.db.SuperConn, "SELECT max(updated_at)::text FROM avtotpy.accounts"); got != updated {
+	if got := pgtest.Value[string](t, f.db.SuperConn,
+		"SELECT max(updated_at)::text FROM avtotpy.accounts"); got != updated {
 		t.Error("accounts look as if their owners had changed them")
 	}
 	f.add(t, alice, totp("Example", "new"))
@@ -106,7 +109,8 @@ func TestAnInterruptedRotationOfDataKeysIsEnded(t *testing.T) {
 			newest++
 		}
 		if got, want := pgtest.Value[string](t, f.db.SuperConn, generations), strconv.Itoa(newest); got != want {
-			t.Fatalf("interrupted after step %d, and resumed: %v; the generations are %s, want %s", after, r.Resumed, got, want)
+			t.Fatalf("interrupted after step %d, and resumed: %v; the generations are %s, want %s", after, r.Resumed,
+				got, want)
 		}
 	}
 	f.opensAll(t, alice, 205)
@@ -134,7 +138,8 @@ func TestServersGoOnWhileDataKeysAreReplaced(t *testing.T) {
 				account, _, err := as.CreateAccount(context.Background(), totp("Example", "mine"))
 				issuer := "Renamed"
 				if err == nil {
-					account, err = as.UpdateAccount(context.Background(), account.ID, store.AccountChange{Issuer: &issuer})
+					account, err = as.UpdateAccount(context.Background(), account.ID,
+						store.AccountChange{Issuer: &issuer})
 				}
 				if err == nil && (account.Damaged || string(account.Secret) != "seed of mine") {
 					err = fmt.Errorf("the account does not open: %v", account.Damaged)
@@ -158,7 +163,8 @@ func TestServersGoOnWhileDataKeysAreReplaced(t *testing.T) {
 		if _, err := f.RotateDataKeys(t.Context(), quietly); err != nil {
 			t.Error(err)
 		}
-		pgtest.Eventually(t, "the server goes on", func() error { return pgtest.Unless(worked.Load() > before || t.Failed(), "it does nothing") })
+		pgtest.Eventually(t, "the server goes on",
+			func() error { return pgtest.Unless(worked.Load() > before || t.Failed(), "it does nothing") })
 	}
 	stop.Store(true)
 	wg.Wait()
@@ -205,7 +211,8 @@ func TestAUserGoesWithAllThatTheirKeysSeal(t *testing.T) {
 	f.add(t, alice, totp("Example", "a"))
 	f.hotp(t, alice)
 	pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.users")
-	const left = "SELECT (SELECT count(*) FROM avtotpy.vault_keys) + (SELECT count(*) FROM avtotpy.accounts) + (SELECT count(*) FROM avtotpy.passwords)"
+	const left = "SELECT (SELECT count(*) FROM avtotpy.vault_keys) + (SELECT count(*) FROM avtotpy.accounts) + " +
+		"(SELECT count(*) FROM avtotpy.passwords)"
 	if n := pgtest.Value[int](t, f.db.SuperConn, left); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}

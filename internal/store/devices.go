@@ -16,8 +16,8 @@ const DeviceLifetime = 180 * 24 * time.Hour
 
 const devicesAtMost = 20 // of one user; the one that was used longest ago is forgotten
 
-// OwnDevices returns those tokens that this program gave to browsers, without asking the database: a stranger who makes some up
-// must not make it work before the line for passwords has a place.
+// OwnDevices returns those tokens that this program gave to browsers, without asking the database: a stranger who makes
+// some up must not make it work before the line for passwords has a place.
 func (s *Store) OwnDevices(ctx context.Context, tokens []string) (own []string, err error) {
 	if len(tokens) == 0 {
 		return nil, nil
@@ -71,7 +71,8 @@ func (p proof) deviceMAC(user uuid.UUID, token string) []byte {
 // useDevice keeps a device known. The zero UUID becomes a new one, with a token that is shown only here.
 func (s *Store) useDevice(ctx context.Context, tx pgx.Tx, user, device uuid.UUID) (token string, err error) {
 	if device != uuid.Nil {
-		_, err := tx.Exec(ctx, `UPDATE avtotpy.devices SET last_used_at = now() WHERE id = $1 AND user_id = $2`, device, user)
+		_, err := tx.Exec(ctx, `UPDATE avtotpy.devices SET last_used_at = now() WHERE id = $1 AND user_id = $2`,
+			device, user)
 		return "", err
 	}
 	p, err := s.proof(ctx)

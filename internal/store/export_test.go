@@ -48,7 +48,9 @@ func Settings() map[string]string {
 }
 
 // MemberMAC is what makes a row of vault_members count.
-func (s *Store) MemberMAC(ctx context.Context, vault, user uuid.UUID, role access.Role, since time.Time) ([]byte, error) {
+func (s *Store) MemberMAC(ctx context.Context, vault, user uuid.UUID, role access.Role, since time.Time) ([]byte,
+	error,
+) {
 	p, err := s.proof(ctx)
 	m := member{vault, user, role, since}
 	return p.MAC(useMember, m.values()...), err

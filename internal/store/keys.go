@@ -17,7 +17,9 @@ import (
 type WrongKeyError struct{ ID string }
 
 func (e *WrongKeyError) Error() string {
-	return fmt.Sprintf("the master key %q is another one than the key with which this database was sealed; use the one from your copy. If this is a new key, give it another id, before the colon, and keep the old key in a line after it", e.ID)
+	return fmt.Sprintf("the master key %q is another one than the key with which this database was sealed; use the "+
+		"one from your copy. If this is a new key, give it another id, before the colon, and keep the old key in a "+
+		"line after it", e.ID)
 }
 
 // CheckMasterKeys makes sure that everything sealed can be opened: its error is a

@@ -35,7 +35,8 @@ var (
 func (s *Store) RemoveUser(ctx context.Context, user uuid.UUID, by Operator) error {
 	return s.asOperator(ctx, func(tx pgx.Tx) error {
 		var outcome string
-		if err := tx.QueryRow(ctx, `SELECT avtotpy.remove_user($1, $2, $3)`, user, by.Name, by.Command).Scan(&outcome); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT avtotpy.remove_user($1, $2, $3)`, user, by.Name,
+			by.Command).Scan(&outcome); err != nil {
 			return err
 		}
 		switch outcome {
@@ -90,7 +91,9 @@ func (s *Store) Users(ctx context.Context) ([]UserSummary, error) {
 }
 
 // CreateUser creates a user and their personal vault; ErrNameTaken when somebody has the name.
-func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, by Operator) (user User, password Password, err error) {
+func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, by Operator) (user User, password Password,
+	err error,
+) {
 	id := newID()
 	err = s.inTx(ctx, id, func(tx pgx.Tx) (err error) {
 		if user, password, err = s.createUser(ctx, tx, id, name, passwordHash); err != nil {
@@ -104,9 +107,11 @@ func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, by Op
 	return user, password, err
 }
 
-// ResetPassword sets a password for a user who cannot give the current one, and ends their sessions. It returns how many
-// these were.
-func (s *Store) ResetPassword(ctx context.Context, user User, passwordHash string, by Operator) (ended int64, err error) {
+// ResetPassword sets a password for a user who cannot give the current one, and ends their sessions. It returns how
+// many these were.
+func (s *Store) ResetPassword(ctx context.Context, user User, passwordHash string, by Operator) (ended int64,
+	err error,
+) {
 	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		var current Password
 		// In the order of setPassword: whoever changes it at the same time waits, or is waited for.

@@ -51,7 +51,9 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			reads := func(after string) {
 				t.Helper()
 				for range 3 { // the first time is another way
-					if session, accounts, err := s.Codes(t.Context(), token); err != nil || session.User.ID != alice.ID || len(accounts) != 1 || string(accounts[0].Secret) != "seed of alice" {
+					if session, accounts, err := s.Codes(t.Context(), token); err != nil ||
+						session.User.ID != alice.ID || len(accounts) != 1 ||
+						string(accounts[0].Secret) != "seed of alice" {
 						t.Fatalf("%s: %d accounts, %v", after, len(accounts), err)
 					}
 				}
@@ -61,7 +63,8 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 				t.Errorf("%d statements are prepared", n)
 			}
 			var path string
-			if err := pool.QueryRow(t.Context(), "SELECT current_setting('search_path')").Scan(&path); err != nil || path == "pg_catalog, pg_temp" != c.prepared {
+			if err := pool.QueryRow(t.Context(), "SELECT current_setting('search_path')").Scan(&path); err != nil ||
+				path == "pg_catalog, pg_temp" != c.prepared {
 				t.Errorf("the session has the search_path %s, %v", path, err)
 			}
 			if !c.prepared {
@@ -72,7 +75,8 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // the second time the connection has the statements, and is taken to know none
-				if _, _, err := s.Codes(t.Context(), token); err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "lock timeout") {
+				if _, _, err := s.Codes(t.Context(), token); err == nil || errors.Is(err, store.ErrNotFound) ||
+					!strings.Contains(err.Error(), "lock timeout") {
 					t.Errorf("with locked sessions: got %v", err)
 				}
 			}
@@ -81,7 +85,10 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			}
 			reads("after a lock")
 			pgtest.Exec(t, db.SuperConn, "ALTER TABLE avtotpy.sessions ALTER COLUMN agent TYPE varchar")
-			t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "ALTER TABLE avtotpy.sessions ALTER COLUMN agent TYPE text") })
+			t.Cleanup(func() {
+				pgtest.Exec(t, db.SuperConn,
+					"ALTER TABLE avtotpy.sessions ALTER COLUMN agent TYPE text")
+			})
 			reads("after another type")
 			if n := names(t, pool); n == 0 {
 				t.Error("nothing is prepared after another type")

@@ -24,7 +24,8 @@ func TestTheWallUsesTheIndex(t *testing.T) {
 	f := fresh(t)
 	alice := crowd(t, f.db, f.Store, 200)
 	conn := f.db.Connect(t, f.db.WebConn)
-	if _, err := conn.Exec(t.Context(), "SELECT set_config('avtotpy.user_id', $1, false)", alice.ID.String()); err != nil {
+	if _, err := conn.Exec(t.Context(), "SELECT set_config('avtotpy.user_id', $1, false)",
+		alice.ID.String()); err != nil {
 		t.Fatal(err)
 	}
 	rows, _ := conn.Query(t.Context(), "EXPLAIN SELECT FROM avtotpy.accounts") // CollectRows returns the error
@@ -32,7 +33,8 @@ func TestTheWallUsesTheIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if plan := strings.Join(lines, "\n"); !strings.Contains(plan, "Index Cond: (vault_id = ANY") || strings.Contains(plan, "Seq Scan") {
+	if plan := strings.Join(lines, "\n"); !strings.Contains(plan, "Index Cond: (vault_id = ANY") ||
+		strings.Contains(plan, "Seq Scan") {
 		t.Errorf("all accounts are read:\n%s", plan)
 	}
 }
@@ -53,7 +55,8 @@ func BenchmarkAccounts(b *testing.B) {
 		make []string
 	}{
 		{"array", nil},
-		{"unnest", eachTable("ALTER POLICY members_see_them ON avtotpy.%s USING (vault_id IN (SELECT unnest(avtotpy.visible_vaults())))", "accounts", "vault_members")},
+		{"unnest", eachTable("ALTER POLICY members_see_them ON avtotpy.%s USING (vault_id IN (SELECT "+
+			"unnest(avtotpy.visible_vaults())))", "accounts", "vault_members")},
 		{"none", eachTable("ALTER TABLE avtotpy.%s DISABLE ROW LEVEL SECURITY", walled()...)},
 	} {
 		pgtest.Exec(b, db.SuperConn, wall.make...)

@@ -86,13 +86,17 @@ const (
 // hotp adds an account with a counter, so that each table has a row.
 func (f fixture) hotp(t *testing.T, user store.User) store.Account {
 	t.Helper()
-	return f.add(t, user, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
+	return f.add(t, user, store.NewAccount{
+		Submission: uuid.New(),
+		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")},
+	})
 }
 
 // join makes somebody a member, as a program would that lets owners do it.
 func (f fixture) join(t *testing.T, vault uuid.UUID, user store.User, role string) {
 	t.Helper()
-	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+vault.String()+"', '"+user.ID.String()+"', '"+role+"')")
+	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+
+		vault.String()+"', '"+user.ID.String()+"', '"+role+"')")
 	member := "vault_id = '" + vault.String() + "' AND user_id = '" + user.ID.String() + "'"
 	since := pgtest.Value[time.Time](t, f.db.SuperConn, "SELECT created_at FROM avtotpy.vault_members WHERE "+member)
 	mac, err := f.MemberMAC(t.Context(), vault, user.ID, access.Role(role), since)
@@ -196,12 +200,16 @@ func TestTheDatabaseKnowsTheRoles(t *testing.T) {
 			account := f.hotp(t, alice)
 			f.join(t, account.VaultID, bob, role)
 			r := f.raw(t)
-			for table, rows := range map[string]int64{"vaults": 1, "vault_keys": 1, "vault_members": 2, "accounts": 1, "hotp_counters": 1} {
+			for table, rows := range map[string]int64{
+				"vaults": 1, "vault_keys": 1, "vault_members": 2, "accounts": 1,
+				"hotp_counters": 1,
+			} {
 				r.reaches(t, bob.ID, rows, "SELECT FROM avtotpy."+table)
 			}
 			r.reaches(t, bob.ID, want, "UPDATE avtotpy.accounts SET sealed_note = '', version = version + 1")
 			r.reaches(t, bob.ID, want, "DELETE FROM avtotpy.accounts")
-			r.reaches(t, bob.ID, 1, "UPDATE avtotpy.hotp_counters SET counter = counter + 1") // to read a code is to use it up
+			// to read a code is to use it up
+			r.reaches(t, bob.ID, 1, "UPDATE avtotpy.hotp_counters SET counter = counter + 1")
 			pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.hotp_counters")
 			const insertCounter = "INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ($1, 0)"
 			if want == 1 {
@@ -259,7 +267,8 @@ func TestTheActingUserEndsWithTheTransaction(t *testing.T) {
 				t.Errorf("got %v, want ErrNotFound", err)
 			}
 			noTrace("a read that found nothing")
-			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).As(alice, here()).Account(t.Context(), account.ID); err == nil {
+			if _, err := store.New(pool, ring(t, keyring.Generate("k2"))).As(alice, here()).Account(t.Context(),
+				account.ID); err == nil {
 				t.Error("another key opens the account")
 			}
 			noTrace("a read whose rows could not be opened")

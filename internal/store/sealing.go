@@ -40,12 +40,16 @@ func (s sealing) place(column string) keyring.Place { return s.placeOf(nil, colu
 
 // secretPlace has what the codes depend on, too: who changes it makes the secret useless, not the codes wrong.
 func (s sealing) secretPlace(to keyring.Place, k otp.Key) keyring.Place {
-	return s.placeOf(to, "secret").Text(string(k.Kind)).Text(string(k.Algorithm)).Number(int64(k.Digits)).Number(int64(k.Period))
+	return s.placeOf(to, "secret").Text(string(k.Kind)).Text(string(k.Algorithm)).Number(int64(k.Digits)).Number(
+		int64(k.Period))
 }
 
 func (s sealing) seal(k otp.Key, note string) sealedFields {
 	field := func(column, text string) []byte { return s.key.Seal([]byte(text), s.place(column)) }
-	return sealedFields{s.key.Seal(k.Secret, s.secretPlace(nil, k)), field("issuer", issuers(k)), field("name", k.Account), field("note", note)}
+	return sealedFields{
+		s.key.Seal(k.Secret, s.secretPlace(nil, k)), field("issuer", issuers(k)),
+		field("name", k.Account), field("note", note),
+	}
 }
 
 // open fills in what is sealed, as far as it opens; otherwise the account is Damaged, and has no secret.
@@ -103,7 +107,8 @@ func (s sealing) openFirst(a *Account, f sealedFields) error {
 		return plain
 	}
 	a.Secret = field(f.secret, "secret")
-	a.Issuer, a.Account, a.Note = string(field(f.issuer, "issuer")), string(field(f.name, "name")), string(field(f.note, "note"))
+	a.Issuer, a.Account, a.Note = string(field(f.issuer, "issuer")), string(field(f.name, "name")),
+		string(field(f.note, "note"))
 	return errors.Join(problems...)
 }
 

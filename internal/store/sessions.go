@@ -79,7 +79,8 @@ func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 		_, err = tx.Exec(ctx, `
 			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at, mac)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			row.id, row.user, row.tokenHash, from.address(), from.agent(), row.expires, p.MAC(useSession, row.values()...))
+			row.id, row.user, row.tokenHash, from.address(), from.agent(), row.expires,
+			p.MAC(useSession, row.values()...))
 		if err != nil {
 			return err
 		}
@@ -116,7 +117,9 @@ func (s *Store) replace(ctx context.Context, tx pgx.Tx, l Login) error {
 
 // Unlock goes on with a session of the user, for who has the password that was checked. The session has another
 // token afterwards, which is returned. ErrNotFound means that it has ended.
-func (a Actor) Unlock(ctx context.Context, session Session, checked Password, attempt Attempt) (unlocked Session, token string, err error) {
+func (a Actor) Unlock(ctx context.Context, session Session, checked Password, attempt Attempt) (unlocked Session,
+	token string, err error,
+) {
 	unlocked = session
 	err = a.inTx(ctx, func(tx pgx.Tx) error {
 		if err := unchanged(ctx, tx, a.user.ID, checked); err != nil {
@@ -270,7 +273,8 @@ func (a Actor) EndSession(ctx context.Context, session uuid.UUID) error {
 	})
 }
 
-// EndOtherSessions logs the user out everywhere but in one session, and forgets the devices that are known, but for one.
+// EndOtherSessions logs the user out everywhere but in one session, and forgets the devices that are known, but for
+// one.
 func (a Actor) EndOtherSessions(ctx context.Context, kept, device uuid.UUID) error {
 	return a.inTx(ctx, func(tx pgx.Tx) error {
 		if err := a.endOthers(ctx, tx, kept, device); err != nil {
@@ -281,7 +285,8 @@ func (a Actor) EndOtherSessions(ctx context.Context, kept, device uuid.UUID) err
 }
 
 func (a Actor) endOthers(ctx context.Context, tx pgx.Tx, kept, device uuid.UUID) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID, kept); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM avtotpy.sessions WHERE user_id = $1 AND id <> $2`, a.user.ID,
+		kept); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `DELETE FROM avtotpy.devices WHERE user_id = $1 AND id <> $2`, a.user.ID, device)

@@ -23,7 +23,8 @@ func opposite() map[string]string {
 	return map[string]string{
 		"lock_timeout": "1h", "statement_timeout": "2h", "idle_in_transaction_session_timeout": "3h",
 		"row_security": "off", "search_path": "avtotpy, public, pg_catalog", "IntervalStyle": "sql_standard",
-		"bytea_output": "escape", "extra_float_digits": "-15", "DateStyle": "SQL, DMY", "TimeZone": "Pacific/Kiritimati",
+		"bytea_output": "escape", "extra_float_digits": "-15", "DateStyle": "SQL, DMY",
+		"TimeZone":        "Pacific/Kiritimati",
 		"client_encoding": "LATIN1", "standard_conforming_strings": "off",
 		"default_transaction_isolation": "serializable", "default_transaction_deferrable": "on",
 		"quote_all_identifiers": "on", "transform_null_equals": "on", "array_nulls": "off", "backslash_quote": "off",
@@ -63,7 +64,8 @@ func TestSettingsOfAServerChangeNothingForTheWebServer(t *testing.T) {
 				}
 				switch by {
 				case "role in database":
-					pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" IN DATABASE "+db.Name+" SET "+name+" = "+quoted)
+					pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" IN DATABASE "+db.Name+" SET "+name+" = "+
+						quoted)
 				case "connection string":
 					conn += " " + strings.ToLower(name) + "='" + value + "'"
 				default:
@@ -87,15 +89,16 @@ func TestSettingsOfAServerChangeNothingForTheWebServer(t *testing.T) {
 	}
 }
 
-// TestATransactionIsForNobodyElse leaves the settings that row level security asks for in the session, as a DBA's ALTER ROLE
-// or another client of a pooler does.
+// TestATransactionIsForNobodyElse leaves the settings that row level security asks for in the session, as a DBA's ALTER
+// ROLE or another client of a pooler does.
 func TestATransactionIsForNobodyElse(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	left := map[string]string{}
 	for _, name := range store.Acting() {
 		left[name] = map[string]string{"avtotpy.user_id": uuid.NewString(), "avtotpy.operator": "on"}[name]
-		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" IN DATABASE "+db.Name+" SET "+name+" = '"+left[name]+"'")
+		pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.WebRole+" IN DATABASE "+db.Name+" SET "+name+" = '"+left[name]+
+			"'")
 	}
 	s := store.New(pinnedPool(t, db.WebConn), ring(t, keyring.Generate("k1")))
 	if err := s.CheckMasterKeys(t.Context()); err != nil {
@@ -164,15 +167,18 @@ func (f fixture) works(t *testing.T) {
 	}
 	made := f.add(t, user, totp("Bäckerei €", "x"))
 	got, err := f.As(user, here()).Account(t.Context(), made.ID)
-	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" || !got.CreatedAt.Equal(made.CreatedAt) {
+	if err != nil || got.Issuer != "Bäckerei €" || string(got.Secret) != "seed of x" ||
+		!got.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("the account: %v %q %q, %v", got, got.Issuer, got.Secret, err)
 	}
-	opened, err := f.LogIn(t.Context(), store.Login{User: user, Checked: password, From: here(), Attempt: stranger(name)})
+	opened, err := f.LogIn(t.Context(),
+		store.Login{User: user, Checked: password, From: here(), Attempt: stranger(name)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	token, session := opened.Token, opened.Session
-	if device, err := f.KnownDevice(t.Context(), user.ID, []string{"x", opened.Device}); err != nil || device == uuid.Nil {
+	if device, err := f.KnownDevice(t.Context(), user.ID, []string{"x", opened.Device}); err != nil ||
+		device == uuid.Nil {
 		t.Errorf("the device: %v, %v", device, err)
 	}
 	if d := session.ExpiresAt.Sub(session.CreatedAt); d != store.SessionLifetime {
@@ -209,7 +215,8 @@ func TestEachQueryHasTheSettings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name != "transaction.go" && !strings.HasSuffix(name, "_test.go") && strings.Contains(string(text), "s.pool") {
+		if name != "transaction.go" && !strings.HasSuffix(name, "_test.go") &&
+			strings.Contains(string(text), "s.pool") {
 			t.Errorf("%s uses the pool itself", name)
 		}
 	}

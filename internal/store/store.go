@@ -51,7 +51,10 @@ func (s *Store) mayChange() error {
 
 // New returns a store over connections of the web role.
 func New(pool *pgxpool.Pool, ring *keyring.Ring) *Store {
-	return &Store{pool: pool, ring: ring, pinActing: pin(actingUser, "$1"), pinDirect: pin(actingUser, "$1", searchPath)}
+	return &Store{
+		pool: pool, ring: ring, pinActing: pin(actingUser, "$1"),
+		pinDirect: pin(actingUser, "$1", searchPath),
+	}
 }
 
 // What the methods of a Store find, besides what a database can fail with.
@@ -98,9 +101,9 @@ func notFound(err error) error {
 	return err
 }
 
-// A moment reads a time of the database, also one that Go and JSON cannot write: what is infinite, or far from our time, becomes
-// the nearest that they can, which no row has that this program wrote. Otherwise one such row would fail the whole query. Null
-// is the zero time.
+// A moment reads a time of the database, also one that Go and JSON cannot write: what is infinite, or far from our
+// time, becomes the nearest that they can, which no row has that this program wrote. Otherwise one such row would fail
+// the whole query. Null is the zero time.
 type moment struct{ to *time.Time }
 
 // ScanTimestamptz implements pgtype.TimestamptzScanner.

@@ -142,7 +142,9 @@ func TestOnlyOneBecomesTheFirstUser(t *testing.T) {
 	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.users"); won != 1 || n != 1 {
 		t.Errorf("%d won and there are %d users", won, n)
 	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.vaults JOIN avtotpy.vault_keys ON vault_id = id JOIN avtotpy.vault_members USING (vault_id)"); n != 1 {
+	if n := pgtest.Value[int](t, f.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.vaults JOIN avtotpy.vault_keys ON vault_id = id JOIN avtotpy.vault_members "+
+			"USING (vault_id)"); n != 1 {
 		t.Errorf("%d vaults with key and owner, want 1", n)
 	}
 }
@@ -184,7 +186,8 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	}
 
 	token, session := login()
-	if got, err := f.Session(t.Context(), token); err != nil || got.User.Name != "Alice" || got.Address != here().Address || got.Agent != "Test/1.0" ||
+	if got, err := f.Session(t.Context(), token); err != nil || got.User.Name != "Alice" ||
+		got.Address != here().Address || got.Agent != "Test/1.0" ||
 		got.ExpiresAt.Sub(got.CreatedAt) != store.SessionLifetime {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -221,7 +224,8 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	if _, err := f.Sweep(t.Context(), 0, time.Hour); err != nil {
 		t.Error(err)
 	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions WHERE expires_at < now()"); n != 0 {
+	if n := pgtest.Value[int](t, f.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.sessions WHERE expires_at < now()"); n != 0 {
 		t.Errorf("%d expired sessions are still there", n)
 	}
 	other, otherSession := login()
@@ -232,7 +236,8 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 	if err := f.As(f.bob(t), here()).EndSession(t.Context(), session.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Bob ends Alice's session: %v", err)
 	}
-	if err := f.As(alice, here()).EndSession(t.Context(), otherSession.ID); err != nil || alive(other) || !alive(token) {
+	if err := f.As(alice, here()).EndSession(t.Context(), otherSession.ID); err != nil || alive(other) ||
+		!alive(token) {
 		t.Errorf("ending one of two: %v", err)
 	}
 	for _, forged := range []string{"", "x", token + "x", strings.ToUpper(token)} {
@@ -240,7 +245,8 @@ func TestSessionsEndByThemselvesAndOnDemand(t *testing.T) {
 			t.Errorf("the token %q is somebody", forged)
 		}
 	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions s WHERE s::text LIKE '%' || $1 || '%'", token); n != 0 {
+	if n := pgtest.Value[int](t, f.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.sessions s WHERE s::text LIKE '%' || $1 || '%'", token); n != 0 {
 		t.Error("the token itself is in the table")
 	}
 }
@@ -251,7 +257,8 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	alice := f.alice(t)
 	before, mine := f.login(t, alice)
 	thief, _ := f.login(t, alice)
-	renewed, err := f.As(alice, here()).ChangePassword(t.Context(), mine, f.password(t, alice), "new hash", store.Keep{})
+	renewed, err := f.As(alice, here()).ChangePassword(t.Context(), mine, f.password(t, alice), "new hash",
+		store.Keep{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +277,8 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 	if got := f.password(t, alice); got.Hash != "new hash" {
 		t.Errorf("hash %q", got.Hash)
 	}
-	if got, want := f.actions(t), "user.create by Alice, session.create by Alice, session.create by Alice, user.password by Alice"; got != want {
+	if got, want := f.actions(t), "user.create by Alice, session.create by Alice, session.create by Alice, "+
+		"user.password by Alice"; got != want {
 		t.Errorf("audit log\n got %s\nwant %s", got, want)
 	}
 }
@@ -288,10 +296,12 @@ func TestAPasswordThatWasReplacedMeanwhileDoesNothing(t *testing.T) {
 	if !errors.Is(err, store.ErrChanged) {
 		t.Errorf("hashing the old one again: %v", err)
 	}
-	if _, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: old, From: here()}); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: old, From: here()}); !errors.Is(err,
+		store.ErrChanged) {
 		t.Errorf("a login with the old one: %v", err)
 	}
-	if _, err := f.As(alice, here()).ChangePassword(t.Context(), session, old, "other", store.Keep{}); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.As(alice, here()).ChangePassword(t.Context(), session, old, "other", store.Keep{}); !errors.Is(err,
+		store.ErrChanged) {
 		t.Errorf("changing the old one: %v", err)
 	}
 	if got := f.password(t, alice); got.Hash != "new" {
@@ -299,8 +309,8 @@ func TestAPasswordThatWasReplacedMeanwhileDoesNothing(t *testing.T) {
 	}
 }
 
-// TestADamagedPasswordIsNobodysAndIsReplaced is about a row that does not open: it is no way in and no failure of the server, and
-// an operator replaces it.
+// TestADamagedPasswordIsNobodysAndIsReplaced is about a row that does not open: it is no way in and no failure of the
+// server, and an operator replaces it.
 func TestADamagedPasswordIsNobodysAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
@@ -311,7 +321,8 @@ func TestADamagedPasswordIsNobodysAndIsReplaced(t *testing.T) {
 	if got := f.password(t, alice); got.Hash != "" || len(met) != 1 || met[0] != "password"+alice.ID.String() {
 		t.Errorf("the damaged hash is %q, and %v is reported", got.Hash, met)
 	}
-	if _, err := f.ResetPassword(t.Context(), alice, "new", store.Operator{Name: "operator x", Command: "test"}); err != nil {
+	if _, err := f.ResetPassword(t.Context(), alice, "new",
+		store.Operator{Name: "operator x", Command: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.password(t, alice); got.Hash != "new" {
@@ -345,8 +356,10 @@ func TestAnAccountLives(t *testing.T) {
 	alice := f.alice(t)
 	n := totp("Example", "alice@example.com")
 	account := f.add(t, alice, n)
-	if account.Issuer != n.Issuer || account.Account != n.Account || account.Note != n.Note || string(account.Secret) != string(n.Secret) ||
-		account.Kind != "totp" || account.Algorithm != "SHA1" || account.Digits != 6 || account.Period != 30 || account.Counter != 0 {
+	if account.Issuer != n.Issuer || account.Account != n.Account || account.Note != n.Note ||
+		string(account.Secret) != string(n.Secret) ||
+		account.Kind != "totp" || account.Algorithm != "SHA1" || account.Digits != 6 || account.Period != 30 ||
+		account.Counter != 0 {
 		t.Errorf("stored %#v", account)
 	}
 	again, created, err := f.As(alice, here()).CreateAccount(t.Context(), n)
@@ -355,11 +368,13 @@ func TestAnAccountLives(t *testing.T) {
 	}
 	name := "new@example.com"
 	changed, err := f.As(alice, here()).UpdateAccount(t.Context(), account.ID, store.AccountChange{Account: &name})
-	if err != nil || changed.Account != name || changed.Issuer != n.Issuer || changed.Note != n.Note || string(changed.Secret) != string(n.Secret) {
+	if err != nil || changed.Account != name || changed.Issuer != n.Issuer || changed.Note != n.Note ||
+		string(changed.Secret) != string(n.Secret) {
 		t.Errorf("after a change of the name: %#v, %v", changed, err)
 	}
 	if !changed.UpdatedAt.After(account.UpdatedAt) || !changed.CreatedAt.Equal(account.CreatedAt) {
-		t.Errorf("times: created %v then %v, updated %v then %v", account.CreatedAt, changed.CreatedAt, account.UpdatedAt, changed.UpdatedAt)
+		t.Errorf("times: created %v then %v, updated %v then %v", account.CreatedAt, changed.CreatedAt,
+			account.UpdatedAt, changed.UpdatedAt)
 	}
 	if err := f.As(alice, here()).DeleteAccount(t.Context(), account.ID); err != nil {
 		t.Fatal(err)
@@ -367,7 +382,8 @@ func TestAnAccountLives(t *testing.T) {
 	if err := f.As(alice, here()).DeleteAccount(t.Context(), account.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleting it again: %v", err)
 	}
-	if got, want := f.actions(t), "user.create by Alice, account.create by Alice, account.update by Alice, account.delete by Alice"; got != want {
+	if got, want := f.actions(t), "user.create by Alice, account.create by Alice, account.update by Alice, "+
+		"account.delete by Alice"; got != want {
 		t.Errorf("audit log\n got %s\nwant %s", got, want)
 	}
 }
@@ -400,7 +416,10 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 	alice := f.alice(t)
 	token, want := f.login(t, alice)
 	timed := f.add(t, alice, totp("Example", "alice"))
-	counted := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
+	counted := f.add(t, alice, store.NewAccount{
+		Submission: uuid.New(),
+		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")},
+	})
 	pgtest.Exec(t, f.db.SuperConn, "ALTER TABLE avtotpy.accounts DISABLE TRIGGER version_grows", `UPDATE avtotpy.accounts SET sealed_issuer = '', sealed_name = '', sealed_note = '',
 		sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
 	for range 3 { // the first time on a connection is another way
@@ -409,16 +428,23 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 			t.Fatalf("session %v, %d accounts, %v", session, len(accounts), err)
 		}
 		for _, a := range accounts {
-			if secret := map[uuid.UUID]string{timed.ID: "seed of alice", counted.ID: ""}[a.ID]; string(a.Secret) != secret || !a.UpdatedAt.Equal(timed.UpdatedAt) && a.ID == timed.ID {
-				t.Errorf("%s: got the secret %q and %v, want %q and %v", a.ID, a.Secret, a.UpdatedAt, secret, timed.UpdatedAt)
+			if secret := map[uuid.UUID]string{
+				timed.ID:   "seed of alice",
+				counted.ID: "",
+			}[a.ID]; string(a.Secret) != secret || !a.UpdatedAt.Equal(timed.UpdatedAt) &&
+				a.ID == timed.ID {
+				t.Errorf("%s: got the secret %q and %v, want %q and %v", a.ID, a.Secret, a.UpdatedAt, secret,
+					timed.UpdatedAt)
 			}
 		}
-		if _, accounts, err := f.Codes(t.Context(), "no token"); !errors.Is(err, store.ErrNotFound) || len(accounts) != 0 {
+		if _, accounts, err := f.Codes(t.Context(), "no token"); !errors.Is(err, store.ErrNotFound) ||
+			len(accounts) != 0 {
 			t.Errorf("nobody has %d accounts, %v", len(accounts), err)
 		}
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.vault_members SET created_at = now()")
-	if session, accounts, err := f.Codes(t.Context(), token); err != nil || session.ID != want.ID || len(accounts) != 0 {
+	if session, accounts, err := f.Codes(t.Context(), token); err != nil || session.ID != want.ID ||
+		len(accounts) != 0 {
 		t.Errorf("a member that is not proved has %d accounts, %v", len(accounts), err)
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.sessions SET expires_at = expires_at + interval '1 second'")
@@ -438,11 +464,15 @@ func TestOtherPeoplesAccountsAreNotFound(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice, bob := f.alice(t), f.bob(t)
-	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")}})
+	account := f.add(t, alice, store.NewAccount{
+		Submission: uuid.New(),
+		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")},
+	})
 	name := "mine"
 	for what, err := range map[string]error{
-		"read":    second(f.As(bob, here()).Account(t.Context(), account.ID)),
-		"change":  second(f.As(bob, here()).UpdateAccount(t.Context(), account.ID, store.AccountChange{Account: &name})),
+		"read": second(f.As(bob, here()).Account(t.Context(), account.ID)),
+		"change": second(f.As(bob, here()).UpdateAccount(t.Context(), account.ID,
+			store.AccountChange{Account: &name})),
 		"delete":  f.As(bob, here()).DeleteAccount(t.Context(), account.ID),
 		"advance": second(f.As(bob, here()).AdvanceCounter(t.Context(), account.ID)),
 		"unknown": second(f.As(alice, here()).Account(t.Context(), uuid.New())),
@@ -490,7 +520,10 @@ func TestACounterGivesEachNumberOnce(t *testing.T) {
 	f := fresh(t)
 	alice := f.alice(t)
 	const start = 1000
-	account := f.add(t, alice, store.NewAccount{Submission: uuid.New(), Key: otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s"), Counter: start}})
+	account := f.add(t, alice, store.NewAccount{
+		Submission: uuid.New(),
+		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s"), Counter: start},
+	})
 	counters := make([]uint64, 20)
 	var wg sync.WaitGroup
 	for i := range counters {
@@ -512,7 +545,8 @@ func TestACounterGivesEachNumberOnce(t *testing.T) {
 	if a, _ := f.As(alice, here()).Account(t.Context(), account.ID); a.Counter != start+uint64(len(counters)) {
 		t.Errorf("the next counter is %d", a.Counter)
 	}
-	if _, err := f.As(alice, here()).AdvanceCounter(t.Context(), f.add(t, alice, totp("x", "y")).ID); !errors.Is(err, store.ErrNotHOTP) {
+	if _, err := f.As(alice, here()).AdvanceCounter(t.Context(), f.add(t, alice, totp("x", "y")).ID); !errors.Is(err,
+		store.ErrNotHOTP) {
 		t.Errorf("advancing a TOTP account: %v", err)
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.hotp_counters SET counter = 9223372036854775807")
@@ -528,8 +562,10 @@ func TestNothingReadableReachesTheDatabase(t *testing.T) {
 	f.add(t, alice, totp("IssuerInClear", "NameInClear"))
 	for _, table := range []string{"accounts", "vaults", "vault_keys", "audit_log", "master_keys"} {
 		for _, word := range []string{"IssuerInClear", "NameInClear", "seed of", "note of"} {
-			hex := "%" + pgtest.Value[string](t, f.db.SuperConn, "SELECT encode(convert_to($1, 'UTF8'), 'hex')", word) + "%"
-			if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy."+table+" r WHERE r::text LIKE $1 OR r::text LIKE $2", hex, "%"+word+"%"); n != 0 {
+			hex := "%" + pgtest.Value[string](t, f.db.SuperConn, "SELECT encode(convert_to($1, 'UTF8'), 'hex')",
+				word) + "%"
+			if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy."+table+
+				" r WHERE r::text LIKE $1 OR r::text LIKE $2", hex, "%"+word+"%"); n != 0 {
 				t.Errorf("%q can be read in %s", word, table)
 			}
 		}
@@ -541,7 +577,8 @@ func TestSwappedSecretsDoNotOpen(t *testing.T) {
 	f := fresh(t)
 	alice := f.alice(t)
 	a, b := f.add(t, alice, totp("A", "a")), f.add(t, alice, totp("B", "b"))
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret, version = a.version + 1 FROM avtotpy.accounts b WHERE a.id = '"+a.ID.String()+"' AND b.id = '"+b.ID.String()+"'")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret, version = "+
+		"a.version + 1 FROM avtotpy.accounts b WHERE a.id = '"+a.ID.String()+"' AND b.id = '"+b.ID.String()+"'")
 	if got, err := f.As(alice, here()).Account(t.Context(), a.ID); err != nil || !got.Damaged || got.Secret != nil {
 		t.Errorf("got %#v, %v; want a damaged one", got.Key, err)
 	}
@@ -578,14 +615,16 @@ func TestMasterKeysAreCheckedAndRotated(t *testing.T) {
 	if n, err := both.RotateKeys(t.Context()); n != 0 || err != nil {
 		t.Errorf("rotating again resealed %d, %v", n, err)
 	}
-	if after := pgtest.Value[string](t, f.db.SuperConn, "SELECT string_agg(a::text, ',') FROM avtotpy.accounts a"); after != before {
+	if after := pgtest.Value[string](t, f.db.SuperConn,
+		"SELECT string_agg(a::text, ',') FROM avtotpy.accounts a"); after != before {
 		t.Error("rotating touched an account")
 	}
 	onlyNew := open(t, f.db, newLine)
 	if err := onlyNew.CheckMasterKeys(t.Context()); err != nil {
 		t.Errorf("the old key is not needed any more, but: %v", err)
 	}
-	if got, err := onlyNew.As(alice, here()).Account(t.Context(), account.ID); err != nil || string(got.Secret) != "seed of a" {
+	if got, err := onlyNew.As(alice, here()).Account(t.Context(), account.ID); err != nil ||
+		string(got.Secret) != "seed of a" {
 		t.Errorf("after the rotation: %v, %v", got, err)
 	}
 }

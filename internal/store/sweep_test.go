@@ -61,7 +61,8 @@ func TestQuotasHoldForManyAtOnce(t *testing.T) {
 	if added != room || full != rivals-room {
 		t.Errorf("%d accounts were added and %d refused, want %d and %d", added, full, room, rivals-room)
 	}
-	const sessions = "SELECT count(*) || ' ' || count(*) FILTER (WHERE agent <> 'old') || ' ' || bool_or(token_hash = sha256('1'::bytea)) FROM avtotpy.sessions"
+	const sessions = "SELECT count(*) || ' ' || count(*) FILTER (WHERE agent <> 'old') || ' ' || bool_or(token_hash " +
+		"= sha256('1'::bytea)) FROM avtotpy.sessions"
 	if got := pgtest.Value[string](t, f.db.SuperConn, sessions); got != "50 12 true" {
 		t.Errorf("sessions, new ones, whether the latest of the old is kept: %s", got)
 	}
@@ -110,11 +111,15 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		t.Errorf("in no time: %v, %v", deleted, err)
 	}
 	// A session that somebody holds is left.
-	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM avtotpy.sessions WHERE token_hash = sha256('1') FOR UPDATE"); err != nil {
+	if _, err := holder.Exec(t.Context(),
+		"BEGIN; SELECT FROM avtotpy.sessions WHERE token_hash = sha256('1') FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	deleted, err := f.Sweep(t.Context(), 100*day, time.Hour)
-	want := map[string]int64{"sessions": ended - 1, "login_throttle": ended, "devices": ended, "audit_log": ended, "accounts": 0}
+	want := map[string]int64{
+		"sessions": ended - 1, "login_throttle": ended, "devices": ended, "audit_log": ended,
+		"accounts": 0,
+	}
 	if err != nil || !maps.Equal(deleted, want) {
 		t.Errorf("deleted %v, want %v: %v", deleted, want, err)
 	}
@@ -144,7 +149,13 @@ func TestTheAuditLogKeepsWhatIsRecent(t *testing.T) {
 		arguments string
 		deleted   int64
 	}{
-		{"2147483647, 10", 0}, {"400, -1", 0}, {"400, 0", 0}, {"400, 1", 1}, {"-2147483648, 2147483647", 1}, {"0, NULL", 0}, {"NULL, NULL", 0},
+		{"2147483647, 10", 0},
+		{"400, -1", 0},
+		{"400, 0", 0},
+		{"400, 1", 1},
+		{"-2147483648, 2147483647", 1},
+		{"0, NULL", 0},
+		{"NULL, NULL", 0},
 	} {
 		var deleted int64
 		err := web.QueryRow(t.Context(), "SELECT avtotpy.sweep_audit_log("+c.arguments+")").Scan(&deleted)
@@ -152,7 +163,8 @@ func TestTheAuditLogKeepsWhatIsRecent(t *testing.T) {
 			t.Errorf("(%s): deleted %d, %v; want %d", c.arguments, deleted, err, c.deleted)
 		}
 	}
-	if got := pgtest.Value[string](t, f.db.SuperConn, "SELECT string_agg(action, ' ' ORDER BY id) FROM avtotpy.audit_log"); got != "89 0" {
+	if got := pgtest.Value[string](t, f.db.SuperConn,
+		"SELECT string_agg(action, ' ' ORDER BY id) FROM avtotpy.audit_log"); got != "89 0" {
 		t.Errorf("left are %s", got)
 	}
 }
@@ -163,7 +175,8 @@ func TestUsersAreRemovedWithAllButTheirTraces(t *testing.T) {
 	alice := f.alice(t)
 	f.login(t, alice)
 	f.add(t, alice, totp("a", "x"))
-	if err := f.RemoveUser(t.Context(), alice.ID, store.Operator{Name: "operator: root", Command: "test"}); !errors.Is(err, store.ErrLastUser) {
+	if err := f.RemoveUser(t.Context(), alice.ID,
+		store.Operator{Name: "operator: root", Command: "test"}); !errors.Is(err, store.ErrLastUser) {
 		t.Errorf("the last one: %v", err)
 	}
 	bob := f.bob(t)
@@ -172,18 +185,21 @@ func TestUsersAreRemovedWithAllButTheirTraces(t *testing.T) {
 	}
 	shared := uuid.NewString()
 	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vaults (id, name) VALUES ('"+shared+"', 'shared')",
-		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+shared+"', '"+alice.ID.String()+"', 'owner'), ('"+shared+"', '"+bob.ID.String()+"', 'editor')")
+		"INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+shared+"', '"+alice.ID.String()+
+			"', 'owner'), ('"+shared+"', '"+bob.ID.String()+"', 'editor')")
 	if err := f.RemoveUser(t.Context(), alice.ID, store.Operator{}); !errors.Is(err, store.ErrOnlyOwner) {
 		t.Errorf("the only owner of a vault: %v", err)
 	}
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.vault_members SET role = 'owner' WHERE user_id = '"+bob.ID.String()+"'")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.vault_members SET role = 'owner' WHERE user_id = '"+bob.ID.String()+
+		"'")
 	// Two at once leave one.
 	var group sync.WaitGroup
 	errs := make([]error, 2)
 	pgtest.Exec(t, f.db.SuperConn, "DELETE FROM avtotpy.vaults WHERE id = '"+shared+"'")
 	for i, user := range []store.User{alice, bob} {
 		group.Go(func() {
-			errs[i] = f.RemoveUser(context.Background(), user.ID, store.Operator{Name: "operator: root", Command: "test"})
+			errs[i] = f.RemoveUser(context.Background(), user.ID,
+				store.Operator{Name: "operator: root", Command: "test"})
 		})
 	}
 	group.Wait()
@@ -200,9 +216,11 @@ func TestUsersAreRemovedWithAllButTheirTraces(t *testing.T) {
 func TestTheAuditLogFromBefore0013(t *testing.T) {
 	t.Parallel()
 	db := pgtest.At(t, 12)
-	pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.audit_log (actor_name, action, agent) VALUES ('Alice', 'session.create', 'Then/1.0')")
+	pgtest.Exec(t, db.SuperConn, "INSERT INTO avtotpy.audit_log (actor_name, action, agent) VALUES ('Alice', "+
+		"'session.create', 'Then/1.0')")
 	db.Upgrade(t)
-	if got := pgtest.Value[string](t, db.SuperConn, "SELECT actor_name || ' ' || count FROM avtotpy.audit_log"); got != "Alice 1" {
+	if got := pgtest.Value[string](t, db.SuperConn,
+		"SELECT actor_name || ' ' || count FROM avtotpy.audit_log"); got != "Alice 1" {
 		t.Errorf("the row is now %s", got)
 	}
 	web := db.Connect(t, db.WebConn)

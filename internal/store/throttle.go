@@ -79,7 +79,8 @@ func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration
 	err = s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) error {
 		for _, c := range s.counts(a) {
 			var left float64
-			err := tx.QueryRow(ctx, countAttempt, c.mac, c.free, c.period.Seconds(), longestWait, neverWaited).Scan(&left)
+			err := tx.QueryRow(ctx, countAttempt, c.mac, c.free, c.period.Seconds(), longestWait,
+				neverWaited).Scan(&left)
 			if errors.Is(err, pgx.ErrNoRows) { // counted
 				continue
 			}
@@ -114,8 +115,8 @@ func (s *Store) GiveBack(ctx context.Context, a Attempt) error {
 	})
 }
 
-// forget clears the counts of somebody whose password was right, but for the ceiling, which is of others too. Those that
-// are old are swept.
+// forget clears the counts of somebody whose password was right, but for the ceiling, which is of others too. Those
+// that are old are swept.
 func (s *Store) forget(ctx context.Context, tx pgx.Tx, a Attempt) error {
 	for _, c := range s.counts(a) {
 		if c.period > 0 {

@@ -52,8 +52,10 @@ func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
 		}
 		if want > 0 {
 			// An hour more, so that it is too early on a slow machine, too.
-			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour' WHERE failures > 4")
-			if wait := f.attempt(t, stranger(" aLICE")); wait <= 59*time.Minute || wait > time.Hour+max(want, 2)*time.Second {
+			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 "+
+				"hour' WHERE failures > 4")
+			if wait := f.attempt(t, stranger(" aLICE")); wait <= 59*time.Minute || wait > time.Hour+
+				max(want, 2)*time.Second {
 				t.Errorf("attempt too early: wait %v, want up to an hour and %v", wait, want*time.Second)
 			}
 		}
@@ -62,7 +64,8 @@ func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
 	if wait := f.attempt(t, stranger("bob")); wait != 0 {
 		t.Errorf("another name waits %v", wait)
 	}
-	if _, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here(), Attempt: stranger("alice")}); err != nil {
+	if _, err := f.LogIn(t.Context(),
+		store.Login{User: alice, Checked: f.password(t, alice), From: here(), Attempt: stranger("alice")}); err != nil {
 		t.Fatal(err)
 	}
 	for range 4 {
@@ -70,18 +73,20 @@ func TestFailedLoginsWaitLongerAndLonger(t *testing.T) {
 			t.Errorf("after a login the next one waits %v", wait)
 		}
 	}
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval '61 minutes', wait_until = now()")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET failures = 30, failed_at = now() - interval "+
+		"'61 minutes', wait_until = now()")
 	f.attempt(t, stranger("alice"))
 	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT min(failures) FROM avtotpy.login_throttle"); n != 1 {
 		t.Errorf("%d failures are counted after an hour of peace, want 1", n)
 	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.login_throttle t WHERE t::text ILIKE '%alice%'"); n != 0 {
+	if n := pgtest.Value[int](t, f.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.login_throttle t WHERE t::text ILIKE '%alice%'"); n != 0 {
 		t.Error("the name itself is in the table")
 	}
 }
 
-// TestNobodyKeepsTheOwnerOfANameOut guesses at a name from eight networks, as often as that is let through, and then from
-// three hundred.
+// TestNobodyKeepsTheOwnerOfANameOut guesses at a name from eight networks, as often as that is let through, and then
+// from three hundred.
 func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
@@ -101,7 +106,8 @@ func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 		}
 	}
 	if most := 31 + int(time.Since(began)/(2*time.Second)); passed < 30 || passed > most {
-		t.Errorf("%d of 80 guesses from 8 networks were let through, want 30 to %d: one more for each 2 s that they took", passed, most)
+		t.Errorf("%d of 80 guesses from 8 networks were let through, want 30 to %d: one more for each 2 s "+
+			"that they took", passed, most)
 	}
 	// Each of the eight waits a minute by now, and the ceiling is back a minute later.
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until - interval '1 minute'")
@@ -115,7 +121,10 @@ func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 		t.Errorf("one more stranger has to wait %v, want up to the period of the ceiling", wait)
 	}
 	for range 4 {
-		if wait := f.attempt(t, store.Attempt{Name: "alice", Networks: stranger("").Networks, Device: device}); wait != 0 {
+		if wait := f.attempt(t, store.Attempt{
+			Name: "alice", Networks: stranger("").Networks,
+			Device: device,
+		}); wait != 0 {
 			t.Errorf("the owner, from a known device, waits %v", wait)
 		}
 	}
@@ -136,7 +145,8 @@ func TestHouseholdsOfOneCustomerCountTogether(t *testing.T) {
 	for i := range 18 {
 		f.attempt(t, from("alice", fmt.Sprintf("2001:db8:1:%x::/64", i), "2001:db8:1::/48"))
 	}
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour' WHERE failures > 16 AND wait_until < failed_at + interval '20 seconds'")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = wait_until + interval '1 hour' "+
+		"WHERE failures > 16 AND wait_until < failed_at + interval '20 seconds'")
 	if wait := f.attempt(t, from("alice", "2001:db8:1:ffff::/64", "2001:db8:1::/48")); wait == 0 {
 		t.Error("another household of the same customer does not wait")
 	}
@@ -221,7 +231,10 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 	alice, bob := f.alice(t), f.bob(t)
 	login := func(known uuid.UUID) string {
 		t.Helper()
-		opened, err := f.LogIn(t.Context(), store.Login{User: alice, Checked: f.password(t, alice), From: here(), Device: known})
+		opened, err := f.LogIn(t.Context(), store.Login{
+			User: alice, Checked: f.password(t, alice), From: here(),
+			Device: known,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +250,8 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 	}
 	token := login(uuid.Nil)
 	device := known(alice, "", "other", token)
-	if device == uuid.Nil || known(bob, token) != uuid.Nil || known(alice, strings.ToUpper(token)) != uuid.Nil || known(alice) != uuid.Nil {
+	if device == uuid.Nil || known(bob, token) != uuid.Nil || known(alice, strings.ToUpper(token)) != uuid.Nil ||
+		known(alice) != uuid.Nil {
 		t.Error("the device is not known, or to somebody else, or with another token")
 	}
 	// Written by somebody with SQL alone: the row of Alice's device, for Bob.
@@ -245,11 +259,13 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 	if known(bob, token) != uuid.Nil {
 		t.Error("a row that was moved makes a device known to another user")
 	}
-	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET user_id = '"+alice.ID.String()+"', last_used_at = now() - interval '179 days'")
+	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET user_id = '"+alice.ID.String()+
+		"', last_used_at = now() - interval '179 days'")
 	if again := login(device); again != "" || known(alice, token) != device {
 		t.Error("a known device got another token")
 	}
-	if age := pgtest.Value[bool](t, f.db.SuperConn, "SELECT last_used_at > now() - interval '1 hour' FROM avtotpy.devices"); !age {
+	if age := pgtest.Value[bool](t, f.db.SuperConn,
+		"SELECT last_used_at > now() - interval '1 hour' FROM avtotpy.devices"); !age {
 		t.Error("a login does not move it on")
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET last_used_at = now() - interval '181 days'")
@@ -262,7 +278,8 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.devices"); n != 20 {
 		t.Errorf("%d devices are kept, want 20", n)
 	}
-	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.devices d WHERE d::text LIKE '%' || $1 || '%'", token); n != 0 {
+	if n := pgtest.Value[int](t, f.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.devices d WHERE d::text LIKE '%' || $1 || '%'", token); n != 0 {
 		t.Error("the token itself is in the table")
 	}
 }
@@ -275,7 +292,8 @@ func TestLoginsFromBefore0014(t *testing.T) {
 		INSERT INTO avtotpy.users (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'Alice');
 		INSERT INTO avtotpy.login_throttle (name_mac, failures, failed_at, wait_until) VALUES (sha256('x'), 7, now(), now() + interval '30 seconds')`)
 	db.Upgrade(t)
-	if got := pgtest.Value[int](t, db.SuperConn, "SELECT failures FROM avtotpy.login_throttle WHERE wait_until > failed_at"); got != 7 {
+	if got := pgtest.Value[int](t, db.SuperConn,
+		"SELECT failures FROM avtotpy.login_throttle WHERE wait_until > failed_at"); got != 7 {
 		t.Errorf("%d failures are left, want 7", got)
 	}
 	web := db.Connect(t, db.WebConn)
@@ -291,7 +309,8 @@ func TestLoginsFromBefore0014(t *testing.T) {
 	}
 }
 
-// TestADeviceThatWasMadeUpAsksTheDatabaseNothing asks in a context that has ended: which tokens were given out is known without.
+// TestADeviceThatWasMadeUpAsksTheDatabaseNothing asks in a context that has ended: which tokens were given out is known
+// without.
 func TestADeviceThatWasMadeUpAsksTheDatabaseNothing(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
@@ -306,7 +325,10 @@ func TestADeviceThatWasMadeUpAsksTheDatabaseNothing(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	made := opened.Device
-	tokens := []string{made, "", "x", made[:len(made)-1], made + "x", "A" + made[1:], made[:43], strings.Repeat("A", len(made)), opened.Token, made[43:] + made[:43]}
+	tokens := []string{
+		made, "", "x", made[:len(made)-1], made + "x", "A" + made[1:], made[:43],
+		strings.Repeat("A", len(made)), opened.Token, made[43:] + made[:43],
+	}
 	if made[0] == 'A' {
 		tokens[5] = "B" + made[1:]
 	}

@@ -26,7 +26,8 @@ type setting struct{ name, value string }
 // migrate/settings.txt holds all of PostgreSQL's, with the reasons.
 func pinned() []setting {
 	return []setting{
-		// While a query waits, its connection is missing in the pool, and the request that waits for it holds up others.
+		// While a query waits, its connection is missing in the pool, and the request that waits for it holds up
+		// others.
 		{"lock_timeout", "2s"},
 		{"statement_timeout", "10s"},
 		// A server that lost its network does not keep its locks.
@@ -168,7 +169,9 @@ type query struct {
 
 // single is inTx for one query, in one round trip once its connection knows the query. collect
 // is nil for a query that returns no rows.
-func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string, args ...any) error {
+func (s *Store) single(ctx context.Context, user uuid.UUID, collect func(pgx.Rows) error, sql string,
+	args ...any,
+) error {
 	return s.together(ctx, user, query{sql, args, collect})
 }
 
@@ -212,7 +215,8 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 		defer cancel()
 		_, _ = conn.Exec(limited, "ROLLBACK") // the pool closes a connection that stays in its transaction
 	}
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrNotFound) { // then pgx may ask for the description again
+	// then pgx may ask for the description again
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, ErrNotFound) {
 		for _, q := range queries {
 			delete(known.queries, q.sql)
 		}
@@ -225,7 +229,9 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 // server locks its tables; a batch would ask for that before its BEGIN, where no timeout is
 // pinned, and would wait for a lock without a limit. As in a batch, only what the server says
 // undoes anything, and not that collect finds too few rows.
-func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known *knowledge, queries []query) error {
+func (s *Store) firstTime(ctx context.Context, conn *pgxpool.Conn, user uuid.UUID, known *knowledge,
+	queries []query,
+) error {
 	if err := s.meet(ctx, conn.Conn(), known); err != nil {
 		return err
 	}
@@ -267,20 +273,24 @@ func (q query) first(ctx context.Context, tx pgx.Tx, prepare bool) error {
 // meet finds out, once, what a connection reaches. On a server's own connection a prepared statement saves planning
 // the codes, which takes longer than to run them, and the search_path is set for good: to set it in each transaction
 // makes the server look it up again for each policy. A pooler, which may run the next transaction over another
-// connection, makes up the process id that it gives to its clients. No table is touched here, so nothing waits for a lock.
+// connection, makes up the process id that it gives to its clients. No table is touched here, so nothing waits for a
+// lock.
 func (s *Store) meet(ctx context.Context, conn *pgx.Conn, known *knowledge) error {
 	if known.met {
 		return nil
 	}
-	if conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe && !s.unnamed.Load() { // others were asked for
+	// others were asked for
+	if conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe && !s.unnamed.Load() {
 		var pid uint32
-		if err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_backend_pid()`,
+			pgx.QueryExecModeExec).Scan(&pid); err != nil {
 			return err
 		}
 		known.direct = pid == conn.PgConn().PID()
 	}
 	if known.direct {
-		if _, err := conn.Exec(ctx, `SELECT pg_catalog.set_config($1, $2, false)`, pgx.QueryExecModeExec, searchPath, systemPath); err != nil {
+		if _, err := conn.Exec(ctx, `SELECT pg_catalog.set_config($1, $2, false)`, pgx.QueryExecModeExec, searchPath,
+			systemPath); err != nil {
 			return err
 		}
 		// Each batch begins with this statement. Where it is not there, nothing of the batch runs, so it also

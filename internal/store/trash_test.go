@@ -28,7 +28,9 @@ func (f fixture) addKey(t *testing.T, as store.Actor, key otp.Key) store.Account
 // actionsOn returns what the audit log has of an account, oldest first.
 func (f fixture) actionsOn(t *testing.T, id uuid.UUID) string {
 	t.Helper()
-	return pgtest.Value[string](t, f.db.SuperConn, "SELECT coalesce(string_agg(action, ' ' ORDER BY id), '') FROM avtotpy.audit_log WHERE subject_id = '"+id.String()+"'")
+	return pgtest.Value[string](t, f.db.SuperConn,
+		"SELECT coalesce(string_agg(action, ' ' ORDER BY id), '') FROM avtotpy.audit_log WHERE subject_id = '"+
+			id.String()+"'")
 }
 
 func TestADeletedAccountIsInTheTrash(t *testing.T) {
@@ -70,23 +72,28 @@ func TestADeletedAccountIsInTheTrash(t *testing.T) {
 			}
 		}
 		list, err := alice.Accounts(t.Context())
-		if trash, err2 := alice.Trash(t.Context()); err != nil || err2 != nil || len(list) != 0 || len(trash) != 1 || trash[0].DeletedAt.IsZero() || codes() != 0 {
-			t.Errorf("deleted: %d in the list, %d in the trash, %d codes, %v, %v", len(list), len(trash), codes(), err, err2)
+		if trash, err2 := alice.Trash(t.Context()); err != nil || err2 != nil || len(list) != 0 || len(trash) != 1 ||
+			trash[0].DeletedAt.IsZero() || codes() != 0 {
+			t.Errorf("deleted: %d in the list, %d in the trash, %d codes, %v, %v", len(list), len(trash), codes(), err,
+				err2)
 		}
 		if err := alice.RestoreAccount(t.Context(), account.ID); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := alice.Account(t.Context(), account.ID); err != nil || again.Issuer != "Example" || string(again.Secret) != "0123456789" || codes() != 1 {
+		if again, err := alice.Account(t.Context(), account.ID); err != nil || again.Issuer != "Example" ||
+			string(again.Secret) != "0123456789" || codes() != 1 {
 			t.Errorf("restored: %#v, %v", again.Key, err)
 		}
 	}
-	if err := errors.Join(alice.DeleteAccount(t.Context(), account.ID), alice.PurgeAccount(t.Context(), account.ID)); err != nil {
+	if err := errors.Join(alice.DeleteAccount(t.Context(), account.ID),
+		alice.PurgeAccount(t.Context(), account.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if n := pgtest.Value[int](t, f.db.SuperConn, "SELECT count(*) FROM avtotpy.accounts"); n != 0 {
 		t.Errorf("%d accounts are left", n)
 	}
-	const want = "account.create account.delete account.restore account.delete account.restore account.delete account.purge"
+	const want = "account.create account.delete account.restore account.delete account.restore account.delete " +
+		"account.purge"
 	if got := f.actionsOn(t, account.ID); got != want {
 		t.Errorf("the audit log has %s", got)
 	}
@@ -104,7 +111,8 @@ func TestTheTrashIsEmptied(t *testing.T) {
 		account := f.addKey(t, alice, otp.Key{})
 		ids = append(ids, account.ID)
 		if age != "" {
-			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts SET deleted_at = now() - interval '"+age+"' WHERE id = '"+account.ID.String()+"'")
+			pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.accounts SET deleted_at = now() - interval '"+age+
+				"' WHERE id = '"+account.ID.String()+"'")
 		}
 	}
 	deleted, err := f.Sweep(t.Context(), 0, time.Hour)
@@ -125,10 +133,12 @@ func TestADamagedAccountCanBeDeleted(t *testing.T) {
 	alice := f.As(f.alice(t), here())
 	account := f.addKey(t, alice, otp.Key{})
 	pgtest.Exec(t, f.db.SuperConn, `UPDATE avtotpy.accounts SET sealed_note = '\x00', version = version + 1`)
-	if _, err := alice.ChangeKey(t.Context(), account.ID, store.KeyChange{Key: account.Key}); !errors.Is(err, store.ErrDamaged) {
+	if _, err := alice.ChangeKey(t.Context(), account.ID, store.KeyChange{Key: account.Key}); !errors.Is(err,
+		store.ErrDamaged) {
 		t.Errorf("another key for a damaged account: %v", err)
 	}
-	if err := errors.Join(alice.DeleteAccount(t.Context(), account.ID), alice.RestoreAccount(t.Context(), account.ID), alice.DeleteAccount(t.Context(), account.ID)); err != nil {
+	if err := errors.Join(alice.DeleteAccount(t.Context(), account.ID), alice.RestoreAccount(t.Context(), account.ID),
+		alice.DeleteAccount(t.Context(), account.ID)); err != nil {
 		t.Error(err)
 	}
 }
@@ -150,10 +160,15 @@ func TestTheKeyOfAnAccountCanBeChanged(t *testing.T) {
 		{store.KeyChange{Key: otp.Key{Kind: otp.HOTP}, Counter: number(41)}, "another secret", 41},
 		{store.KeyChange{Key: otp.Key{Kind: otp.HOTP, Digits: 7}}, "another secret", 41},
 		{store.KeyChange{Key: otp.Key{Kind: otp.Steam}}, "another secret", 0},
-		{store.KeyChange{Key: otp.Key{Kind: otp.HOTP}, Counter: number(otp.MaxCounter)}, "another secret", otp.MaxCounter},
+		{
+			store.KeyChange{Key: otp.Key{Kind: otp.HOTP}, Counter: number(otp.MaxCounter)},
+			"another secret",
+			otp.MaxCounter,
+		},
 	} {
 		want := c.change.Key
-		want.Issuer, want.LabelIssuer, want.Account, want.Secret, want.Counter = "Microsoft", "Contoso", "bob", []byte(c.secret), c.counter
+		want.Issuer, want.LabelIssuer, want.Account, want.Secret, want.Counter = "Microsoft", "Contoso", "bob",
+			[]byte(c.secret), c.counter
 		want = want.Canonical()
 		c.change.Key = c.change.Key.Canonical()
 		got, err := alice.ChangeKey(t.Context(), account.ID, c.change)
@@ -162,7 +177,8 @@ func TestTheKeyOfAnAccountCanBeChanged(t *testing.T) {
 		}
 	}
 	const changed = " account.change-key"
-	if got := f.actionsOn(t, account.ID); got != "account.create"+changed+changed+changed+changed+changed+changed+changed {
+	if got := f.actionsOn(t, account.ID); got != "account.create"+changed+changed+changed+changed+changed+changed+
+		changed {
 		t.Errorf("the audit log has %s", got)
 	}
 }
@@ -174,10 +190,12 @@ func TestTheWebRoleAndTheTrash(t *testing.T) {
 	alice := f.As(f.alice(t), here())
 	account := f.addKey(t, alice, otp.Key{})
 	web := f.db.Connect(t, f.db.WebConn)
-	if tag, err := web.Exec(t.Context(), "UPDATE avtotpy.accounts SET deleted_at = now()"); err != nil || tag.RowsAffected() != 0 {
+	if tag, err := web.Exec(t.Context(), "UPDATE avtotpy.accounts SET deleted_at = now()"); err != nil ||
+		tag.RowsAffected() != 0 {
 		t.Errorf("for nobody: %v, %v", tag, err)
 	}
-	if _, err := web.Exec(t.Context(), "SELECT set_config('avtotpy.user_id', $1, false)", alice.User().ID.String()); err != nil {
+	if _, err := web.Exec(t.Context(), "SELECT set_config('avtotpy.user_id', $1, false)",
+		alice.User().ID.String()); err != nil {
 		t.Fatal(err)
 	}
 	const checkViolation = "23514"
@@ -193,7 +211,8 @@ func TestTheWebRoleAndTheTrash(t *testing.T) {
 	}
 	for _, most := range []string{"1000", "-1", "NULL", "2147483647"} {
 		var n int
-		if err := web.QueryRow(t.Context(), "UPDATE avtotpy.accounts SET deleted_at = now() - interval '29 days' RETURNING 1").Scan(&n); err != nil {
+		if err := web.QueryRow(t.Context(), "UPDATE avtotpy.accounts SET deleted_at = now() - interval '29 days' "+
+			"RETURNING 1").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		if err := web.QueryRow(t.Context(), "SELECT avtotpy.empty_trash("+most+")").Scan(&n); err != nil || n != 0 {
@@ -213,7 +232,8 @@ func TestNothingIsInTheTrashAfterTheUpgrade(t *testing.T) {
 		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
 		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '', 1, 1`)
 	db.Upgrade(t)
-	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*) FROM avtotpy.accounts WHERE deleted_at IS NULL AND version = 1"); n != 1 {
+	if n := pgtest.Value[int](t, db.SuperConn,
+		"SELECT count(*) FROM avtotpy.accounts WHERE deleted_at IS NULL AND version = 1"); n != 1 {
 		t.Errorf("%d accounts are in use, want 1", n)
 	}
 }

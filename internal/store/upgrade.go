@@ -41,7 +41,10 @@ func (s *Store) Authenticate(ctx context.Context) (done int, err error) {
 
 // authenticateSome takes a batch of each kind of which there are any.
 func (s *Store) authenticateSome(ctx context.Context, p proof) (done int, left bool, err error) {
-	takes := []func(context.Context, pgx.Tx, proof) (int, error){takeNames, takePasswords, takeSessions, takeMembers, s.takeAccounts}
+	takes := []func(context.Context, pgx.Tx, proof) (int, error){
+		takeNames, takePasswords, takeSessions, takeMembers,
+		s.takeAccounts,
+	}
 	has := make([]bool, len(takes))
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
@@ -115,7 +118,8 @@ func takePasswords(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 	}
 	var batch pgx.Batch
 	for _, r := range taken {
-		batch.Queue(`INSERT INTO avtotpy.passwords (user_id, version, sealed) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING`,
+		batch.Queue(
+			`INSERT INTO avtotpy.passwords (user_id, version, sealed) VALUES ($1, 1, $2) ON CONFLICT DO NOTHING`,
 			r.user, p.sealPassword(r.hash, r.user, 1))
 	}
 	return len(taken), tx.SendBatch(ctx, &batch).Close()

@@ -49,7 +49,10 @@ func sealedThen(t *testing.T, key, plaintext []byte, place string) string {
 
 func newPast(t *testing.T) past {
 	t.Helper()
-	p := past{db: pgtest.At(t, 11), line: keyring.Generate("k1"), alice: uuid.New(), vault: uuid.New(), key: make([]byte, 32), token: "her token"}
+	p := past{
+		db: pgtest.At(t, 11), line: keyring.Generate("k1"), alice: uuid.New(), vault: uuid.New(),
+		key: make([]byte, 32), token: "her token",
+	}
 	copy(p.key, p.vault.String())
 	raw, err := base64.StdEncoding.DecodeString(p.line[len("k1:"):])
 	if err != nil {
@@ -65,11 +68,13 @@ func newPast(t *testing.T) past {
 	p.exec(t,
 		fmt.Sprintf(`INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('k1', '\x%x')`, derived("check value")),
 		`INSERT INTO avtotpy.users (id, name, password_hash) VALUES ('%alice', 'Alice', 'hash of Alice')`,
-		fmt.Sprintf(`INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, expires_at) VALUES ('%s', '%%alice', '\x%x', 'Then/1.0', now() + interval '11 hours')`,
+		fmt.Sprintf(
+			`INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, expires_at) VALUES ('%s', '%%alice', '\x%x', 'Then/1.0', now() + interval '11 hours')`,
 			uuid.New(), sha256.Sum256([]byte(p.token))),
 		`INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ('%vault', '%alice', '')`,
 		`INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('%vault', '%alice', 'owner')`,
-		`INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) VALUES ('%vault', 'k1', `+sealedThen(t, derived("vault keys"), p.key, p.vault.String())+`)`)
+		`INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) VALUES ('%vault', 'k1', `+
+			sealedThen(t, derived("vault keys"), p.key, p.vault.String())+`)`)
 	p.addAccount(t, "a", "totp")
 	p.addAccount(t, "b", "hotp")
 	return p
@@ -78,7 +83,8 @@ func newPast(t *testing.T) past {
 func (p past) exec(t *testing.T, statements ...string) {
 	t.Helper()
 	for i := range statements {
-		statements[i] = strings.NewReplacer("%alice", p.alice.String(), "%vault", p.vault.String()).Replace(statements[i])
+		statements[i] = strings.NewReplacer("%alice", p.alice.String(), "%vault",
+			p.vault.String()).Replace(statements[i])
 	}
 	pgtest.Exec(t, p.db.SuperConn, statements...)
 }
@@ -89,7 +95,8 @@ func (p past) addAccount(t *testing.T, name, kind string) {
 	field := func(column, text string) string { return sealedThen(t, p.key, []byte(text), id.String()+"/"+column) }
 	p.exec(t, fmt.Sprintf(`INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
 		VALUES ('%s', '%%vault', gen_random_uuid(), '%s', 'SHA256', 8, 60, %s, %s, %s, %s)`, id, kind,
-		field("secret", "seed of "+name), field("issuer", "Example"), field("name", name), field("note", "note of "+name)))
+		field("secret", "seed of "+name), field("issuer", "Example"), field("name", name),
+		field("note", "note of "+name)))
 	if kind == "hotp" {
 		p.exec(t, fmt.Sprintf(`INSERT INTO avtotpy.hotp_counters (account_id, counter) VALUES ('%s', 7)`, id))
 	}
@@ -113,7 +120,8 @@ func (p past) keepsEverything(t *testing.T, s *store.Store) {
 	slices.SortFunc(accounts, func(a, b store.Account) int { return strings.Compare(a.Account, b.Account) })
 	for i, name := range []string{"a", "b"} {
 		a := accounts[i]
-		if a.Account != name || a.Issuer != "Example" || a.Note != "note of "+name || string(a.Secret) != "seed of "+name || a.Digits != 8 || a.Period != 60 || a.Algorithm != "SHA256" {
+		if a.Account != name || a.Issuer != "Example" || a.Note != "note of "+name || string(a.Secret) != "seed of "+
+			name || a.Digits != 8 || a.Period != 60 || a.Algorithm != "SHA256" {
 			t.Errorf("account %s is %#v", name, a.Key)
 		}
 	}
@@ -127,7 +135,10 @@ func (p past) keepsEverything(t *testing.T, s *store.Store) {
 
 func (p past) leftovers(t *testing.T) (n int) {
 	t.Helper()
-	for _, table := range []string{"unauthenticated_passwords", "unauthenticated_sessions", "unauthenticated_members", "unauthenticated_accounts"} {
+	for _, table := range []string{
+		"unauthenticated_passwords", "unauthenticated_sessions", "unauthenticated_members",
+		"unauthenticated_accounts",
+	} {
 		n += pgtest.Value[int](t, p.db.SuperConn, "SELECT count(*)::int FROM avtotpy."+table)
 	}
 	return n
@@ -188,7 +199,8 @@ func TestReplicasUpgradeTogether(t *testing.T) {
 	for _, s := range replicas {
 		p.keepsEverything(t, s)
 	}
-	if n := pgtest.Value[int](t, p.db.SuperConn, "SELECT count(*)::int FROM avtotpy.sessions WHERE mac IS NOT NULL"); n < 1200 {
+	if n := pgtest.Value[int](t, p.db.SuperConn,
+		"SELECT count(*)::int FROM avtotpy.sessions WHERE mac IS NOT NULL"); n < 1200 {
 		t.Errorf("%d sessions are authenticated", n)
 	}
 }
@@ -197,7 +209,8 @@ func TestReplicasUpgradeTogether(t *testing.T) {
 func TestNamesThatDifferInCaseAlone(t *testing.T) {
 	t.Parallel()
 	p := newPast(t)
-	p.exec(t, `DROP INDEX avtotpy.users_name_key`, `CREATE UNIQUE INDEX users_name_key ON avtotpy.users (lower(name COLLATE "C"))`,
+	p.exec(t, `DROP INDEX avtotpy.users_name_key`,
+		`CREATE UNIQUE INDEX users_name_key ON avtotpy.users (lower(name COLLATE "C"))`,
 		`INSERT INTO avtotpy.users (id, name, password_hash) VALUES (gen_random_uuid(), 'Ärzte', 'x'), (gen_random_uuid(), 'ärzte', 'x')`)
 	p.db.Upgrade(t)
 	s := open(t, p.db, p.line)
@@ -237,8 +250,8 @@ func TestAccountsFromBefore0015(t *testing.T) {
 	}
 }
 
-// TestEachMigrationOfWhatIsThereIsTried fails for a migration, from the first that changed what people already had, that no test
-// here brings an older database to.
+// TestEachMigrationOfWhatIsThereIsTried fails for a migration, from the first that changed what people already had,
+// that no test here brings an older database to.
 func TestEachMigrationOfWhatIsThereIsTried(t *testing.T) {
 	t.Parallel()
 	const first = 12

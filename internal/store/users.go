@@ -61,7 +61,9 @@ func (s *Store) CreateFirstUser(ctx context.Context, name, passwordHash string, 
 }
 
 // createUser is part of a transaction of the user to be.
-func (s *Store) createUser(ctx context.Context, tx pgx.Tx, id uuid.UUID, name, passwordHash string) (User, Password, error) {
+func (s *Store) createUser(ctx context.Context, tx pgx.Tx, id uuid.UUID, name, passwordHash string) (User, Password,
+	error,
+) {
 	user := User{ID: id, Name: strings.TrimSpace(name)}
 	p, err := s.proof(ctx)
 	if err != nil {
@@ -139,7 +141,9 @@ func newest(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password) er
 }
 
 // setPassword replaces the password that was checked; the zero Password stands for none.
-func (s *Store) setPassword(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password, hash string) (Password, error) {
+func (s *Store) setPassword(ctx context.Context, tx pgx.Tx, user uuid.UUID, checked Password, hash string) (Password,
+	error,
+) {
 	p, err := s.proof(ctx)
 	if err != nil {
 		return Password{}, err
@@ -174,7 +178,9 @@ type Keep struct {
 
 // ChangePassword replaces the password that was checked by another, and ends all sessions of the
 // user but the one in which it was changed. That one has another token afterwards, which is returned.
-func (a Actor) ChangePassword(ctx context.Context, in Session, checked Password, hash string, keep Keep) (token string, err error) {
+func (a Actor) ChangePassword(ctx context.Context, in Session, checked Password, hash string, keep Keep) (token string,
+	err error,
+) {
 	err = a.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := a.store.setPassword(ctx, tx, a.user.ID, checked, hash); err != nil {
 			return err

@@ -15,7 +15,8 @@ import (
 func (s *Store) createPersonalVault(ctx context.Context, tx pgx.Tx, user uuid.UUID) error {
 	vault := newID()
 	_, sealed := s.ring.NewVaultKey(vault.String(), 1)
-	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`, vault, user); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`, vault,
+		user); err != nil {
 		return err
 	}
 	// Before the key: only an owner may add one.
@@ -69,7 +70,8 @@ func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error
 		WHERE CASE WHEN $2::uuid IS NULL THEN v.personal_of = $1 ELSE v.id = $2 END
 		ORDER BY k.generation DESC
 		LIMIT 1`,
-		a.user.ID, orNull(id)).Scan(&v.id, &v.role, moment{&since}, &mac, &v.generation, &sealed.MasterKey, &sealed.Bytes)
+		a.user.ID, orNull(id)).Scan(&v.id, &v.role, moment{&since}, &mac, &v.generation, &sealed.MasterKey,
+		&sealed.Bytes)
 	if err != nil {
 		return vault{}, notFound(err)
 	}

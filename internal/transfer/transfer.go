@@ -85,7 +85,8 @@ func (e *Entry) doubt(code problem.Code, args ...any) {
 // Links reads a text with links or secrets in it, one after another: in lines of their own, in one line, in the quotes
 // of a list, with words between them.
 func Links(text string) []Entry {
-	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\u0085", "\n", "\v", "\n", "\f", "\n").Replace(text)
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\u0085", "\n", "\v", "\n",
+		"\f", "\n").Replace(text)
 	starts := otp.Starts(text)
 	if len(starts) == 0 {
 		return secrets(text)
@@ -142,7 +143,10 @@ func read(text string, joined bool) Entry {
 // cutLink cuts off what follows a link: the closing quote of what it is in, a separator, a line's end as programs
 // write it. It returns what comes after a quote.
 func cutLink(before, text string) (link, after string) {
-	for opening, closing := range map[string]string{`"`: `"`, "'": "'", "`": "`", "<": ">", "“": "”", "„": "“", "‘": "’", "«": "»"} {
+	for opening, closing := range map[string]string{
+		`"`: `"`, "'": "'", "`": "`", "<": ">", "“": "”", "„": "“",
+		"‘": "’", "«": "»",
+	} {
 		if strings.HasSuffix(before, opening) {
 			if link, after, found := strings.Cut(text, closing); found {
 				return link, after
@@ -152,7 +156,10 @@ func cutLink(before, text string) (link, after string) {
 	link = text
 	for shorter := ""; shorter != link; {
 		shorter = link
-		link = strings.TrimRightFunc(link, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;|", r) })
+		link = strings.TrimRightFunc(link, func(r rune) bool {
+			return unicode.IsSpace(r) ||
+				strings.ContainsRune(",;|", r)
+		})
 		for _, end := range []string{`\n`, `\r`, `\t`, "<br>", "<br/>", "<br />"} {
 			link = strings.TrimSuffix(link, end)
 		}

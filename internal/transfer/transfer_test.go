@@ -41,7 +41,8 @@ func TestSeveralLinksAreNeverOne(t *testing.T) {
 	const a, b = "JBSWY3DPEHPK3PXP", "GEZDGNBVGY3TQOJQ"
 	both := a + ", " + b
 	for _, separator := range []string{
-		"\n", "\r\n", "\r", "\n\n", "\n \t\n", " ", "  ", "\t", ",", ", ", ";", " | ", "", "\u2028", "\u2029", "\u0085", `\n`, `\r\n`, "<br>", "<br/>\n",
+		"\n", "\r\n", "\r", "\n\n", "\n \t\n", " ", "  ", "\t", ",", ", ", ";", " | ", "", "\u2028", "\u2029",
+		"\u0085", `\n`, `\r\n`, "<br>", "<br/>\n",
 		"\n- ", "\n2. ", "\n> ", "\nOther: ", "%0A", "\n\u200b",
 	} {
 		if got := describe(Links(first + separator + second)); got != both {
@@ -55,7 +56,8 @@ func TestSeveralLinksAreNeverOne(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`["` + first + `","` + second + `"]`, both},
 		{"<" + first + "> <" + second + ">", both},
-		{`[{"uri":"` + strings.ReplaceAll(first, "/", `\/`) + `"},{"uri":"` + strings.ReplaceAll(second, "/", `\/`) + `"}]`, both},
+		{`[{"uri":"` + strings.ReplaceAll(first, "/", `\/`) + `"},{"uri":"` + strings.ReplaceAll(second, "/", `\/`) +
+			`"}]`, both},
 		{"(" + first + ") (" + second + ")", both},
 		{"“" + first + "”, “" + second + "”", both},
 		{first + "\nsteam://" + b, both},
@@ -112,7 +114,8 @@ func TestDuplicatesAreFlagged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := Review(Links(first+"\n"+first+"\n"+second+"\nsteam://jbswy3dpehpk3pxp\nwhat\n"), []Existing{{have, "Mine"}, {otp.Key{}, "damaged"}})
+	rows := Review(Links(first+"\n"+first+"\n"+second+"\nsteam://jbswy3dpehpk3pxp\nwhat\n"),
+		[]Existing{{have, "Mine"}, {otp.Key{}, "damaged"}})
 	var got []string
 	for _, row := range rows {
 		parts := []string{strconv.FormatBool(row.Duplicate)}

@@ -55,7 +55,8 @@ func viewOf(a store.Account) accountView {
 
 func viewOfKey(k otp.Key) accountView {
 	return accountView{
-		Kind: string(k.Kind), Issuer: k.Issuer, Label: k.LabelIssuer, Account: k.Account, Algorithm: string(k.Algorithm), Digits: k.Digits, Period: k.Period,
+		Kind: string(k.Kind), Issuer: k.Issuer, Label: k.LabelIssuer, Account: k.Account,
+		Algorithm: string(k.Algorithm), Digits: k.Digits, Period: k.Period,
 		Counter: int64(k.Counter), //nolint:gosec // Validate and the table allow none above
 	}
 }
@@ -113,7 +114,10 @@ func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeIn
 		return nil, err
 	}
 	key := before.Key
-	for to, from := range map[*string]*string{&key.Issuer: in.Body.Issuer, &key.LabelIssuer: in.Body.Label, &key.Account: in.Body.Account} {
+	for to, from := range map[*string]*string{
+		&key.Issuer: in.Body.Issuer, &key.LabelIssuer: in.Body.Label,
+		&key.Account: in.Body.Account,
+	} {
 		if from != nil {
 			*to = strings.TrimSpace(*from)
 		}
@@ -179,8 +183,11 @@ func (s *site) showAccount(ctx context.Context, p auth.Principal, id uuid.UUID, 
 		Account: withCode(a, s.Now()), Title: viewOf(a).Title(), Message: f.message,
 		Issuer: f.tracked(field{Name: "issuer", Label: "Issuer", Value: a.Issuer, Autocomplete: "off"}),
 		Name:   f.tracked(field{Name: "account", Label: "Account", Value: a.Account, Plain: true, Autocomplete: "off"}),
-		Label:  f.tracked(field{Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off", Optional: true}),
-		Notes:  f.tracked(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
+		Label: f.tracked(field{
+			Name: "label_issuer", Label: "Also called", Value: a.LabelIssuer, Autocomplete: "off",
+			Optional: true,
+		}),
+		Notes: f.tracked(field{Name: "note", Label: "Note", Value: a.Note, Rows: 3, Optional: true}),
 	}
 	if f.values.Has("saved") {
 		v.Saved = "Saved"
@@ -199,7 +206,10 @@ func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	in := changeInput{ID: r.PathValue("id")}
-	for name, to := range map[string]**string{"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label, "account": &in.Body.Account, "note": &in.Body.Note} {
+	for name, to := range map[string]**string{
+		"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label,
+		"account": &in.Body.Account, "note": &in.Body.Note,
+	} {
 		if wasTouched(r.PostForm, name) { // somebody else may have changed the rest
 			text := trimBreaks(r.PostForm.Get(name))
 			*to = &text

@@ -15,10 +15,11 @@ type typedForm struct {
 	Typed []typedField
 }
 
-// toSendAgain returns the form of a request that was not taken for a reason that may be over in a moment; nil when there
-// is none, or when something may have been changed.
+// toSendAgain returns the form of a request that was not taken for a reason that may be over in a moment; nil when
+// there is none, or when something may have been changed.
 func toSendAgain(r *http.Request, f *failure) *typedForm {
-	if f.retryAfter == 0 || r.Method != http.MethodPost || r.PostForm == nil || store.OutcomeOf(r.Context()) != store.NoneCommitted {
+	if f.retryAfter == 0 || r.Method != http.MethodPost || r.PostForm == nil ||
+		store.OutcomeOf(r.Context()) != store.NoneCommitted {
 		return nil
 	}
 	typed := slices.DeleteFunc(typedFields(r.PostForm), func(one typedField) bool { return one.Name == resumeCurrent })

@@ -23,7 +23,8 @@ func (v *visitor) resend(page string) (path string, values url.Values) {
 		v.t.Fatalf("no form in %s", page)
 	}
 	values = url.Values{}
-	for _, one := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`).FindAllStringSubmatch(form[0], -1) {
+	for _, one := range regexp.MustCompile(
+		`<input type="hidden" name="([^"]*)" value="([^"]*)">`).FindAllStringSubmatch(form[0], -1) {
 		values.Add(html.UnescapeString(one[1]), html.UnescapeString(one[2]))
 	}
 	return html.UnescapeString(form[1]), values
@@ -49,10 +50,12 @@ func TestAFormIsSentAgainWhenTheServerIsReady(t *testing.T) {
 	if a.StatusCode != http.StatusServiceUnavailable {
 		t.Fatal(a.Status)
 	}
-	if a := alice.send("/login", url.Values{"name": {"alice"}, "password": {password}}); strings.Contains(a.text, password) {
+	if a := alice.send("/login", url.Values{"name": {"alice"}, "password": {password}}); strings.Contains(a.text,
+		password) {
 		t.Errorf("the password is repeated: %s", a.text)
 	}
-	if a := alice.ask("POST", "/accounts/new", typed.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site"); strings.Contains(a.text, "typed") {
+	if a := alice.ask("POST", "/accounts/new", typed.Encode(), "Content-Type", "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "cross-site"); strings.Contains(a.text, "typed") {
 		t.Errorf("what another site sent is offered: %s", a.text)
 	}
 	fit = true
@@ -67,7 +70,8 @@ func TestTwoClicksAreOne(t *testing.T) {
 	s := newSite(t, func(s *web.Server) { s.Event = seen.add })
 	alice := s.alice()
 	id := alice.add(map[string]any{"kind": "hotp", "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
-	_, next := alice.resend(regexp.MustCompile(`(?s)<form class="card-advance".*?</form>`).FindString(alice.ask("GET", "/", nil).text))
+	_, next := alice.resend(regexp.MustCompile(`(?s)<form class="card-advance".*?</form>`).FindString(alice.ask("GET",
+		"/", nil).text))
 	seen.take()
 	for range 2 {
 		alice.follow(alice.send("/accounts/"+id+"/next", next), "/#account-"+id)
@@ -121,7 +125,8 @@ func TestAnOldFormChangesOnlyWhatWasTypedIntoIt(t *testing.T) {
 	key.Set("current", password)
 	alice.follow(alice.send(path+"/key", key), path+"?saved")
 	a, _ := alice.must(http.StatusOK, "GET", "/api/v1"+path, nil)["account"].(map[string]any)
-	if a["issuer"] != "Elsewhere" || a["note"] != "two\nlines" || a["account"] != "typed" || a["digits"] != 8.0 || a["period"] != 60.0 {
+	if a["issuer"] != "Elsewhere" || a["note"] != "two\nlines" || a["account"] != "typed" || a["digits"] != 8.0 ||
+		a["period"] != 60.0 {
 		t.Errorf("the account is %v", a)
 	}
 
@@ -132,11 +137,13 @@ func TestAnOldFormChangesOnlyWhatWasTypedIntoIt(t *testing.T) {
 	alice.must(http.StatusOK, "PATCH", "/api/v1"+path, map[string]any{"note": "changed elsewhere"})
 	alice.follow(alice.send(path, names), path+"?saved")
 	names.Set("note-before", "x")
-	if a, _ := alice.must(http.StatusOK, "GET", "/api/v1"+path, nil)["account"].(map[string]any); a["note"] != "changed elsewhere" {
+	if a, _ := alice.must(http.StatusOK, "GET", "/api/v1"+path,
+		nil)["account"].(map[string]any); a["note"] != "changed elsewhere" {
 		t.Errorf("the note is %q", a["note"])
 	}
 	alice.follow(alice.send(path, names), path+"?saved")
-	if a, _ := alice.must(http.StatusOK, "GET", "/api/v1"+path, nil)["account"].(map[string]any); a["note"] != "two\nlines" {
+	if a, _ := alice.must(http.StatusOK, "GET", "/api/v1"+path,
+		nil)["account"].(map[string]any); a["note"] != "two\nlines" {
 		t.Errorf("the note is %q", a["note"])
 	}
 }
@@ -155,13 +162,15 @@ func TestAnEmptyPasswordIsNoGuess(t *testing.T) {
 	s.idle()
 	for _, who := range []*visitor{locked, s.visitor()} {
 		a := who.send("/accounts/new", url.Values{"box": {link}, "resume-name": {"alice"}, "resume-password": {""}})
-		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.text, "The password is missing.") || !strings.Contains(a.text, html.EscapeString(link)) {
+		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.text, "The password is missing.") ||
+			!strings.Contains(a.text, html.EscapeString(link)) {
 			t.Errorf("a form whose session has ended: %s %s", a.Status, a.text)
 		}
 	}
 	alice.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password})
 	seen.take()
-	for _, path := range []string{"/login", "/settings/password", "/accounts/" + id + "/key", "/trash/" + deleted + "/delete"} {
+	for _, path := range []string{"/login", "/settings/password", "/accounts/" + id + "/key", "/trash/" + deleted +
+		"/delete"} {
 		a := alice.send(path, url.Values{"name": {"alice"}, "new": {"another good password"}})
 		if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.text, "The password is missing.") {
 			t.Errorf("%s: %s %s", path, a.Status, a.text)

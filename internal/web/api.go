@@ -13,13 +13,17 @@ import (
 )
 
 // guest adds an operation of the API that needs no session.
-func guest[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, *I) (*O, error)) {
+func guest[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+	do func(context.Context, *I) (*O, error),
+) {
 	register(s, api, operation(method, path, status, summary), do)
 }
 
 // member adds an operation of the API that only somebody who is logged in can ask
 // for.
-func member[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+func member[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+	do func(context.Context, auth.Principal, *I) (*O, error),
+) {
 	// Pages ask for codes and previews by themselves.
 	counts := method != http.MethodGet && path != "/preview"
 	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
@@ -35,7 +39,9 @@ func member[I, O any](s *site, api huma.API, method, path string, status int, su
 }
 
 // owner adds an operation that is also for a session that is locked.
-func owner[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, auth.Principal, *I) (*O, error)) {
+func owner[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+	do func(context.Context, auth.Principal, *I) (*O, error),
+) {
 	own(s, api, method, path, status, summary, func(ctx context.Context, in *I) (*O, error) {
 		who, err := s.ownerOf(ctx)
 		if err != nil {
@@ -46,7 +52,9 @@ func owner[I, O any](s *site, api huma.API, method, path string, status int, sum
 }
 
 // own is member for an operation that asks for the session itself, with what it reads.
-func own[I, O any](s *site, api huma.API, method, path string, status int, summary string, do func(context.Context, *I) (*O, error)) {
+func own[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+	do func(context.Context, *I) (*O, error),
+) {
 	op := operation(method, path, status, summary)
 	op.Security = []map[string][]string{{"session": {}}}
 	register(s, api, op, do)
@@ -70,7 +78,8 @@ func operation(method, path string, status int, summary string) huma.Operation {
 		DefaultStatus: status,
 		Summary:       summary,
 		Errors: []int{
-			http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity,
+			http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge,
+			http.StatusUnprocessableEntity,
 			http.StatusTooManyRequests, http.StatusServiceUnavailable,
 		},
 		BodyReadTimeout: -1, // it was read before

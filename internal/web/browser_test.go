@@ -37,7 +37,8 @@ type tab struct {
 
 func newTab(t *testing.T, s *site) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)), chromedp.WindowSize(1280, 800))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium(t)),
+		chromedp.WindowSize(1280, 800))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise; it sees only our own pages
 	}
@@ -63,7 +64,8 @@ func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{
 		"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
-		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+		"/Applications/Chromium.app/Contents/MacOS/Chromium",
 	} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
@@ -183,9 +185,11 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 
 	// Set up: a wrong token first, said at its field, and nothing typed is lost.
 	b.do(b.open("/"), chromedp.WaitVisible("#setup"),
-		chromedp.SendKeys("#token", "WRONG"), chromedp.SendKeys("#name", "Alice"), chromedp.SendKeys("#password", password), submit("#setup"),
+		chromedp.SendKeys("#token", "WRONG"), chromedp.SendKeys("#name", "Alice"),
+		chromedp.SendKeys("#password", password), submit("#setup"),
 		chromedp.WaitVisible("#token-error"))
-	if got := b.value(`document.activeElement.id + " " + document.getElementById("password").value.length`); got != "token 21" {
+	if got := b.value(
+		`document.activeElement.id + " " + document.getElementById("password").value.length`); got != "token 21" {
 		t.Errorf("after a wrong token: focus and password are %q", got)
 	}
 	b.do(chromedp.SetValue("#token", s.server.SetupToken), submit("#setup"), chromedp.WaitVisible(".empty"))
@@ -195,7 +199,8 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.do(click(".empty .button"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", key.URI()), chromedp.WaitVisible("#preview"))
+	b.do(click(".empty .button"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", key.URI()),
+		chromedp.WaitVisible("#preview"))
 	b.isCodeOf(key)
 	b.do(submit("#new"), chromedp.WaitVisible("#cards .card"))
 
@@ -207,41 +212,51 @@ func TestAPersonUsesTheProgram(t *testing.T) {
 		b.isCodeOf(key)
 	}
 	b.do(click(".card-copy"), b.until(`document.querySelector("[data-copied]")`))
-	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.readText().then((text) => { window.copied = text; })`), b.until(`window.copied`))
+	b.do(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.readText().then((text) => { window.copied = text; })`),
+		b.until(`window.copied`))
 	if copied := b.value(`window.copied`); !isNear(key, copied) {
 		t.Errorf("copied %q, which is no code of now", copied)
 	}
 
 	// Add by hand: what is wrong is said at the field.
-	b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", "JBSWY3DP1"), chromedp.SendKeys("#issuer", "Bank"),
+	b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SendKeys("#box", "JBSWY3DP1"),
+		chromedp.SendKeys("#issuer", "Bank"),
 		submit("#new"), chromedp.WaitVisible("#box-error"))
 	if message := b.value(`document.getElementById("box-error").textContent`); !strings.Contains(message, "1") {
 		t.Errorf("a wrong secret: %q", message)
 	}
 	b.do(click("#advanced summary"), chromedp.WaitVisible("#kind"), chromedp.SetValue("#kind", "hotp"),
-		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), chromedp.WaitVisible("#preview"), submit("#new"), chromedp.WaitVisible(".card-advance"))
+		chromedp.SetValue("#box", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), chromedp.WaitVisible("#preview"),
+		submit("#new"), chromedp.WaitVisible(".card-advance"))
 
 	// A counter shows its code when asked, once each (RFC 4226, appendix D).
-	b.do(click(".card-advance"), b.until(`document.querySelector("[data-kind=hotp] .card-code").textContent.replace(/\s/g, "") === "755224"`))
+	b.do(click(".card-advance"), b.until(
+		`document.querySelector("[data-kind=hotp] .card-code").textContent.replace(/\s/g, "") === "755224"`))
 
 	// Search by keyboard. The protocol types the / although the page has taken it, which no keyboard does.
-	b.do(chromedp.KeyEvent("/"), b.until(`document.activeElement.id === "search"`), chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`),
-		chromedp.SendKeys("#search", "exam"), b.until(`document.querySelectorAll("#cards > li:not([hidden])").length === 1`))
+	b.do(chromedp.KeyEvent("/"), b.until(`document.activeElement.id === "search"`),
+		chromedp.Evaluate[chromedp.Void](`document.activeElement.value = ""`),
+		chromedp.SendKeys("#search", "exam"),
+		b.until(`document.querySelectorAll("#cards > li:not([hidden])").length === 1`))
 
 	// Edit and delete.
 	b.do(click("#cards > li:not([hidden]) .card-edit"), chromedp.WaitVisible("#account-form"),
-		chromedp.SetValue("#account", "work"), submit("#account-form"), b.until(`document.querySelector(".saved").textContent === "Saved"`),
-		click("#delete"), chromedp.WaitVisible("#delete-form"), click("#delete-form button"), b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
+		chromedp.SetValue("#account", "work"), submit("#account-form"),
+		b.until(`document.querySelector(".saved").textContent === "Saved"`),
+		click("#delete"), chromedp.WaitVisible("#delete-form"), click("#delete-form button"),
+		b.until(`location.pathname === "/" && document.querySelectorAll("#cards > li").length === 1`))
 
 	// Log out, and in again with a wrong password first.
 	b.do(click("log-out button"), chromedp.WaitVisible("#login"),
-		chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"), submit("#login"), chromedp.WaitVisible("#login .form-error"))
+		chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"), submit("#login"),
+		chromedp.WaitVisible("#login .form-error"))
 	b.do(chromedp.SetValue("#password", password), submit("#login"), chromedp.WaitVisible("#cards .card"))
 
 	// Another session is ended from the settings.
 	other := s.visitor()
 	other.must(200, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password})
-	b.do(b.open("/settings"), chromedp.WaitVisible("#sessions li button"), click("#sessions li button"), b.until(`document.querySelectorAll("#sessions li").length === 1`))
+	b.do(b.open("/settings"), chromedp.WaitVisible("#sessions li button"), click("#sessions li button"),
+		b.until(`document.querySelectorAll("#sessions li").length === 1`))
 	other.must(401, "GET", "/api/v1/session", nil)
 	b.quiet()
 }
@@ -260,7 +275,8 @@ func (b *tab) isCodeOf(key otp.Key) {
 
 func isNear(key otp.Key, code string) bool {
 	now := time.Now()
-	for at := now.Add(time.Duration(key.Period) * time.Second); now.Sub(at) < time.Minute; at = at.Add(-time.Second) { // a busy page is late
+	// a busy page is late
+	for at := now.Add(time.Duration(key.Period) * time.Second); now.Sub(at) < time.Minute; at = at.Add(-time.Second) {
 		if key.At(at).Value == code {
 			return true
 		}
@@ -278,8 +294,10 @@ func TestPagesFitAPhone(t *testing.T) {
 	b.look("setup-wrong", "/setup", submit("#setup"), chromedp.WaitVisible(".field-error"))
 	alice := s.alice()
 	b.look("login", "/login")
-	b.look("login-wrong", "/login", chromedp.SendKeys("#name", "bob"), chromedp.SendKeys("#password", "wrong"), submit("#login"), chromedp.WaitVisible(".form-error"))
-	b.look("resume", "/login", chromedp.Evaluate[chromedp.Void](`const form = document.getElementById("login"); form.action = "/accounts/new"; form.submit();`),
+	b.look("login-wrong", "/login", chromedp.SendKeys("#name", "bob"), chromedp.SendKeys("#password", "wrong"),
+		submit("#login"), chromedp.WaitVisible(".form-error"))
+	b.look("resume", "/login", chromedp.Evaluate[chromedp.Void](
+		`const form = document.getElementById("login"); form.action = "/accounts/new"; form.submit();`),
 		chromedp.WaitVisible("#resume"))
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch("/api/v1/session", {
 		method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "Alice", password: %q}),
@@ -288,7 +306,10 @@ func TestPagesFitAPhone(t *testing.T) {
 	ids := map[string]string{}
 	for i, a := range []map[string]any{
 		{"issuer": "GitHub", "account": "alice"},
-		{"issuer": "Example Bank of the Northern and Western Isles", "account": "alice.with.a.very.long.address@subdomain.example.com", "digits": 8},
+		{
+			"issuer":  "Example Bank of the Northern and Western Isles",
+			"account": "alice.with.a.very.long.address@subdomain.example.com", "digits": 8,
+		},
 		{"issuer": "Hetzner", "account": "K0123456789", "period": 60},
 		{"issuer": "Mastodon", "account": "@alice@social.example"},
 		{"issuer": "", "account": "vpn.example.com"},
@@ -301,16 +322,21 @@ func TestPagesFitAPhone(t *testing.T) {
 		ids[fmt.Sprint(a["issuer"])] = alice.add(a)
 	}
 	b.look("list", "/")
-	b.look("locked", "/", chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new CustomEvent("signed-out", {detail: {type: "urn:avtotpy:session-locked"}}))`),
+	b.look("locked", "/", chromedp.Evaluate[chromedp.Void](
+		`document.dispatchEvent(new CustomEvent("signed-out", {detail: {type: "urn:avtotpy:session-locked"}}))`),
 		chromedp.WaitVisible("#lock"))
 	b.look("new", "/accounts/new")
-	b.look("new-wrong", "/accounts/new", chromedp.SendKeys("#box", "JBSWY3DP1"), submit("#new"), chromedp.WaitVisible("#box-error"))
+	b.look("new-wrong", "/accounts/new", chromedp.SendKeys("#box", "JBSWY3DP1"), submit("#new"),
+		chromedp.WaitVisible("#box-error"))
 	b.look("new-preview", "/accounts/new", chromedp.SendKeys("#box", "JBSW"), chromedp.WaitVisible("#preview"))
 	b.look("account", "/accounts/"+ids["GitHub"])
 	b.look("delete", "/accounts/"+ids["GitHub"]+"/delete")
 	b.look("delete-dialog", "/accounts/"+ids["GitHub"], click("#delete"), chromedp.WaitVisible("#confirm"))
 	b.look("key", "/accounts/"+ids["GitHub"]+"/key")
-	gone := alice.add(map[string]any{"issuer": "Example Bank of the Northern and Western Isles", "account": "alice.with.a.very.long.address@subdomain.example.com", "secret": "GEZDGNBVGY3TQOJQ"})
+	gone := alice.add(map[string]any{
+		"issuer":  "Example Bank of the Northern and Western Isles",
+		"account": "alice.with.a.very.long.address@subdomain.example.com", "secret": "GEZDGNBVGY3TQOJQ",
+	})
 	alice.must(204, "DELETE", "/api/v1/accounts/"+gone, nil)
 	b.look("list-undo", "/?deleted="+gone)
 	b.look("trash", "/trash")
@@ -319,7 +345,10 @@ func TestPagesFitAPhone(t *testing.T) {
 	b.look("settings", "/settings")
 	b.look("error", "/nothing")
 	for i, a := range []map[string]any{
-		{"issuer": strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7), "account": strings.Repeat("x", 255), "note": strings.Repeat("n", 2000)},
+		{
+			"issuer": strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7), "account": strings.Repeat("x", 255),
+			"note": strings.Repeat("n", 2000),
+		},
 		{"issuer": "בנק הפועלים בע״מ", "account": "אליס@example.com"},
 		{"issuer": "البنك الأهلي (١٢٣)", "account": "\u202eelpmaxe"},
 		{"issuer": "👩‍👩‍👧 Family", "account": "日本語のとても長いアカウント名日本語のとても長いアカウント名"},
@@ -329,7 +358,10 @@ func TestPagesFitAPhone(t *testing.T) {
 		ids[fmt.Sprint(a["issuer"])] = alice.add(a)
 	}
 	b.look("odd-list", "/")
-	for issuer, name := range map[string]string{strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7): "long", "בנק הפועלים בע״מ": "right-to-left"} {
+	for issuer, name := range map[string]string{
+		strings.Repeat("Donaudampfschifffahrtsgesellschaft", 7): "long",
+		"בנק הפועלים בע״מ":                                      "right-to-left",
+	} {
 		b.look("odd-account-"+name, "/accounts/"+ids[issuer])
 	}
 	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.accounts"); n != len(ids) {
@@ -343,16 +375,22 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 	s := newSite(t)
 	s.alice()
 	b := newTab(t, s)
-	b.do(b.open("/login"), chromedp.WaitVisible("#login"), chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", password),
+	b.do(b.open("/login"), chromedp.WaitVisible("#login"), chromedp.SendKeys("#name", "alice"),
+		chromedp.SendKeys("#password", password),
 		submit("#login"), chromedp.WaitVisible(".empty"))
 	const steam = "otpauth://totp/Steam:gabe?secret=MFRGGZDFMZTWQ2LK&digits=5&issuer=Steam"
-	pasted := strings.Join([]string{link, "otpauth://totp/Contoso:bob?issuer=Microsoft&secret=GEZDGNBVGY3TQOJQ", "hello, world", steam}, "\n")
+	pasted := strings.Join([]string{
+		link, "otpauth://totp/Contoso:bob?issuer=Microsoft&secret=GEZDGNBVGY3TQOJQ",
+		"hello, world", steam,
+	}, "\n")
 	for _, screen := range []int64{320, 390, 1280} {
 		for _, scheme := range []string{"light", "dark"} {
 			b.device(screen, 844, scheme)
 			b.do(b.open("/accounts/new"), chromedp.WaitVisible("#box"), chromedp.SetValue("#box", pasted),
-				chromedp.Evaluate[chromedp.Void](`document.getElementById("box").dispatchEvent(new Event("input", {bubbles: true}))`),
-				b.until(`document.querySelector("#new [type=submit]").textContent.startsWith("Check")`), submit("#new"), chromedp.WaitVisible("#review"))
+				chromedp.Evaluate[chromedp.Void](
+					`document.getElementById("box").dispatchEvent(new Event("input", {bubbles: true}))`),
+				b.until(`document.querySelector("#new [type=submit]").textContent.startsWith("Check")`),
+				submit("#new"), chromedp.WaitVisible("#review"))
 			b.fits("the review", screen)
 			b.accessible(fmt.Sprintf("the review on a screen of %d px, %s", screen, scheme))
 			if *pictures != "" {
@@ -361,8 +399,10 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 		}
 	}
 	b.do(click("#review [type=submit]"), b.until(`document.body.textContent.includes("Choose one of the two.")`))
-	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"), b.until(`location.pathname === "/" && document.readyState === "complete"`))
-	if got := b.value(`[...document.querySelectorAll(".card-title")].map((e) => e.textContent).filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
+	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"),
+		b.until(`location.pathname === "/" && document.readyState === "complete"`))
+	if got := b.value(
+		`[...document.querySelectorAll(".card-title")].map((e) => e.textContent).filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
 		t.Errorf("added: %s", got)
 	}
 	b.quiet()
@@ -381,7 +421,8 @@ func (b *tab) look(name, path string, then ...chromedp.Action[chromedp.Void]) {
 				continue
 			}
 			b.device(screen.width, screen.height, scheme)
-			b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("form").forEach((form) => form.reset())`), // or it asks whether to leave
+			// or it asks whether to leave
+			b.do(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("form").forEach((form) => form.reset())`),
 				b.open(path), chromedp.WaitReady("#main"), b.until(`document.readyState === "complete"`))
 			b.do(then...)
 			b.fits(name, screen.width)
@@ -434,7 +475,8 @@ func (b *tab) fits(what string, width int64) {
 
 func (b *tab) paint(file string) {
 	b.t.Helper()
-	b.do(b.until(`!document.querySelector(".ending")`), chromedp.Sleep(300*time.Millisecond)) // codes as they mostly look; transitions come to rest
+	// codes as they mostly look; transitions come to rest
+	b.do(b.until(`!document.querySelector(".ending")`), chromedp.Sleep(300*time.Millisecond))
 	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)

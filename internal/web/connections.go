@@ -11,7 +11,8 @@ import (
 )
 
 // Connections bound how many connections a server has. When there are too many, it is the network with the most of
-// them that loses one: first what waits for a request, then, unless the new one is from there, what has been busy longest.
+// them that loses one: first what waits for a request, then, unless the new one is from there, what has been busy
+// longest.
 type Connections struct {
 	Most int
 

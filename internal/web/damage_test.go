@@ -11,8 +11,9 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
-// TestEachDamagedColumnIsOneDamagedCard damages each column of an account, one after the other and as no program would: the other
-// accounts and their codes are as before, and the damaged one can be deleted. A column without a row here fails.
+// TestEachDamagedColumnIsOneDamagedCard damages each column of an account, one after the other and as no program would:
+// the other accounts and their codes are as before, and the damaged one can be deleted. A column without a row here
+// fails.
 func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -27,7 +28,8 @@ func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 		"created_at": times, "updated_at": times, "deleted_at": times,
 		"version": {"0", "2", "9223372036854775807"}, "generation": {"2"},
 	}
-	codeStays := []string{"submission", "updated_at", "sealed_issuer", "sealed_name", "sealed_note"} // which it is not made of
+	// which it is not made of
+	codeStays := []string{"submission", "updated_at", "sealed_issuer", "sealed_name", "sealed_note"}
 	columns := pgtest.Value[[]string](t, s.db.SuperConn, `
 		SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = 'avtotpy.accounts'::regclass AND attnum > 0 AND NOT attisdropped`)
 	for _, column := range columns {
@@ -48,17 +50,20 @@ func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 			}
 			for _, path := range []string{"/", "/trash", "/api/v1/accounts", "/api/v1/trash"} {
 				a := alice.ask("GET", path, nil)
-				if a.StatusCode != http.StatusOK || !strings.HasSuffix(path, "trash") && !strings.Contains(a.text, whole) {
+				if a.StatusCode != http.StatusOK || !strings.HasSuffix(path, "trash") &&
+					!strings.Contains(a.text, whole) {
 					t.Errorf("%s: %s: %s %s", what, path, a.Status, a.text)
 				}
 			}
 			if column == "id" {
 				id = value
 			}
-			if a := alice.ask("GET", "/accounts/"+id, nil); a.StatusCode != http.StatusOK && a.StatusCode != http.StatusNotFound {
+			if a := alice.ask("GET", "/accounts/"+id, nil); a.StatusCode != http.StatusOK &&
+				a.StatusCode != http.StatusNotFound {
 				t.Errorf("%s: its page: %s", what, a.Status)
 			}
-			if a := alice.ask("DELETE", "/api/v1/accounts/"+id, nil); a.StatusCode != http.StatusNoContent && a.StatusCode != http.StatusNotFound {
+			if a := alice.ask("DELETE", "/api/v1/accounts/"+id, nil); a.StatusCode != http.StatusNoContent &&
+				a.StatusCode != http.StatusNotFound {
 				t.Errorf("%s: it cannot be deleted: %s %s", what, a.Status, a.text)
 			}
 			if opens := strings.Contains(codes.text, id); opens != slices.Contains(codeStays, column) {
@@ -69,8 +74,8 @@ func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 	}
 }
 
-// TestTimesOutOfReachFailNothing writes times that no program wrote into each column of a time that the web server reads, as somebody
-// does who damages rows, or whose clock was set back: pages answer, and nobody is kept out.
+// TestTimesOutOfReachFailNothing writes times that no program wrote into each column of a time that the web server
+// reads, as somebody does who damages rows, or whose clock was set back: pages answer, and nobody is kept out.
 func TestTimesOutOfReachFailNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -93,15 +98,21 @@ func TestTimesOutOfReachFailNothing(t *testing.T) {
 		}
 		for _, value := range []string{"infinity", "-infinity", "200000-01-01", "0044-03-15 BC"} {
 			// Few, because all come from one address.
-			logsIn := strings.HasSuffix(value, "infinity") && slices.Contains([]string{"login_throttle", "passwords", "users"}, table)
+			logsIn := strings.HasSuffix(value, "infinity") &&
+				slices.Contains([]string{"login_throttle", "passwords", "users"}, table)
 			if logsIn && table == "login_throttle" {
-				s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": "wrong"}) // is counted
+				// is counted
+				s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session",
+					map[string]any{"name": "alice", "password": "wrong"})
 			}
 			pgtest.Exec(t, s.db.SuperConn, `
 				SET session_replication_role = replica;
 				CREATE TABLE public.kept AS SELECT * FROM avtotpy.`+table+`;
 				UPDATE avtotpy.`+table+` SET `+name+` = '`+value+`'`)
-			for _, path := range []string{"/api/v1/codes", "/api/v1/sessions", "/api/v1/session", "/settings", "/", "/trash", "/login"} {
+			for _, path := range []string{
+				"/api/v1/codes", "/api/v1/sessions", "/api/v1/session", "/settings", "/",
+				"/trash", "/login",
+			} {
 				if a := alice.ask("GET", path, nil); a.StatusCode >= 500 {
 					t.Errorf("%s = %s: %s: %s %s", column, value, path, a.Status, a.text)
 				}

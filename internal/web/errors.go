@@ -36,30 +36,51 @@ func (f *failure) Error() string { return f.text }
 
 // What can be wrong with a request as a whole.
 var (
-	errNoPage      = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
-	errLoggedOut   = &failure{status: http.StatusUnauthorized, text: "You are not logged in, or your session has ended."}
+	errNoPage    = &failure{status: http.StatusNotFound, text: "There is nothing at this address."}
+	errLoggedOut = &failure{
+		status: http.StatusUnauthorized,
+		text:   "You are not logged in, or your session has ended.",
+	}
 	errCrossOrigin = &failure{status: http.StatusForbidden, text: notOurs, event: auth.EventCrossOrigin}
 	errNoOrigin    = &failure{status: http.StatusForbidden, text: saysNothing, event: auth.EventNoOrigin}
-	errLocked      = &failure{status: http.StatusUnauthorized, kind: sessionLocked, text: "Your session is locked, because nobody used it for a while. Enter your password to go on."}
-	errNoForm      = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
-	errNotJSON     = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
-	errSetupDone   = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
-	errNotHOTP     = &failure{status: http.StatusConflict, text: "This account has no counter: its codes come from the time."}
-	errSpent       = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
-	errTrashFull   = &failure{status: http.StatusConflict, text: "The trash is full. Delete something in it for good first."}
-	errFull        = &failure{
-		status: http.StatusConflict,
-		text:   fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.", store.AccountsAtMost),
+	errLocked      = &failure{
+		status: http.StatusUnauthorized, kind: sessionLocked,
+		text: "Your session is locked, because nobody used it for a while. Enter your password to go on.",
 	}
-	errDamaged    = &failure{status: http.StatusConflict, text: "This account cannot be opened: what the database has of it was altered or damaged. It can only be deleted."}
-	errReadOnly   = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
-	errNotFound   = &failure{status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.", event: auth.EventUnknownID}
+	errNoForm    = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
+	errNotJSON   = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}
+	errSetupDone = &failure{status: http.StatusConflict, text: "There is a user already. Log in."}
+	errNotHOTP   = &failure{
+		status: http.StatusConflict,
+		text:   "This account has no counter: its codes come from the time.",
+	}
+	errSpent     = &failure{status: http.StatusConflict, text: "The counter of this account has reached its end."}
+	errTrashFull = &failure{
+		status: http.StatusConflict,
+		text:   "The trash is full. Delete something in it for good first.",
+	}
+	errFull = &failure{
+		status: http.StatusConflict,
+		text: fmt.Sprintf("This vault is full: it holds %d accounts. Delete some that you do not need.",
+			store.AccountsAtMost),
+	}
+	errDamaged = &failure{
+		status: http.StatusConflict,
+		text: "This account cannot be opened: what the database has of it was altered or damaged. It can only " +
+			"be deleted.",
+	}
+	errReadOnly = &failure{status: http.StatusForbidden, text: "You may use this account, but not change it."}
+	errNotFound = &failure{
+		status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.",
+		event: auth.EventUnknownID,
+	}
 	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 
 const (
 	notOurs     = "This request came from another site. Open AVTotpy in a tab of its own."
-	saysNothing = "This request has a cookie and does not say where it comes from: it has neither Sec-Fetch-Site nor Origin. " +
+	saysNothing = "This request has a cookie and does not say where it comes from: it has neither Sec-Fetch-Site " +
+		"nor Origin. " +
 		"Use a browser that sends one of them; a program can send Origin with this server's address."
 )
 
@@ -79,7 +100,10 @@ const soon = 5 * time.Second
 
 // unfit means that the schema does not fit this program, or the database is away.
 func unfit(why error) error {
-	return &failure{status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".", retryAfter: soon}
+	return &failure{
+		status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".",
+		retryAfter: soon,
+	}
 }
 
 // A fieldProblem is a sentence about one field.
@@ -106,11 +130,15 @@ func (s *site) failureOf(ctx context.Context, err error) (*failure, []fieldProbl
 		return &failure{status: http.StatusTooManyRequests, text: "Too many attempts.", retryAfter: many.Wait}, nil
 	}
 	if busy, ok := errors.AsType[*auth.BusyError](err); ok {
-		return &failure{status: http.StatusServiceUnavailable, text: "Too many people are logging in at once. Try again in a moment.", retryAfter: busy.Wait}, nil
+		return &failure{
+			status: http.StatusServiceUnavailable,
+			text:   "Too many people are logging in at once. Try again in a moment.", retryAfter: busy.Wait,
+		}, nil
 	}
 	for from, to := range map[error]*failure{
 		auth.ErrNoSession: errLoggedOut, auth.ErrLocked: errLocked, auth.ErrWrongLogin: errWrongLogin,
-		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull, store.ErrTrashFull: errTrashFull, store.ErrSetupDone: errSetupDone,
+		store.ErrNotFound: errNotFound, store.ErrForbidden: errReadOnly, store.ErrFull: errFull,
+		store.ErrTrashFull: errTrashFull, store.ErrSetupDone: errSetupDone,
 		store.ErrNotHOTP: errNotHOTP, store.ErrCounterSpent: errSpent, store.ErrDamaged: errDamaged,
 	} {
 		if errors.Is(err, from) {
@@ -163,7 +191,8 @@ func noFault(err error) *failure {
 func changes(ctx context.Context) string {
 	switch store.OutcomeOf(ctx) {
 	case store.OutcomeUnknown:
-		return "Whether your change was saved is not known, because the connection was lost at that moment: look before you try again."
+		return "Whether your change was saved is not known, because the connection was lost at that moment: look " +
+			"before you try again."
 	case store.SomeCommitted:
 		return "A part of your change was saved: look before you try again."
 	default:
@@ -199,7 +228,10 @@ func details(problems []fieldProblem) []*huma.ErrorDetail {
 // problem is explain for the API.
 func (s *site) problem(ctx context.Context, err error) error {
 	f, problems := s.explain(ctx, err)
-	document := &huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}
+	document := &huma.ErrorModel{
+		Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text,
+		Errors: details(problems),
+	}
 	if f.retryAfter > 0 {
 		return huma.ErrorWithHeaders(document, http.Header{"Retry-After": {retryAfter(f.retryAfter)}})
 	}
@@ -223,13 +255,18 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		s.render(w, r, f.status, page{
-			Name: "error", Title: http.StatusText(f.status), View: errorView{f.status, http.StatusText(f.status), f.text, toSendAgain(r, f)},
+			Name: "error", Title: http.StatusText(f.status),
+			View: errorView{f.status, http.StatusText(f.status), f.text, toSendAgain(r, f)},
 		})
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.status)
-	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text, Errors: details(problems)}) // whoever asked is gone
+	// whoever asked is gone
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{
+		Type: f.kind, Status: f.status, Title: http.StatusText(f.status),
+		Detail: f.text, Errors: details(problems),
+	})
 }
 
 // An errorView is the page of what went wrong.

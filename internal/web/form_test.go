@@ -48,7 +48,8 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	}
 
 	set := url.Values{"token": {"WRONG"}, "name": {`"Alice"`}, "password": {password}}
-	again(v.send("/setup", set), http.StatusUnprocessableEntity, `value="&#34;Alice&#34;"`, `value="WRONG"`, "This is not the token.", `aria-invalid="true"`)
+	again(v.send("/setup", set), http.StatusUnprocessableEntity, `value="&#34;Alice&#34;"`, `value="WRONG"`,
+		"This is not the token.", `aria-invalid="true"`)
 	set.Set("token", s.server.SetupToken)
 	set.Set("name", "Alice")
 	v.follow(v.send("/setup", set), "/")
@@ -58,7 +59,8 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	page := v.follow(v.ask("GET", "/settings?x=1", nil), "/login?next=%2Fsettings%3Fx%3D1")
 	again(page, http.StatusOK, `name="next" value="/settings?x=1"`)
 	in := url.Values{"name": {"alice"}, "password": {"wrong"}, "next": {"/settings?x=1"}}
-	again(v.send("/login", in), http.StatusUnauthorized, "Name or password is wrong.", `value="alice"`, `value="/settings?x=1"`)
+	again(v.send("/login", in), http.StatusUnauthorized, "Name or password is wrong.", `value="alice"`,
+		`value="/settings?x=1"`)
 	in.Set("password", password)
 	again(v.follow(v.send("/login", in), "/settings?x=1"), http.StatusOK, "Current password")
 
@@ -66,9 +68,18 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 		values url.Values
 		texts  []string
 	}{
-		{url.Values{"box": {"JBSWY3DP1"}, "issuer": {"Bank <1>"}, "note": {"kept"}}, []string{"Bank &lt;1&gt;", `value="kept"`, "JBSWY3DP1</textarea>", "Log out"}},
-		{url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"six"}, "kind": {"totp"}}, []string{"This is not a whole number.", `value="six"`, `<details id="advanced" open>`}},
-		{url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"99"}, "kind": {"hotp"}}, []string{"of 99 digits", `<option value="hotp" selected>`}},
+		{
+			url.Values{"box": {"JBSWY3DP1"}, "issuer": {"Bank <1>"}, "note": {"kept"}},
+			[]string{"Bank &lt;1&gt;", `value="kept"`, "JBSWY3DP1</textarea>", "Log out"},
+		},
+		{
+			url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"six"}, "kind": {"totp"}},
+			[]string{"This is not a whole number.", `value="six"`, `<details id="advanced" open>`},
+		},
+		{
+			url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"99"}, "kind": {"hotp"}},
+			[]string{"of 99 digits", `<option value="hotp" selected>`},
+		},
 		{url.Values{"box": {"otpauth://totp/x"}}, []string{"no secret"}},
 	} {
 		again(v.send("/accounts/new", wrong.values), http.StatusUnprocessableEntity, wrong.texts...)
@@ -80,47 +91,63 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 	id := pgtest.Value[string](t, s.db.SuperConn, "SELECT id::text FROM avtotpy.accounts")
 
 	account := "/accounts/" + id
-	again(v.send(account, url.Values{"issuer": {strings.Repeat("x", 300)}, "account": {"typed"}, "note": {"n"}}), http.StatusUnprocessableEntity, "300 characters", `value="typed"`)
-	again(v.follow(v.send(account, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"a note"}}), account+"?saved"), http.StatusOK, `value="Other"`, "a note</textarea>", "Saved")
-	again(v.ask("GET", account+"/delete", nil), http.StatusOK, "Delete <bdi>Other</bdi>?", `action="`+account+`/delete"`)
+	again(v.send(account, url.Values{"issuer": {strings.Repeat("x", 300)}, "account": {"typed"}, "note": {"n"}}),
+		http.StatusUnprocessableEntity, "300 characters", `value="typed"`)
+	again(v.follow(v.send(account, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"a note"}}), account+
+		"?saved"), http.StatusOK, `value="Other"`, "a note</textarea>", "Saved")
+	again(v.ask("GET", account+"/delete", nil), http.StatusOK, "Delete <bdi>Other</bdi>?", `action="`+account+
+		`/delete"`)
 
-	key := url.Values{"secret": {"JBSWY3DP1"}, "kind": {"hotp"}, "digits": {"8"}, "counter": {"41"}, "counter-before": {"0"}, "current": {password}}
+	key := url.Values{
+		"secret": {"JBSWY3DP1"}, "kind": {"hotp"}, "digits": {"8"}, "counter": {"41"},
+		"counter-before": {"0"}, "current": {password},
+	}
 	again(v.ask("GET", account+"/key", nil), http.StatusOK, `name="period" value="30"`)
-	again(v.send(account+"/key", key), http.StatusUnprocessableEntity, "The digit 1 at position 9", `value="JBSWY3DP1"`, `value="41"`)
+	again(v.send(account+"/key", key), http.StatusUnprocessableEntity, "The digit 1 at position 9",
+		`value="JBSWY3DP1"`, `value="41"`)
 	key.Set("secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
 	key.Set("current", "wrong")
 	again(v.send(account+"/key", key), http.StatusUnprocessableEntity, "not your current password", `value="41"`)
 	key.Set("current", password)
-	again(v.follow(v.send(account+"/key", key), account+"?saved"), http.StatusOK, "Counter-based (HOTP)", `<dd id="counter">41</dd>`, "Saved")
+	again(v.follow(v.send(account+"/key", key), account+"?saved"), http.StatusOK, "Counter-based (HOTP)",
+		`<dd id="counter">41</dd>`, "Saved")
 	v.follow(v.send(account+"/next", nil), "/")
 
-	again(v.follow(v.send(account+"/delete", nil), "/?deleted="+id), http.StatusOK, "No accounts yet", "<bdi>Other</bdi> was deleted.", `action="`+account+`/restore"`)
+	again(v.follow(v.send(account+"/delete", nil), "/?deleted="+id), http.StatusOK, "No accounts yet",
+		"<bdi>Other</bdi> was deleted.", `action="`+account+`/restore"`)
 	again(v.follow(v.send(account+"/restore", nil), "/#account-"+id), http.StatusOK, `id="account-`+id)
 	v.follow(v.send(account+"/delete", nil), "/")
 	again(v.ask("GET", "/trash", nil), http.StatusOK, "Other", "/trash/"+id+"/delete")
 	again(v.ask("GET", "/trash/"+id+"/delete", nil), http.StatusOK, "Delete <bdi>Other</bdi> for good?")
-	again(v.send("/trash/"+id+"/delete", url.Values{"current": {"wrong"}}), http.StatusUnprocessableEntity, "not your current password")
-	again(v.follow(v.send("/trash/"+id+"/delete", url.Values{"current": {password}}), "/trash?purged"), http.StatusOK, "The trash is empty")
+	again(v.send("/trash/"+id+"/delete", url.Values{"current": {"wrong"}}), http.StatusUnprocessableEntity,
+		"not your current password")
+	again(v.follow(v.send("/trash/"+id+"/delete", url.Values{"current": {password}}), "/trash?purged"), http.StatusOK,
+		"The trash is empty")
 
 	other := s.visitor()
 	other.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password})
-	session := pgtest.Value[string](t, s.db.SuperConn, "SELECT id::text FROM avtotpy.sessions ORDER BY created_at DESC LIMIT 1")
+	session := pgtest.Value[string](t, s.db.SuperConn,
+		"SELECT id::text FROM avtotpy.sessions ORDER BY created_at DESC LIMIT 1")
 	v.follow(v.send("/settings/sessions/"+session+"/end", nil), "/settings")
 	v.follow(v.send("/settings/sessions/end", nil), "/settings")
 	other.must(http.StatusUnauthorized, "GET", "/api/v1/codes", nil)
 
-	again(v.send("/settings/password", url.Values{"current": {"wrong"}, "new": {"another good password"}}), http.StatusUnprocessableEntity, "not your current password")
-	again(v.follow(v.send("/settings/password", url.Values{"current": {password}, "new": {"another good password"}}), "/settings?saved"), http.StatusOK, "Password changed")
+	again(v.send("/settings/password", url.Values{"current": {"wrong"}, "new": {"another good password"}}),
+		http.StatusUnprocessableEntity, "not your current password")
+	again(v.follow(v.send("/settings/password", url.Values{"current": {password}, "new": {"another good password"}}),
+		"/settings?saved"), http.StatusOK, "Password changed")
 
 	for _, path := range []string{
-		"/accounts/new", account, account + "/delete", account + "/key", account + "/restore", "/trash/" + id + "/delete", "/settings/password", "/logout",
+		"/accounts/new", account, account + "/delete", account + "/key", account + "/restore", "/trash/" + id +
+			"/delete", "/settings/password", "/logout",
 	} {
 		if a := s.visitor().send(path, right); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s by a stranger: %s", path, a.Status)
 		}
 	}
 	everyFormOf(t, v.sent)
-	if a := v.ask("POST", "/login", "name=x", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site"); a.StatusCode != http.StatusForbidden {
+	if a := v.ask("POST", "/login", "name=x", "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site",
+		"cross-site"); a.StatusCode != http.StatusForbidden {
 		t.Errorf("a login from another site: %s", a.Status)
 	}
 }
@@ -148,7 +175,10 @@ func TestALoginLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.alice()
-	for _, next := range []string{"https://evil.example/", "//evil.example/", `/\evil.example`, "/\t/evil.example", "evil", "javascript:alert(1)", ""} {
+	for _, next := range []string{
+		"https://evil.example/", "//evil.example/", `/\evil.example`, "/\t/evil.example",
+		"evil", "javascript:alert(1)", "",
+	} {
 		v := s.visitor()
 		a := v.send("/login", url.Values{"name": {"alice"}, "password": {password}, "next": {next}})
 		if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/" {

@@ -11,8 +11,8 @@ import (
 type Proxies struct {
 	Networks []netip.Prefix
 	Unix     bool // whether requests over a Unix socket come from a proxy
-	// Header is the one that they write, "Forwarded" or, also when it is empty, "X-Forwarded-For". The other one is never
-	// read: proxies pass on what a visitor sends under a name that they do not write themselves.
+	// Header is the one that they write, "Forwarded" or, also when it is empty, "X-Forwarded-For". The other one is
+	// never read: proxies pass on what a visitor sends under a name that they do not write themselves.
 	Header string
 }
 
@@ -27,7 +27,8 @@ type route struct{ proxies Proxies }
 
 // address returns where a request comes from: the last address that is not a trusted proxy's. Each proxy appends the
 // address that it saw, so what stands to the left of that one is for the visitor to choose. It is the zero Addr for a
-// visitor over a Unix socket. ignored means that a header says something, and comes from an address that is not trusted.
+// visitor over a Unix socket. ignored means that a header says something, and comes from an address that is not
+// trusted.
 func (r *route) address(peer string, header http.Header) (address netip.Addr, ignored bool) {
 	address = addressOf(peer)
 	if !r.trusts(address) {
@@ -79,8 +80,8 @@ func (r *route) hops(header http.Header) []netip.Addr {
 	return xForwardedForHops(header[xForwardedFor])
 }
 
-// misses reports a request that a proxy forwarded with the other header alone: the setting names the wrong one, or none, or
-// the proxy dropped its own because the visitor's Connection header names it.
+// misses reports a request that a proxy forwarded with the other header alone: the setting names the wrong one, or
+// none, or the proxy dropped its own because the visitor's Connection header names it.
 func (r *route) misses(peer string, header http.Header) bool {
 	own, other := xForwardedFor, forwardedFor
 	if r.proxies.Header == forwardedFor {

@@ -45,9 +45,15 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		{"a Unix socket, and nothing said", "", nil, "invalid IP", false},
 
 		{"RFC 7239", other, f("for=192.0.2.1"), "192.0.2.1", false},
-		{"with all of it", other, f(`For=192.0.2.1;proto=https;by=203.0.113.43; host="otp.example.com"`), "192.0.2.1", false},
+		{
+			"with all of it", other, f(`For=192.0.2.1;proto=https;by=203.0.113.43; host="otp.example.com"`), "192.0.2.1",
+			false,
+		},
 		{"for comes last", other, f(`proto=https;host=x;FOR="192.0.2.1:80"`), "192.0.2.1", false},
-		{"several elements and lines", other, f(`for=198.51.100.1, for=192.0.2.1`, ` for="[fd00::7]:1";proto=http , `), "192.0.2.1", false},
+		{
+			"several elements and lines", other, f(`for=198.51.100.1, for=192.0.2.1`, ` for="[fd00::7]:1";proto=http , `),
+			"192.0.2.1", false,
+		},
 		{"IPv6 quoted", other, f(`for="[2001:db8:cafe::17]:4711"`), "2001:db8:cafe::17", false},
 		{"a hidden port", other, f(`for="[2001:db8::1]:_port"`), "2001:db8::1", false},
 		{"a hidden port of IPv4", other, f(`for="192.0.2.1:_p"`), "192.0.2.1", false},
@@ -63,12 +69,19 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		{"twice in one element", other, f("for=192.0.2.1;for=198.51.100.1"), "fd00::1", false},
 		{"an escape at the end", other, f(`for="192.0.2.1\`), "fd00::1", false},
 
-		{"both, and they differ", proxy, http.Header{"X-Forwarded-For": {"192.0.2.1"}, "Forwarded": {"for=198.51.100.1"}}, "192.0.2.1", false},
+		{"both, and they differ", proxy, http.Header{
+			"X-Forwarded-For": {"192.0.2.1"},
+			"Forwarded":       {"for=198.51.100.1"},
+		}, "192.0.2.1", false},
 		{"headers that nobody reads", proxy, http.Header{
-			"X-Real-Ip": {"198.51.100.1"}, "True-Client-Ip": {"198.51.100.1"}, "X-Forwarded-Host": {"x"}, "X-Forwarded-For": {"192.0.2.1"},
+			"X-Real-Ip": {"198.51.100.1"}, "True-Client-Ip": {"198.51.100.1"}, "X-Forwarded-Host": {"x"},
+			"X-Forwarded-For": {"192.0.2.1"},
 		}, "192.0.2.1", false},
 	} {
-		r := &route{Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, Unix: true}}
+		r := &route{Proxies{Networks: []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("fd00::/8"),
+		}, Unix: true}}
 		if c.header["X-Forwarded-For"] == nil {
 			r.proxies.Header = "Forwarded"
 		}
@@ -82,8 +95,8 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	}
 }
 
-// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write, alone or beside its own, in
-// one request or in many: what they send changes neither this request's address nor a later one's.
+// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write, alone or beside its
+// own, in one request or in many: what they send changes neither this request's address nor a later one's.
 func TestOneHeaderIsBelieved(t *testing.T) {
 	t.Parallel()
 	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
@@ -105,8 +118,10 @@ func TestOneHeaderIsBelieved(t *testing.T) {
 				{http.Header{}, "10.0.0.1", false},
 			} {
 				got, ignored := r.address("10.0.0.1:1", request.header)
-				if misses := r.misses("10.0.0.1:1", request.header); got.String() != request.want || ignored || misses != request.misses {
-					t.Errorf("%q, %v: %v, ignored %t, misses %t; want %s, misses %t", c.setting, request.header, got, ignored, misses, request.want, request.misses)
+				if misses := r.misses("10.0.0.1:1", request.header); got.String() != request.want || ignored ||
+					misses != request.misses {
+					t.Errorf("%q, %v: %v, ignored %t, misses %t; want %s, misses %t", c.setting, request.header, got,
+						ignored, misses, request.want, request.misses)
 				}
 			}
 		}
@@ -120,7 +135,10 @@ func TestOneHeaderIsBelieved(t *testing.T) {
 func TestForgedHeadersChangeNothing(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 39))
-	pieces := []string{"10.0.0.9", "192.0.2.7", "[2001:db8::1]:80", `"`, ";", ",", "for=", "for=192.0.2.66", `\`, "unknown", " ", "\t", "=", "_x", "::1", "by=", "é", "\x00"}
+	pieces := []string{
+		"10.0.0.9", "192.0.2.7", "[2001:db8::1]:80", `"`, ";", ",", "for=", "for=192.0.2.66", `\`,
+		"unknown", " ", "\t", "=", "_x", "::1", "by=", "é", "\x00",
+	}
 	for range 20_000 {
 		var forged strings.Builder
 		for range random.IntN(12) {
@@ -147,19 +165,26 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 }
 
 func FuzzForwarded(f *testing.F) {
-	for _, seed := range []string{`for=192.0.2.1`, `for="[2001:db8::1]:80";proto=https, for=unknown`, `for="_x\"`, ",;=", `a="b`} {
+	for _, seed := range []string{
+		`for=192.0.2.1`, `for="[2001:db8::1]:80";proto=https, for=unknown`, `for="_x\"`,
+		",;=", `a="b`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, forged string) {
 		r := &route{Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
-		if got, _ := r.address("203.0.113.9:1", http.Header{"Forwarded": {forged}, "X-Forwarded-For": {forged}}); got.String() != "203.0.113.9" {
+		if got, _ := r.address("203.0.113.9:1",
+			http.Header{"Forwarded": {forged}, "X-Forwarded-For": {forged}}); got.String() != "203.0.113.9" {
 			t.Errorf("a stranger is %v", got)
 		}
-		if got, _ := r.address("10.0.0.1:1", http.Header{"X-Forwarded-For": {forged, "203.0.113.5"}}); got.String() != "203.0.113.5" {
+		if got, _ := r.address("10.0.0.1:1",
+			http.Header{"X-Forwarded-For": {forged, "203.0.113.5"}}); got.String() != "203.0.113.5" {
 			t.Errorf("behind a proxy: %v", got)
 		}
 		r.proxies.Header = "Forwarded"
-		if got, _ := r.address("10.0.0.1:1", http.Header{"Forwarded": {forged + ",for=203.0.113.5"}}); got.String() != "203.0.113.5" && got.String() != "10.0.0.1" {
+		if got, _ := r.address("10.0.0.1:1",
+			http.Header{"Forwarded": {forged + ",for=203.0.113.5"}}); got.String() != "203.0.113.5" &&
+			got.String() != "10.0.0.1" {
 			t.Errorf("behind a proxy that appends to Forwarded: %v", got)
 		}
 	})

@@ -103,7 +103,9 @@ func (s *site) guard(next http.Handler) http.Handler {
 			}
 		}
 		if err != nil {
-			if f, ok := errors.AsType[*failure](err); ok && f.retryAfter > 0 && r.Method == http.MethodPost && isForm(r) { // what was typed is not lost
+			// what was typed is not lost
+			if f, ok := errors.AsType[*failure](err); ok && f.retryAfter > 0 && r.Method == http.MethodPost &&
+				isForm(r) {
 				s.within(limitOf(mostTyped), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_ = r.ParseForm() // then there is nothing to keep
 					s.fail(w, r, err)
@@ -124,7 +126,8 @@ func (s *site) guard(next http.Handler) http.Handler {
 // server (DNS rebinding). Without a public URL only addresses and localhost are ours.
 func (s *site) isOurHost(host string) bool {
 	if s.PublicURL != nil {
-		standard := map[string]string{"http": ":80", "https": ":443"}[s.PublicURL.Scheme] // which some clients write, and no browser
+		// which some clients write, and no browser
+		standard := map[string]string{"http": ":80", "https": ":443"}[s.PublicURL.Scheme]
 		return strings.EqualFold(host, s.PublicURL.Host) || strings.EqualFold(host, s.PublicURL.Host+standard)
 	}
 	name, _, err := net.SplitHostPort(host)
@@ -136,7 +139,8 @@ func (s *site) isOurHost(host string) bool {
 }
 
 func (s *site) wrongHost() error {
-	text := "This server does not know itself by that name. Its operator can set AVTOTPY_PUBLIC_URL to the address in your browser."
+	text := "This server does not know itself by that name. Its operator can set AVTOTPY_PUBLIC_URL to the address " +
+		"in your browser."
 	if s.PublicURL != nil {
 		text = "This server is at " + s.PublicURL.String() + "."
 	}
@@ -151,7 +155,8 @@ func saysNotWhence(r *http.Request) bool {
 
 // isPassive reports a page that was not asked for by who looks at it.
 func isPassive(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Purpose") != "" || r.Header.Get("Purpose") != ""
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Purpose") != "" ||
+		r.Header.Get("Purpose") != ""
 }
 
 // isSafe reports a request that changes nothing.
@@ -181,8 +186,10 @@ func (s *site) origin(r *http.Request) store.Origin {
 	if s.route.misses(r.RemoteAddr, r.Header) {
 		s.warnOfHeader(r.Context(), address)
 	}
-	if !isSafe(r) && !address.IsLoopback() && s.route.saysPlain(r.RemoteAddr, r.Header) && s.notLately(&s.warnedOfPlain) {
-		s.Log.WarnContext(r.Context(), "a form came to the proxy over http:// (X-Forwarded-Proto), so what people type, passwords too, crosses the network "+
+	if !isSafe(r) && !address.IsLoopback() && s.route.saysPlain(r.RemoteAddr, r.Header) &&
+		s.notLately(&s.warnedOfPlain) {
+		s.Log.WarnContext(r.Context(), "a form came to the proxy over http:// (X-Forwarded-Proto), so what people "+
+			"type, passwords too, crosses the network "+
 			"without TLS: let the proxy redirect http:// to https:// (docs/reverse-proxies.md)", "proxy", r.RemoteAddr)
 	}
 	return from
@@ -191,8 +198,10 @@ func (s *site) origin(r *http.Request) store.Origin {
 // warnOfProxy says what to set when a proxy is not trusted.
 func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
 	if s.notLately(&s.warnedOfProxy) {
-		s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the sender is your proxy, "+
-			"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender", senderName(address))
+		s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the "+
+			"sender is your proxy, "+
+			"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender",
+			senderName(address))
 	}
 }
 
@@ -203,13 +212,16 @@ func (s *site) warnOfHeader(ctx context.Context, address netip.Addr) {
 		read, sent = sent, read
 	}
 	if s.notLately(&s.warnedOfHeader) {
-		s.Log.WarnContext(ctx, "a proxy's request has "+sent+" and not "+read+", which is the one that is read; if your proxies write "+sent+", "+
-			"add the word "+strings.ToLower(sent)+" to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind them counts as one visitor",
+		s.Log.WarnContext(ctx, "a proxy's request has "+sent+" and not "+read+
+			", which is the one that is read; if your proxies write "+sent+", "+
+			"add the word "+strings.ToLower(sent)+" to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind them "+
+			"counts as one visitor",
 			"sender", senderName(address))
 	}
 }
 
-// notLately reports that something was not said in the last hour, and notes that it is said now: anybody can send a header.
+// notLately reports that something was not said in the last hour, and notes that it is said now: anybody can send a
+// header.
 func (s *site) notLately(said *atomic.Int64) bool {
 	now, last := s.Now().Unix(), said.Load()
 	const pause = int64(time.Hour / time.Second)
@@ -244,7 +256,8 @@ func (s *site) watch(next http.Handler) http.Handler {
 				}
 			}
 			// Only the route is logged: addresses hold ids, and queries what people look for.
-			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", cmp.Or(recorder.route, r.Pattern), "status", recorder.status, "duration", time.Since(started))
+			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", cmp.Or(recorder.route, r.Pattern),
+				"status", recorder.status, "duration", time.Since(started))
 		}()
 		next.ServeHTTP(recorder, r)
 	})
@@ -252,7 +265,8 @@ func (s *site) watch(next http.Handler) http.Handler {
 
 func securityHeaders(public *url.URL) map[string]string {
 	headers := map[string]string{
-		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+			"connect-src 'self'; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",

@@ -24,7 +24,8 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 	s := newSite(t, func(s *web.Server) { s.Event = seen.add })
 	alice := s.alice()
 	const other = "another good password"
-	kept, deleted := alice.add(map[string]any{"link": link}), alice.add(map[string]any{"secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
+	kept, deleted := alice.add(map[string]any{"link": link}),
+		alice.add(map[string]any{"secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
 	alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+deleted, nil)
 	for name, c := range map[string]struct {
 		use   auth.Use
@@ -33,7 +34,10 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 		"log in": {auth.UseLogin, func(v *visitor) answer {
 			return v.ask("POST", "/api/v1/session", map[string]any{"name": "Alice", "password": "guess"})
 		}},
-		"log in by form": {auth.UseLogin, func(v *visitor) answer { return v.send("/login", url.Values{"name": {"Alice"}, "password": {"guess"}}) }},
+		"log in by form": {auth.UseLogin, func(v *visitor) answer {
+			return v.send("/login",
+				url.Values{"name": {"Alice"}, "password": {"guess"}})
+		}},
 		"password": {auth.UsePassword, func(v *visitor) answer {
 			return v.ask("PUT", "/api/v1/password", map[string]any{"current": "guess", "new": other})
 		}},
@@ -53,9 +57,11 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 		for device, known := range map[string]bool{"a known device": true, "a stranger": false} {
 			pgtest.Exec(t, s.db.SuperConn, "DELETE FROM avtotpy.login_throttle")
 			v := *alice
-			v.cookies = slices.DeleteFunc(slices.Clone(alice.cookies), func(c *http.Cookie) bool { return !known && c.Name == "avtotpy-device" })
+			v.cookies = slices.DeleteFunc(slices.Clone(alice.cookies),
+				func(c *http.Cookie) bool { return !known && c.Name == "avtotpy-device" })
 			wrong, throttled := seen.count(c.use, auth.EventWrong), seen.count(c.use, auth.EventThrottled)
-			if a := c.guess(&v); a.StatusCode != http.StatusUnauthorized && a.StatusCode != http.StatusUnprocessableEntity {
+			if a := c.guess(&v); a.StatusCode != http.StatusUnauthorized &&
+				a.StatusCode != http.StatusUnprocessableEntity {
 				t.Fatalf("%s by %s: %s %s", name, device, a.Status, a.text)
 			}
 			// How many it takes until the next one waits is a test of the store.
@@ -63,7 +69,8 @@ func TestEachPlaceThatChecksAPasswordSlowsDownGuesses(t *testing.T) {
 			if a := c.guess(&v); a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 				t.Errorf("%s by %s, a guess too early: %s", name, device, a.Status)
 			}
-			if w, h := seen.count(c.use, auth.EventWrong)-wrong, seen.count(c.use, auth.EventThrottled)-throttled; w != 1 || h != 1 {
+			if w, h := seen.count(c.use, auth.EventWrong)-wrong,
+				seen.count(c.use, auth.EventThrottled)-throttled; w != 1 || h != 1 {
 				t.Errorf("%s by %s: %d wrong and %d throttled are reported, want 1 and 1", name, device, w, h)
 			}
 		}
@@ -98,7 +105,8 @@ func TestAKnownDeviceGetsInWhateverStrangersDo(t *testing.T) {
 	if got := logIn(owner); got != http.StatusOK {
 		t.Errorf("with a name that has no attempts left: %d", got)
 	}
-	session := owner.cookies[slices.IndexFunc(owner.cookies, func(c *http.Cookie) bool { return c.Name == "avtotpy" })].Value
+	session := owner.cookies[slices.IndexFunc(owner.cookies,
+		func(c *http.Cookie) bool { return c.Name == "avtotpy" })].Value
 	for _, forged := range []string{"x", strings.Repeat("x", 43), strings.Repeat(".", 3000), session} {
 		v := s.visitor()
 		v.cookies = []*http.Cookie{{Name: "avtotpy-device", Value: forged}}
@@ -114,15 +122,16 @@ func TestASetUpThatIsDoneAnswersBeforeItCounts(t *testing.T) {
 	s := newSite(t, func(s *web.Server) { s.Now = func() time.Time { return now } })
 	s.alice()
 	for range 50 {
-		if a := s.visitor().ask("POST", "/api/v1/setup", map[string]any{"token": "x", "name": "x", "password": "x"}); a.StatusCode != http.StatusConflict {
+		if a := s.visitor().ask("POST", "/api/v1/setup",
+			map[string]any{"token": "x", "name": "x", "password": "x"}); a.StatusCode != http.StatusConflict {
 			t.Fatal(a.Status, a.text)
 		}
 	}
 	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password})
 }
 
-// TestTwoChangesOfAPasswordAtOnce and logins with the old one meanwhile: one change wins, and nothing follows from the old
-// password after it.
+// TestTwoChangesOfAPasswordAtOnce and logins with the old one meanwhile: one change wins, and nothing follows from the
+// old password after it.
 func TestTwoChangesOfAPasswordAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -147,23 +156,26 @@ func TestTwoChangesOfAPasswordAtOnce(t *testing.T) {
 	if changed[won].StatusCode != http.StatusNoContent {
 		won, lost = 1, 0
 	}
-	if changed[won].StatusCode != http.StatusNoContent || changed[lost].StatusCode != http.StatusUnprocessableEntity && changed[lost].StatusCode != http.StatusUnauthorized {
+	if changed[won].StatusCode != http.StatusNoContent || changed[lost].StatusCode != http.StatusUnprocessableEntity &&
+		changed[lost].StatusCode != http.StatusUnauthorized {
 		t.Errorf("two changes at once: %s and %s (%s)", changed[0].Status, changed[1].Status, changed[lost].text)
 	}
 	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions"); n != 1 {
 		t.Errorf("%d sessions, want only that in which the password was changed", n)
 	}
-	const forgotten = "DELETE FROM avtotpy.login_throttle" // how many of the logins above failed depends on who came first
+	// how many of the logins above failed depends on who came first
+	const forgotten = "DELETE FROM avtotpy.login_throttle"
 	pgtest.Exec(t, s.db.SuperConn, forgotten)
 	for _, old := range []string{password, chosen[lost]} {
-		s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": old})
+		s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session",
+			map[string]any{"name": "Alice", "password": old})
 	}
 	pgtest.Exec(t, s.db.SuperConn, forgotten)
 	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": chosen[won]})
 }
 
-// TestARightLoginWhileTwoHundredAreWrong sends 200 wrong logins at once, from 200 addresses and with as many names, and a
-// right one from a known device. With AVTOTPY_LONG=1 it does so ten times, and prints how long the right one took.
+// TestARightLoginWhileTwoHundredAreWrong sends 200 wrong logins at once, from 200 addresses and with as many names, and
+// a right one from a known device. With AVTOTPY_LONG=1 it does so ten times, and prints how long the right one took.
 func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 	t.Parallel()
 	rounds, wrong := 1, 20
@@ -183,7 +195,8 @@ func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range wrong {
 			wg.Go(func() {
-				a := s.visitor().ask("POST", "/api/v1/session", map[string]any{"name": fmt.Sprint("name", round, i), "password": "wrong password"},
+				a := s.visitor().ask("POST", "/api/v1/session",
+					map[string]any{"name": fmt.Sprint("name", round, i), "password": "wrong password"},
 					"X-Forwarded-For", fmt.Sprintf("198.51.%d.%d", round, i))
 				answers[i] = a.StatusCode
 			})
@@ -195,7 +208,8 @@ func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 			return nil
 		})
 		started := time.Now()
-		owner.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password}, "X-Forwarded-For", "203.0.113.7")
+		owner.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password},
+			"X-Forwarded-For", "203.0.113.7")
 		took = append(took, time.Since(started))
 		owner.must(http.StatusNoContent, "DELETE", "/api/v1/session", nil)
 		wg.Wait()
@@ -206,12 +220,15 @@ func TestARightLoginWhileTwoHundredAreWrong(t *testing.T) {
 		if counts[http.StatusUnauthorized]+counts[http.StatusServiceUnavailable] != wrong {
 			t.Errorf("the wrong ones were answered with %v", counts)
 		}
-		t.Logf("round %d: the right login took %v; the wrong ones were answered with %v", round+1, took[round].Round(time.Millisecond), counts)
+		t.Logf("round %d: the right login took %v; the wrong ones were answered with %v", round+1,
+			took[round].Round(time.Millisecond), counts)
 		// What was not checked is not counted: the rows are two for each that was.
-		if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.login_throttle WHERE failures > 1"); n != 0 {
+		if n := pgtest.Value[int](t, s.db.SuperConn,
+			"SELECT count(*) FROM avtotpy.login_throttle WHERE failures > 1"); n != 0 {
 			t.Errorf("%d rows count more than one attempt", n)
 		}
 	}
 	slices.Sort(took)
-	t.Logf("of %d: median %v, longest %v", rounds, took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	t.Logf("of %d: median %v, longest %v", rounds, took[len(took)/2].Round(time.Millisecond),
+		took[len(took)-1].Round(time.Millisecond))
 }

@@ -123,9 +123,11 @@ func showKey(ctx context.Context, p auth.Principal, id uuid.UUID, f form) (page,
 	kind, algorithm, digits, period, counter := keyFields(a.Key)
 	v := keyView{
 		Account: viewOf(a), Message: f.message,
-		Kind: f.tracked(kind), Algorithm: f.tracked(algorithm), Digits: f.tracked(digits), Period: f.tracked(period), Counter: f.tracked(counter),
+		Kind: f.tracked(kind), Algorithm: f.tracked(algorithm), Digits: f.tracked(digits), Period: f.tracked(period),
+		Counter: f.tracked(counter),
 		Secret: f.field(field{
-			Name: "secret", Label: "New secret", Exact: true, Optional: true, Autocomplete: "off", Hint: "Leave it empty to keep the one that is stored.",
+			Name: "secret", Label: "New secret", Exact: true, Optional: true, Autocomplete: "off",
+			Hint: "Leave it empty to keep the one that is stored.",
 		}),
 		Current: f.field(currentPassword()),
 	}
@@ -135,17 +137,32 @@ func showKey(ctx context.Context, p auth.Principal, id uuid.UUID, f form) (page,
 // keyFields are the fields for how codes are made.
 func keyFields(k otp.Key) (kind, algorithm, digits, period, counter field) {
 	kind = field{Name: "kind", Label: "Kind", Value: string(k.Kind), Options: []option{
-		{string(otp.TOTP), "Time-based (TOTP)"}, {string(otp.HOTP), "Counter-based (HOTP)"}, {string(otp.Steam), "Steam"},
+		{string(otp.TOTP), "Time-based (TOTP)"},
+		{string(otp.HOTP), "Counter-based (HOTP)"},
+		{string(otp.Steam), "Steam"},
 	}}
-	algorithm = field{Name: "algorithm", Label: "Algorithm", Value: string(k.Algorithm), For: "totp hotp", Options: []option{
-		{string(otp.SHA1), ""}, {string(otp.SHA256), ""}, {string(otp.SHA512), ""},
-	}}
-	if !slices.Contains([]otp.Algorithm{otp.SHA1, otp.SHA256, otp.SHA512}, k.Algorithm) { // found in exports of other apps
+	algorithm = field{
+		Name: "algorithm", Label: "Algorithm", Value: string(k.Algorithm), For: "totp hotp",
+		Options: []option{
+			{string(otp.SHA1), ""}, {string(otp.SHA256), ""}, {string(otp.SHA512), ""},
+		},
+	}
+	// found in exports of other apps
+	if !slices.Contains([]otp.Algorithm{otp.SHA1, otp.SHA256, otp.SHA512}, k.Algorithm) {
 		algorithm.Options = append(algorithm.Options, option{string(k.Algorithm), ""})
 	}
-	digits = field{Name: "digits", Label: "Digits", Value: strconv.Itoa(k.Digits), For: "totp hotp", InputMode: "numeric", Autocomplete: "off"}
-	period = field{Name: "period", Label: "Period in seconds", Value: strconv.Itoa(k.Period), For: "totp", InputMode: "numeric", Autocomplete: "off"}
-	counter = field{Name: "counter", Label: "Counter", Value: strconv.FormatUint(k.Counter, 10), For: "hotp", InputMode: "numeric", Autocomplete: "off"}
+	digits = field{
+		Name: "digits", Label: "Digits", Value: strconv.Itoa(k.Digits), For: "totp hotp",
+		InputMode: "numeric", Autocomplete: "off",
+	}
+	period = field{
+		Name: "period", Label: "Period in seconds", Value: strconv.Itoa(k.Period), For: "totp",
+		InputMode: "numeric", Autocomplete: "off",
+	}
+	counter = field{
+		Name: "counter", Label: "Counter", Value: strconv.FormatUint(k.Counter, 10), For: "hotp",
+		InputMode: "numeric", Autocomplete: "off",
+	}
 	return kind, algorithm, digits, period, counter
 }
 

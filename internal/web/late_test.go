@@ -34,7 +34,8 @@ func (b *tab) holdScripts() (release func()) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := chromedp.Call(b.ctx, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*.js"}}}); err != nil {
+	if _, err := chromedp.Call(b.ctx, fetch.Enable,
+		fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*.js"}}}); err != nil {
 		b.t.Fatal(err)
 	}
 	return func() {
@@ -43,7 +44,8 @@ func (b *tab) holdScripts() (release func()) {
 		waiting := held
 		mu.Unlock()
 		for _, id := range waiting {
-			_, _ = chromedp.Call(b.ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: id}) // those of pages that were left are gone
+			// those of pages that were left are gone
+			_, _ = chromedp.Call(b.ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: id})
 		}
 		if _, err := chromedp.Call(b.ctx, fetch.Disable, cdp.Empty{}); err != nil {
 			b.t.Fatal(err)
@@ -75,10 +77,12 @@ func TestEveryFormWorksBeforeItsScriptsCome(t *testing.T) {
 		b.do(chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"))
 		release()
 		b.do(b.until(`document.querySelector("show-password button")`))
-		if got := b.value(`document.getElementById("name").value + " " + document.getElementById("password").value`); got != "alice wrong password" {
+		if got := b.value(
+			`document.getElementById("name").value + " " + document.getElementById("password").value`); got != "alice wrong password" {
 			t.Errorf("after the scripts came the form holds %q", got)
 		}
-		b.do(b.until(`document.readyState === "complete"`), submit("#login"), chromedp.WaitVisible("#login .form-error"))
+		b.do(b.until(`document.readyState === "complete"`), submit("#login"),
+			chromedp.WaitVisible("#login .form-error"))
 		if got := b.value(`document.getElementById("password").value`); got != "wrong password" {
 			t.Errorf("the page was left: the form holds %q", got)
 		}
@@ -90,7 +94,8 @@ func TestEveryFormWorksBeforeItsScriptsCome(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
 		b := newTab(t, newSite(t))
-		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
 			t.Fatal(err)
 		}
 		b.sendEveryForm()
@@ -124,28 +129,35 @@ func (b *tab) sendEveryForm() {
 	b.t.Helper()
 	const chosen = "another good password"
 	at := func(path, visible string) chromedp.Action[chromedp.Void] {
-		return b.until(`location.pathname === "` + path + `" && document.querySelector("` + visible + `")?.checkVisibility()`)
+		return b.until(`location.pathname === "` + path + `" && document.querySelector("` + visible +
+			`")?.checkVisibility()`)
 	}
 
 	b.begin("/setup", "#setup")
-	b.do(chromedp.SendKeys("#token", "WRONG"), chromedp.SendKeys("#name", "Alice"), chromedp.SendKeys("#password", password), submit("#setup"),
+	b.do(chromedp.SendKeys("#token", "WRONG"), chromedp.SendKeys("#name", "Alice"),
+		chromedp.SendKeys("#password", password), submit("#setup"),
 		chromedp.WaitVisible("#token-error"))
-	if got := b.value(`document.getElementById("token").value + " " + document.getElementById("name").value`); got != "WRONG Alice" {
+	if got := b.value(
+		`document.getElementById("token").value + " " + document.getElementById("name").value`); got != "WRONG Alice" {
 		b.t.Errorf("after a wrong token the form holds %q", got)
 	}
-	b.do(chromedp.SetValue("#token", b.server.SetupToken), chromedp.SetValue("#password", password), submit("#setup"), at("/", ".empty"))
+	b.do(chromedp.SetValue("#token", b.server.SetupToken), chromedp.SetValue("#password", password), submit("#setup"),
+		at("/", ".empty"))
 
 	// RFC 4226, appendix D.
 	b.begin("/accounts/new", "#new")
-	b.do(chromedp.SendKeys("#box", "otpauth://hotp/Example:alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&counter=0"), submit("#new"), at("/", ".card"))
+	b.do(chromedp.SendKeys("#box", "otpauth://hotp/Example:alice?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&counter=0"),
+		submit("#new"), at("/", ".card"))
 	for _, code := range []string{"755224", "287082"} {
-		b.do(b.until(`document.querySelector(".card-advance button").ariaDisabled !== "true"`), click(".card-advance button"), b.until(shownCode+` === "`+code+`"`))
+		b.do(b.until(`document.querySelector(".card-advance button").ariaDisabled !== "true"`),
+			click(".card-advance button"), b.until(shownCode+` === "`+code+`"`))
 	}
 
 	id := b.value(`document.querySelector("code-card").dataset.id`)
 	b.begin("/accounts/"+id, "#account-form")
 	b.do(chromedp.SetValue("#account", "work"), submit("#account-form"),
-		b.until(`document.querySelector(".saved")?.textContent === "Saved" && document.getElementById("account").value === "work"`))
+		b.until(
+			`document.querySelector(".saved")?.textContent === "Saved" && document.getElementById("account").value === "work"`))
 	b.do(click("#delete"), b.until(`document.querySelector("#delete-form [type=submit]")?.checkVisibility()`),
 		click("#delete-form [type=submit]"), at("/", ".empty"))
 
@@ -157,12 +169,14 @@ func (b *tab) sendEveryForm() {
 	b.do(chromedp.SendKeys("#current", password), chromedp.SendKeys("#new", chosen), submit("#password-form"),
 		b.until(`document.querySelector(".saved")?.textContent === "Password changed"`))
 
-	b.do(click("log-out button"), at("/login", "#login"), chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"), submit("#login"),
+	b.do(click("log-out button"), at("/login", "#login"), chromedp.SendKeys("#name", "alice"),
+		chromedp.SendKeys("#password", "wrong password"), submit("#login"),
 		chromedp.WaitVisible("#login .form-error"))
 	if got := b.value(`document.getElementById("name").value`); got != "alice" {
 		b.t.Errorf("after a wrong password the form holds the name %q", got)
 	}
-	b.do(chromedp.SetValue("#password", chosen), submit("#login"), at("/", ".empty"), click("log-out button"), at("/login", "#login"))
+	b.do(chromedp.SetValue("#password", chosen), submit("#login"), at("/", ".empty"), click("log-out button"),
+		at("/login", "#login"))
 	if n := pgtest.Value[int](b.t, b.db.SuperConn, "SELECT count(*)::int FROM avtotpy.sessions"); n != 0 {
 		b.t.Errorf("%d sessions are left", n)
 	}
@@ -185,12 +199,19 @@ func TestAListThatIsLookedAt(t *testing.T) {
 
 	// The next code is copied by its own button, also by keyboard.
 	for _, press := range []chromedp.Action[chromedp.Void]{click(".card-next"), chromedp.SendKeys(".card-next", "\r")} {
-		b.do(b.until(`!document.querySelector(".card-next").hidden`), chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText("")`),
-			chromedp.Evaluate[chromedp.Void](`window.pair = document.querySelector(".card-code").textContent + "," + document.querySelector(".card-next otp-code").textContent`),
+		b.do(b.until(`!document.querySelector(".card-next").hidden`),
+			chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText("")`),
+			chromedp.Evaluate[chromedp.Void](
+				`window.pair = document.querySelector(".card-code").textContent + "," + document.querySelector(".card-next otp-code").textContent`),
 			press, b.until(`document.querySelector("[data-copied]")`),
-			chromedp.Evaluate[chromedp.Void](`window.copied = undefined; navigator.clipboard.readText().then((text) => { window.copied = text; })`), b.until(`window.copied`))
+			chromedp.Evaluate[chromedp.Void](
+				`window.copied = undefined; navigator.clipboard.readText().then((text) => { window.copied = text; })`),
+			b.until(`window.copied`))
 		// A window may end between the look and the press.
-		if copied, pair := b.value("window.copied"), strings.ReplaceAll(b.value("window.pair"), " ", ""); !strings.HasPrefix(b.value(`document.querySelector("[data-copied]")?.dataset.copied ?? "Next"`), "Next") ||
+		if copied, pair := b.value("window.copied"),
+			strings.ReplaceAll(b.value("window.pair"), " ",
+				""); !strings.HasPrefix(b.value(`document.querySelector("[data-copied]")?.dataset.copied ?? "Next"`),
+			"Next") ||
 			strings.HasPrefix(pair, copied) || !isNear(key, copied) {
 			t.Errorf("copied %q of the codes %s", copied, pair)
 		}
@@ -201,7 +222,8 @@ func TestAListThatIsLookedAt(t *testing.T) {
 
 	// What changes elsewhere is said, and shown when asked.
 	alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id, map[string]any{"issuer": "Renamed"})
-	b.do(click(".banner button"), b.until(`document.querySelector(".card-title").textContent === "Renamed" && !document.querySelector(".banner")`))
+	b.do(click(".banner button"), b.until(
+		`document.querySelector(".card-title").textContent === "Renamed" && !document.querySelector(".banner")`))
 	if got := b.value(`document.querySelector(".top .who").innerText`); !strings.Contains(got, "Alice") {
 		t.Errorf("the header says %q", got)
 	}

@@ -51,21 +51,36 @@ const (
 
 // What is wrong with a request that asks for more than anybody needs.
 var (
-	errTooComplex = &failure{status: http.StatusRequestEntityTooLarge, text: "The body has more fields than anything here takes.", event: auth.EventTooLarge}
-	errTooLong    = &failure{status: http.StatusRequestURITooLong, text: "The address is too long.", event: auth.EventTooLarge}
-	errTooSlow    = &failure{status: http.StatusRequestTimeout, text: "The request took too long to arrive. Send it again."}
-	errNotForm    = &failure{status: http.StatusUnsupportedMediaType, text: "The form has to be application/x-www-form-urlencoded."}
-	errBusy       = &failure{
-		status: http.StatusServiceUnavailable, text: "AVTotpy is very busy. Try again in a moment.", retryAfter: time.Second, event: auth.EventOverload,
+	errTooComplex = &failure{
+		status: http.StatusRequestEntityTooLarge,
+		text:   "The body has more fields than anything here takes.", event: auth.EventTooLarge,
+	}
+	errTooLong = &failure{
+		status: http.StatusRequestURITooLong, text: "The address is too long.",
+		event: auth.EventTooLarge,
+	}
+	errTooSlow = &failure{
+		status: http.StatusRequestTimeout,
+		text:   "The request took too long to arrive. Send it again.",
+	}
+	errNotForm = &failure{
+		status: http.StatusUnsupportedMediaType,
+		text:   "The form has to be application/x-www-form-urlencoded.",
+	}
+	errBusy = &failure{
+		status: http.StatusServiceUnavailable, text: "AVTotpy is very busy. Try again in a moment.",
+		retryAfter: time.Second, event: auth.EventOverload,
 	}
 	errManyRequests = &failure{
-		status: http.StatusTooManyRequests, text: "You send too many requests at once.", retryAfter: time.Second, event: auth.EventRate,
+		status: http.StatusTooManyRequests, text: "You send too many requests at once.", retryAfter: time.Second,
+		event: auth.EventRate,
 	}
 )
 
 func tooLarge(most int64) error {
 	return &failure{
-		status: http.StatusRequestEntityTooLarge, text: "The body is too large; expected at most " + strconv.FormatInt(most, 10) + " bytes.",
+		status: http.StatusRequestEntityTooLarge, text: "The body is too large; expected at most " +
+			strconv.FormatInt(most, 10) + " bytes.",
 		event: auth.EventTooLarge,
 	}
 }
@@ -140,8 +155,9 @@ func (s *site) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]b
 	return body, nil
 }
 
-// tooComplex reports whether a body has more parts than parts, longer names or deeper brackets than anything here takes.
-// It looks at no more than the characters that separate them: whether they are in order is for the decoder to say.
+// tooComplex reports whether a body has more parts than parts, longer names or deeper brackets than anything here
+// takes. It looks at no more than the characters that separate them: whether they are in order is for the decoder to
+// say.
 func tooComplex(body []byte, parts int, isJSON bool) bool {
 	if !isJSON {
 		return bytes.Count(body, []byte("&")) >= parts

@@ -31,7 +31,10 @@ func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	alice := s.alice()
-	for _, name := range []string{"Zürcher Bank", "user103", "Ärzteportal", "zoo", "user3", "apple", "Österreich", "Café", "cafe 2", "cafe 10"} {
+	for _, name := range []string{
+		"Zürcher Bank", "user103", "Ärzteportal", "zoo", "user3", "apple", "Österreich",
+		"Café", "cafe 2", "cafe 10",
+	} {
 		alice.add(map[string]any{"secret": "JBSWY3DPEHPK3PXP", "issuer": name})
 	}
 	alice.add(map[string]any{"secret": "JBSWY3DPEHPK3PXP", "issuer": "Apple", "account": "x12"})
@@ -52,7 +55,8 @@ func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
 		}
 		page := alice.ask("GET", "/", nil, "Accept-Language", language)
 		var shown []string
-		for _, m := range regexp.MustCompile(`card-title">([^<]*)</span> <span class="card-account">([^<]*)<`).FindAllStringSubmatch(page.text, -1) {
+		for _, m := range regexp.MustCompile(
+			`card-title">([^<]*)</span> <span class="card-account">([^<]*)<`).FindAllStringSubmatch(page.text, -1) {
 			shown = append(shown, strings.TrimSpace(m[1]+" "+m[2]))
 		}
 		if got := strings.Join(shown, ", "); got != want {
@@ -64,7 +68,10 @@ func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
 // pages are all that somebody who is logged in can open, and those in front of the door.
 func (s *site) pages(alice *visitor, id string) map[string]answer {
 	all := map[string]answer{"/login": s.visitor().ask("GET", "/login", nil)}
-	for _, path := range []string{"/", "/accounts/new", "/accounts/" + id, "/accounts/" + id + "/delete", "/settings", "/nothing"} {
+	for _, path := range []string{
+		"/", "/accounts/new", "/accounts/" + id, "/accounts/" + id + "/delete", "/settings",
+		"/nothing",
+	} {
 		all[path] = alice.ask("GET", path, nil)
 	}
 	return all
@@ -82,7 +89,8 @@ func TestEveryModuleOfAPageIsPreloaded(t *testing.T) {
 	imported := regexp.MustCompile(`(?:from|import)\s*\(?\s*["']([^"']+)["']`)
 	for page, a := range pages {
 		var preloaded, needed []string
-		for _, m := range regexp.MustCompile(`<link rel="modulepreload" href="([^"]*)">`).FindAllStringSubmatch(a.text, -1) {
+		for _, m := range regexp.MustCompile(`<link rel="modulepreload" href="([^"]*)">`).FindAllStringSubmatch(a.text,
+			-1) {
 			preloaded = append(preloaded, m[1])
 		}
 		scripts := regexp.MustCompile(`<script type="module" src="([^"]*)">`).FindAllStringSubmatch(a.text, -1)
@@ -135,35 +143,43 @@ func TestOnlyWhatHoldsNoSecretBesideInputIsCompressed(t *testing.T) {
 		if page != "/" {
 			continue
 		}
-		if got := unzip(t, packed.text); !strings.Contains(got, id) || packed.Header.Get("Vary") != "Accept-Encoding" || len(packed.text) >= len(plain.text) {
+		if got := unzip(t, packed.text); !strings.Contains(got, id) ||
+			packed.Header.Get("Vary") != "Accept-Encoding" || len(packed.text) >= len(plain.text) {
 			t.Errorf("%s: %d bytes of %d, %v: %s", page, len(packed.text), len(plain.text), packed.Header, got)
 		}
 		// It takes nothing from a request that another site could choose.
-		if got := alice.ask("GET", "/?issuer=Reflected&q=Reflected#Reflected", nil, "Accept-Language", "Reflected", "Referer", "Reflected"); strings.Contains(got.text, "Reflected") {
+		if got := alice.ask("GET", "/?issuer=Reflected&q=Reflected#Reflected", nil, "Accept-Language", "Reflected",
+			"Referer", "Reflected"); strings.Contains(got.text, "Reflected") {
 			t.Errorf("the list repeats what is asked for: %s", got.text)
 		}
 	}
-	style := regexp.MustCompile(`href="(/static/[0-9a-f]*/app.css)"`).FindStringSubmatch(alice.ask("GET", "/", nil).text)[1]
+	style := regexp.MustCompile(`href="(/static/[0-9a-f]*/app.css)"`).FindStringSubmatch(alice.ask("GET", "/",
+		nil).text)[1]
 	plain := alice.ask("GET", style, nil)
 	for header, compressed := range map[string]bool{
-		"gzip": true, "br, GZIP;q=0.5": true, "deflate,gzip; q=1.0": true, "": false, "br": false, "gzip;q=0": false, "gzip;q=x": false, "xgzip": false, "*": false,
+		"gzip": true, "br, GZIP;q=0.5": true, "deflate,gzip; q=1.0": true, "": false, "br": false, "gzip;q=0": false,
+		"gzip;q=x": false, "xgzip": false, "*": false,
 	} {
 		a := alice.ask("GET", style, nil, "Accept-Encoding", header)
 		text := a.text
 		if compressed {
 			text = unzip(t, text)
 		}
-		if got := a.Header.Get("Content-Encoding") == "gzip"; got != compressed || text != plain.text || a.Header.Get("Content-Type") != "text/css; charset=utf-8" {
+		if got := a.Header.Get("Content-Encoding") == "gzip"; got != compressed || text != plain.text ||
+			a.Header.Get("Content-Type") != "text/css; charset=utf-8" {
 			t.Errorf("Accept-Encoding %q: compressed %v, want %v; %v", header, got, compressed, a.Header)
 		}
 	}
-	if a := alice.ask("GET", style, nil, "Range", "bytes=0-0"+strings.Repeat(",1-1", 1000)); a.StatusCode != http.StatusOK || a.text != plain.text {
+	if a := alice.ask("GET", style, nil, "Range", "bytes=0-0"+
+		strings.Repeat(",1-1", 1000)); a.StatusCode != http.StatusOK || a.text != plain.text {
 		t.Errorf("many ranges of a file: %s, %d bytes", a.Status, len(a.text))
 	}
-	if a := alice.ask("GET", style, nil, "Accept-Encoding", "gzip", "Range", "bytes=0-4"); a.StatusCode != http.StatusPartialContent || a.text != plain.text[:5] {
+	if a := alice.ask("GET", style, nil, "Accept-Encoding", "gzip", "Range",
+		"bytes=0-4"); a.StatusCode != http.StatusPartialContent || a.text != plain.text[:5] {
 		t.Errorf("a part: %s %q", a.Status, a.text)
 	}
-	if a := alice.ask("HEAD", style, nil, "Accept-Encoding", "gzip"); a.StatusCode != http.StatusOK || a.text != "" || a.ContentLength <= 0 {
+	if a := alice.ask("HEAD", style, nil, "Accept-Encoding", "gzip"); a.StatusCode != http.StatusOK || a.text != "" ||
+		a.ContentLength <= 0 {
 		t.Errorf("HEAD: %s, %d bytes", a.Status, a.ContentLength)
 	}
 }
@@ -186,7 +202,8 @@ func (v *visitor) version() string {
 	v.t.Helper()
 	version, _ := v.must(http.StatusOK, "GET", "/api/v1/codes", nil)["version"].(string)
 	page := v.ask("GET", "/", nil)
-	if shown := regexp.MustCompile(`data-version="([^"]*)"`).FindStringSubmatch(page.text); version == "" || len(shown) != 2 || shown[1] != version {
+	if shown := regexp.MustCompile(`data-version="([^"]*)"`).FindStringSubmatch(page.text); version == "" ||
+		len(shown) != 2 || shown[1] != version {
 		v.t.Errorf("the codes have the version %q, the page %q", version, shown)
 	}
 	return version
@@ -206,8 +223,14 @@ func TestCodesSayWhenSomethingElseChanged(t *testing.T) {
 		do   func()
 	}{
 		{"an addition", func() { alice.add(map[string]any{"secret": "JBSWY3DPEHPK3PXP", "kind": "hotp"}) }},
-		{"a rename", func() { alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id, map[string]any{"issuer": "Other"}) }},
-		{"a note", func() { alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id, map[string]any{"note": "Other"}) }},
+		{"a rename", func() {
+			alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id,
+				map[string]any{"issuer": "Other"})
+		}},
+		{"a note", func() {
+			alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id,
+				map[string]any{"note": "Other"})
+		}},
 		{"a replacement", func() {
 			alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+id, nil)
 			id = alice.add(map[string]any{"link": link})
@@ -233,7 +256,8 @@ func TestTheCodeOfACounterStays(t *testing.T) {
 	// RFC 4226, appendix D.
 	id := alice.add(map[string]any{"kind": "hotp", "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
 	form := `<form class="card-advance" method="post" action="/accounts/` + id + `/next">`
-	if page := alice.ask("GET", "/", nil); !strings.Contains(page.text, "••••••") || !strings.Contains(page.text, form) {
+	if page := alice.ask("GET", "/", nil); !strings.Contains(page.text, "••••••") ||
+		!strings.Contains(page.text, form) {
 		t.Errorf("before the first code: %s", page.text)
 	}
 	for _, code := range []string{"7 5 5 2 2 4", "2 8 7 0 8 2", "3 5 9 1 5 2"} {

@@ -36,7 +36,10 @@ func (s *site) loggedIn(ctx context.Context, e auth.Entry, err error) (*loggedIn
 }
 
 func bodyOf(p auth.Principal) sessionBody {
-	return sessionBody{User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt, LocksIn: int(p.Session.LocksIn.Seconds())}
+	return sessionBody{
+		User: userBody{p.User().Name}, ExpiresAt: p.Session.ExpiresAt,
+		LocksIn: int(p.Session.LocksIn.Seconds()),
+	}
 }
 
 type setUpInput struct {
@@ -139,7 +142,8 @@ func (s *site) setupPage(r *http.Request) (page, error) {
 func setupPage(f form) page { return page{Name: "setup", Title: "Set up", View: newSetupView(f)} }
 
 func (s *site) setupForm(r *http.Request) (posted, error) {
-	entry, err := s.gate.SetUp(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("token"), r.PostFormValue("name"), r.PostFormValue("password"))
+	entry, err := s.gate.SetUp(r.Context(), visitorOf(r.Context()).visit(), r.PostFormValue("token"),
+		r.PostFormValue("name"), r.PostFormValue("password"))
 	return posted{next: "/", entry: entry, again: asIs(setupPage)}, err
 }
 
@@ -152,10 +156,16 @@ type loginView struct {
 
 func loginPage(f form) page {
 	return page{Name: "login", Title: "Log in", View: loginView{
-		Message:  f.message,
-		Next:     f.values.Get("next"),
-		Name:     f.field(field{Name: "name", Label: "Name", Plain: true, Required: true, Autofocus: true, Autocomplete: "username"}),
-		Password: f.field(field{Name: "password", Label: "Password", Type: "password", Required: true, Autocomplete: "current-password"}),
+		Message: f.message,
+		Next:    f.values.Get("next"),
+		Name: f.field(field{
+			Name: "name", Label: "Name", Plain: true, Required: true, Autofocus: true,
+			Autocomplete: "username",
+		}),
+		Password: f.field(field{
+			Name: "password", Label: "Password", Type: "password", Required: true,
+			Autocomplete: "current-password",
+		}),
 	}}
 }
 
@@ -197,7 +207,8 @@ func loginFirst(r *http.Request) redirect {
 // ownPath returns a path of this server, or the list for what leads elsewhere.
 func ownPath(path string) string {
 	u, err := url.Parse(path)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
+		strings.ContainsAny(path, "\\\r\n\t") {
 		return "/"
 	}
 	return path

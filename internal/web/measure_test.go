@@ -77,8 +77,10 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 	services := strings.Fields("GitHub Google Amazon Microsoft Dropbox Mastodon Hetzner GitLab Proton Registrar")
 	for i := range 200 {
 		alice.add(map[string]any{
-			"issuer": fmt.Sprintf("%s %d", services[i%len(services)], i), "account": fmt.Sprintf("person%d.%d@example.com", i*7919%1000, i),
-			"secret": strings.Repeat(string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i%26])+string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i/26]), 16),
+			"issuer":  fmt.Sprintf("%s %d", services[i%len(services)], i),
+			"account": fmt.Sprintf("person%d.%d@example.com", i*7919%1000, i),
+			"secret": strings.Repeat(string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i%26])+
+				string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i/26]), 16),
 		})
 	}
 	b := newTab(t, s)
@@ -92,10 +94,12 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 	}
 	long := os.Getenv("AVTOTPY_LONG") != ""
 	if long {
-		if _, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: 4}); err != nil {
+		if _, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate,
+			emulation.SetCPUThrottlingRateParams{Rate: 4}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := chromedp.Call(b.ctx, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks}); err != nil {
+		if _, err := chromedp.Call(b.ctx, performance.Enable,
+			performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,7 +125,8 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 	}
 	t.Logf("with a processor four times slower, in ms: %s", b.value(`((n) => ["responseStart", "responseEnd", "domInteractive", "domContentLoadedEventEnd", "loadEventEnd"]
 		.map((name) => name + " " + Math.round(n[name])).join(", "))(performance.getEntriesByType("navigation")[0])`))
-	if _, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: 1}); err != nil {
+	if _, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate,
+		emulation.SetCPUThrottlingRateParams{Rate: 1}); err != nil {
 		t.Fatal(err)
 	}
 	before := b.metrics()
@@ -129,7 +134,9 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 	b.do(chromedp.Sleep(watched))
 	after := b.metrics()
 	for _, name := range []string{"TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration"} {
-		t.Logf("%s of the main thread: %s %% of %s", name, strconv.FormatFloat(100*(after[name]-before[name])/(after["Timestamp"]-before["Timestamp"]), 'f', 2, 64), watched)
+		t.Logf("%s of the main thread: %s %% of %s", name,
+			strconv.FormatFloat(100*(after[name]-before[name])/(after["Timestamp"]-before["Timestamp"]), 'f', 2, 64),
+			watched)
 	}
 }
 

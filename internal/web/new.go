@@ -108,7 +108,8 @@ func (s *site) addAccount(ctx context.Context, p auth.Principal, in *addInput) (
 	if err != nil {
 		return nil, err
 	}
-	account, created, err := p.CreateAccount(ctx, store.NewAccount{Key: key, Submission: submission, Note: in.Body.Note})
+	account, created, err := p.CreateAccount(ctx,
+		store.NewAccount{Key: key, Submission: submission, Note: in.Body.Note})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,8 @@ func (s *site) previewAccount(ctx context.Context, p auth.Principal, in *preview
 	return answerWith(shown), nil
 }
 
-// previewOf is codeAt for a key that is not stored yet: also with the code of its counter, which is not used up by that.
+// previewOf is codeAt for a key that is not stored yet: also with the code of its counter, which is not used up by
+// that.
 func previewOf(key otp.Key, now time.Time) CodeView {
 	code := codeAt(key, now)
 	if key.Kind == otp.HOTP {
@@ -173,13 +175,19 @@ func newPage(f form) page {
 		Message: f.message, Submission: f.values.Get("submission"),
 		Preview: accountView{Kind: string(otp.TOTP), Digits: otp.DefaultDigits},
 		Box: f.field(field{
-			Name: "box", Label: "Links or secret", Rows: 3, Exact: true, Required: true, Autofocus: true, Autocomplete: "off", Placeholder: "otpauth://totp/…",
-			Hint: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret alone. Several links can come together, each in a line.",
+			Name: "box", Label: "Links or secret", Rows: 3, Exact: true, Required: true, Autofocus: true,
+			Autocomplete: "off", Placeholder: "otpauth://totp/…",
+			Hint: "Paste what the site shows next to its QR code: an otpauth:// or steam:// link, or the secret " +
+				"alone. Several links can come together, each in a line.",
 		}),
-		Issuer:  f.field(field{Name: "issuer", Label: "Issuer", Autocomplete: "off", Placeholder: "Example Bank"}),
-		Account: f.field(field{Name: "account", Label: "Account", Plain: true, Autocomplete: "off", Placeholder: "alice@example.com"}),
-		Note:    f.field(field{Name: "note", Label: "Note", Autocomplete: "off", Optional: true}),
-		Kind:    f.field(kind), Algorithm: f.field(algorithm), Digits: f.field(digits), Period: f.field(period), Counter: f.field(counter),
+		Issuer: f.field(field{Name: "issuer", Label: "Issuer", Autocomplete: "off", Placeholder: "Example Bank"}),
+		Account: f.field(field{
+			Name: "account", Label: "Account", Plain: true, Autocomplete: "off",
+			Placeholder: "alice@example.com",
+		}),
+		Note: f.field(field{Name: "note", Label: "Note", Autocomplete: "off", Optional: true}),
+		Kind: f.field(kind), Algorithm: f.field(algorithm), Digits: f.field(digits), Period: f.field(period),
+		Counter: f.field(counter),
 	}
 	if v.Submission == "" {
 		v.Submission = uuid.NewString()

@@ -33,19 +33,27 @@ func TestSpellingsAreReadAlike(t *testing.T) {
 				body[field] = json.RawMessage(text)
 			}
 		}
-		asLink := url.Values{"secret": {secret}, "algorithm": {c.given.Algorithm}, "digits": {c.given.Digits}, "period": {c.given.Period}}
+		asLink := url.Values{
+			"secret": {secret}, "algorithm": {c.given.Algorithm}, "digits": {c.given.Digits},
+			"period": {c.given.Period},
+		}
 		if c.given.Kind == "hotp" {
 			asLink.Set("counter", "0")
 		}
-		asForm := url.Values{"box": {secret}, "kind": {c.given.Kind}, "algorithm": {c.given.Algorithm}, "digits": {c.given.Digits}, "period": {c.given.Period}, "reviewed": {"1"}, "take": {"1"}}
+		asForm := url.Values{
+			"box": {secret}, "kind": {c.given.Kind}, "algorithm": {c.given.Algorithm},
+			"digits": {c.given.Digits}, "period": {c.given.Period}, "reviewed": {"1"}, "take": {"1"},
+		}
 		for way, id := range map[string]string{
 			"the API": alice.add(body),
-			"a link":  alice.add(map[string]any{"link": "otpauth://" + c.given.Kind + "/" + url.PathEscape(name) + "?" + asLink.Encode()}),
-			"a form":  alice.addByForm(asForm),
+			"a link": alice.add(map[string]any{"link": "otpauth://" + c.given.Kind + "/" + url.PathEscape(name) +
+				"?" + asLink.Encode()}),
+			"a form": alice.addByForm(asForm),
 		} {
 			got, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts/"+id, nil)["account"].(map[string]any)
 			text, _ := json.Marshal([]any{got["kind"], got["algorithm"], got["digits"], got["period"]})
-			if want := `["` + c.want.Kind + `","` + c.want.Algorithm + `",` + c.want.Digits + `,` + c.want.Period + `]`; string(text) != want {
+			if want := `["` + c.want.Kind + `","` + c.want.Algorithm + `",` + c.want.Digits + `,` + c.want.Period +
+				`]`; string(text) != want {
 				t.Errorf("%s by %s: %s, want %s", name, way, text, want)
 			}
 			alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+id, nil)
@@ -112,8 +120,10 @@ func TestSeveralAccountsAreReviewedFirst(t *testing.T) {
 	form := url.Values{"box": {box}, "submission": {"3b6a2f0e-97a5-4f0e-9d4b-5f3c2f2f4b11"}}
 	page := alice.send("/accounts/new", form)
 	for _, want := range []string{
-		"Check before adding", "alice@example.com", "bob", `name="take" value="1" checked`, `name="take" value="2" checked`, `name="take" value="4">`,
-		"Number 3", "neither a link nor a secret", "the same secret as in number 2", "hello, world", // what was typed is kept
+		"Check before adding", "alice@example.com", "bob", `name="take" value="1" checked`,
+		`name="take" value="2" checked`, `name="take" value="4">`,
+		// what was typed is kept
+		"Number 3", "neither a link nor a secret", "the same secret as in number 2", "hello, world",
 	} {
 		if page.StatusCode != http.StatusOK || !strings.Contains(page.text, want) {
 			t.Fatalf("%s without %q: %s", page.Status, want, page.text)
@@ -123,7 +133,8 @@ func TestSeveralAccountsAreReviewedFirst(t *testing.T) {
 		t.Error("a review adds accounts")
 	}
 	form.Set("reviewed", "1")
-	if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page.text, "Nothing is chosen.") {
+	if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(page.text, "Nothing is chosen.") {
 		t.Errorf("nothing chosen: %s", page.Status)
 	}
 	form["take"] = []string{"1", "2", "3"}
@@ -134,17 +145,26 @@ func TestSeveralAccountsAreReviewedFirst(t *testing.T) {
 		}
 	}
 	page = alice.send("/accounts/new", url.Values{"box": {second}, "issuer": {"kept"}})
-	if page.StatusCode != http.StatusOK || !strings.Contains(page.text, "You have this secret already, as Other, bob.") {
+	if page.StatusCode != http.StatusOK ||
+		!strings.Contains(page.text, "You have this secret already, as Other, bob.") {
 		t.Errorf("a duplicate: %s", page.text)
 	}
-	if page := alice.send("/accounts/new", url.Values{"box": {second}, "issuer": {"kept"}, "back": {"1"}, "reviewed": {"1"}}); !strings.Contains(page.text, `value="kept"`) {
+	if page := alice.send("/accounts/new",
+		url.Values{
+			"box": {second}, "issuer": {"kept"}, "back": {"1"},
+			"reviewed": {"1"},
+		}); !strings.Contains(page.text, `value="kept"`) {
 		t.Errorf("back: %s", page.text)
 	}
 	alice.addByForm(url.Values{"box": {second}, "reviewed": {"1"}, "take": {"1"}})
 	if n := accounts(); n != 3 {
 		t.Errorf("%d accounts, want 3: a duplicate was wanted", n)
 	}
-	for _, body := range []map[string]any{{"link": box}, {"link": link + second}, {"secret": "JBSWY3DPEHPK3PXP\nGEZDGNBVGY3TQOJQ"}} {
+	for _, body := range []map[string]any{
+		{"link": box},
+		{"link": link + second},
+		{"secret": "JBSWY3DPEHPK3PXP\nGEZDGNBVGY3TQOJQ"},
+	} {
 		if a := alice.ask("POST", "/api/v1/accounts", body); a.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("%v is one account: %s", body, a.Status)
 		}
@@ -162,7 +182,8 @@ func TestADoubtfulSecretIsShownFirst(t *testing.T) {
 		{"otpauth://hotp/?secret=JBSWY3DPEHPK3PXP", "no counter"},
 	} {
 		form := url.Values{"box": {c.box}, "kind": {"totp"}}
-		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusOK || !strings.Contains(page.text, c.want) {
+		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusOK ||
+			!strings.Contains(page.text, c.want) {
 			t.Errorf("%q: %s without %q: %s", c.box, page.Status, c.want, page.text)
 		}
 		form.Set("reviewed", "1")
@@ -180,12 +201,14 @@ func TestSteamIsAskedFor(t *testing.T) {
 		{"box": {"otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Steam"}},
 		{"box": {"JBSWY3DPEHPK3PXP"}, "issuer": {"Steam"}, "kind": {"totp"}, "digits": {"5"}},
 	} {
-		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusOK || !strings.Contains(page.text, "Which code does the site expect?") {
+		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusOK ||
+			!strings.Contains(page.text, "Which code does the site expect?") {
 			t.Fatalf("%v: %s: %s", form, page.Status, page.text)
 		}
 		form.Set("reviewed", "1")
 		form.Set("take", "1")
-		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page.text, "Choose one of the two.") {
+		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusUnprocessableEntity ||
+			!strings.Contains(page.text, "Choose one of the two.") {
 			t.Fatalf("no answer: %s: %s", page.Status, page.text)
 		}
 		for _, kind := range []string{"steam", "totp"} {

@@ -31,10 +31,17 @@ type page struct {
 }
 
 func parseTemplates(assets *assets) map[string]*template.Template {
-	functions := template.FuncMap{"static": assets.url, "scripts": assets.scripts, "imports": assets.imports, "hue": hue, "spoken": spoken, "grouped": grouped, "beforeName": beforeName}
-	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	functions := template.FuncMap{
+		"static": assets.url, "scripts": assets.scripts, "imports": assets.imports,
+		"hue": hue, "spoken": spoken, "grouped": grouped, "beforeName": beforeName,
+	}
+	layout := template.Must(template.New("layout.html").Funcs(functions).ParseFS(templateFiles,
+		"templates/layout.html", "templates/parts.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"setup", "login", "list", "new", "review", "key", "trash", "purge", "account", "delete", "settings", "resume", "error"} {
+	for _, name := range []string{
+		"setup", "login", "list", "new", "review", "key", "trash", "purge", "account",
+		"delete", "settings", "resume", "error",
+	} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
 	return all
@@ -77,7 +84,10 @@ func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)
 // render fills the template before anything is sent: half a page helps nobody.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Now, p.LocksIn = stamp(s.Now()), cmp.Or(p.LocksIn, int(store.SessionIdle.Seconds()))
-	p.Unlock = field{Name: "password", Label: "Password", Type: "password", Required: true, Autocomplete: "current-password"}
+	p.Unlock = field{
+		Name: "password", Label: "Password", Type: "password", Required: true,
+		Autocomplete: "current-password",
+	}
 	var content bytes.Buffer
 	if err := s.templates[p.Name].ExecuteTemplate(&content, "layout.html", p); err != nil {
 		s.Log.ErrorContext(r.Context(), "a page cannot be shown", "page", p.Name, "error", err)
@@ -147,7 +157,8 @@ func beforeName(name string) string { return name + "-before" }
 // wasTouched reports whether a form holds another value than when it was shown first. Browsers send breaks of lines as
 // CR and LF, wherever they are.
 func wasTouched(values url.Values, name string) bool {
-	return values.Has(name) && (!values.Has(beforeName(name)) || trimBreaks(values.Get(name)) != trimBreaks(values.Get(beforeName(name))))
+	return values.Has(name) && (!values.Has(beforeName(name)) ||
+		trimBreaks(values.Get(name)) != trimBreaks(values.Get(beforeName(name))))
 }
 
 func trimBreaks(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }

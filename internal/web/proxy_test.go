@@ -32,7 +32,10 @@ func TestTwoClientsBehindAProxyHaveTwoBuckets(t *testing.T) {
 			t.Fatalf("attempt %d: %d", i+1, got)
 		}
 	}
-	for _, forged := range []string{"", "198.51.100.1", "192.0.2.2", "127.0.0.9", "unknown", `"`, "198.51.100.1, 127.0.0.1"} {
+	for _, forged := range []string{
+		"", "198.51.100.1", "192.0.2.2", "127.0.0.9", "unknown", `"`,
+		"198.51.100.1, 127.0.0.1",
+	} {
 		if got := guess(forged, "192.0.2.1"); got != http.StatusTooManyRequests {
 			t.Errorf("one more with a forged %q: %d", forged, got)
 		}
@@ -44,8 +47,10 @@ func TestTwoClientsBehindAProxyHaveTwoBuckets(t *testing.T) {
 		t.Errorf("a forged header brings the wait of somebody else: %d", got)
 	}
 	// What is recorded is the client.
-	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password}, "X-Forwarded-For", "6.6.6.6, 192.0.2.7")
-	if n := pgtest.Value[int](t, s.db.SuperConn, "SELECT count(*) FROM avtotpy.sessions WHERE address = '192.0.2.7'"); n != 1 {
+	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password},
+		"X-Forwarded-For", "6.6.6.6, 192.0.2.7")
+	if n := pgtest.Value[int](t, s.db.SuperConn,
+		"SELECT count(*) FROM avtotpy.sessions WHERE address = '192.0.2.7'"); n != 1 {
 		t.Errorf("%d sessions from the client, want 1", n)
 	}
 	if strings.Contains(s.log.String(), "AVTOTPY_TRUSTED_PROXIES") {
@@ -64,7 +69,8 @@ func TestAProxyThatIsNotTrustedCausesOneWarning(t *testing.T) {
 	for _, header := range []string{"X-Forwarded-For", "Forwarded", "X-Forwarded-For"} {
 		v.ask("GET", "/login", nil, header, "192.0.2.1")
 	}
-	if n := strings.Count(s.log.String(), "AVTOTPY_TRUSTED_PROXIES"); n != 1 || !strings.Contains(s.log.String(), "sender=127.0.0.1") {
+	if n := strings.Count(s.log.String(), "AVTOTPY_TRUSTED_PROXIES"); n != 1 ||
+		!strings.Contains(s.log.String(), "sender=127.0.0.1") {
 		t.Errorf("%d warnings, want 1:\n%s", n, s.log.String())
 	}
 }

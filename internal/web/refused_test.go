@@ -64,13 +64,19 @@ func TestNoRouteReadsMoreThanItNeeds(t *testing.T) {
 	fields := strings.Repeat("a=1&", 1000)
 	seen.take()
 	for _, route := range []string{
-		"POST /api/v1/setup", "POST /api/v1/session", "PUT /api/v1/password", "POST /api/v1/preview", "POST /api/v1/accounts",
-		"PATCH /api/v1/accounts/" + id, "POST /api/v1/accounts/" + id + "/hotp", "DELETE /api/v1/session", "DELETE /api/v1/accounts/" + id,
+		"POST /api/v1/setup", "POST /api/v1/session", "PUT /api/v1/password", "POST /api/v1/preview",
+		"POST /api/v1/accounts",
+		"PATCH /api/v1/accounts/" + id, "POST /api/v1/accounts/" + id + "/hotp", "DELETE /api/v1/session",
+		"DELETE /api/v1/accounts/" + id,
 		"GET /api/v1/codes", "POST /api/v1/nothing",
-		"POST /setup", "POST /login", "POST /logout", "POST /accounts/new", "POST /accounts/" + id, "POST /settings/password", "POST /nothing", "GET /",
+		"POST /setup", "POST /login", "POST /logout", "POST /accounts/new", "POST /accounts/" + id,
+		"POST /settings/password", "POST /nothing", "GET /",
 	} {
 		method, path, _ := strings.Cut(route, " ")
-		bodies := map[string]string{"many fields": fields, "1 MiB": strings.Repeat("a", 1<<20), "40 KiB": strings.Repeat("a", 40<<10)}
+		bodies := map[string]string{
+			"many fields": fields, "1 MiB": strings.Repeat("a", 1<<20),
+			"40 KiB": strings.Repeat("a", 40<<10),
+		}
 		kind := "application/x-www-form-urlencoded"
 		if strings.HasPrefix(path, "/api/") {
 			bodies["many fields"], kind = names, "application/json"
@@ -91,7 +97,8 @@ func TestNoRouteReadsMoreThanItNeeds(t *testing.T) {
 		seen.take()
 	}
 	alice.must(http.StatusOK, "GET", "/api/v1/session", nil)
-	if a := alice.ask("POST", "/login", "--x", "Content-Type", "multipart/form-data; boundary=x"); a.StatusCode != http.StatusUnsupportedMediaType {
+	if a := alice.ask("POST", "/login", "--x", "Content-Type",
+		"multipart/form-data; boundary=x"); a.StatusCode != http.StatusUnsupportedMediaType {
 		t.Errorf("a form in parts: %s", a.Status)
 	}
 	if a := alice.ask("GET", "/?"+strings.Repeat("x", 5000), nil); a.StatusCode != http.StatusRequestURITooLong {
@@ -150,7 +157,8 @@ func TestSlowBodiesDoNotKeepOthersOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 8000\r\n\r\nname=", server.Host)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+			"application/x-www-form-urlencoded\r\nContent-Length: 8000\r\n\r\nname=", server.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +246,8 @@ func TestManyRequestsOfOneUserTakeTurns(t *testing.T) {
 			t.Errorf("a request that waited for its turn got %d", status)
 		}
 	}
-	if n := pgtest.Value[int64](t, s.db.SuperConn, "SELECT counter FROM avtotpy.hotp_counters"); n != int64(cap(statuses)) {
+	if n := pgtest.Value[int64](t, s.db.SuperConn,
+		"SELECT counter FROM avtotpy.hotp_counters"); n != int64(cap(statuses)) {
 		t.Errorf("the counter is at %d", n)
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
-// A form that is sent without a script, when its session is locked or has ended, is not lost: its sender gets a page that
-// holds what was typed and asks for the password, and that sends both. Then the form is taken as if nothing had been.
+// A form that is sent without a script, when its session is locked or has ended, is not lost: its sender gets a page
+// that holds what was typed and asks for the password, and that sends both. Then the form is taken as if nothing had
+// been.
 
 // The fields that this page adds to those of a form.
 const (
@@ -38,9 +39,11 @@ type resumeView struct {
 // A typedField is one value of a form.
 type typedField struct{ Name, Value string }
 
-// resume lets the sender of a form in, who gave a password with it, and returns the request with the new session. Without
-// one, or with a wrong one, it has answered with the page that asks for it, and ok is false.
-func (s *site) resume(w http.ResponseWriter, r *http.Request, locked bool) (resumed *http.Request, who auth.Principal, ok bool) {
+// resume lets the sender of a form in, who gave a password with it, and returns the request with the new session.
+// Without one, or with a wrong one, it has answered with the page that asks for it, and ok is false.
+func (s *site) resume(w http.ResponseWriter, r *http.Request, locked bool) (resumed *http.Request, who auth.Principal,
+	ok bool,
+) {
 	if !r.PostForm.Has(resumePassword) {
 		s.render(w, r, http.StatusUnauthorized, resumePage(r, locked, form{values: r.PostForm}))
 		return nil, who, false
@@ -95,7 +98,8 @@ func resumePage(r *http.Request, locked bool, f form) page {
 		Path: r.URL.EscapedPath(), Locked: locked, Typed: typedFields(f.values), Message: f.message,
 		Name: f.field(field{Name: resumeName, Label: "Name", Plain: true, Required: true, Autocomplete: "username"}),
 		Password: f.field(field{
-			Name: resumePassword, Label: "Password", Type: "password", Required: true, Autofocus: locked, Autocomplete: "current-password",
+			Name: resumePassword, Label: "Password", Type: "password", Required: true, Autofocus: locked,
+			Autocomplete: "current-password",
 		}),
 	}
 	return page{Name: "resume", Title: map[bool]string{true: "Locked", false: "Log in"}[locked], View: v}

@@ -29,8 +29,9 @@ func held(a answer) url.Values {
 	return values
 }
 
-// TestNothingTypedIsLostWithASession sends each form that asks for a session, as a browser does without scripts, when the session
-// is locked and when it has ended: what was typed is kept, passwords are not, and with the password the form does what it does.
+// TestNothingTypedIsLostWithASession sends each form that asks for a session, as a browser does without scripts, when
+// the session is locked and when it has ended: what was typed is kept, passwords are not, and with the password the
+// form does what it does.
 func TestNothingTypedIsLostWithASession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -44,15 +45,21 @@ func TestNothingTypedIsLostWithASession(t *testing.T) {
 		to   string // where it leads
 		has  string // what the page there has
 	}{
-		{"/accounts/new", url.Values{"box": {link + "\n" + link}, "note": {`"a" <note>`, "second"}}, "", "otpauth"}, // the page with several
-		{"/accounts/" + id, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"line\nline"}}, "/accounts/" + id + "?saved", "line\nline</textarea>"},
-		{"/accounts/" + id + "/key", url.Values{"secret": {secret}, "kind": {"hotp"}, "counter": {"7"}, "counter-before": {"0"}, "current": {password}}, "/accounts/" + id + "?saved", `<dd id="counter">7</dd>`},
+		// the page with several
+		{"/accounts/new", url.Values{"box": {link + "\n" + link}, "note": {`"a" <note>`, "second"}}, "", "otpauth"},
+		{"/accounts/" + id, url.Values{"issuer": {"Other"}, "account": {"bob"}, "note": {"line\nline"}}, "/accounts/" +
+			id + "?saved", "line\nline</textarea>"},
+		{"/accounts/" + id + "/key", url.Values{
+			"secret": {secret}, "kind": {"hotp"}, "counter": {"7"},
+			"counter-before": {"0"}, "current": {password},
+		}, "/accounts/" + id + "?saved", `<dd id="counter">7</dd>`},
 		{"/accounts/" + id + "/next", url.Values{}, "/", "Other"},
 		{"/accounts/" + trashed + "/delete", url.Values{}, "/?deleted=" + trashed, "was deleted"},
 		{"/accounts/" + trashed + "/restore", url.Values{}, "/#account-" + trashed, "account-" + trashed},
 		{"/accounts/" + trashed + "/delete", url.Values{}, "/?deleted=" + trashed, "was deleted"},
 		{"/trash/" + trashed + "/delete", url.Values{"current": {password}}, "/trash?purged", "The trash is empty"},
-		{"/settings/password", url.Values{"current": {password}, "new": {"another good password"}}, "", "New password"}, // which is asked for again
+		// which is asked for again
+		{"/settings/password", url.Values{"current": {password}, "new": {"another good password"}}, "", "New password"},
 		{"/settings/sessions/end", url.Values{}, "/settings", "Sessions"},
 		{"/settings/sessions/3b6a2f0e-97a5-4f0e-9d4b-5f3c2f2f4b11/end", url.Values{}, "", "not yours"},
 	}
@@ -76,7 +83,8 @@ func TestNothingTypedIsLostWithASession(t *testing.T) {
 		again.Set("resume-name", "Alice")
 		again.Set("resume-password", "wrong")
 		wrong := alice.send(f.path, again)
-		if got := held(wrong); wrong.StatusCode < 400 || got.Encode() != kept.Encode() || strings.Contains(wrong.text, `value="wrong"`) {
+		if got := held(wrong); wrong.StatusCode < 400 || got.Encode() != kept.Encode() ||
+			strings.Contains(wrong.text, `value="wrong"`) {
 			t.Errorf("%s with a wrong password: %s, holds %v: %s", f.path, wrong.Status, got, wrong.text)
 		}
 		again.Set("resume-password", password)

@@ -61,9 +61,11 @@ func (s *site) newForm(r *http.Request, p auth.Principal) (posted, error) {
 	return again, err
 }
 
-// addAll adds the keys that are there by the numbers of their rows, and returns where the first one is shown. Each has a
-// submission of its own: what was added before an error is not added again.
-func addAll(ctx context.Context, p auth.Principal, keys map[int]otp.Key, submission uuid.UUID, note string) (next string, err error) {
+// addAll adds the keys that are there by the numbers of their rows, and returns where the first one is shown. Each has
+// a submission of its own: what was added before an error is not added again.
+func addAll(ctx context.Context, p auth.Principal, keys map[int]otp.Key, submission uuid.UUID,
+	note string,
+) (next string, err error) {
 	for number := range transfer.Most + 1 {
 		key, ok := keys[number]
 		if !ok {
@@ -219,7 +221,10 @@ type reviewRow struct {
 
 func (s *site) reviewPage(rows []transfer.Row, f form) page {
 	v := reviewView{Message: f.message}
-	for _, name := range []string{"submission", "box", "issuer", "account", "note", "kind", "algorithm", "digits", "period", "counter"} {
+	for _, name := range []string{
+		"submission", "box", "issuer", "account", "note", "kind", "algorithm", "digits",
+		"period", "counter",
+	} {
 		v.Kept = append(v.Kept, typedField{name, f.values.Get(name)})
 	}
 	for i, row := range rows {
@@ -244,11 +249,14 @@ func (s *site) reviewPage(rows []transfer.Row, f form) page {
 		if asks(row) {
 			steam := row.Key
 			steam.Kind = otp.Steam
-			question := f.field(field{Name: "kind-" + number, Label: "Which code does the site expect?", Options: []option{
-				{"", "Choose one"},
-				{string(otp.Steam), "Steam's: " + steam.At(s.Now()).Value},
-				{string(otp.TOTP), "Five digits: " + one.Account.Code()},
-			}})
+			question := f.field(field{
+				Name: "kind-" + number, Label: "Which code does the site expect?",
+				Options: []option{
+					{"", "Choose one"},
+					{string(otp.Steam), "Steam's: " + steam.At(s.Now()).Value},
+					{string(otp.TOTP), "Five digits: " + one.Account.Code()},
+				},
+			})
 			one.Kind = &question
 		}
 		v.Rows = append(v.Rows, one)

@@ -23,39 +23,48 @@ func sentences() map[problem.Code]string {
 	const base32 = "expected letters A to Z and digits 2 to 7."
 	const link = "; expected an otpauth:// link or a base32 secret."
 	return map[problem.Code]string{
-		auth.PasswordShort:     "The password has %d characters; expected at least %d.",
-		auth.PasswordLong:      "The password is too long; expected at most %d bytes.",
-		auth.PasswordWrong:     "This is not your current password.",
-		auth.PasswordBlank:     "The password consists of spaces only.",
-		auth.PasswordSame:      "The password repeats the same characters. Four or five random words are better.",
-		auth.PasswordSequence:  "The password is made of sequences of letters, numbers or keys, which are guessed first. Four or five random words are better.",
-		auth.PasswordCommon:    "The password is made of one of the most common passwords, which are guessed first. Four or five random words are better.",
-		auth.PasswordName:      "The password is made of your name. Four or five random words are better.",
-		auth.PasswordProduct:   "The password is made of the name of this program. Four or five random words are better.",
+		auth.PasswordShort: "The password has %d characters; expected at least %d.",
+		auth.PasswordLong:  "The password is too long; expected at most %d bytes.",
+		auth.PasswordWrong: "This is not your current password.",
+		auth.PasswordBlank: "The password consists of spaces only.",
+		auth.PasswordSame:  "The password repeats the same characters. Four or five random words are better.",
+		auth.PasswordSequence: "The password is made of sequences of letters, numbers or keys, which are guessed " +
+			"first. Four or five random words are better.",
+		auth.PasswordCommon: "The password is made of one of the most common passwords, which are guessed first. " +
+			"Four or five random words are better.",
+		auth.PasswordName: "The password is made of your name. Four or five random words are better.",
+		auth.PasswordProduct: "The password is made of the name of this program. Four or five random words " +
+			"are better.",
 		auth.PasswordUnchanged: "This is your current password.",
 		auth.NameMissing:       "The name is missing.",
 		auth.NameLong:          "The name has %d characters; expected at most %d.",
 		auth.NameUnseen:        "The name has a character in it that cannot be seen.",
-		auth.TokenWrong:        "This is not the token. The server prints it at its start, in the line that names this page.",
-		notANumber:             "This is not a whole number.",
-		noteLong:               "The note has %d characters; expected at most %d.",
-		passwordMissing:        "The password is missing.",
-		secretInParts:          "There is a whole secret between spaces; expected one secret, without a name and without spaces between its parts.",
-		notAnswered:            "Choose one of the two.",
+		auth.TokenWrong: "This is not the token. The server prints it at its start, in the line that names " +
+			"this page.",
+		notANumber:      "This is not a whole number.",
+		noteLong:        "The note has %d characters; expected at most %d.",
+		passwordMissing: "The password is missing.",
+		secretInParts: "There is a whole secret between spaces; expected one secret, without a name and " +
+			"without spaces between its parts.",
+		notAnswered: "Choose one of the two.",
 
-		otp.LinkMissing:    "There is nothing here" + link,
-		otp.LinkLong:       "The link has %d bytes; expected at most %d.",
-		otp.LinkSeveral:    "This holds several links; expected one.",
-		otp.LinkCharacter:  "This is neither an otpauth:// link nor a base32 secret, which has no character %q (position %d).",
-		otp.LinkLetters:    "This is neither an otpauth:// link nor a base32 secret: it has no letters.",
-		otp.LinkPage:       "This is the address of a web page" + link,
-		otp.LinkExport:     "This is an export of Google Authenticator, which holds several accounts; expected the otpauth:// link of one account.",
-		otp.LinkMicrosoft:  "This works only in Microsoft Authenticator. Choose “I want to use a different authenticator app” at Microsoft, and paste the link or the secret that it shows then.",
-		otp.LinkPicture:    "This is a picture in text form" + link,
-		otp.LinkScheme:     "This does not start with otpauth://" + link,
-		otp.LinkWithout:    "The link has no secret; expected secret= and base32 text in it.",
-		otp.LinkNotBase32:  "The link's secret is not base32 text; " + base32,
-		otp.LinkOfNoKind:   "The link does not say a known kind of code; expected totp, hotp or steam after otpauth://.",
+		otp.LinkMissing: "There is nothing here" + link,
+		otp.LinkLong:    "The link has %d bytes; expected at most %d.",
+		otp.LinkSeveral: "This holds several links; expected one.",
+		otp.LinkCharacter: "This is neither an otpauth:// link nor a base32 secret, which has no character %q " +
+			"(position %d).",
+		otp.LinkLetters: "This is neither an otpauth:// link nor a base32 secret: it has no letters.",
+		otp.LinkPage:    "This is the address of a web page" + link,
+		otp.LinkExport: "This is an export of Google Authenticator, which holds several accounts; expected the " +
+			"otpauth:// link of one account.",
+		otp.LinkMicrosoft: "This works only in Microsoft Authenticator. Choose “I want to use a different " +
+			"authenticator app” at Microsoft, and paste the link or the secret that it shows then.",
+		otp.LinkPicture:   "This is a picture in text form" + link,
+		otp.LinkScheme:    "This does not start with otpauth://" + link,
+		otp.LinkWithout:   "The link has no secret; expected secret= and base32 text in it.",
+		otp.LinkNotBase32: "The link's secret is not base32 text; " + base32,
+		otp.LinkOfNoKind: "The link does not say a known kind of code; expected totp, hotp or steam after " +
+			"otpauth://.",
 		otp.KindUnknown:    "%q is not a kind of code; expected totp, hotp or steam.",
 		otp.SecretMissing:  "The secret is missing; " + base32,
 		otp.SecretLong:     "The secret has %d bytes; expected at most %d.",
@@ -76,21 +85,28 @@ func sentences() map[problem.Code]string {
 		transfer.LineUnread: "This line is neither a link nor a secret.",
 		transfer.TooMany:    "There are more than %d; add the rest afterwards.",
 		transfer.WarnJoined: "This was in several lines, which were joined. Check that the service accepts the code.",
-		transfer.WarnLines:  "This line was taken as a secret of its own. If it is a part of one, write that in one line.",
-		transfer.WarnHave:   "You have this secret already, as %s.",
-		transfer.WarnSame:   "This is the same secret as in number %d.",
+		transfer.WarnLines: "This line was taken as a secret of its own. If it is a part of one, write that " +
+			"in one line.",
+		transfer.WarnHave: "You have this secret already, as %s.",
+		transfer.WarnSame: "This is the same secret as in number %d.",
 
 		otp.WarnKindAssumed: "The link does not say what kind of codes it makes; time-based codes (totp) were assumed.",
 		otp.WarnNoCounter:   "The link has no counter; counting starts at 0.",
-		otp.WarnEncoder:     "The link asks for codes of the kind %q, which is not known; the codes are written in digits.",
-		otp.WarnTwoSecrets:  "The link has two secrets; the first one was taken.",
-		otp.WarnLeftOut:     "Characters that no base32 secret has were left out of the secret (%d of them). Check that the service accepts the code.",
-		otp.WarnRemainder:   "The secret's last character means nothing. Check that the secret is complete.",
-		otp.WarnParts:       "There is a whole secret between spaces, and all was taken as one. If there are several, write each in a line of its own; leave a name out.",
-		otp.WarnShort:       "The secret is very short: %d bytes, where services use %d or more. Check that it is complete.",
-		otp.WarnGuessable:   "The secret looks like a word or a pattern. Check that it is the secret, and not a name or a password.",
-		otp.WarnMD5:         "MD5 is too short a hash for these codes; some may differ from what the service expects.",
-		otp.WarnSteam:       "Steam's codes have 5 letters and digits. If this is for Steam itself, choose the kind Steam.",
+		otp.WarnEncoder: "The link asks for codes of the kind %q, which is not known; the codes are written " +
+			"in digits.",
+		otp.WarnTwoSecrets: "The link has two secrets; the first one was taken.",
+		otp.WarnLeftOut: "Characters that no base32 secret has were left out of the secret (%d of them). Check " +
+			"that the service accepts the code.",
+		otp.WarnRemainder: "The secret's last character means nothing. Check that the secret is complete.",
+		otp.WarnParts: "There is a whole secret between spaces, and all was taken as one. If there are " +
+			"several, write each in a line of its own; leave a name out.",
+		otp.WarnShort: "The secret is very short: %d bytes, where services use %d or more. Check that it " +
+			"is complete.",
+		otp.WarnGuessable: "The secret looks like a word or a pattern. Check that it is the secret, and not a " +
+			"name or a password.",
+		otp.WarnMD5: "MD5 is too short a hash for these codes; some may differ from what the service expects.",
+		otp.WarnSteam: "Steam's codes have 5 letters and digits. If this is for Steam itself, choose the " +
+			"kind Steam.",
 	}
 }
 

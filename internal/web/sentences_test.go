@@ -69,7 +69,8 @@ func TestEveryProblemHasASentence(t *testing.T) {
 					continue
 				}
 				if verbs := strings.Count(all[codes[name]], "%"); verbs != rest {
-					t.Errorf("%s is found with %d arguments, its sentence has %d: %q", name, rest, verbs, all[codes[name]])
+					t.Errorf("%s is found with %d arguments, its sentence has %d: %q", name, rest, verbs,
+						all[codes[name]])
 				}
 				found[name] = true
 			}
@@ -121,7 +122,8 @@ func TestASentenceUsesItsArguments(t *testing.T) {
 				args = append(args, "x")
 			}
 		}
-		if text := sentenceOf(problem.Problem{Code: code, Args: args}); strings.Contains(text, "%!") || !strings.HasSuffix(text, ".") {
+		if text := sentenceOf(problem.Problem{Code: code, Args: args}); strings.Contains(text, "%!") ||
+			!strings.HasSuffix(text, ".") {
 			t.Errorf("%s: %s", code, text)
 		}
 	}

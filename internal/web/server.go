@@ -124,7 +124,8 @@ func (s *site) routes() http.Handler {
 	guest(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
 	guest(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
 	member(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
-	member(s, api, http.MethodPost, "/session/activity", http.StatusOK, "Say that the page is in use, so that the session is not locked", s.active)
+	member(s, api, http.MethodPost, "/session/activity", http.StatusOK,
+		"Say that the page is in use, so that the session is not locked", s.active)
 	owner(s, api, http.MethodPost, "/session/unlock", http.StatusOK, "Go on with a session that is locked", s.unlock)
 	owner(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
 	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
@@ -132,17 +133,23 @@ func (s *site) routes() http.Handler {
 	member(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
 	member(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
 	own(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
-	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added", s.previewAccount)
+	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added",
+		s.previewAccount)
 	member(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
 	member(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)
 	member(s, api, http.MethodGet, "/accounts/{id}", http.StatusOK, "One account", s.getAccount)
 	member(s, api, http.MethodPatch, "/accounts/{id}", http.StatusOK, "Rename an account", s.changeAccount)
-	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Move an account to the trash", s.deleteAccount)
-	member(s, api, http.MethodPatch, "/accounts/{id}/key", http.StatusOK, "Change how the codes of an account are made", s.changeKey)
+	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Move an account to the trash",
+		s.deleteAccount)
+	member(s, api, http.MethodPatch, "/accounts/{id}/key", http.StatusOK,
+		"Change how the codes of an account are made", s.changeKey)
 	member(s, api, http.MethodGet, "/trash", http.StatusOK, "List deleted accounts", s.listTrash)
-	member(s, api, http.MethodPost, "/accounts/{id}/restore", http.StatusOK, "Take an account out of the trash", s.restoreAccount)
-	member(s, api, http.MethodPost, "/trash/{id}/delete", http.StatusNoContent, "Delete an account of the trash for good", s.purgeAccount)
-	member(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter", s.advanceCounter)
+	member(s, api, http.MethodPost, "/accounts/{id}/restore", http.StatusOK, "Take an account out of the trash",
+		s.restoreAccount)
+	member(s, api, http.MethodPost, "/trash/{id}/delete", http.StatusNoContent,
+		"Delete an account of the trash for good", s.purgeAccount)
+	member(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter",
+		s.advanceCounter)
 
 	outside := http.NewServeMux()
 	outside.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })

@@ -36,7 +36,8 @@ func sessionViews(ctx context.Context, p auth.Principal) ([]sessionView, error) 
 	for _, session := range sessions {
 		v := sessionView{
 			ID: session.ID.String(), Agent: session.Agent, Locked: session.Locked, Current: session.ID == p.Session.ID,
-			CreatedAt: session.CreatedAt.UTC().Format(time.RFC3339), LastSeenAt: session.LastSeenAt.UTC().Format(time.RFC3339),
+			CreatedAt:  session.CreatedAt.UTC().Format(time.RFC3339),
+			LastSeenAt: session.LastSeenAt.UTC().Format(time.RFC3339),
 		}
 		if session.Address.IsValid() {
 			v.Address = session.Address.String()
@@ -108,9 +109,13 @@ func (s *site) settings(ctx context.Context, p auth.Principal, f form) (page, er
 	sessions, err := sessionViews(ctx, p)
 	v := settingsView{
 		User: p.User().Name, Sessions: sessions, Message: f.message,
-		Current: f.field(field{Name: "current", Label: "Current password", Type: "password", Required: true, Autocomplete: "current-password"}),
+		Current: f.field(field{
+			Name: "current", Label: "Current password", Type: "password", Required: true,
+			Autocomplete: "current-password",
+		}),
 		New: f.field(field{
-			Name: "new", Label: "New password", Type: "password", Required: true, Autocomplete: "new-password", Hint: "At least 12 characters.",
+			Name: "new", Label: "New password", Type: "password", Required: true, Autocomplete: "new-password",
+			Hint: "At least 12 characters.",
 		}),
 	}
 	if f.values.Has("saved") {
@@ -124,10 +129,14 @@ func (s *site) settingsPage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 func (s *site) passwordForm(r *http.Request, p auth.Principal) (posted, error) {
-	changed := posted{next: "/settings?saved", again: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) }}
+	changed := posted{
+		next:  "/settings?saved",
+		again: func(ctx context.Context, f form) (page, error) { return s.settings(ctx, p, f) },
+	}
 	current, err := currentIn(r)
 	if err == nil {
-		changed.entry, err = s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, current, r.PostFormValue("new"))
+		changed.entry, err = s.gate.ChangePassword(r.Context(), visitorOf(r.Context()).visit(), p, current,
+			r.PostFormValue("new"))
 	}
 	return changed, err
 }

@@ -114,7 +114,8 @@ func (s *site) takeTurn(ctx context.Context, user store.User) error {
 		if wait := reservation.DelayFrom(now); wait > 0 {
 			reservation.CancelAt(now)
 			return &failure{
-				status: http.StatusTooManyRequests, text: "You change too much at once.", retryAfter: wait, event: auth.EventRate,
+				status: http.StatusTooManyRequests, text: "You change too much at once.", retryAfter: wait,
+				event: auth.EventRate,
 			}
 		}
 	}

@@ -46,7 +46,10 @@ func newAssets() *assets {
 		content, err := staticFiles.ReadFile(name)
 		sum.Write([]byte(name))
 		sum.Write(content)
-		a.files[strings.TrimPrefix(name, "static/")] = asset{content, mediaType(name), sync.OnceValue(func() []byte { return compress(content) })}
+		a.files[strings.TrimPrefix(name, "static/")] = asset{
+			content, mediaType(name),
+			sync.OnceValue(func() []byte { return compress(content) }),
+		}
 		return err
 	})
 	if err != nil {
@@ -120,7 +123,8 @@ func (a *assets) follow(module string) []string {
 // importIn returns the file that a line imports, or the last line of an import does.
 func importIn(line string) (name string, ok bool) {
 	line = strings.TrimSpace(line)
-	if !strings.HasPrefix(line, "import ") && !strings.HasPrefix(line, "export ") && !strings.HasPrefix(line, "} from ") {
+	if !strings.HasPrefix(line, "import ") && !strings.HasPrefix(line, "export ") &&
+		!strings.HasPrefix(line, "} from ") {
 		return "", false
 	}
 	_, after, ok := strings.Cut(line, `"./`)
@@ -139,7 +143,8 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Header().Set("Content-Type", file.kind)
-	if strings.Contains(r.Header.Get("Range"), ",") { // a thousand parts of a file take a hundred times as long as all of it
+	// a thousand parts of a file take a hundred times as long as all of it
+	if strings.Contains(r.Header.Get("Range"), ",") {
 		r.Header.Del("Range")
 	}
 	if takesGzip(w, r) {

@@ -34,7 +34,10 @@ func trashOf(ctx context.Context, p auth.Principal) ([]trashAccount, error) {
 	all := make([]trashAccount, 0, len(accounts))
 	for _, a := range accounts {
 		gone := a.DeletedAt.AddDate(0, 0, store.TrashDays)
-		all = append(all, trashAccount{viewOf(a), a.DeletedAt.UTC().Format(time.RFC3339), gone.UTC().Format(time.RFC3339)})
+		all = append(all, trashAccount{
+			viewOf(a), a.DeletedAt.UTC().Format(time.RFC3339),
+			gone.UTC().Format(time.RFC3339),
+		})
 	}
 	return all, err
 }
@@ -118,12 +121,18 @@ func (s *site) purgePage(r *http.Request, p auth.Principal) (page, error) {
 
 func showPurge(ctx context.Context, p auth.Principal, id uuid.UUID, f form) (page, error) {
 	a, err := p.Deleted(ctx, id)
-	return page{Name: "purge", Title: "Delete for good", View: purgeView{viewOf(a), f.message, f.field(currentPassword())}}, err
+	return page{
+		Name: "purge", Title: "Delete for good",
+		View: purgeView{viewOf(a), f.message, f.field(currentPassword())},
+	}, err
 }
 
 // currentPassword is the field of a form that needs its user's password again.
 func currentPassword() field {
-	return field{Name: "current", Label: "Your password", Type: "password", Required: true, Autocomplete: "current-password"}
+	return field{
+		Name: "current", Label: "Your password", Type: "password", Required: true,
+		Autocomplete: "current-password",
+	}
 }
 
 func (s *site) purgeForm(r *http.Request, p auth.Principal) (posted, error) {

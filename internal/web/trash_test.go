@@ -34,7 +34,9 @@ func TestTheTrashByTheAPI(t *testing.T) {
 	right := map[string]any{"current": password}
 	alice.must(http.StatusNotFound, "POST", purge, right) // it is not in the trash
 	alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+id, nil)
-	if a := alice.ask("POST", purge, map[string]any{"current": "wrong"}); a.StatusCode != http.StatusUnprocessableEntity || fields(a) != "current" {
+	if a := alice.ask("POST", purge, map[string]any{
+		"current": "wrong",
+	}); a.StatusCode != http.StatusUnprocessableEntity || fields(a) != "current" {
 		t.Errorf("a wrong password: %s at %q", a.Status, fields(a))
 	}
 	alice.must(http.StatusNoContent, "POST", purge, right)
@@ -61,7 +63,8 @@ func TestAKeyIsChangedByWhoKnowsThePassword(t *testing.T) {
 		{map[string]any{"current": password, "kind": "sms"}, "kind"},
 		{map[string]any{"current": password, "algorithm": "ROT13"}, "algorithm"},
 	} {
-		if a := alice.ask("PATCH", path, c.body); a.StatusCode != http.StatusUnprocessableEntity || fields(a) != c.fields {
+		if a := alice.ask("PATCH", path, c.body); a.StatusCode != http.StatusUnprocessableEntity ||
+			fields(a) != c.fields {
 			t.Errorf("%v: %s at %q, want %q", c.body, a.Status, fields(a), c.fields)
 		}
 	}
@@ -86,13 +89,16 @@ func TestAKeyIsChangedByWhoKnowsThePassword(t *testing.T) {
 	check(map[string]any{"secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"})
 	want.Kind = otp.Steam
 	check(map[string]any{"kind": "steam"})
-	alice.must(http.StatusOK, "PATCH", path, map[string]any{"current": password, "kind": "hotp", "counter": 1, "digits": 0})
+	alice.must(http.StatusOK, "PATCH", path,
+		map[string]any{"current": password, "kind": "hotp", "counter": 1, "digits": 0})
 	// RFC 4226, appendix D.
 	if got := alice.must(http.StatusOK, "POST", "/api/v1/accounts/"+id+"/hotp", nil); got["code"] != "287082" {
 		t.Errorf("the counter at 1: %v", got)
 	}
 	// A form that was opened before the counter moved on does not set it back.
-	alice.follow(alice.send("/accounts/"+id+"/key", url.Values{"kind": {"hotp"}, "counter": {"1"}, "counter-before": {"1"}, "current": {password}}), "/accounts/"+id)
+	alice.follow(alice.send("/accounts/"+id+"/key",
+		url.Values{"kind": {"hotp"}, "counter": {"1"}, "counter-before": {"1"}, "current": {password}}), "/accounts/"+
+		id)
 	if got := alice.must(http.StatusOK, "POST", "/api/v1/accounts/"+id+"/hotp", nil); got["code"] != "359152" {
 		t.Errorf("the counter at 2: %v", got)
 	}
@@ -114,7 +120,8 @@ func TestBothNamesOfAnIssuerAreKept(t *testing.T) {
 	expect := func(got map[string]any, issuer, label, account string) {
 		t.Helper()
 		got, _ = got["account"].(map[string]any)
-		if text, _ := got["label_issuer"].(string); got["issuer"] != issuer || text != label || got["account"] != account {
+		if text, _ := got["label_issuer"].(string); got["issuer"] != issuer || text != label ||
+			got["account"] != account {
 			t.Errorf("%v, want %s, %s, %s", got, issuer, label, account)
 		}
 	}
@@ -125,10 +132,15 @@ func TestBothNamesOfAnIssuerAreKept(t *testing.T) {
 			t.Errorf("%s: %s", page, got.text)
 		}
 	}
-	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"account": "Microsoft:alice"}), "Microsoft", "Contoso", "alice")
+	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"account": "Microsoft:alice"}), "Microsoft",
+		"Contoso", "alice")
 	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"issuer": "Contoso"}), "Contoso", "", "alice")
-	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"label_issuer": "Fabrikam"}), "Contoso", "Fabrikam", "alice")
+	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"label_issuer": "Fabrikam"}), "Contoso", "Fabrikam",
+		"alice")
 	expect(alice.must(http.StatusOK, "PATCH", path, map[string]any{"label_issuer": ""}), "Contoso", "", "alice")
-	id = alice.add(map[string]any{"secret": "GEZDGNBVGY3TQOJQ", "issuer": "Other Company", "account": "Other Company:michal"})
+	id = alice.add(map[string]any{
+		"secret": "GEZDGNBVGY3TQOJQ", "issuer": "Other Company",
+		"account": "Other Company:michal",
+	})
 	expect(alice.must(http.StatusOK, "GET", "/api/v1/accounts/"+id, nil), "Other Company", "", "michal")
 }

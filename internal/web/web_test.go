@@ -65,8 +65,10 @@ func newSite(t *testing.T, change ...func(*web.Server)) *site {
 	}
 	s := &site{t: t, db: db, log: new(syncBuffer)}
 	s.server = &web.Server{
-		Store: store.New(db.WebPool(t), ring), Fit: func(context.Context) error { return nil }, SetupToken: ring.SetupToken(),
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now, Version: "test",
+		Store: store.New(db.WebPool(t), ring), Fit: func(context.Context) error { return nil },
+		SetupToken: ring.SetupToken(),
+		Log:        slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
+		Version:  "test",
 		BodyTime: pgtest.Patience, RequestTime: pgtest.Patience, // a busy machine is not what is tested
 	}
 	if err := s.server.Store.CheckMasterKeys(t.Context()); err != nil {
@@ -137,7 +139,8 @@ func (v *visitor) ask(method, path string, body any, headers ...string) answer {
 		v.t.Fatal(err)
 	}
 	for _, c := range response.Cookies() {
-		v.cookies = slices.DeleteFunc(slices.Clone(v.cookies), func(old *http.Cookie) bool { return old.Name == c.Name })
+		v.cookies = slices.DeleteFunc(slices.Clone(v.cookies),
+			func(old *http.Cookie) bool { return old.Name == c.Name })
 		if c.MaxAge >= 0 {
 			v.cookies = append(v.cookies, c)
 		}
@@ -167,7 +170,8 @@ const password = "correct horse battery"
 func (s *site) alice() *visitor {
 	s.t.Helper()
 	v := s.visitor()
-	v.must(http.StatusCreated, "POST", "/api/v1/setup", map[string]any{"token": s.server.SetupToken, "name": "Alice", "password": password})
+	v.must(http.StatusCreated, "POST", "/api/v1/setup",
+		map[string]any{"token": s.server.SetupToken, "name": "Alice", "password": password})
 	return v
 }
 
@@ -208,7 +212,8 @@ func TestTheFirstUserIsMadeOnceWithTheToken(t *testing.T) {
 	if a := v.ask("GET", "/login", nil); a.Header.Get("Location") != "/setup" {
 		t.Errorf("/login leads to %q", a.Header.Get("Location"))
 	}
-	if a := v.ask("GET", "/setup", nil); a.StatusCode != http.StatusOK || !strings.Contains(a.text, `id="setup"`) || strings.Contains(a.text, s.server.SetupToken) {
+	if a := v.ask("GET", "/setup", nil); a.StatusCode != http.StatusOK || !strings.Contains(a.text, `id="setup"`) ||
+		strings.Contains(a.text, s.server.SetupToken) {
 		t.Errorf("/setup: %s %s", a.Status, a.text)
 	}
 	for _, c := range []struct {
@@ -233,12 +238,14 @@ func TestTheFirstUserIsMadeOnceWithTheToken(t *testing.T) {
 		t.Errorf("missing fields: %s", a.text)
 	}
 	spoken := strings.ToLower(strings.ReplaceAll(s.server.SetupToken, "-", " "))
-	v.must(http.StatusCreated, "POST", "/api/v1/setup", map[string]any{"token": spoken, "name": " Alice ", "password": password})
+	v.must(http.StatusCreated, "POST", "/api/v1/setup",
+		map[string]any{"token": spoken, "name": " Alice ", "password": password})
 	user, _ := v.must(http.StatusOK, "GET", "/api/v1/session", nil)["user"].(map[string]any)
 	if user["name"] != "Alice" {
 		t.Errorf("logged in as %v", user)
 	}
-	s.visitor().must(http.StatusConflict, "POST", "/api/v1/setup", map[string]any{"token": s.server.SetupToken, "name": "Mallory", "password": password})
+	s.visitor().must(http.StatusConflict, "POST", "/api/v1/setup",
+		map[string]any{"token": s.server.SetupToken, "name": "Mallory", "password": password})
 	if a := s.visitor().ask("GET", "/setup", nil); a.Header.Get("Location") != "/login" {
 		t.Errorf("/setup afterwards: %s %s", a.Status, a.Header.Get("Location"))
 	}
@@ -268,15 +275,18 @@ func TestLoggingInAndOut(t *testing.T) {
 	v := s.visitor()
 	wrong := v.ask("POST", "/api/v1/session", map[string]any{"name": "Alice", "password": "wrong password"})
 	nobody := v.ask("POST", "/api/v1/session", map[string]any{"name": "Mallory", "password": "wrong password"})
-	if wrong.StatusCode != http.StatusUnauthorized || nobody.StatusCode != http.StatusUnauthorized || wrong.text != nobody.text {
-		t.Errorf("a wrong password and an unknown name differ: %s %s / %s %s", wrong.Status, wrong.text, nobody.Status, nobody.text)
+	if wrong.StatusCode != http.StatusUnauthorized || nobody.StatusCode != http.StatusUnauthorized ||
+		wrong.text != nobody.text {
+		t.Errorf("a wrong password and an unknown name differ: %s %s / %s %s", wrong.Status, wrong.text, nobody.Status,
+			nobody.text)
 	}
 	in := v.ask("POST", "/api/v1/session", map[string]any{"name": "aLICE", "password": password})
 	if in.StatusCode != http.StatusOK {
 		t.Fatal(in.Status, in.text)
 	}
 	cookies := in.Header.Values("Set-Cookie")
-	if len(cookies) != 2 || !strings.HasPrefix(cookies[0], "avtotpy=") || !strings.HasPrefix(cookies[1], "avtotpy-device=") {
+	if len(cookies) != 2 || !strings.HasPrefix(cookies[0], "avtotpy=") ||
+		!strings.HasPrefix(cookies[1], "avtotpy-device=") {
 		t.Errorf("cookies %q", cookies)
 	}
 	for _, part := range []string{"HttpOnly", "SameSite=Lax", "Path=/"} {
@@ -315,12 +325,15 @@ func TestOverTLSTheCookieBelongsToThisHostOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *web.Server) { s.PublicURL = &url.URL{Scheme: "https", Host: "otp.example.com"} })
 	v := s.visitor()
-	a := v.ask("POST", "/api/v1/setup", map[string]any{"token": s.server.SetupToken, "name": "Alice", "password": password}, "Host", "otp.example.com")
+	a := v.ask("POST", "/api/v1/setup",
+		map[string]any{"token": s.server.SetupToken, "name": "Alice", "password": password}, "Host", "otp.example.com")
 	cookie := a.Header.Get("Set-Cookie")
-	if a.StatusCode != http.StatusCreated || !strings.HasPrefix(cookie, "__Host-avtotpy=") || !strings.Contains(cookie, "Secure") || strings.Contains(cookie, "Domain") {
+	if a.StatusCode != http.StatusCreated || !strings.HasPrefix(cookie, "__Host-avtotpy=") ||
+		!strings.Contains(cookie, "Secure") || strings.Contains(cookie, "Domain") {
 		t.Errorf("%s, cookie %s", a.Status, cookie)
 	}
-	if device := a.Header.Values("Set-Cookie")[1]; !strings.HasPrefix(device, "__Host-avtotpy-device=") || !strings.Contains(device, "Secure") {
+	if device := a.Header.Values("Set-Cookie")[1]; !strings.HasPrefix(device, "__Host-avtotpy-device=") ||
+		!strings.Contains(device, "Secure") {
 		t.Errorf("the cookie of the device is %s", device)
 	}
 	if a.Header.Get("Strict-Transport-Security") == "" {
@@ -348,7 +361,8 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() + interval '1 day'")
 	a := guess()
-	if after, err := strconv.Atoi(a.Header.Get("Retry-After")); a.StatusCode != http.StatusTooManyRequests || err != nil || after < 3600 {
+	if after, err := strconv.Atoi(a.Header.Get("Retry-After")); a.StatusCode != http.StatusTooManyRequests ||
+		err != nil || after < 3600 {
 		t.Errorf("the sixth guess: %s, Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 	}
 	pgtest.Exec(t, s.db.SuperConn, "DELETE FROM avtotpy.login_throttle")
@@ -377,11 +391,14 @@ func TestChangingThePassword(t *testing.T) {
 			t.Errorf("%+v: %s at %q", c, a.Status, fields(a))
 		}
 	}
-	alice.must(http.StatusNoContent, "PUT", "/api/v1/password", map[string]any{"current": password, "new": "another good password"})
+	alice.must(http.StatusNoContent, "PUT", "/api/v1/password",
+		map[string]any{"current": password, "new": "another good password"})
 	alice.must(http.StatusOK, "GET", "/api/v1/session", nil)
 	elsewhere.must(http.StatusUnauthorized, "GET", "/api/v1/session", nil)
-	s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password})
-	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "Alice", "password": "another good password"})
+	s.visitor().must(http.StatusUnauthorized, "POST", "/api/v1/session",
+		map[string]any{"name": "Alice", "password": password})
+	s.visitor().must(http.StatusOK, "POST", "/api/v1/session",
+		map[string]any{"name": "Alice", "password": "another good password"})
 }
 
 func TestAnAccountFromLinkToDeletion(t *testing.T) {
@@ -390,7 +407,8 @@ func TestAnAccountFromLinkToDeletion(t *testing.T) {
 	s := newSite(t, func(s *web.Server) { s.Now = func() time.Time { return now } })
 	alice := s.alice()
 	preview := alice.must(http.StatusOK, "POST", "/api/v1/preview", map[string]any{"link": link})
-	if accounts, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts", nil)["accounts"].([]any); len(accounts) != 0 {
+	if accounts, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts",
+		nil)["accounts"].([]any); len(accounts) != 0 {
 		t.Errorf("a preview added %v", accounts)
 	}
 	id := alice.add(map[string]any{"link": link, "note": "for tests"})
@@ -403,28 +421,34 @@ func TestAnAccountFromLinkToDeletion(t *testing.T) {
 	codes := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)
 	list, _ := codes["codes"].([]any)
 	code, _ := list[0].(map[string]any)
-	if len(list) != 1 || code["code"] != want.Value || code["next"] != key.At(want.Until).Value || code["account_id"] != id ||
-		code["from"] != "2026-11-24T12:00:00.000Z" || code["until"] != "2026-11-24T12:00:30.000Z" || codes["now"] != "2026-11-24T12:00:10.000Z" {
+	if len(list) != 1 || code["code"] != want.Value || code["next"] != key.At(want.Until).Value ||
+		code["account_id"] != id ||
+		code["from"] != "2026-11-24T12:00:00.000Z" || code["until"] != "2026-11-24T12:00:30.000Z" ||
+		codes["now"] != "2026-11-24T12:00:10.000Z" {
 		t.Errorf("codes %v, want %v", codes, want)
 	}
 	if preview["code"] != want.Value || preview["until"] != code["until"] {
 		t.Errorf("preview %v", preview)
 	}
 	page := alice.ask("GET", "/", nil)
-	if !strings.Contains(page.text, `aria-label="`+strings.Join(strings.Split(want.Value, ""), " ")+`"`) || !strings.Contains(page.text, "alice@example.com") || strings.Contains(page.text, "JBSWY3DP") {
+	if !strings.Contains(page.text, `aria-label="`+strings.Join(strings.Split(want.Value, ""), " ")+`"`) ||
+		!strings.Contains(page.text, "alice@example.com") || strings.Contains(page.text, "JBSWY3DP") {
 		t.Errorf("the list: %s", page.text)
 	}
-	got, _ := alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id, map[string]any{"account": " work ", "note": ""})["account"].(map[string]any)
+	got, _ := alice.must(http.StatusOK, "PATCH", "/api/v1/accounts/"+id,
+		map[string]any{"account": " work ", "note": ""})["account"].(map[string]any)
 	if got["account"] != "work" || got["issuer"] != "Example" || got["note"] != "" {
 		t.Errorf("changed to %v", got)
 	}
-	if page := alice.ask("GET", "/accounts/"+id, nil); page.StatusCode != http.StatusOK || !strings.Contains(page.text, `value="work"`) {
+	if page := alice.ask("GET", "/accounts/"+id, nil); page.StatusCode != http.StatusOK ||
+		!strings.Contains(page.text, `value="work"`) {
 		t.Errorf("its page: %s", page.Status)
 	}
 	alice.must(http.StatusNoContent, "DELETE", "/api/v1/accounts/"+id, nil)
 	alice.must(http.StatusNotFound, "DELETE", "/api/v1/accounts/"+id, nil)
 	alice.must(http.StatusNotFound, "GET", "/api/v1/accounts/"+id, nil)
-	if page := alice.ask("GET", "/accounts/"+id, nil); page.StatusCode != http.StatusNotFound || !strings.Contains(page.text, "<h1>") {
+	if page := alice.ask("GET", "/accounts/"+id, nil); page.StatusCode != http.StatusNotFound ||
+		!strings.Contains(page.text, "<h1>") {
 		t.Errorf("its page after deletion: %s", page.Status)
 	}
 }
@@ -439,7 +463,8 @@ func TestACounterMovesOnlyWhenAsked(t *testing.T) {
 		t.Errorf("the codes of this moment hold a counter's: %v", list)
 	}
 	for i, want := range []string{"287082", "359152", "969429"} {
-		if got := alice.must(http.StatusOK, "POST", "/api/v1/accounts/"+id+"/hotp", nil); got["code"] != want || got["counter"] != float64(i+1) {
+		if got := alice.must(http.StatusOK, "POST", "/api/v1/accounts/"+id+"/hotp", nil); got["code"] != want ||
+			got["counter"] != float64(i+1) {
 			t.Errorf("code %d: %v, want %s", i, got, want)
 		}
 	}
@@ -476,8 +501,10 @@ func TestWhatIsWrongIsSaidAtItsField(t *testing.T) {
 	} {
 		for _, path := range []string{"/api/v1/accounts", "/api/v1/preview"} {
 			a := alice.ask("POST", path, c.body)
-			if a.StatusCode != http.StatusUnprocessableEntity || fields(a) != c.fields || a.Header.Get("Content-Type") != "application/problem+json" {
-				t.Errorf("%s on %s: %s, problems at %q, want %q: %s", c.name, path, a.Status, fields(a), c.fields, a.text)
+			if a.StatusCode != http.StatusUnprocessableEntity || fields(a) != c.fields ||
+				a.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s on %s: %s, problems at %q, want %q: %s", c.name, path, a.Status, fields(a), c.fields,
+					a.text)
 			}
 		}
 	}
@@ -500,12 +527,32 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		want         int
 	}{
 		{"more than 32 KiB", "POST", "/api/v1/accounts", huge, nil, http.StatusRequestEntityTooLarge},
-		{"not JSON", "POST", "/api/v1/accounts", "link=x", []string{"Content-Type", "application/x-www-form-urlencoded"}, http.StatusUnsupportedMediaType},
-		{"JSON as text", "POST", "/api/v1/accounts", "{}", []string{"Content-Type", "text/plain"}, http.StatusUnsupportedMediaType},
+		{
+			"not JSON", "POST", "/api/v1/accounts", "link=x",
+			[]string{"Content-Type", "application/x-www-form-urlencoded"},
+			http.StatusUnsupportedMediaType,
+		},
+		{
+			"JSON as text", "POST", "/api/v1/accounts", "{}",
+			[]string{"Content-Type", "text/plain"},
+			http.StatusUnsupportedMediaType,
+		},
 		{"broken JSON", "POST", "/api/v1/accounts", "{", nil, http.StatusBadRequest},
-		{"from another site", "DELETE", "/api/v1/accounts/" + id, nil, []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
-		{"from a sibling", "DELETE", "/api/v1/accounts/" + id, nil, []string{"Sec-Fetch-Site", "same-site"}, http.StatusForbidden},
-		{"from an old browser elsewhere", "DELETE", "/api/v1/accounts/" + id, nil, []string{"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, http.StatusForbidden},
+		{
+			"from another site", "DELETE", "/api/v1/accounts/" + id, nil,
+			[]string{"Sec-Fetch-Site", "cross-site"},
+			http.StatusForbidden,
+		},
+		{
+			"from a sibling", "DELETE", "/api/v1/accounts/" + id, nil,
+			[]string{"Sec-Fetch-Site", "same-site"},
+			http.StatusForbidden,
+		},
+		{
+			"from an old browser elsewhere", "DELETE", "/api/v1/accounts/" + id, nil,
+			[]string{"Sec-Fetch-Site", "", "Origin", "https://evil.example"},
+			http.StatusForbidden,
+		},
 		{"from nowhere", "DELETE", "/api/v1/accounts/" + id, nil, []string{"Sec-Fetch-Site", ""}, http.StatusForbidden},
 		{"a name that is not ours", "GET", "/", nil, []string{"Host", "evil.example"}, http.StatusMisdirectedRequest},
 		{"an id that is none", "GET", "/api/v1/accounts/1", nil, nil, http.StatusNotFound},
@@ -514,7 +561,12 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"an unknown part of the API", "GET", "/api/v1/nothing", nil, nil, http.StatusNotFound},
 		{"an unknown page", "GET", "/nothing", nil, nil, http.StatusNotFound},
 		{"a page by POST", "POST", "/setup/", nil, nil, http.StatusNotFound},
-		{"a key that is no UUID", "POST", "/api/v1/accounts", map[string]any{"link": link}, []string{"Idempotency-Key", "1"}, http.StatusUnprocessableEntity},
+		{
+			"a key that is no UUID", "POST", "/api/v1/accounts",
+			map[string]any{"link": link},
+			[]string{"Idempotency-Key", "1"},
+			http.StatusUnprocessableEntity,
+		},
 	} {
 		a := alice.ask(c.method, c.path, c.body, c.headers...)
 		if a.StatusCode != c.want {
@@ -544,16 +596,21 @@ func TestOtherPeoplesThingsLookAsIfTheyDidNotExist(t *testing.T) {
 		method, path string
 		body         any
 	}{
-		{"GET", "/api/v1/accounts/", nil}, {"PATCH", "/api/v1/accounts/", map[string]any{"note": "mine"}}, {"DELETE", "/api/v1/accounts/", nil}, {"GET", "/accounts/", nil},
+		{"GET", "/api/v1/accounts/", nil},
+		{"PATCH", "/api/v1/accounts/", map[string]any{"note": "mine"}},
+		{"DELETE", "/api/v1/accounts/", nil},
+		{"GET", "/accounts/", nil},
 	} {
 		his, nobodys := bob.ask(c.method, c.path+id, c.body), bob.ask(c.method, c.path+uuid.NewString(), c.body)
 		clock := regexp.MustCompile(`data-now="[^"]*"`)
-		if his.StatusCode != http.StatusNotFound || clock.ReplaceAllString(his.text, "") != clock.ReplaceAllString(nobodys.text, "") {
+		if his.StatusCode != http.StatusNotFound ||
+			clock.ReplaceAllString(his.text, "") != clock.ReplaceAllString(nobodys.text, "") {
 			t.Errorf("%s %s: %s, and %s for what does not exist", c.method, c.path, his.Status, nobodys.Status)
 		}
 	}
 	bob.must(http.StatusNotFound, "POST", "/api/v1/accounts/"+id+"/hotp", nil)
-	bob.must(http.StatusNotFound, "POST", "/accounts/"+id+"/next", nil, "Content-Type", "application/x-www-form-urlencoded")
+	bob.must(http.StatusNotFound, "POST", "/accounts/"+id+"/next", nil, "Content-Type",
+		"application/x-www-form-urlencoded")
 	alice.add(map[string]any{"link": link})
 	for range 3 {
 		if list, _ := bob.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any); len(list) != 0 {
@@ -574,19 +631,24 @@ func TestASubmissionThatComesTwiceAddsOneAccount(t *testing.T) {
 	s := newSite(t)
 	alice := s.alice()
 	submission := uuid.NewString()
-	first, _ := alice.must(http.StatusCreated, "POST", "/api/v1/accounts", map[string]any{"link": link}, "Idempotency-Key", submission)["account"].(map[string]any)
-	again, _ := alice.must(http.StatusOK, "POST", "/api/v1/accounts", map[string]any{"link": link}, "Idempotency-Key", submission)["account"].(map[string]any)
+	first, _ := alice.must(http.StatusCreated, "POST", "/api/v1/accounts", map[string]any{"link": link},
+		"Idempotency-Key", submission)["account"].(map[string]any)
+	again, _ := alice.must(http.StatusOK, "POST", "/api/v1/accounts", map[string]any{"link": link}, "Idempotency-Key",
+		submission)["account"].(map[string]any)
 	if first["id"] == nil || first["id"] != again["id"] {
 		t.Errorf("%v and %v", first, again)
 	}
-	if a := alice.ask("GET", "/accounts/new", nil); !regexp.MustCompile(`name="submission" value="[0-9a-f-]{36}"`).MatchString(a.text) {
+	if a := alice.ask("GET", "/accounts/new",
+		nil); !regexp.MustCompile(`name="submission" value="[0-9a-f-]{36}"`).MatchString(a.text) {
 		t.Errorf("the form has no submission: %s", a.text)
 	}
 }
 
 func TestNothingIsServedWhileTheSchemaIsUnfit(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, func(s *web.Server) { s.Fit = func(context.Context) error { return errors.New("the moon is too near") } })
+	s := newSite(t, func(s *web.Server) {
+		s.Fit = func(context.Context) error { return errors.New("the moon is too near") }
+	})
 	v := s.visitor()
 	for _, path := range []string{"/", "/login", "/setup", "/api/v1/session", "/api/v1/codes", "/readyz"} {
 		a := v.ask("GET", path, nil)
@@ -604,17 +666,22 @@ func TestPagesLoadNothingFromElsewhereAndRunNothingInline(t *testing.T) {
 	s := newSite(t)
 	setup := s.visitor().ask("GET", "/setup", nil)
 	alice := s.alice()
-	id := alice.add(map[string]any{"link": link, "issuer": `<script>alert(1)</script>`, "account": `"onload="x`, "note": `{{.}}`})
+	id := alice.add(map[string]any{
+		"link": link, "issuer": `<script>alert(1)</script>`, "account": `"onload="x`,
+		"note": `{{.}}`,
+	})
 	pages := map[string]answer{"/setup": setup, "/login": s.visitor().ask("GET", "/login", nil)}
 	for _, path := range []string{"/", "/accounts/new", "/accounts/" + id, "/settings", "/nothing"} {
 		pages[path] = alice.ask("GET", path, nil)
 	}
 	for path, a := range pages {
 		policy := a.Header.Get("Content-Security-Policy")
-		if !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") {
+		if !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") ||
+			strings.Contains(policy, "http") {
 			t.Errorf("%s: Content-Security-Policy %q", path, policy)
 		}
-		if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Referrer-Policy") != "same-origin" {
+		if a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			a.Header.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: headers %v", path, a.Header)
 		}
 		for _, inline := range []string{`<script>`, `<style`, ` style=`, `javascript:`, ` onclick=`, `"onload=`} {
@@ -627,12 +694,14 @@ func TestPagesLoadNothingFromElsewhereAndRunNothingInline(t *testing.T) {
 			t.Errorf("%s has a form that is not sent by POST", path)
 		}
 		for _, address := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(a.text, -1) {
-			if !strings.HasPrefix(address[1], "/") && !strings.HasPrefix(address[1], "#") || strings.HasPrefix(address[1], "//") {
+			if !strings.HasPrefix(address[1], "/") && !strings.HasPrefix(address[1], "#") ||
+				strings.HasPrefix(address[1], "//") {
 				t.Errorf("%s leads to %s", path, address[1])
 			}
 			if strings.HasPrefix(address[1], "/static/") {
 				file := alice.ask("GET", address[1], nil)
-				if file.StatusCode != http.StatusOK || !strings.Contains(file.Header.Get("Cache-Control"), "immutable") {
+				if file.StatusCode != http.StatusOK || !strings.Contains(file.Header.Get("Cache-Control"),
+					"immutable") {
 					t.Errorf("%s: %s is %s, %s", path, address[1], file.Status, file.Header.Get("Cache-Control"))
 				}
 			}
@@ -670,15 +739,22 @@ func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	v := s.visitor()
-	planted := []string{"PlantedPassword", "PLANTEDSEED23456", "PlantedToken", "PlantedName", password, s.server.SetupToken}
-	v.ask("POST", "/api/v1/setup", map[string]any{"token": "PlantedToken", "name": "PlantedName", "password": "PlantedPassword"})
+	planted := []string{
+		"PlantedPassword", "PLANTEDSEED23456", "PlantedToken", "PlantedName", password,
+		s.server.SetupToken,
+	}
+	v.ask("POST", "/api/v1/setup", map[string]any{
+		"token": "PlantedToken", "name": "PlantedName",
+		"password": "PlantedPassword",
+	})
 	alice := s.alice()
 	planted = append(planted, alice.cookies[0].Value)
 	v.ask("POST", "/api/v1/session", map[string]any{"name": "PlantedPassword", "password": "PlantedPassword"})
 	v.ask("POST", "/api/v1/session", `{"name":"PlantedPassword`)
 	alice.add(map[string]any{"secret": "PLANTEDSEED23456", "issuer": "PlantedName"})
 	alice.ask("POST", "/api/v1/accounts", map[string]any{"secret": "PLANTEDSEED23456!", "digits": "PlantedPassword"})
-	alice.ask("POST", "/api/v1/preview", map[string]any{"link": "otpauth://totp/PlantedName?secret=PLANTEDSEED23456&digits=99"})
+	alice.ask("POST", "/api/v1/preview",
+		map[string]any{"link": "otpauth://totp/PlantedName?secret=PLANTEDSEED23456&digits=99"})
 	alice.ask("GET", "/?q=PlantedName", nil)
 	alice.ask("PUT", "/api/v1/password", map[string]any{"current": "PlantedPassword", "new": "PlantedPassword"})
 	codes := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)
@@ -687,7 +763,9 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 	// A failure inside, which is logged in full.
 	pgtest.Exec(t, s.db.SuperConn, "ALTER TABLE avtotpy.passwords RENAME TO lost")
-	if a := s.visitor().ask("POST", "/api/v1/session", map[string]any{"name": "Alice", "password": password}); a.StatusCode != http.StatusInternalServerError || !strings.Contains(a.text, "The server's log says more, under ") {
+	if a := s.visitor().ask("POST", "/api/v1/session",
+		map[string]any{"name": "Alice", "password": password}); a.StatusCode != http.StatusInternalServerError ||
+		!strings.Contains(a.text, "The server's log says more, under ") {
 		t.Errorf("a table that is lost: %s %s", a.Status, a.text)
 	}
 	log := s.log.String()
@@ -708,7 +786,8 @@ func TestADamagedRowIsADamagedCard(t *testing.T) {
 	whole := alice.add(map[string]any{"link": link})
 	damaged := alice.add(map[string]any{"link": strings.ReplaceAll(link, "Example", "Contoso")})
 	counter := alice.add(map[string]any{"link": "otpauth://hotp/Counted?secret=JBSWY3DPEHPK3PXP&counter=1"})
-	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.accounts SET digits = 4, version = version + 1 WHERE id IN ('"+damaged+"', '"+counter+"')")
+	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.accounts SET digits = 4, version = version + 1 WHERE id IN ('"+
+		damaged+"', '"+counter+"')")
 	codes, _ := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any)
 	if len(codes) != 1 || codes[0].(map[string]any)["account_id"] != whole { //nolint:forcetypeassert // the test panics with it
 		t.Errorf("codes %v, want that of %s alone", codes, whole)
@@ -720,7 +799,8 @@ func TestADamagedRowIsADamagedCard(t *testing.T) {
 			t.Errorf("%v says damaged: %v", account["id"], got)
 		}
 	}
-	if a := alice.ask("GET", "/", nil); a.StatusCode != http.StatusOK || strings.Count(a.text, "cannot be opened") != 2 || !strings.Contains(a.text, "<code-card") {
+	if a := alice.ask("GET", "/", nil); a.StatusCode != http.StatusOK ||
+		strings.Count(a.text, "cannot be opened") != 2 || !strings.Contains(a.text, "<code-card") {
 		t.Errorf("the list: %s %s", a.Status, a.text)
 	}
 	for _, path := range []string{"/accounts/" + damaged, "/accounts/" + damaged + "/delete"} {

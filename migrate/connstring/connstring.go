@@ -1,8 +1,9 @@
-// Package connstring reads a connection string of PostgreSQL and says what is wrong with it, without repeating any of it.
+// Package connstring reads a connection string of PostgreSQL and says what is wrong with it, without repeating any of
+// it.
 //
 // It promises that a string which passes is read by pgx in the same way: the same hosts, user, password and database;
-// that nothing is sent to a server of which nobody said what it means, for each parameter has to be in a table; and that
-// an Error holds no part of the string: one misplaced character makes a part of a password look like a host, a
+// that nothing is sent to a server of which nobody said what it means, for each parameter has to be in a table; and
+// that an Error holds no part of the string: one misplaced character makes a part of a password look like a host, a
 // database or the name of a parameter. It connects to nothing.
 //
 // The grammar is that of libpq (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING), without
@@ -79,7 +80,8 @@ func unforeseen() error {
 const (
 	useURL   = "write postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 	usePairs = "write host=HOST port=PORT user=USER password='PASSWORD' dbname=DATABASE"
-	escapes  = "%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %, %5B for [, %5D for ] and %20 for a space"
+	escapes  = "%40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %, %5B for [, %5D for ] and %20 " +
+		"for a space"
 )
 
 // A setting is one value, and where it stands.
@@ -126,15 +128,20 @@ func checkCharacters(conn string) error {
 		return &Error{Problem: "holds a NUL byte", Next: "write it as plain text"}
 	case strings.HasPrefix(conn, "\ufeff"), strings.HasPrefix(conn, "\xff\xfe"), strings.HasPrefix(conn, "\xfe\xff"):
 		return &Error{Problem: "begins with the byte order mark of a text editor", Next: "save it as UTF-8 without one"}
-	case strings.ContainsAny(strings.TrimLeft(conn, blanks)[:1], "'\"`") || slices.ContainsFunc([]string{"“", "”", "‘", "’", "«", "„", "<", "{"},
-		func(quote string) bool { return strings.HasPrefix(strings.TrimLeft(conn, blanks), quote) }):
-		return &Error{Problem: "begins with a quote or a bracket", Next: "write it without the quotes around it; not every reader of .env files takes them off"}
+	case strings.ContainsAny(strings.TrimLeft(conn, blanks)[:1], "'\"`") ||
+		slices.ContainsFunc([]string{"“", "”", "‘", "’", "«", "„", "<", "{"},
+			func(quote string) bool { return strings.HasPrefix(strings.TrimLeft(conn, blanks), quote) }):
+		return &Error{
+			Problem: "begins with a quote or a bracket",
+			Next:    "write it without the quotes around it; not every reader of .env files takes them off",
+		}
 	case conn[0] == '$', strings.HasPrefix(conn, "%("):
 		return &Error{Problem: "begins with the name of a variable that nothing has replaced", Next: useURL}
 	}
 	for _, r := range conn {
 		if isInvisible(r) {
-			return &Error{Problem: "holds an invisible character that is no space, as text from a web page or a word processor does", Next: "type it again"}
+			return &Error{Problem: "holds an invisible character that is no space, as text from a web page or a " +
+				"word processor does", Next: "type it again"}
 		}
 	}
 	return nil
@@ -143,7 +150,8 @@ func checkCharacters(conn string) error {
 // isInvisible reports spaces that are none to PostgreSQL, and characters without a width.
 func isInvisible(r rune) bool {
 	switch {
-	case r == '\u00a0', r == '\u00ad', r >= '\u2000' && r <= '\u200f', r >= '\u2028' && r <= '\u202f', r >= '\u2060' && r <= '\u2064', r == '\u3000', r == '\ufeff':
+	case r == '\u00a0', r == '\u00ad', r >= '\u2000' && r <= '\u200f', r >= '\u2028' && r <= '\u202f', r >= '\u2060' &&
+		r <= '\u2064', r == '\u3000', r == '\ufeff':
 		return true
 	case r < ' ' && !strings.ContainsRune(blanks, r), r >= 0x7f && r < 0xa0:
 		return true
@@ -163,7 +171,10 @@ func checkScheme(conn string) error {
 		case at == 0 && trimmed != conn:
 			return &Error{Problem: "begins with white space", Next: "begin with postgres://"}
 		case at == 0:
-			return &Error{Problem: "begins with a scheme in capital letters", Next: "begin with postgres:// in small letters"}
+			return &Error{
+				Problem: "begins with a scheme in capital letters",
+				Next:    "begin with postgres:// in small letters",
+			}
 		case at > 0 && !startsWithPair(trimmed):
 			return &Error{Problem: "holds something before the URL", Next: "begin with postgres://"}
 		}

@@ -158,16 +158,17 @@ func TestWhatIsNoConnectionStringIsRefusedWithoutRepeatingIt(t *testing.T) {
 		"postgres://u:S3CRET%40h:5432/d":    "@ and the host are missing",
 		"postgres://S3CRET%40h/d":           "the host",
 		// names and values
-		"postgres://u:S3CRET@h/t0?pgbouncer=true":                          "(pgbouncer) is not a parameter",
-		"postgres://u:S3CRET@h/t0?schema=x":                                "(schema)",
-		"postgres://u:S3CRET@h/t0?connection_limit=1":                      "pool_max_conns",
-		"postgres://u:S3CRET@h/t0?currentSchema=x":                         "(currentSchema)",
-		"postgres://u:S3CRET@h/t0?options=-csearch_path%3Dx":               "(options)",
-		"postgres://u:S3CRET@h/t0?options=-c%20role%3Dx":                   "(options)",
-		"postgres://u:S3CRET@h/t0?search_path=x":                           "(search_path)",
-		"postgres://u:S3CRET@h/t0?TimeZone=x":                              "(TimeZone)",
-		"postgres://u:S3CRET@h/t0?client_encoding=LATIN1":                  "UTF8",
-		"postgres://u:S3CRET@h/t0?sslmode=no-verify":                       "(sslmode) has a value that cannot be used; write disable, allow",
+		"postgres://u:S3CRET@h/t0?pgbouncer=true":            "(pgbouncer) is not a parameter",
+		"postgres://u:S3CRET@h/t0?schema=x":                  "(schema)",
+		"postgres://u:S3CRET@h/t0?connection_limit=1":        "pool_max_conns",
+		"postgres://u:S3CRET@h/t0?currentSchema=x":           "(currentSchema)",
+		"postgres://u:S3CRET@h/t0?options=-csearch_path%3Dx": "(options)",
+		"postgres://u:S3CRET@h/t0?options=-c%20role%3Dx":     "(options)",
+		"postgres://u:S3CRET@h/t0?search_path=x":             "(search_path)",
+		"postgres://u:S3CRET@h/t0?TimeZone=x":                "(TimeZone)",
+		"postgres://u:S3CRET@h/t0?client_encoding=LATIN1":    "UTF8",
+		"postgres://u:S3CRET@h/t0?sslmode=no-verify": "(sslmode) has a value that cannot be " +
+			"used; write disable, allow",
 		"postgres://u:S3CRET@h/t0?sslmode=":                                "(sslmode)",
 		"postgres://u:S3CRET@h/t0?sslmode=verify_full":                     "(sslmode)",
 		"postgres://u:S3CRET@h/t0?ssl=1":                                   "(ssl)",
@@ -233,7 +234,10 @@ func TestWhatCompletesAStringIsCheckedToo(t *testing.T) {
 		{"user=u", "PGOPTIONS=-c statement_timeout=5s", ""},
 		{"user=u", "PGTARGETSESSIONATTRS=S3CRET", "PGTARGETSESSIONATTRS in the environment"},
 		{"user=u", "PGSSLROOTCERT=/no/S3CRET;PGHOST=h", "PGSSLROOTCERT in the environment names a file"},
-		{"user=u", "PGSERVICE=nosuch;PGSERVICEFILE=" + file, "PGSERVICE in the environment names a service that the service file does not hold"},
+		{
+			"user=u", "PGSERVICE=nosuch;PGSERVICEFILE=" + file,
+			"PGSERVICE in the environment names a service that the service file does not hold",
+		},
 		{"user=u", "PGSERVICE=good;PGSERVICEFILE=/no/S3CRET", "service file cannot be read"},
 		{"user=u", "PGSERVICE=good;PGSERVICEFILE=" + file, ""},
 		{"service=bad", "PGSERVICEFILE=" + file, "line 7 of the service file (host)"},
@@ -251,7 +255,8 @@ func TestWhatCompletesAStringIsCheckedToo(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		}
-		if (test.want == "") != (got == "") || !strings.Contains(got, test.want) || regexp.MustCompile(`S3|CRET`).MatchString(got) {
+		if (test.want == "") != (got == "") || !strings.Contains(got, test.want) ||
+			regexp.MustCompile(`S3|CRET`).MatchString(got) {
 			t.Errorf("%q with %s: got %q, want %q", test.conn, test.environ, got, test.want)
 		}
 	}
@@ -294,10 +299,13 @@ func TestAParameterIsFoundWhereItIsNamedAndNowhereElse(t *testing.T) {
 func TestEveryNameIsOneThatADriverTakes(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
-		"host": "h", "port": "1", "connect_timeout": "5", "sslmode": "require", "sslnegotiation": "direct", "sslcertmode": "allow", "sslsni": "1", "channel_binding": "prefer",
-		"require_auth": "md5", "target_session_attrs": "any", "min_protocol_version": "3.0", "max_protocol_version": "3.2", "default_query_exec_mode": "exec",
-		"client_encoding": "UTF8", "options": "-c statement_timeout=5s", "statement_cache_capacity": "1", "description_cache_capacity": "1",
-		"passfile": os.DevNull, "service": "", "sslcert": "", "sslkey": "", "sslrootcert": "",
+		"host": "h", "port": "1", "connect_timeout": "5", "sslmode": "require", "sslnegotiation": "direct",
+		"sslcertmode": "allow", "sslsni": "1", "channel_binding": "prefer",
+		"require_auth": "md5", "target_session_attrs": "any", "min_protocol_version": "3.0",
+		"max_protocol_version": "3.2", "default_query_exec_mode": "exec",
+		"client_encoding": "UTF8", "options": "-c statement_timeout=5s", "statement_cache_capacity": "1",
+		"description_cache_capacity": "1",
+		"passfile":                   os.DevNull, "service": "", "sslcert": "", "sslkey": "", "sslrootcert": "",
 	}
 	for name, check := range parameters() {
 		value, ok := values[name]
@@ -323,7 +331,8 @@ func TestEveryNameIsOneThatADriverTakes(t *testing.T) {
 			continue
 		}
 		_, sent := pool.ConnConfig.RuntimeParams[name]
-		if want := runtime(name) || name == "application_name" || name == "client_encoding" || name == "options"; sent != want {
+		if want := runtime(name) || name == "application_name" || name == "client_encoding" ||
+			name == "options"; sent != want {
 			t.Errorf("%s: sent to the server: %v, want %v", name, sent, want)
 		}
 	}
@@ -357,7 +366,8 @@ func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
 	odd := func() string {
 		var b strings.Builder
 		for range 1 + random.IntN(8) {
-			b.WriteString(pick("a", "Z", "0", "@", "/", ":", "#", "?", "%", "[", "]", " ", "'", `"`, `\`, ";", "=", "&", ",", "ü", "\t", "$", "+", "{", "€", "~"))
+			b.WriteString(pick("a", "Z", "0", "@", "/", ":", "#", "?", "%", "[", "]", " ", "'", `"`, `\`, ";", "=",
+				"&", ",", "ü", "\t", "$", "+", "{", "€", "~"))
 		}
 		return b.String()
 	}
@@ -366,13 +376,20 @@ func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
 		if user == "" || database == "" || checkUser(user) != "" || checkDatabase(database) != "" {
 			continue
 		}
-		host, port := pick("h", "db.example.com", "127.0.0.1", "::1", "2001:db8::1", "/run/postgresql", "h_1"), pick("1", "5432", "65535")
-		url := pick("postgres://", "postgresql://") + escape(user, random) + ":" + escape(password, random) + "@" + inURL(host) + ":" + port + "/" + escape(database, random)
+		host, port := pick("h", "db.example.com", "127.0.0.1", "::1", "2001:db8::1", "/run/postgresql", "h_1"),
+			pick("1", "5432", "65535")
+		url := pick("postgres://", "postgresql://") + escape(user, random) + ":" + escape(password, random) + "@" +
+			inURL(host) + ":" + port + "/" + escape(database, random)
 		pairs := []string{
-			pair("host", host, random), pair("port", port, random), pair("user", user, random), pair("password", password, random), pair(pick("dbname", "database"), database, random),
+			pair("host", host, random), pair("port", port, random), pair("user", user, random),
+			pair("password", password, random), pair(pick("dbname", "database"), database, random),
 		}
 		random.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
-		for _, conn := range []string{url, url + pick("?sslmode=require", "?ssl=true", "?connect_timeout=2&application_name=a%26b", ""), strings.Join(pairs, pick(" ", "  ", "\n"))} {
+		for _, conn := range []string{
+			url, url +
+				pick("?sslmode=require", "?ssl=true", "?connect_timeout=2&application_name=a%26b", ""),
+			strings.Join(pairs, pick(" ", "  ", "\n")),
+		} {
 			ours, err := read(conn, noEnvironment)
 			if err != nil {
 				t.Fatalf("%q: %v", conn, err)
@@ -383,8 +400,10 @@ func TestWhatPassesIsReadByPgxInTheSameWay(t *testing.T) {
 			}
 			want := fmt.Sprintf("%q %q %q %q %q", host, port, user, password, database)
 			for who, got := range map[string]string{
-				"Check": fmt.Sprintf("%q %q %q %q %q", ours["host"].value, ours["port"].value, ours["user"].value, ours["password"].value, ours["dbname"].value),
-				"pgx":   fmt.Sprintf("%q %q %q %q %q", theirs.Host, strconv.Itoa(int(theirs.Port)), theirs.User, theirs.Password, theirs.Database),
+				"Check": fmt.Sprintf("%q %q %q %q %q", ours["host"].value, ours["port"].value, ours["user"].value,
+					ours["password"].value, ours["dbname"].value),
+				"pgx": fmt.Sprintf("%q %q %q %q %q", theirs.Host, strconv.Itoa(int(theirs.Port)), theirs.User,
+					theirs.Password, theirs.Database),
 			} {
 				if got != want {
 					t.Fatalf("%q: %s reads\n%s, want\n%s", conn, who, got, want)
@@ -437,7 +456,10 @@ func pair(name, value string, random *rand.Rand) string {
 
 // FuzzCheck makes sure that what passes is taken by pgx, and that no message holds what was planted.
 func FuzzCheck(f *testing.F) {
-	for _, seed := range []string{"postgres://u:S3CRET@h:1/d?sslmode=require", "host=h password='S3CRET' user=u", "jdbc:postgresql://h/d?a=S3CRET"} {
+	for _, seed := range []string{
+		"postgres://u:S3CRET@h:1/d?sslmode=require", "host=h password='S3CRET' user=u",
+		"jdbc:postgresql://h/d?a=S3CRET",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, conn string) {

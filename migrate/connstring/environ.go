@@ -11,12 +11,17 @@ import (
 // variables are those of the environment that pgx reads, as what.
 func variables() map[string]string {
 	return map[string]string{
-		"PGHOST": "host", "PGPORT": "port", "PGDATABASE": "dbname", "PGUSER": "user", "PGPASSWORD": "password", "PGPASSFILE": "passfile",
-		"PGAPPNAME": "application_name", "PGCONNECT_TIMEOUT": "connect_timeout", "PGSSLMODE": "sslmode", "PGSSLKEY": "sslkey",
+		"PGHOST": "host", "PGPORT": "port", "PGDATABASE": "dbname", "PGUSER": "user", "PGPASSWORD": "password",
+		"PGPASSFILE": "passfile",
+		"PGAPPNAME":  "application_name", "PGCONNECT_TIMEOUT": "connect_timeout", "PGSSLMODE": "sslmode",
+		"PGSSLKEY":  "sslkey",
 		"PGSSLCERT": "sslcert", "PGSSLCERTMODE": "sslcertmode", "PGSSLSNI": "sslsni", "PGSSLROOTCERT": "sslrootcert",
-		"PGSSLPASSWORD": "sslpassword", "PGSSLNEGOTIATION": "sslnegotiation", "PGTARGETSESSIONATTRS": "target_session_attrs",
-		"PGSERVICE": "service", "PGSERVICEFILE": "servicefile", "PGOPTIONS": "options", "PGMINPROTOCOLVERSION": "min_protocol_version",
-		"PGMAXPROTOCOLVERSION": "max_protocol_version", "PGCHANNELBINDING": "channel_binding", "PGREQUIREAUTH": "require_auth",
+		"PGSSLPASSWORD": "sslpassword", "PGSSLNEGOTIATION": "sslnegotiation",
+		"PGTARGETSESSIONATTRS": "target_session_attrs",
+		"PGSERVICE":            "service", "PGSERVICEFILE": "servicefile", "PGOPTIONS": "options",
+		"PGMINPROTOCOLVERSION": "min_protocol_version",
+		"PGMAXPROTOCOLVERSION": "max_protocol_version", "PGCHANNELBINDING": "channel_binding",
+		"PGREQUIREAUTH": "require_auth",
 	}
 }
 
@@ -72,7 +77,10 @@ func readService(service, file setting) (settings, error) {
 				found = settings{} // of two the last one counts, as for pgx
 			}
 		case section == "" || !ok:
-			return nil, &Error{Part: part, Problem: "is not NAME=VALUE under the [NAME] of a service", Next: "correct the line"}
+			return nil, &Error{
+				Part: part, Problem: "is not NAME=VALUE under the [NAME] of a service",
+				Next: "correct the line",
+			}
 		case section == service.value:
 			if err := found.add(name, strings.TrimSpace(value), part); err != nil {
 				return nil, err
@@ -80,7 +88,10 @@ func readService(service, file setting) (settings, error) {
 		}
 	}
 	if found == nil {
-		return nil, &Error{Part: service.part, Problem: "names a service that the service file does not hold", Next: "correct the name, or add the service to the file"}
+		return nil, &Error{
+			Part: service.part, Problem: "names a service that the service file does not hold",
+			Next: "correct the name, or add the service to the file",
+		}
 	}
 	return found, nil
 }

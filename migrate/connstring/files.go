@@ -29,7 +29,10 @@ func (s settings) checkFiles() error {
 			return unreadable(root, err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(content) {
-			return &Error{Part: root.part, Problem: "names a file without a certificate in PEM form", Next: "name the file of the authority that signed the server's certificate"}
+			return &Error{
+				Part: root.part, Problem: "names a file without a certificate in PEM form",
+				Next: "name the file of the authority that signed the server's certificate",
+			}
 		}
 	}
 	if s["sslmode"].value == "disable" || s["sslcertmode"].value == "disable" {
@@ -48,7 +51,10 @@ func (s settings) checkClientCertificate() error {
 		if cert.value == "" {
 			lone = key
 		}
-		return &Error{Part: lone.part, Problem: "is set alone", Next: "set both sslcert and sslkey, the certificate of the client and its key"}
+		return &Error{
+			Part: lone.part, Problem: "is set alone",
+			Next: "set both sslcert and sslkey, the certificate of the client and its key",
+		}
 	}
 	certPEM, err := os.ReadFile(cert.value)
 	if err != nil {
@@ -60,7 +66,10 @@ func (s settings) checkClientCertificate() error {
 	}
 	block, _ := pem.Decode(keyPEM)
 	if block == nil {
-		return &Error{Part: key.part, Problem: "names a file without a key in PEM form", Next: "name the file of the client's private key"}
+		return &Error{
+			Part: key.part, Problem: "names a file without a key in PEM form",
+			Next: "name the file of the client's private key",
+		}
 	}
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		return &Error{
@@ -71,12 +80,18 @@ func (s settings) checkClientCertificate() error {
 	if x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // pgx and libpq read it
 		plain, err := x509.DecryptPEMBlock(block, []byte(s["sslpassword"].value)) //nolint:staticcheck // as above
 		if err != nil {
-			return &Error{Part: key.part, Problem: "names an encrypted key, which sslpassword does not decrypt", Next: "set sslpassword or PGSSLPASSWORD, or store the key without a password"}
+			return &Error{
+				Part: key.part, Problem: "names an encrypted key, which sslpassword does not decrypt",
+				Next: "set sslpassword or PGSSLPASSWORD, or store the key without a password",
+			}
 		}
 		block = &pem.Block{Type: "RSA PRIVATE KEY", Bytes: plain} // as pgx takes it
 	}
 	if _, err := tls.X509KeyPair(certPEM, pem.EncodeToMemory(block)); err != nil {
-		return &Error{Part: cert.part, Problem: "and sslkey do not name a certificate and its key", Next: "name the client's certificate, and the key that belongs to it"}
+		return &Error{
+			Part: cert.part, Problem: "and sslkey do not name a certificate and its key",
+			Next: "name the client's certificate, and the key that belongs to it",
+		}
 	}
 	return nil
 }
@@ -92,7 +107,10 @@ func (s settings) onlySockets() bool {
 }
 
 func unreadable(file setting, err error) error {
-	return &Error{Part: file.part, Problem: "names a file that cannot be read (" + reason(err) + ")", Next: "correct the path, or the rights of the file"}
+	return &Error{
+		Part: file.part, Problem: "names a file that cannot be read (" + reason(err) + ")",
+		Next: "correct the path, or the rights of the file",
+	}
 }
 
 // reason is the system's word for an error, without the path.

@@ -69,7 +69,10 @@ func cutValue(rest, part string) (value, after string, quoted bool, err error) {
 		case quoted && c == '\'':
 			after = body[i+1:]
 			if after != "" && !strings.ContainsAny(after[:1], blanks) {
-				return "", "", quoted, &Error{Part: part, Problem: "goes on behind its closing quote", Next: `write \' for ' in a value in quotes, and a space between pairs`}
+				return "", "", quoted, &Error{
+					Part: part, Problem: "goes on behind its closing quote",
+					Next: `write \' for ' in a value in quotes, and a space between pairs`,
+				}
 			}
 			return b.String(), after, quoted, nil
 		case !quoted && strings.IndexByte(blanks, c) >= 0:
@@ -79,7 +82,10 @@ func cutValue(rest, part string) (value, after string, quoted bool, err error) {
 		}
 	}
 	if quoted {
-		return "", "", quoted, &Error{Part: part, Problem: "has an opening quote without a closing one", Next: `write \' for ' in a value in quotes`}
+		return "", "", quoted, &Error{
+			Part: part, Problem: "has an opening quote without a closing one",
+			Next: `write \' for ' in a value in quotes`,
+		}
 	}
 	return b.String(), "", quoted, nil
 }
@@ -96,7 +102,10 @@ func checkUnquoted(name, value, part string, quoted, spaced bool) error {
 	}
 	switch {
 	case strings.HasPrefix(value, `"`):
-		return &Error{Part: part, Problem: "is in double quotes, which PostgreSQL takes for a part of the value", Next: "write single ones, as in password='two words'"}
+		return &Error{
+			Part: part, Problem: "is in double quotes, which PostgreSQL takes for a part of the value",
+			Next: "write single ones, as in password='two words'",
+		}
 	case (name == "user" || name == "dbname") && strings.ContainsAny(value, ":/"):
 		return &Error{
 			Part: part, Problem: "holds : or /, as if a password or a host were in it",
@@ -105,7 +114,8 @@ func checkUnquoted(name, value, part string, quoted, spaced bool) error {
 	case looksLikeNext.MatchString(value), !secret && name != "options" && strings.ContainsAny(value, ";="):
 		return &Error{
 			Part: part, Problem: "has no value, or one that holds the next pair",
-			Next: "write spaces between pairs, not ; or , or &, and a value with such characters in quotes, as in password='a;b'",
+			Next: "write spaces between pairs, not ; or , or &, and a value with such characters in quotes, as in " +
+				"password='a;b'",
 		}
 	}
 	return nil

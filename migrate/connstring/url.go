@@ -10,10 +10,16 @@ import (
 // that there is one way to split.
 func parseURL(rest string) (settings, error) {
 	if strings.ContainsAny(rest, blanks) {
-		return nil, &Error{Part: "the URL", Problem: "holds white space, or ends with it", Next: "write %20 for a space in the user, the password or a value, and nothing at the end"}
+		return nil, &Error{
+			Part: "the URL", Problem: "holds white space, or ends with it",
+			Next: "write %20 for a space in the user, the password or a value, and nothing at the end",
+		}
 	}
 	if strings.Contains(rest, "#") {
-		return nil, &Error{Part: "the URL", Problem: "holds # as it is", Next: "write %23 for # in the user, the password or a value"}
+		return nil, &Error{
+			Part: "the URL", Problem: "holds # as it is",
+			Next: "write %23 for # in the user, the password or a value",
+		}
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -21,7 +27,10 @@ func parseURL(rest string) (settings, error) {
 	}
 	authority, tail := rest[:end], rest[end:]
 	if strings.Contains(tail, "@") {
-		return nil, &Error{Part: "the user or the password", Problem: "holds / or ? as it is, or what follows the host holds @", Next: "write " + escapes}
+		return nil, &Error{
+			Part:    "the user or the password",
+			Problem: "holds / or ? as it is, or what follows the host holds @", Next: "write " + escapes,
+		}
 	}
 	userinfo, hosts, given := strings.Cut(authority, "@")
 	if strings.Contains(hosts, "@") {
@@ -96,13 +105,19 @@ func splitHost(element, part string, hasUser bool) (host, port string, err error
 	if inside, ok := strings.CutPrefix(element, "["); ok {
 		host, rest, ok = strings.Cut(inside, "]")
 		if !ok || rest != "" && rest[0] != ':' {
-			return "", "", &Error{Part: part, Problem: "has [ without its ], or something between ] and the port", Next: "write [ADDRESS]:PORT for IPv6"}
+			return "", "", &Error{
+				Part: part, Problem: "has [ without its ], or something between ] and the port",
+				Next: "write [ADDRESS]:PORT for IPv6",
+			}
 		}
 		if host, err = decode(host, part); err != nil {
 			return "", "", err
 		}
 		if address, err := netip.ParseAddr(host); err != nil || !address.Is6() {
-			return "", "", &Error{Part: part, Problem: "has something in [ ] that is not an IPv6 address", Next: "write the name of a host without [ ]"}
+			return "", "", &Error{
+				Part: part, Problem: "has something in [ ] that is not an IPv6 address",
+				Next: "write the name of a host without [ ]",
+			}
 		}
 		port = strings.TrimPrefix(rest, ":")
 	} else {
@@ -132,7 +147,10 @@ func splitHost(element, part string, hasUser bool) (host, port string, err error
 func (s settings) addPath(path string) error {
 	raw := strings.TrimPrefix(path, "/")
 	if strings.Contains(raw, "/") {
-		return &Error{Part: "what follows the host", Problem: "holds a second /", Next: "write one / and the name of the database, with %2F for / in it or in the password"}
+		return &Error{
+			Part: "what follows the host", Problem: "holds a second /",
+			Next: "write one / and the name of the database, with %2F for / in it or in the password",
+		}
 	}
 	database, err := decode(raw, "the database")
 	if err != nil {
@@ -146,13 +164,19 @@ func (s settings) addPath(path string) error {
 
 func (s settings) addQuery(query string) error {
 	if strings.Contains(query, "?") {
-		return &Error{Part: "what follows ?", Problem: "holds a second ?", Next: "write & between parameters, and %3F for ? in a value or in the password"}
+		return &Error{
+			Part: "what follows ?", Problem: "holds a second ?",
+			Next: "write & between parameters, and %3F for ? in a value or in the password",
+		}
 	}
 	for i, pair := range strings.Split(query, "&") {
 		part := fmt.Sprintf("parameter no. %d", i+1)
 		rawName, rawValue, ok := strings.Cut(pair, "=")
 		if !ok || strings.Contains(rawValue, "=") {
-			return &Error{Part: part, Problem: "is not NAME=VALUE", Next: "write NAME=VALUE&NAME=VALUE, with %3D for = and %26 for & in a value"}
+			return &Error{
+				Part: part, Problem: "is not NAME=VALUE",
+				Next: "write NAME=VALUE&NAME=VALUE, with %3D for = and %26 for & in a value",
+			}
 		}
 		name, err := decode(rawName, part)
 		if err != nil {
@@ -185,7 +209,10 @@ func decode(raw, part string) (string, error) {
 			high, low = hex(raw[i+1]), hex(raw[i+2])
 		}
 		if high < 0 || low < 0 {
-			return "", &Error{Part: part, Problem: "holds % that is not followed by two hexadecimal digits", Next: "write " + escapes}
+			return "", &Error{
+				Part: part, Problem: "holds % that is not followed by two hexadecimal digits",
+				Next: "write " + escapes,
+			}
 		}
 		c := byte(high<<4 | low) //nolint:gosec // two hexadecimal digits
 		if c == 0 {

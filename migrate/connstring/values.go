@@ -45,7 +45,8 @@ func interval(value string) string {
 	number := strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyz")
 	unit := value[len(number):]
 	n, err := strconv.Atoi(number)
-	if err == nil && n >= 0 && n <= 1<<31-1 && number[0] != '+' && slices.Contains([]string{"", "us", "ms", "s", "min", "h", "d"}, unit) {
+	if err == nil && n >= 0 && n <= 1<<31-1 && number[0] != '+' &&
+		slices.Contains([]string{"", "us", "ms", "s", "min", "h", "d"}, unit) {
 		return ""
 	}
 	return "a number of milliseconds, or a number with ms, s, min or h"
@@ -87,7 +88,8 @@ func checkDatabase(value string) string {
 }
 
 func misplaced(value string) bool {
-	return strings.Contains(value, "://") || !utf8.ValidString(value) || strings.ContainsFunc(value, isInvisible) || strings.ContainsAny(value, "\t\n\r\v\f")
+	return strings.Contains(value, "://") || !utf8.ValidString(value) || strings.ContainsFunc(value, isInvisible) ||
+		strings.ContainsAny(value, "\t\n\r\v\f")
 }
 
 // checkHostList checks each of several hosts.
@@ -98,7 +100,8 @@ func checkHostList(value string) string {
 			continue
 		}
 		if !isHost(host) {
-			return "the name of a host, an IP address, or the folder of a socket that begins with /, several with , between them; and " + escapes + " in the user or the password of a URL"
+			return "the name of a host, an IP address, or the folder of a socket that begins with /, several with , " +
+				"between them; and " + escapes + " in the user or the password of a URL"
 		}
 	}
 	return ""
@@ -119,7 +122,8 @@ func isHost(host string) bool {
 		allowed := func(r rune) bool {
 			return r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 		}
-		if label == "" || len(label) > longestLabel || label[0] == '-' || strings.ContainsFunc(label, func(r rune) bool { return !allowed(r) }) {
+		if label == "" || len(label) > longestLabel || label[0] == '-' ||
+			strings.ContainsFunc(label, func(r rune) bool { return !allowed(r) }) {
 			return false
 		}
 	}
@@ -165,7 +169,8 @@ func checkRequireAuth(value string) string {
 
 // checkOptions lets -c NAME=VALUE set what the string itself could.
 func checkOptions(value string) string {
-	const expected = "-c NAME=VALUE with statement_timeout, lock_timeout, transaction_timeout, idle_in_transaction_session_timeout or idle_session_timeout; " +
+	const expected = "-c NAME=VALUE with statement_timeout, lock_timeout, transaction_timeout, " +
+		"idle_in_transaction_session_timeout or idle_session_timeout; " +
 		"the program sets what a statement depends on, and a DBA can set the rest for the role, with ALTER ROLE … SET"
 	words := strings.Fields(value)
 	for i := 0; i < len(words); i++ {

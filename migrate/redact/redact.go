@@ -1,12 +1,12 @@
 // Package redact takes values of rows out of what PostgreSQL says about an error.
 //
-// The server puts values into the message (invalid input syntax for type integer: "…"), the detail (Failing row contains
-// …), the context (COPY t, line 3, column c: "…"; SQL statement "…") and the hint of an error, and PL/pgSQL's RAISE into
-// each of them. They end in logs that more people read than may read the rows.
+// The server puts values into the message (invalid input syntax for type integer: "…"), the detail (Failing row
+// contains …), the context (COPY t, line 3, column c: "…"; SQL statement "…") and the hint of an error, and PL/pgSQL's
+// RAISE into each of them. They end in logs that more people read than may read the rows.
 //
 // It promises that what is left are the server's own words, names that the error carries as fields, and what stands in
-// the SQL that was sent anyway. It fails closed: a detail of a SQLSTATE that no table lists, and a line of the context in
-// no known form, are left out.
+// the SQL that was sent anyway. It fails closed: a detail of a SQLSTATE that no table lists, and a line of the context
+// in no known form, are left out.
 package redact
 
 import (
@@ -60,7 +60,12 @@ func Text(err error) string {
 		return text
 	}
 	safe := Server(e, "")
-	for _, part := range [][2]string{{e.Message, safe.Message}, {e.Detail, safe.Detail}, {e.Hint, safe.Hint}, {e.Where, safe.Where}} {
+	for _, part := range [][2]string{
+		{e.Message, safe.Message},
+		{e.Detail, safe.Detail},
+		{e.Hint, safe.Hint},
+		{e.Where, safe.Where},
+	} {
 		if part[0] != "" && part[0] != part[1] {
 			text = strings.ReplaceAll(text, part[0], part[1])
 		}
@@ -114,8 +119,8 @@ func (c content) holdsValues() bool {
 	return len(c.Code) != len("00000") || c.dynamic() || c.looksUp() || slices.Contains(valueClasses(), c.class())
 }
 
-// looksUp reports whether names may be values since a function looked them up at run time: v::regclass, set_config(v, …),
-// v::tsquery. Of names in the SQL itself the server says where they stand, or they are found there.
+// looksUp reports whether names may be values since a function looked them up at run time: v::regclass, set_config(v,
+// …), v::tsquery. Of names in the SQL itself the server says where they stand, or they are found there.
 func (c content) looksUp() bool {
 	return c.source != "" && c.Position == 0 && slices.Contains([]string{"0A", "3D", "3F", "42"}, c.class())
 }
@@ -133,7 +138,8 @@ func (c content) message() string {
 		before, text = c.numbers(before), c.numbers(text)
 	}
 	text = before + setting + text
-	if head, name, ok := strings.Cut(text, " dotted names): "); ok && !c.knows(name) { // the one list of names without quotes
+	// the one list of names without quotes
+	if head, name, ok := strings.Cut(text, " dotted names): "); ok && !c.knows(name) {
 		text = head + " dotted names): " + hidden
 	}
 	return text
@@ -143,10 +149,12 @@ func (c content) message() string {
 // is not a value of a row. The name is empty when the message is about something else.
 func (c content) setting() (before, name, after string) {
 	routines := []string{
-		"parse_and_validate_value", "call_bool_check_hook", "call_int_check_hook", "call_real_check_hook", "call_string_check_hook",
+		"parse_and_validate_value", "call_bool_check_hook", "call_int_check_hook", "call_real_check_hook",
+		"call_string_check_hook",
 		"call_enum_check_hook",
 	}
-	at := regexp.MustCompile(`[` + quotes + `][\pZ]?[A-Za-z_][A-Za-z0-9_.$]*[\pZ]?[` + quotes + `]`).FindStringIndex(c.Message)
+	at := regexp.MustCompile(`[` + quotes + `][\pZ]?[A-Za-z_][A-Za-z0-9_.$]*[\pZ]?[` + quotes +
+		`]`).FindStringIndex(c.Message)
 	if !slices.Contains(routines, c.Routine) || at == nil || strings.IndexAny(c.Message, quotes) != at[0] {
 		return "", "", c.Message
 	}
@@ -223,12 +231,13 @@ func (c content) folds(name string) bool {
 // numbers hides numbers outside of a type's brackets.
 func (c content) numbers(text string) string {
 	found := c.vocabulary()
-	return regexp.MustCompile(`\([0-9, ]+\)|0x[0-9a-fA-F]+|[0-9][0-9.]*`).ReplaceAllStringFunc(text, func(number string) string {
-		if number[0] == '(' || c.Position > 0 && found[number] {
-			return number
-		}
-		return hidden
-	})
+	return regexp.MustCompile(`\([0-9, ]+\)|0x[0-9a-fA-F]+|[0-9][0-9.]*`).ReplaceAllStringFunc(text,
+		func(number string) string {
+			if number[0] == '(' || c.Position > 0 && found[number] {
+				return number
+			}
+			return hidden
+		})
 }
 
 // words keeps the words that stand in the SQL, and hides the others: of RAISE '% rows are wrong', n the words.
@@ -253,10 +262,12 @@ func (c content) vocabulary() map[string]bool {
 	return found
 }
 
-// context keeps the lines that name a place. Lines of a statement or of data, which may be broken anywhere, are left out.
+// context keeps the lines that name a place. Lines of a statement or of data, which may be broken anywhere, are left
+// out.
 func context(where string) string {
-	place := regexp.MustCompile(`^((PL/pgSQL|SQL|PL/\w+) function [\w."$,()\[\] ]+?|(SQL|PL/pgSQL) (inline_code_block|function inline_code_block))` +
-		`( line \d+ at [\w ]+| during [\w ]+| statement \d+)?$|^COPY [^,:]+, line \d+(, column [^,:"]+)?|^JSON data, line \d+|^while [a-z ]+$`)
+	place := regexp.MustCompile(
+		`^((PL/pgSQL|SQL|PL/\w+) function [\w."$,()\[\] ]+?|(SQL|PL/pgSQL) (inline_code_block|function inline_code_block))` +
+			`( line \d+ at [\w ]+| during [\w ]+| statement \d+)?$|^COPY [^,:]+, line \d+(, column [^,:"]+)?|^JSON data, line \d+|^while [a-z ]+$`)
 	var kept []string
 	for line := range strings.SplitSeq(where, "\n") {
 		if found := place.FindString(line); found != "" {

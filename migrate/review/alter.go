@@ -13,7 +13,8 @@ func (r *review) alter(at int, p phrase) {
 	switch kind {
 	case "TABLE", "FOREIGN TABLE", "INDEX", "MATERIALIZED VIEW": // ALTER TABLE takes the others
 		if p.accept("ALL", "IN", "TABLESPACE") {
-			r.breaks(ruleRewrite, at, "SET TABLESPACE of all that is in a tablespace copies each %s while nobody can use it; "+
+			r.breaks(ruleRewrite, at, "SET TABLESPACE of all that is in a tablespace copies each %s while nobody "+
+				"can use it; "+
 				"leave it to the DBA", lower(kind))
 			return
 		}
@@ -82,9 +83,12 @@ func (r *review) alterDomain(at int, p phrase) {
 			r.locks(table, "ALTER DOMAIN", writeTo)
 			switch {
 			case validates:
-				r.breaks(ruleNotValid, at, "VALIDATE CONSTRAINT of a domain reads %s and all others with it, and before PostgreSQL 18 nobody can write to them for so long; leave it not valid, for new values are checked, or allow it if they are small", table)
+				r.breaks(ruleNotValid, at, "VALIDATE CONSTRAINT of a domain reads %s and all others with it, and "+
+					"before PostgreSQL 18 nobody can write to them for so long; leave it not valid, for new values "+
+					"are checked, or allow it if they are small", table)
 			default:
-				r.breaks(ruleNotValid, at, "a constraint of a domain reads %s and all others with it while nobody can write to them; write ADD CONSTRAINT … CHECK (…) NOT VALID, which checks new values", table)
+				r.breaks(ruleNotValid, at, "a constraint of a domain reads %s and all others with it while nobody "+
+					"can write to them; write ADD CONSTRAINT … CHECK (…) NOT VALID, which checks new values", table)
 			}
 			return
 		}
@@ -108,7 +112,8 @@ func (r *review) alterNamed(kind string, p phrase) {
 		case p.is("DROP"):
 			r.contracting(p.at(), "DROP ATTRIBUTE in TYPE "+n.String())
 		case p.is("ALTER") && typed:
-			r.breaks(ruleRewrite, p.at(), "another type of an attribute rewrites the tables of type %s while nobody can read them; add another attribute", n)
+			r.breaks(ruleRewrite, p.at(), "another type of an attribute rewrites the tables of type %s while nobody "+
+				"can read them; add another attribute", n)
 		}
 	}
 	switch {
@@ -345,7 +350,8 @@ func (r *review) alterConstraint(at int, n name, p phrase, old bool) {
 func (r *review) viewInstead(name string, columns []string) func() bool {
 	return func() bool {
 		view, ok := r.made.views[name]
-		return ok && (view == nil || !slices.ContainsFunc(columns, func(c string) bool { return !slices.Contains(view, c) }))
+		return ok && (view == nil || !slices.ContainsFunc(columns,
+			func(c string) bool { return !slices.Contains(view, c) }))
 	}
 }
 
@@ -359,7 +365,8 @@ func (r *review) rename(space, from, to string) {
 
 // move judges SET SCHEMA.
 func (r *review) move(p phrase, n name) {
-	r.breaks(ruleQualified, p.at(), "%s would leave the schema that is migrated, and its migrations with it; leave it where it is", n)
+	r.breaks(ruleQualified, p.at(), "%s would leave the schema that is migrated, and its migrations with it; leave "+
+		"it where it is", n)
 }
 
 // add judges ADD CONSTRAINT and ADD COLUMN.
@@ -411,7 +418,8 @@ func (r *review) alterColumn(at int, n name, p phrase, old bool) {
 	case p.is("SET", "NOT", "NULL"):
 		if old && !t.foreign && !t.proven(c.name) {
 			r.breaks(ruleNotNull, at, "SET NOT NULL reads all of %s while nobody can use it; before it, "+
-				"ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, c.name)
+				"ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, and VALIDATE CONSTRAINT in the next file; drop "+
+				"the check in a statement of its own, behind it", n, c.name)
 		}
 		t.notNull[c.name] = true
 	case p.is("DROP", "NOT", "NULL"):
@@ -423,13 +431,15 @@ func (r *review) alterColumn(at int, n name, p phrase, old bool) {
 		t.given[c.name] = false
 	case p.is("SET", "DEFAULT"):
 		t.given[c.name] = true
-	case p.is("DROP", "IDENTITY"), p.is("SET", "GENERATED", "ALWAYS"), p.is("ADD", "GENERATED", "ALWAYS"), p.is("DROP", "EXPRESSION"):
+	case p.is("DROP", "IDENTITY"), p.is("SET", "GENERATED", "ALWAYS"), p.is("ADD", "GENERATED", "ALWAYS"),
+		p.is("DROP", "EXPRESSION"):
 		if old && r.old(object{"column", n.name + "." + c.name}) {
 			r.contracting(at, strings.ToUpper(p[:2].text())+" of "+column)
 		}
 	case p.is("SET", "EXPRESSION"):
 		if old {
-			r.breaks(ruleRewrite, at, "SET EXPRESSION computes %s for each row, which rewrites the table while nobody can read it; add a plain column that the program fills, or a view", column)
+			r.breaks(ruleRewrite, at, "SET EXPRESSION computes %s for each row, which rewrites the table while "+
+				"nobody can read it; add a plain column that the program fills, or a view", column)
 		}
 	}
 }
@@ -455,7 +465,8 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 		return
 	}
 	if cost == rewrites {
-		r.breaks(ruleRewrite, at, "%s.%s becomes %s, which rewrites the table while nobody can read it; add a column of the new type, fill it, and drop this one in a later release", n, column, to.text())
+		r.breaks(ruleRewrite, at, "%s.%s becomes %s, which rewrites the table while nobody can read it; add a "+
+			"column of the new type, fill it, and drop this one in a later release", n, column, to.text())
 		return
 	}
 	for _, i := range t.indexes {
@@ -464,24 +475,30 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 		switch again := !i.plain || indexed && (built || t.partitioned || r.made.rebuilt(i.method, was)); {
 		case !slices.Contains(i.uses, column) || !again:
 		case t.partitioned:
-			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again for each partition while nobody can use the table; DROP INDEX in a file before, and in files after it "+
-				"CREATE INDEX … ON ONLY %s, CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … ATTACH PARTITION", n, column, i.name, n)
+			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again for each partition while "+
+				"nobody can use the table; DROP INDEX in a file before, and in files after it "+
+				"CREATE INDEX … ON ONLY %s, CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … "+
+				"ATTACH PARTITION", n, column, i.name, n)
 			return
 		default:
-			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again while nobody can use the table; in files of their own, DROP INDEX CONCURRENTLY before and CREATE INDEX CONCURRENTLY after", n, column, i.name)
+			r.breaks(ruleRewrite, at, "with the type of %s.%s, index %s is built again while nobody can use the "+
+				"table; in files of their own, DROP INDEX CONCURRENTLY before and CREATE INDEX CONCURRENTLY after", n,
+				column, i.name)
 			return
 		}
 	}
 	for name, c := range t.checks {
 		if c.valid && slices.Contains(c.says.words(), column) {
-			r.breaks(ruleNotValid, at, "with the type of %s.%s, CHECK %s is checked again for each row while nobody can use the table; in the same ALTER TABLE, DROP CONSTRAINT and ADD it as NOT VALID, "+
+			r.breaks(ruleNotValid, at, "with the type of %s.%s, CHECK %s is checked again for each row while nobody "+
+				"can use the table; in the same ALTER TABLE, DROP CONSTRAINT and ADD it as NOT VALID, "+
 				"and VALIDATE CONSTRAINT in the next file", n, column, name)
 			return
 		}
 	}
 	for _, k := range t.keys {
 		if cost == reindexes && slices.Contains(k.columns, column) {
-			r.breaks(ruleNotValid, at, "with the type of %s.%s, foreign key %s is checked again while nobody can use the table; drop it before, and add it as NOT VALID after", n, column, k.name)
+			r.breaks(ruleNotValid, at, "with the type of %s.%s, foreign key %s is checked again while nobody can "+
+				"use the table; drop it before, and add it as NOT VALID after", n, column, k.name)
 			return
 		}
 	}
@@ -490,7 +507,8 @@ func (r *review) alterType(at int, n name, column string, p phrase, old bool) {
 // only reports whether a USING does no more than the new type does by itself.
 func (p phrase) only(column, kind string) bool {
 	text := p.unwrapped().text()
-	return text == column || text == column+"::"+kind || text == "("+column+")::"+kind || text == "cast("+column+" as "+kind+")"
+	return text == column || text == column+"::"+kind || text == "("+column+")::"+kind || text == "cast("+column+
+		" as "+kind+")"
 }
 
 func (r *review) validate(at int, n name, p phrase) {
@@ -518,7 +536,8 @@ func (r *review) long(at int, what string) {
 	if r.locked.by == "LOCK TABLE" {
 		instead = "leave LOCK TABLE out: what is changed is locked, row by row, without it"
 	}
-	r.breaks(ruleHeldLock, at, "%s, and until the file ends nobody can %s %s, which %s has locked above; %s", what, r.locked.nobody, r.locked.of, r.locked.by, instead)
+	r.breaks(ruleHeldLock, at, "%s, and until the file ends nobody can %s %s, which %s has locked above; %s", what,
+		r.locked.nobody, r.locked.of, r.locked.by, instead)
 }
 
 func (r *review) otherAction(at int, n name, p phrase, old bool) {
@@ -566,7 +585,8 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 		t := r.made.table(n)
 		t.secured = true
 		if old {
-			r.takes(at, "ENABLE ROW LEVEL SECURITY hides every row of "+n.String()+" from programs that no policy lets see it, and", func() bool {
+			r.takes(at, "ENABLE ROW LEVEL SECURITY hides every row of "+n.String()+
+				" from programs that no policy lets see it, and", func() bool {
 				shown := false
 				for _, p := range t.policies {
 					if p.restrictive && !p.all {
@@ -586,7 +606,8 @@ func (r *review) otherAction(at int, n name, p phrase, old bool) {
 // parent.
 func (r *review) detach(at int, n, part name) {
 	parent, child := n, part
-	if !slices.Contains(r.made.table(n).partitions, part.name) && slices.Contains(r.made.table(part).partitions, n.name) {
+	if !slices.Contains(r.made.table(n).partitions, part.name) &&
+		slices.Contains(r.made.table(part).partitions, n.name) {
 		parent, child = part, n
 	}
 	t := r.made.table(parent)
@@ -595,6 +616,7 @@ func (r *review) detach(at int, n, part name) {
 		t.rest = ""
 	}
 	if r.oldTable(parent) && r.oldTable(child) {
-		r.takes(at, "that "+child.String()+" is no part of "+parent.String()+" any more", func() bool { return slices.Contains(t.partitions, child.name) })
+		r.takes(at, "that "+child.String()+" is no part of "+parent.String()+" any more",
+			func() bool { return slices.Contains(t.partitions, child.name) })
 	}
 }

@@ -34,7 +34,8 @@ func (p phrase) column() definition {
 	d := definition{at: p.at()}
 	n, _ := p.name()
 	d.name = n.name
-	d.kind = p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "GENERATED", "UNIQUE", "PRIMARY", "REFERENCES", "COLLATE", "STORAGE", "COMPRESSION")
+	d.kind = p.until("CONSTRAINT", "NOT", "NULL", "CHECK", "DEFAULT", "GENERATED", "UNIQUE", "PRIMARY", "REFERENCES",
+		"COLLATE", "STORAGE", "COMPRESSION")
 	for len(p) > 0 {
 		c := constraint{at: p.at()}
 		if p.accept("CONSTRAINT") {

@@ -70,7 +70,8 @@ func TestADisguiseChangesNothing(t *testing.T) {
 			}
 			d.files = append(d.files, file)
 		}
-		if disguised, ok := d.said(t); !ok || !maps.EqualFunc(plain, disguised, func(_, _ string) bool { return true }) {
+		if disguised, ok := d.said(t); !ok ||
+			!maps.EqualFunc(plain, disguised, func(_, _ string) bool { return true }) {
 			t.Errorf("%s\n got %v\nwant %v", d, disguised, plain)
 		}
 	}

@@ -43,7 +43,10 @@ type verdict struct {
 }
 
 // dangers are the rules that say that others have to wait.
-var dangers = []string{"concurrently", "not-valid", "using-index", "not-null", "volatile-default", "rewrite", "held-lock", "attach"}
+var dangers = []string{
+	"concurrently", "not-valid", "using-index", "not-null", "volatile-default", "rewrite",
+	"held-lock", "attach",
+}
 
 var ruleAtEnd = regexp.MustCompile(`\(([a-z-]+)\)$`)
 
@@ -155,19 +158,26 @@ func (j *court) programs(tb testing.TB) []string {
 func worse(was, is string, statements []string) bool {
 	if _, failure, failed := strings.Cut(is, ": "); failed {
 		filled := slices.ContainsFunc(statements, func(s string) bool {
-			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") || strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") || strings.Contains(s, "app.checked") || strings.Contains(s, "app.inner") || strings.Contains(s, "ADD CONSTRAINT") && strings.Contains(s, " NOT NULL ") || strings.Contains(s, "app.outer") || strings.Contains(s, "USING NULL") ||
+			return strings.Contains(s, "SET NOT NULL") || strings.Contains(s, "DOMAIN") ||
+				strings.Contains(s, "CHECK") || strings.Contains(s, "NOT NULL AS") ||
+				strings.Contains(s, "app.checked") || strings.Contains(s, "app.inner") ||
+				strings.Contains(s, "ADD CONSTRAINT") && strings.Contains(s, " NOT NULL ") ||
+				strings.Contains(s, "app.outer") || strings.Contains(s, "USING NULL") ||
 				strings.Contains(s, "ATTACH PARTITION")
 		})
 		// A view that takes a table's place takes neither: that a program needs them is for a person to see.
-		if into := tableInto.FindStringSubmatch(is); into != nil && slices.ContainsFunc(statements, func(s string) bool {
-			return strings.HasPrefix(s, "CREATE VIEW "+into[1]+into[2]+" ")
-		}) {
+		if into := tableInto.FindStringSubmatch(is); into != nil &&
+			slices.ContainsFunc(statements, func(s string) bool {
+				return strings.HasPrefix(s, "CREATE VIEW "+into[1]+into[2]+" ")
+			}) {
 			return false
 		}
-		if strings.HasPrefix(failure, "42725") { // an overload made a call ambiguous: which calls there are is the program's
+		// an overload made a call ambiguous: which calls there are is the program's
+		if strings.HasPrefix(failure, "42725") {
 			return false
 		}
-		return !strings.HasPrefix(failure, "23505") && !strings.HasPrefix(failure, "220") && (!strings.HasPrefix(failure, "23") || !filled) && !strings.Contains(was, ": ")
+		return !strings.HasPrefix(failure, "23505") && !strings.HasPrefix(failure, "220") &&
+			(!strings.HasPrefix(failure, "23") || !filled) && !strings.Contains(was, ": ")
 	}
 	number := func(s string) int {
 		n, _ := strconv.Atoi(s[strings.LastIndexByte(s, ' ')+1:])
@@ -182,7 +192,10 @@ func worse(was, is string, statements []string) bool {
 // one: data that goes, a policy for another, values that a column or a partition does not take.
 func unlike(statements []string) bool {
 	all := strings.Join(statements, "\n")
-	for _, s := range []string{"DELETE FROM", "TRUNCATE", "SET GENERATED", "DROP POLICY", "SET NOT NULL", "CHECK", "DOMAIN", "ATTACH PARTITION", "app.checked"} {
+	for _, s := range []string{
+		"DELETE FROM", "TRUNCATE", "SET GENERATED", "DROP POLICY", "SET NOT NULL", "CHECK",
+		"DOMAIN", "ATTACH PARTITION", "app.checked",
+	} {
 		if len(statements) > 1 && strings.Contains(all, s) {
 			return true
 		}
@@ -315,13 +328,15 @@ func (c change) compare(said, done map[verdict]string, version int) (list []stri
 	}
 	for v, what := range done {
 		if said[v] == "" {
-			list = append(list, fmt.Sprintf("missed: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind, what))
+			list = append(list, fmt.Sprintf("missed: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind,
+				what))
 		}
 	}
 	for v, message := range said {
 		older := version >= 18 && strings.Contains(message, "before PostgreSQL 18")
 		if done[v] == "" && !older {
-			list = append(list, fmt.Sprintf("false: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind, message))
+			list = append(list, fmt.Sprintf("false: file %d, statement %d, %s: %s", v.file+2, v.statement+1, v.kind,
+				message))
 		}
 	}
 	slices.Sort(list)
@@ -406,7 +421,8 @@ func TestTheReviewAgreesWithTheServer(t *testing.T) {
 func (j *court) version(tb testing.TB) int {
 	tb.Helper()
 	var n int
-	if err := j.conn.QueryRow(tb.Context(), "SELECT current_setting('server_version_num')::int / 10000").Scan(&n); err != nil {
+	if err := j.conn.QueryRow(tb.Context(),
+		"SELECT current_setting('server_version_num')::int / 10000").Scan(&n); err != nil {
 		tb.Fatal(err)
 	}
 	return n

@@ -102,7 +102,8 @@ func (m *made) table(n name) *table {
 	t := m.tables[n.name]
 	if t == nil {
 		t = &table{
-			kinds: map[string]string{}, checks: map[string]check{}, notNull: map[string]bool{}, given: map[string]bool{},
+			kinds: map[string]string{}, checks: map[string]check{}, notNull: map[string]bool{},
+			given:    map[string]bool{},
 			policies: map[string]policy{}, bounds: map[string]phrase{}, unproven: map[string]string{},
 		}
 		m.tables[n.name] = t
@@ -174,7 +175,8 @@ func (m *made) note(c constraint, n name, file *migrate.Migration) {
 	switch c.kind {
 	case "UNIQUE", "PRIMARY KEY":
 		i := index{
-			name: named("pkey"), columns: c.columns, uses: c.columns, unique: true, plain: true, finds: true, same: same(c.columns),
+			name: named("pkey"), columns: c.columns, uses: c.columns, unique: true, plain: true, finds: true,
+			same: same(c.columns),
 		}
 		if c.kind == "UNIQUE" {
 			i.name = named("key", c.columns...)

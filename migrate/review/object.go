@@ -8,8 +8,10 @@ import (
 // kind reads what sort of object a CREATE, ALTER, DROP or COMMENT is about.
 func (p *phrase) kind() string {
 	for _, words := range []string{
-		"MATERIALIZED VIEW", "FOREIGN TABLE", "DEFAULT PRIVILEGES", "EVENT TRIGGER", "USER MAPPING", "ACCESS METHOD", "FOREIGN DATA WRAPPER", "OPERATOR CLASS",
-		"OPERATOR FAMILY", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE",
+		"MATERIALIZED VIEW", "FOREIGN TABLE", "DEFAULT PRIVILEGES", "EVENT TRIGGER", "USER MAPPING", "ACCESS METHOD",
+		"FOREIGN DATA WRAPPER", "OPERATOR CLASS",
+		"OPERATOR FAMILY", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER",
+		"TEXT SEARCH TEMPLATE",
 	} {
 		if p.accept(strings.Fields(words)...) {
 			return words
@@ -28,7 +30,8 @@ func space(kind string) string {
 		return "routine"
 	case "TYPE", "DOMAIN":
 		return "type"
-	case "COLLATION", "CONVERSION", "STATISTICS", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE":
+	case "COLLATION", "CONVERSION", "STATISTICS", "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY",
+		"TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE":
 		return lower(kind)
 	}
 	return ""
@@ -52,7 +55,8 @@ func (r *review) create(at int, p phrase) {
 	case "SCHEMA":
 		r.otherSchema(at, p)
 	case "ROLE", "USER", "GROUP":
-		r.breaks(rulePrivileges, at, "roles are the server's, not the schema's; the migrator makes the program's own, others are the DBA's")
+		r.breaks(rulePrivileges, at, "roles are the server's, not the schema's; the migrator makes the program's "+
+			"own, others are the DBA's")
 	case "TABLE":
 		r.createTable(p, temporary)
 	case "INDEX":
@@ -126,7 +130,8 @@ func (p phrase) routine() routine {
 		f.arguments = append(f.arguments, a.text())
 	}
 	if p.accept("RETURNS") {
-		returns := p.until("LANGUAGE", "AS", "STABLE", "IMMUTABLE", "VOLATILE", "STRICT", "SECURITY", "SET", "COST", "ROWS", "PARALLEL", "LEAKPROOF", "CALLED", "RETURN", "BEGIN", "WINDOW", "NOT", "SUPPORT")
+		returns := p.until("LANGUAGE", "AS", "STABLE", "IMMUTABLE", "VOLATILE", "STRICT", "SECURITY", "SET", "COST",
+			"ROWS", "PARALLEL", "LEAKPROOF", "CALLED", "RETURN", "BEGIN", "WINDOW", "NOT", "SUPPORT")
 		f.returns = returns.text()
 	}
 	f.trigger = f.returns == "trigger" || f.returns == "event_trigger"
@@ -139,7 +144,8 @@ func (f routine) answers(old routine) bool {
 		return false
 	}
 	for i, a := range f.arguments {
-		if i < len(old.arguments) && a != old.arguments[i] || i >= len(old.arguments) && !strings.Contains(a, "default") && !strings.Contains(a, "=") {
+		if i < len(old.arguments) && a != old.arguments[i] || i >= len(old.arguments) &&
+			!strings.Contains(a, "default") && !strings.Contains(a, "=") {
 			return false
 		}
 	}
@@ -190,7 +196,8 @@ func (m *made) columnsOf(p phrase) []string {
 // that there is something.
 func (r *review) replaces(at int, replace bool, o object, what string) {
 	if _, made := r.made.objects[o]; replace && !made {
-		r.breaks(ruleOrReplace, at, "OR REPLACE would overwrite what somebody else made, for no file before made %s; write CREATE alone", what)
+		r.breaks(ruleOrReplace, at, "OR REPLACE would overwrite what somebody else made, for no file before made "+
+			"%s; write CREATE alone", what)
 	}
 }
 
@@ -277,10 +284,13 @@ func (r *review) createIndex(at int, p phrase, unique, concurrently bool) {
 	switch {
 	case !r.oldTable(t), concurrently, table.stored, table.partitioned && only:
 	case table.partitioned:
-		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s while it builds one for each partition, and CONCURRENTLY is not possible there; "+
-			"write CREATE INDEX … ON ONLY %s, then CREATE INDEX CONCURRENTLY for each partition in a file of its own with -- migrate:no-transaction, and ALTER INDEX … ATTACH PARTITION", t, t)
+		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s while it builds one for each "+
+			"partition, and CONCURRENTLY is not possible there; "+
+			"write CREATE INDEX … ON ONLY %s, then CREATE INDEX CONCURRENTLY for each partition in a file of its "+
+			"own with -- migrate:no-transaction, and ALTER INDEX … ATTACH PARTITION", t, t)
 	default:
-		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s, which has rows already, until it is built; "+
+		r.breaks(ruleConcurrently, at, "CREATE INDEX stops every write to %s, which has rows already, until it "+
+			"is built; "+
 			"give it a file of its own with -- migrate:no-transaction and CREATE INDEX CONCURRENTLY", t)
 	}
 	if p.accept("USING") {
@@ -418,7 +428,8 @@ func (r *review) dropNamed(at int, kind string, n name) {
 				if _, made := r.made.objects[o]; !made || !ok || kind == "VIEW" && r.made.table(n).stored { // no UPDATE
 					return false
 				}
-				return !viewed || view == nil || again == nil || !slices.ContainsFunc(view, func(c string) bool { return !slices.Contains(again, c) })
+				return !viewed || view == nil || again == nil ||
+					!slices.ContainsFunc(view, func(c string) bool { return !slices.Contains(again, c) })
 			})
 		case kind == "FUNCTION", kind == "PROCEDURE":
 			was := r.made.calls[n.name]

@@ -17,12 +17,14 @@ func (r *review) partition(parent, n name, p phrase) {
 	switch {
 	case !r.oldTable(n):
 	case bound == nil && part.leaves(t), bound != nil && !part.fits(key, bound):
-		r.breaks(ruleAttach, at, "ATTACH PARTITION reads all of %s while nobody can use it; before it, ADD CONSTRAINT … CHECK (what FOR VALUES says, and that the key IS NOT NULL) NOT VALID to %s, "+
+		r.breaks(ruleAttach, at, "ATTACH PARTITION reads all of %s while nobody can use it; before it, ADD "+
+			"CONSTRAINT … CHECK (what FOR VALUES says, and that the key IS NOT NULL) NOT VALID to %s, "+
 			"and VALIDATE CONSTRAINT in the next file; drop the check after it", n, n)
 	}
 	rest := name{parent.schema, t.rest, at}
 	if t.rest != "" && bound != nil && r.oldTable(rest) && !r.made.table(rest).excludes(key, bound) {
-		r.breaks(ruleAttach, at, "a new partition of %s reads all of the default partition %s while nobody can use it; before it, ADD CONSTRAINT … CHECK (that no row is one for the new partition) NOT VALID to %s, "+
+		r.breaks(ruleAttach, at, "a new partition of %s reads all of the default partition %s while nobody can use "+
+			"it; before it, ADD CONSTRAINT … CHECK (that no row is one for the new partition) NOT VALID to %s, "+
 			"and VALIDATE CONSTRAINT in the next file; drop the check after it", parent, rest, rest)
 	}
 	r.locks(n, "ATTACH PARTITION", useIt)
@@ -40,14 +42,22 @@ func (r *review) partition(parent, n name, p phrase) {
 // inherits says what is built or checked because the other partitions have it.
 func (r *review) inherits(t, part *table, n name) {
 	for _, i := range t.indexes {
-		if !slices.ContainsFunc(part.indexes, func(have index) bool { return have.same == i.same && (have.unique || !i.unique) }) {
-			r.breaks(ruleAttach, n.at, "ATTACH PARTITION builds index %s of %s while nobody can use it; make the same one before, with CREATE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction", i.name, n)
+		if !slices.ContainsFunc(part.indexes,
+			func(have index) bool { return have.same == i.same && (have.unique || !i.unique) }) {
+			r.breaks(ruleAttach, n.at, "ATTACH PARTITION builds index %s of %s while nobody can use it; make the "+
+				"same one before, with CREATE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction",
+				i.name, n)
 			return
 		}
 	}
 	for _, k := range t.keys {
-		if !slices.ContainsFunc(part.keys, func(have foreignKey) bool { return slices.Equal(have.columns, k.columns) }) {
-			r.breaks(ruleAttach, n.at, "ATTACH PARTITION reads all of %s for foreign key %s while nobody can use it; before it, add the same one to %s as NOT VALID, and VALIDATE CONSTRAINT in the next file", n, k.name, n)
+		if !slices.ContainsFunc(part.keys, func(have foreignKey) bool {
+			return slices.Equal(have.columns,
+				k.columns)
+		}) {
+			r.breaks(ruleAttach, n.at, "ATTACH PARTITION reads all of %s for foreign key %s while nobody can use "+
+				"it; before it, add the same one to %s as NOT VALID, and VALIDATE CONSTRAINT in the next file", n,
+				k.name, n)
 			return
 		}
 	}
@@ -55,7 +65,8 @@ func (r *review) inherits(t, part *table, n name) {
 
 // leaves reports whether a default partition may hold rows that are another partition's.
 func (t *table) leaves(parent *table) bool {
-	return slices.ContainsFunc(parent.partitions, func(s string) bool { return !t.excludes(parent.key, parent.bounds[s]) })
+	return slices.ContainsFunc(parent.partitions,
+		func(s string) bool { return !t.excludes(parent.key, parent.bounds[s]) })
 }
 
 // limits reads FOR VALUES FROM (…) TO (…) of one column.
@@ -74,7 +85,8 @@ func (t *table) fits(key string, bound phrase) bool {
 		return false
 	}
 	if from, to := bound.limits(); from != "" {
-		return (from == "minvalue" || t.within(key+" >= ", from, false)) && (to == "maxvalue" || t.within(key+" < ", to, true))
+		return (from == "minvalue" || t.within(key+" >= ", from, false)) &&
+			(to == "maxvalue" || t.within(key+" < ", to, true))
 	}
 	if !bound.accept("FOR", "VALUES", "IN") {
 		return false
@@ -88,7 +100,8 @@ func (t *table) fits(key string, bound phrase) bool {
 		if inner, ok := strings.CutPrefix(said, key+" in("); ok {
 			list, one = strings.TrimSuffix(inner, ")"), true
 		}
-		if one && !slices.ContainsFunc(strings.Split(list, ", "), func(v string) bool { return !slices.Contains(values, v) }) {
+		if one && !slices.ContainsFunc(strings.Split(list, ", "),
+			func(v string) bool { return !slices.Contains(values, v) }) {
 			return true
 		}
 	}
@@ -98,7 +111,8 @@ func (t *table) fits(key string, bound phrase) bool {
 // excludes reports whether a validated check says that no row is within the bound.
 func (t *table) excludes(key string, bound phrase) bool {
 	from, to := bound.limits()
-	return from != "" && (t.within(key+" < ", from, true) || t.within(key+" >= ", to, false) || t.says(key+" < "+from+" or "+key+" >= "+to))
+	return from != "" && (t.within(key+" < ", from, true) || t.within(key+" >= ", to, false) ||
+		t.says(key+" < "+from+" or "+key+" >= "+to))
 }
 
 // within reports whether a validated check compares with this value, or with one that is

@@ -20,7 +20,8 @@ func (p phrase) at() int {
 
 // is reports whether the phrase begins with these words.
 func (p phrase) is(words ...string) bool {
-	return len(p) >= len(words) && slices.EqualFunc(p[:len(words)], words, func(t sqltext.Token, w string) bool { return t.Word == w })
+	return len(p) >= len(words) && slices.EqualFunc(p[:len(words)], words,
+		func(t sqltext.Token, w string) bool { return t.Word == w })
 }
 
 // isAny reports whether the phrase begins with one of these words.
@@ -124,7 +125,8 @@ func (p phrase) list() []phrase {
 func (p phrase) text() string {
 	var b strings.Builder
 	for i, t := range p {
-		if i > 0 && !slices.Contains([]string{"(", ")", ",", ".", "[", "]", ":"}, t.Word) && !p[i-1:].isAny("(", ".", "[", ":") {
+		if i > 0 && !slices.Contains([]string{"(", ")", ",", ".", "[", "]", ":"}, t.Word) &&
+			!p[i-1:].isAny("(", ".", "[", ":") {
 			b.WriteByte(' ')
 		}
 		word := sqltext.Fold(t.Text)
@@ -138,5 +140,6 @@ func (p phrase) text() string {
 
 // isPlain reports whether a name is what it would be without quotes.
 func isPlain(name string) bool {
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == "" && strings.Trim(name[:1], "0123456789") != ""
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == "" &&
+		strings.Trim(name[:1], "0123456789") != ""
 }

@@ -91,7 +91,8 @@ func (r *review) change(t sqltext.Token, p phrase) {
 	where.accept("WHERE")
 	switch of := (rows{r.made.table(n), inner.calls(n)}); {
 	case len(where) == 0:
-		r.breaks(ruleWhole, t.Start, "%s without WHERE changes every row of %s; write which ones (for a backfill, WHERE the new column IS NULL)", t.Word, n)
+		r.breaks(ruleWhole, t.Start, "%s without WHERE changes every row of %s; write which ones (for a backfill, "+
+			"WHERE the new column IS NULL)", t.Word, n)
 	default:
 		r.whole(t, n, of.truth(where.until("RETURNING")))
 	}
@@ -106,7 +107,8 @@ func (r *review) whole(t sqltext.Token, n name, condition truth) {
 		r.breaks(ruleWhole, t.Start, "the condition of %s is true of every row of %s; "+
 			"write which ones (for a backfill, WHERE the new column IS NULL)", t.Word, n)
 	case alike:
-		r.breaks(ruleWhole, t.Start, "the condition of %s names no column of %s, so it is true of every row or of none; "+
+		r.breaks(ruleWhole, t.Start, "the condition of %s names no column of %s, so it is true of every row "+
+			"or of none; "+
 			"write which ones", t.Word, n)
 	}
 }
@@ -138,8 +140,10 @@ func (r *review) reads(p phrase) []name {
 	for i, t := range p {
 		rest := p[i+1:]
 		switch {
-		case t.Word == "FROM" && p[:i].inQuery(t.Depth) && p[i-1].Word != "DISTINCT", t.Word == "USING" && p.is("DELETE"):
-			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
+		case t.Word == "FROM" && p[:i].inQuery(t.Depth) && p[i-1].Word != "DISTINCT", t.Word == "USING" &&
+			p.is("DELETE"):
+			rest = rest.until("WHERE", "GROUP", "HAVING", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT",
+				"OFFSET", "FETCH", "FOR", "RETURNING", "ON", "USING", ";")
 		case t.Word == "JOIN":
 			rest = rest.until(",")
 		case t.Word == "TABLE" && p[:i].beforeQuery():

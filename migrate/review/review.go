@@ -28,7 +28,8 @@ import (
 func Bundle(b migrate.Bundle, schema string, released int) []migrate.Problem {
 	files := b.Migrations()
 	r := &review{schema: schema, released: released, made: made{
-		objects: map[object]int{}, tables: map[string]*table{}, domains: map[string]domain{}, views: map[string][]string{}, calls: map[string]routine{},
+		objects: map[object]int{}, tables: map[string]*table{}, domains: map[string]domain{},
+		views: map[string][]string{}, calls: map[string]routine{},
 		polymorphic: map[string]bool{}, quiet: map[string]bool{}, over: map[string][]string{},
 	}}
 	for i := range files {
@@ -126,7 +127,8 @@ func (r *review) ledger(n name) {
 	switch n.name {
 	case "migrations", "migrations_pkey", "migrations_prev_key":
 		r.touched[n.at] = true
-		r.breaks(ruleLedger, n.at, "the ledger of applied migrations is the migrator's; a file neither changes it nor builds upon it")
+		r.breaks(ruleLedger, n.at, "the ledger of applied migrations is the migrator's; a file neither changes it "+
+			"nor builds upon it")
 	}
 }
 
@@ -153,17 +155,21 @@ func (r *review) own(n name) {
 	switch {
 	case n.name == "" || n.schema == r.schema || n.schema == "" && r.temporary[n.name]:
 	case n.schema == "":
-		r.breaks(ruleQualified, n.at, "%s is found only as long as the search_path is what it is today; write %s.%s", n, r.schema, n)
+		r.breaks(ruleQualified, n.at, "%s is found only as long as the search_path is what it is today; write %s.%s",
+			n, r.schema, n)
 	default:
-		r.breaks(ruleQualified, n.at, "%s is in another schema than the one that is migrated; write %s.%s", n, r.schema, n.name)
+		r.breaks(ruleQualified, n.at, "%s is in another schema than the one that is migrated; write %s.%s", n,
+			r.schema, n.name)
 	}
 }
 
 // contracting says when a released program may miss what is taken away here.
 func (r *review) contracting(at int, what string) {
 	if !setsMinVersion(r.file) {
-		r.breaks(ruleMinVersion, at, "%s takes away what programs of an earlier release may use, beside this one or after a rollback; "+
-			"write -- migrate:min-version N at the top, N being the last version of the oldest release that does without it", what)
+		r.breaks(ruleMinVersion, at, "%s takes away what programs of an earlier release may use, beside this one or "+
+			"after a rollback; "+
+			"write -- migrate:min-version N at the top, N being the last version of the oldest release that does "+
+			"without it", what)
 	}
 }
 

@@ -30,8 +30,10 @@ const (
 // rules returns all of them, in the order of docs/writing-migrations.md.
 func rules() []rule {
 	return []rule{
-		ruleQualified, ruleSchema, ruleLedger, ruleIfExists, ruleOrReplace, rulePrivileges, ruleColumnType, ruleFKIndex, ruleMinVersion,
-		ruleConcurrently, ruleNotValid, ruleAttach, ruleUsingIndex, ruleNotNull, ruleVolatile, ruleRewrite, ruleHeldLock, ruleWhole, ruleTruncate,
+		ruleQualified, ruleSchema, ruleLedger, ruleIfExists, ruleOrReplace, rulePrivileges, ruleColumnType,
+		ruleFKIndex, ruleMinVersion,
+		ruleConcurrently, ruleNotValid, ruleAttach, ruleUsingIndex, ruleNotNull, ruleVolatile, ruleRewrite,
+		ruleHeldLock, ruleWhole, ruleTruncate,
 	}
 }
 

@@ -79,7 +79,8 @@ func (r *review) refresh(at int, p phrase) {
 	case old && p.find("WITH", "NO", "DATA") != nil:
 		r.contracting(at, "REFRESH … WITH NO DATA of "+n.String())
 	case old && !concurrently:
-		r.breaks(ruleHeldLock, at, "REFRESH computes %s while nobody can read it; write REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a unique index", n)
+		r.breaks(ruleHeldLock, at, "REFRESH computes %s while nobody can read it; write REFRESH MATERIALIZED VIEW "+
+			"CONCURRENTLY, for which it needs a unique index", n)
 	default:
 		r.long(at, "REFRESH computes "+n.String())
 	}
@@ -101,9 +102,11 @@ func (r *review) ifExists(p phrase) {
 		switch rest := p[i:]; {
 		case t.Depth > 0:
 		case rest.is("IF", "NOT", "EXISTS"):
-			r.breaks(ruleIfExists, t.Start, "IF NOT EXISTS takes whatever has that name for what this file would make; leave it out: a file is applied once")
+			r.breaks(ruleIfExists, t.Start, "IF NOT EXISTS takes whatever has that name for what this file would "+
+				"make; leave it out: a file is applied once")
 		case rest.is("IF", "EXISTS"):
-			r.breaks(ruleIfExists, t.Start, "IF EXISTS says nothing when the schema is not what the files before this one made; leave it out")
+			r.breaks(ruleIfExists, t.Start, "IF EXISTS says nothing when the schema is not what the files before "+
+				"this one made; leave it out")
 		}
 	}
 }
@@ -114,7 +117,8 @@ func (r *review) otherSchema(at int, p phrase) {
 	p.accept("IF", "NOT", "EXISTS")
 	p.accept("IF", "EXISTS")
 	if n, ok := p.name(); ok && n.name != r.schema && n.name != "authorization" {
-		r.breaks(ruleSchema, at, "schema %s is not the one that is migrated, and a backup, a repair or a snapshot of %s leaves it out; "+
+		r.breaks(ruleSchema, at, "schema %s is not the one that is migrated, and a backup, a repair or a snapshot "+
+			"of %s leaves it out; "+
 			"keep everything in %s, or let the DBA make the other one", n, r.schema, r.schema)
 		return
 	}
@@ -122,7 +126,8 @@ func (r *review) otherSchema(at int, p phrase) {
 }
 
 const (
-	declare    = "what a role may do is declared, in the program's list of privileges, and every start makes it so; write it there"
+	declare = "what a role may do is declared, in the program's list of privileges, and every start makes it so; " +
+		"write it there"
 	schemaMade = "the schema and its comment are the migrator's; leave this out"
 )
 
@@ -163,7 +168,8 @@ func (r *review) truncate(p phrase) {
 		r.own(n)
 		if r.oldTable(n) {
 			r.locks(n, "TRUNCATE", useIt)
-			r.breaks(ruleTruncate, n.at, "TRUNCATE loses what users have stored in %s; if it may go, say so with -- migrate:allow", n)
+			r.breaks(ruleTruncate, n.at, "TRUNCATE loses what users have stored in %s; if it may go, say so with -- "+
+				"migrate:allow", n)
 		}
 	}
 }
@@ -176,7 +182,8 @@ func (r *review) rebuild(whole, p phrase) {
 	concurrently = p.accept("CONCURRENTLY") || concurrently
 	if schema {
 		if !concurrently {
-			r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to each table of the schema in turn; write REINDEX SCHEMA CONCURRENTLY")
+			r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to each table of the schema in turn; "+
+				"write REINDEX SCHEMA CONCURRENTLY")
 		}
 		return
 	}
@@ -191,7 +198,9 @@ func (r *review) rebuild(whole, p phrase) {
 	case whole.is("CLUSTER"):
 		r.breaks(ruleRewrite, whole.at(), "CLUSTER rewrites %s while nobody can read it; leave it to the DBA", n)
 	default:
-		r.breaks(ruleConcurrently, whole.at(), "REINDEX stops every write to the table; give it a file of its own with -- migrate:no-transaction and REINDEX … CONCURRENTLY")
+		r.breaks(ruleConcurrently, whole.at(),
+			"REINDEX stops every write to the table; give it a file of its own with -- migrate:no-transaction and "+
+				"REINDEX … CONCURRENTLY")
 	}
 }
 
@@ -214,11 +223,13 @@ func (r *review) vacuum(at int, p phrase) {
 		n := item.target()
 		r.own(n)
 		if full && r.oldTable(n) {
-			r.breaks(ruleRewrite, at, "VACUUM FULL rewrites %s while nobody can read it; write VACUUM, or leave FULL to the DBA", n)
+			r.breaks(ruleRewrite, at, "VACUUM FULL rewrites %s while nobody can read it; write VACUUM, or leave "+
+				"FULL to the DBA", n)
 		}
 	}
 	if full && len(tables) == 0 {
-		r.breaks(ruleRewrite, at, "VACUUM FULL rewrites each table while nobody can read it; write VACUUM, or leave FULL to the DBA")
+		r.breaks(ruleRewrite, at, "VACUUM FULL rewrites each table while nobody can read it; write VACUUM, or leave "+
+			"FULL to the DBA")
 	}
 }
 

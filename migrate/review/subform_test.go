@@ -603,8 +603,9 @@ func otherSubforms() []subform {
 // rules are what the review names for a file, in the order of the text.
 func ruleNames(tb testing.TB, sql string) string {
 	tb.Helper()
-	if strings.HasPrefix(sql, "VACUUM") || strings.HasPrefix(sql, "REINDEX") && (strings.Contains(sql, "CONCURRENTLY") ||
-		strings.Contains(sql, "SCHEMA")) || strings.HasPrefix(sql, "DROP INDEX CONCURRENTLY") {
+	if strings.HasPrefix(sql, "VACUUM") || strings.HasPrefix(sql, "REINDEX") &&
+		(strings.Contains(sql, "CONCURRENTLY") ||
+			strings.Contains(sql, "SCHEMA")) || strings.HasPrefix(sql, "DROP INDEX CONCURRENTLY") {
 		sql = "-- migrate:no-transaction\n" + sql
 	}
 	bundle, err := migrate.Load(files(subformsMade, sql))

@@ -114,7 +114,8 @@ func (r *review) keysWithoutIndex() {
 		for _, k := range t.keys {
 			if !t.indexed(k.columns) {
 				r.file = k.file
-				r.breaks(ruleFKIndex, k.at, "no index of %s starts with (%s), so deleting what the foreign key refers to reads the whole table; create one", k.table, strings.Join(k.columns, ", "))
+				r.breaks(ruleFKIndex, k.at, "no index of %s starts with (%s), so deleting what the foreign key "+
+					"refers to reads the whole table; create one", k.table, strings.Join(k.columns, ", "))
 			}
 		}
 	}
@@ -125,35 +126,46 @@ func (r *review) addConstraint(n name, c constraint, only bool) {
 	split := r.made.table(n).partitioned
 	switch {
 	case split && c.kind == "FOREIGN KEY":
-		r.breaks(ruleNotValid, c.at, "FOREIGN KEY reads all of %s while nobody can write to it, and before PostgreSQL 18 a partitioned table takes none that is NOT VALID; add it "+
-			"to each partition as NOT VALID, VALIDATE CONSTRAINT there in the next file, and then add it to %s, which takes those over", n, n)
+		r.breaks(ruleNotValid, c.at, "FOREIGN KEY reads all of %s while nobody can write to it, and before "+
+			"PostgreSQL 18 a partitioned table takes none that is NOT VALID; add it "+
+			"to each partition as NOT VALID, VALIDATE CONSTRAINT there in the next file, and then add it to %s, "+
+			"which takes those over", n, n)
 	case split && only && (c.kind == "UNIQUE" || c.kind == "PRIMARY KEY"):
 	case split && (c.kind == "UNIQUE" || c.kind == "PRIMARY KEY"):
-		r.breaks(ruleUsingIndex, c.at, "%s builds an index of each partition of %s while nobody can use it; write ALTER TABLE ONLY … ADD CONSTRAINT, make a unique index of each partition "+
-			"with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, ADD CONSTRAINT … %s USING INDEX there, "+
+		r.breaks(ruleUsingIndex, c.at, "%s builds an index of each partition of %s while nobody can use it; write "+
+			"ALTER TABLE ONLY … ADD CONSTRAINT, make a unique index of each partition "+
+			"with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, ADD "+
+			"CONSTRAINT … %s USING INDEX there, "+
 			"and ALTER INDEX … ATTACH PARTITION it", c.kind, n, c.kind)
 	case c.kind == "PRIMARY KEY" && c.index != "":
 		for _, column := range r.made.table(n).columnsOf(c.index) {
 			if !r.made.table(n).proven(column) {
-				r.breaks(ruleNotNull, c.at, "PRIMARY KEY reads all of %s while nobody can use it, for %s may be null; before it, ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, "+
-					"and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n, column, column)
+				r.breaks(ruleNotNull, c.at, "PRIMARY KEY reads all of %s while nobody can use it, for %s may be "+
+					"null; before it, ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, "+
+					"and VALIDATE CONSTRAINT in the next file; drop the check in a statement of its own, behind it", n,
+					column, column)
 				return
 			}
 		}
 	case c.notValid || c.index != "":
 	case c.kind == "EXCLUDE":
-		r.breaks(ruleUsingIndex, c.at, "EXCLUDE builds its index while nobody can use %s, and there is no other way; -- migrate:allow it if the table is small", n)
+		r.breaks(ruleUsingIndex, c.at, "EXCLUDE builds its index while nobody can use %s, and there is no other "+
+			"way; -- migrate:allow it if the table is small", n)
 	case c.kind == "UNIQUE" || c.kind == "PRIMARY KEY":
-		r.breaks(ruleUsingIndex, c.at, "%s builds its index while nobody can use %s; make it with CREATE UNIQUE INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, "+
+		r.breaks(ruleUsingIndex, c.at, "%s builds its index while nobody can use %s; make it with CREATE UNIQUE "+
+			"INDEX CONCURRENTLY in a file of its own with -- migrate:no-transaction, "+
 			"and then ADD CONSTRAINT … %s USING INDEX", c.kind, n, c.kind)
 	case c.kind == "NOT NULL":
-		r.breaks(ruleNotNull, c.at, "NOT NULL reads all of %s while nobody can use it; write ADD CONSTRAINT … CHECK (%s IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next file, and then SET NOT NULL", n, strings.Join(c.columns, ", "))
+		r.breaks(ruleNotNull, c.at, "NOT NULL reads all of %s while nobody can use it; write ADD CONSTRAINT … CHECK "+
+			"(%s IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next file, and then SET NOT NULL", n,
+			strings.Join(c.columns, ", "))
 	default:
 		use := "use" // ADD CHECK keeps out readers, too
 		if c.kind == "FOREIGN KEY" {
 			use = "write to"
 		}
-		r.breaks(ruleNotValid, c.at, "%s reads all of %s while nobody can %s it; add it as NOT VALID, and VALIDATE CONSTRAINT in the next file", c.kind, n, use)
+		r.breaks(ruleNotValid, c.at, "%s reads all of %s while nobody can %s it; add it as NOT VALID, and VALIDATE "+
+			"CONSTRAINT in the next file", c.kind, n, use)
 	}
 }
 
@@ -170,15 +182,21 @@ func (t *table) columnsOf(name string) []string {
 func (r *review) addColumn(n name, d definition) {
 	switch {
 	case d.identity, isSerial(d.kind):
-		r.breaks(ruleVolatile, d.at, "%s gets another value in each row, so %s is rewritten while nobody can read it; add it without, and fill it in a later file", d.name, n)
+		r.breaks(ruleVolatile, d.at, "%s gets another value in each row, so %s is rewritten while nobody can read "+
+			"it; add it without, and fill it in a later file", d.name, n)
 	case d.stored:
-		r.breaks(ruleVolatile, d.at, "%s is computed for each row, so %s is rewritten while nobody can read it; use a plain column that the program fills, or a view", d.name, n)
+		r.breaks(ruleVolatile, d.at, "%s is computed for each row, so %s is rewritten while nobody can read it; use "+
+			"a plain column that the program fills, or a view", d.name, n)
 	case r.made.constrained(d.kind.text()):
-		r.breaks(ruleRewrite, d.kind.at(), "a domain with a constraint is checked for each row, so %s is rewritten while nobody can read it; add %s with the type that the domain is of, and a CHECK … NOT VALID", n, d.name)
+		r.breaks(ruleRewrite, d.kind.at(), "a domain with a constraint is checked for each row, so %s is rewritten "+
+			"while nobody can read it; add %s with the type that the domain is of, and a CHECK … NOT VALID", n, d.name)
 	case !d.value.constant(r.made.calls):
-		r.breaks(ruleVolatile, d.value.at(), "this default is computed for each row, so %s is rewritten while nobody can read it; ADD COLUMN without it, then ALTER COLUMN … SET DEFAULT, and fill old rows in a later file", n)
+		r.breaks(ruleVolatile, d.value.at(),
+			"this default is computed for each row, so %s is rewritten while nobody can read it; ADD COLUMN without "+
+				"it, then ALTER COLUMN … SET DEFAULT, and fill old rows in a later file", n)
 	case d.notNull && len(d.value) == 0:
-		r.breaks(ruleNotNull, d.at, "a column that is NOT NULL without a default cannot be added to %s, which has rows, and programs of an earlier release do not fill it; give it a default or let it be null", n)
+		r.breaks(ruleNotNull, d.at, "a column that is NOT NULL without a default cannot be added to %s, which has "+
+			"rows, and programs of an earlier release do not fill it; give it a default or let it be null", n)
 	}
 	for _, c := range d.constraints {
 		if c.kind != "FOREIGN KEY" || len(d.value) > 0 { // with nothing but nulls a foreign key has nothing to check

@@ -28,16 +28,19 @@ func insteadOf(kind string) string {
 	switch base {
 	case "varchar", "character varying", "char varying":
 		if limit != "" {
-			return "write text with CHECK (char_length(…) <= " + limit + "): a check can be changed without a rewrite, and can have a lower bound, too"
+			return "write text with CHECK (char_length(…) <= " + limit +
+				"): a check can be changed without a rewrite, and can have a lower bound, too"
 		}
 	case "char", "character", "bpchar", "nchar":
 		return "char pads with blanks and ignores them when comparing; write text, with a CHECK for its length"
 	case "smallserial", "serial", "bigserial", "serial2", "serial4", "serial8":
-		return "the sequence of a serial is an object of its own, with rights of its own; write bigint GENERATED ALWAYS AS IDENTITY"
+		return "the sequence of a serial is an object of its own, with rights of its own; write bigint GENERATED " +
+			"ALWAYS AS IDENTITY"
 	case "timestamp", "timestamp without time zone":
 		return "a timestamp without time zone is no point in time; write timestamptz"
 	case "money":
-		return "what money means depends on a setting of the server's, lc_monetary; write numeric, or bigint of the smallest unit"
+		return "what money means depends on a setting of the server's, lc_monetary; write numeric, or bigint of the " +
+			"smallest unit"
 	case "json":
 		return "json can neither be compared nor indexed; write jsonb, or text where every byte matters"
 	}
@@ -87,7 +90,8 @@ func (m *made) typeChange(from, to string) typeChange {
 	}
 	a, b = longName(a), longName(b)
 	aLimit, bLimit = ownLimit(a, aLimit), ownLimit(b, bLimit)
-	if (a != b || aLimit != bLimit) && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") { // only the smallest field counts
+	// only the smallest field counts
+	if (a != b || aLimit != bLimit) && strings.HasPrefix(a, "interval") && strings.HasPrefix(b, "interval") {
 		if fields := a[len("interval"):]; fields != "" && !strings.HasSuffix(fields, "second") {
 			aLimit = "0"
 		}
@@ -99,7 +103,8 @@ func (m *made) typeChange(from, to string) typeChange {
 	switch pair := a + " to " + b; {
 	case strings.HasSuffix(from, "]") != strings.HasSuffix(to, "]"):
 		return rewrites
-	case a == b && aLimit == bLimit, a == b && !strings.HasSuffix(to, "]") && slices.Contains(growing(), a) && wider(aLimit, bLimit):
+	case a == b && aLimit == bLimit, a == b && !strings.HasSuffix(to, "]") && slices.Contains(growing(), a) &&
+		wider(aLimit, bLimit):
 		return free
 	case strings.HasSuffix(to, "]") && a == b && bLimit == "":
 		return free
@@ -122,7 +127,8 @@ func (m *made) typeChange(from, to string) typeChange {
 // growing are the types of which a longer one holds the shorter one's values as they are.
 func growing() []string {
 	return []string{
-		"character varying", "bit varying", "numeric", "timestamp with time zone", "timestamp without time zone", "time without time zone",
+		"character varying", "bit varying", "numeric", "timestamp with time zone", "timestamp without time zone",
+		"time without time zone",
 		"time with time zone", "interval",
 	}
 }
@@ -213,9 +219,12 @@ func (m *made) rebuilt(method, kind string) bool {
 // longName returns a type's name in the standard for one that PostgreSQL also has.
 func longName(kind string) string {
 	names := map[string]string{
-		"int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "bool": "boolean", "decimal": "numeric", "float": "double precision",
-		"float4": "real", "float8": "double precision", "varchar": "character varying", "timestamptz": "timestamp with time zone",
-		"timestamp": "timestamp without time zone", "time": "time without time zone", "timetz": "time with time zone", "char": "character",
+		"int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "bool": "boolean",
+		"decimal": "numeric", "float": "double precision",
+		"float4": "real", "float8": "double precision", "varchar": "character varying",
+		"timestamptz": "timestamp with time zone",
+		"timestamp":   "timestamp without time zone", "time": "time without time zone", "timetz": "time with time zone",
+		"char":   "character",
 		"varbit": "bit varying",
 	}
 	return cmp.Or(names[kind], kind)

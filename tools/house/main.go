@@ -78,7 +78,8 @@ func (h *house) read(dir string) error {
 			return p.Errors[0]
 		}
 		h.readFunctions(p)
-		if p.PkgPath == heart || strings.HasPrefix(p.PkgPath, heart+"/") && !strings.HasPrefix(p.PkgPath, reviewedByItself) {
+		if p.PkgPath == heart || strings.HasPrefix(p.PkgPath, heart+"/") &&
+			!strings.HasPrefix(p.PkgPath, reviewedByItself) {
 			h.rooms = append(h.rooms, h.readRoom(p))
 		}
 	}

@@ -115,7 +115,8 @@ func sinceVersion16(text string) string {
 	all := tokens(text)
 	kept := all[:0:0]
 	for i := 0; i < len(all); i++ {
-		if all[i].kind == ' ' && is(all, i+1, "NO") && is(all, i+2, " ") && is(all, i+3, "INDENT") && is(all, i+4, ")") {
+		if all[i].kind == ' ' && is(all, i+1, "NO") && is(all, i+2, " ") && is(all, i+3, "INDENT") &&
+			is(all, i+4, ")") {
 			i += 3
 			continue
 		}
@@ -128,15 +129,17 @@ func sinceVersion16(text string) string {
 // not plain names (PostgreSQL documentation, appendix C).
 func keywordsSince15() []string {
 	return []string{
-		"json", "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query", "json_scalar",
+		"json", "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query",
+		"json_scalar",
 		"json_serialize", "json_table", "json_value", "merge_action", "system_user",
 	}
 }
 
-// unquoted takes away the quotes that a name has only since a later version: "json_object" is json_object, also within a
-// string that names an object.
+// unquoted takes away the quotes that a name has only since a later version: "json_object" is json_object, also within
+// a string that names an object.
 func unquoted(text string) string {
-	if !strings.Contains(text, `"json`) && !strings.Contains(text, `"merge_action"`) && !strings.Contains(text, `"system_user"`) {
+	if !strings.Contains(text, `"json`) && !strings.Contains(text, `"merge_action"`) &&
+		!strings.Contains(text, `"system_user"`) {
 		return text
 	}
 	all := tokens(text)
@@ -153,7 +156,8 @@ func unquoted(text string) string {
 
 // namesObject reports whether a token is a string such as 'app.s' in 'app.s'::regclass.
 func namesObject(all []token, i int) bool {
-	return all[i].kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) && strings.HasPrefix(all[i+3].text, "reg")
+	return all[i].kind == '\'' && is(all, i+1, ":") && is(all, i+2, ":") && i+3 < len(all) &&
+		strings.HasPrefix(all[i+3].text, "reg")
 }
 
 // withinString changes what a string holds.
@@ -194,7 +198,8 @@ func unprefixed(query string) string {
 		case t.text == ")" && !outside:
 			open = open[:len(open)-1]
 		case slices.Contains(open, true):
-		case outside && (clause == "FROM" && (t.text == "," || t.text == "JOIN") || t.text == "UNION" || t.text == "INTERSECT" || t.text == "EXCEPT"):
+		case outside && (clause == "FROM" && (t.text == "," || t.text == "JOIN") || t.text == "UNION" ||
+			t.text == "INTERSECT" || t.text == "EXCEPT"):
 			return query
 		case outside && opensClause(all[:i], t.text):
 			clause = t.text
@@ -222,12 +227,14 @@ func opensClause(before []token, word string) bool {
 	if word == "FROM" {
 		return lastWord(before) != "DISTINCT" // IS DISTINCT FROM
 	}
-	return slices.Contains([]string{"WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR"}, word)
+	return slices.Contains([]string{"WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR"},
+		word)
 }
 
 // prefixesColumn reports whether a token is t in t.a, and not a schema's name.
 func prefixesColumn(all []token, i int) bool {
-	if all[i].name() == "" || !is(all, i+1, ".") || i+2 == len(all) || all[i+2].name() == "" || is(all, i+3, "(") || is(all, i-1, ".") || is(all, i-1, ":") {
+	if all[i].name() == "" || !is(all, i+1, ".") || i+2 == len(all) || all[i+2].name() == "" || is(all, i+3, "(") ||
+		is(all, i-1, ".") || is(all, i-1, ":") {
 		return false
 	}
 	return !slices.Contains([]string{"COLLATE", "AS", "RETURNING"}, lastWord(all[:i]))

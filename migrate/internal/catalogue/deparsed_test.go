@@ -29,10 +29,19 @@ func TestUnqualifiedTakesOnlyTheSchemasNameAway(t *testing.T) {
 func TestUnprefixedTurnsTheTextOfVersion15IntoThatOf16(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ before, after string }{
-		{"SELECT t.id, (t.p).x, t.* FROM t WHERE t.a IS DISTINCT FROM t.b;", "SELECT id, (p).x, t.* FROM t WHERE a IS DISTINCT FROM b;"},
+		{
+			"SELECT t.id, (t.p).x, t.* FROM t WHERE t.a IS DISTINCT FROM t.b;",
+			"SELECT id, (p).x, t.* FROM t WHERE a IS DISTINCT FROM b;",
+		},
 		{`SELECT "T 1"."A" AS b FROM "T 1" ORDER BY "T 1"."A"`, `SELECT "A" AS b FROM "T 1" ORDER BY "A"`},
-		{"SELECT t.a::other.kind, other.f(t.a, count(t.*)), t.b COLLATE other.c FROM other.t t", "SELECT a::other.kind, other.f(a, count(t.*)), b COLLATE other.c FROM other.t t"},
-		{"SELECT ( SELECT u.a FROM u WHERE u.a = t.a) AS a, EXTRACT(year FROM t.b) FROM t", "SELECT ( SELECT u.a FROM u WHERE u.a = t.a) AS a, EXTRACT(year FROM b) FROM t"},
+		{
+			"SELECT t.a::other.kind, other.f(t.a, count(t.*)), t.b COLLATE other.c FROM other.t t",
+			"SELECT a::other.kind, other.f(a, count(t.*)), b COLLATE other.c FROM other.t t",
+		},
+		{
+			"SELECT ( SELECT u.a FROM u WHERE u.a = t.a) AS a, EXTRACT(year FROM t.b) FROM t",
+			"SELECT ( SELECT u.a FROM u WHERE u.a = t.a) AS a, EXTRACT(year FROM b) FROM t",
+		},
 		{"WITH w AS (SELECT t.a FROM t) SELECT w.a FROM w", "WITH w AS (SELECT t.a FROM t) SELECT a FROM w"},
 		{"SELECT f.a FROM f(1, 2) f(a, b)", "SELECT a FROM f(1, 2) f(a, b)"},
 		{"SELECT t.a, u.a FROM t JOIN u ON t.a = u.a", ""},
@@ -53,7 +62,8 @@ func TestUnprefixedTurnsTheTextOfVersion15IntoThatOf16(t *testing.T) {
 
 func TestOneLineKeepsStringsApart(t *testing.T) {
 	t.Parallel()
-	const text, want = "CHECK (\n  CASE\n    WHEN a = 'x\n  y' THEN \"b\nc\"\n  END)", `CHECK ( CASE WHEN a = 'x\n  y' THEN "b\nc" END)`
+	const text, want = "CHECK (\n  CASE\n    WHEN a = 'x\n  y' THEN \"b\nc\"\n  END)",
+		`CHECK ( CASE WHEN a = 'x\n  y' THEN "b\nc" END)`
 	if got := oneLine(text); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

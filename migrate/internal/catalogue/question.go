@@ -5,7 +5,8 @@ import "strings"
 // Qualified goes before a question whose answer names types or relations. With
 // pg_catalog alone in the search path each other one is written with its schema, whatever
 // path the role was given, also for a role that lacks USAGE on the schema.
-const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; SET LOCAL row_security = on; "
+const Qualified = "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL quote_all_identifiers = off; SET LOCAL " +
+	"row_security = on; "
 
 // Settings go before Question in its transaction. They make deparsed text the same
 // whatever a DBA, a client or the initdb of the server has set; Tell takes the schema's
@@ -26,12 +27,14 @@ const Settings = Qualified + `
 // (tablespace, access method), whether a materialised view was filled, and versions of
 // collations are the DBA's.
 func Question(schema, ledger string) string {
-	return about(schema, ledger, "<>", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, viewFacts, sequenceFacts, routineFacts, aggregateFacts, typeFacts, otherFacts)
+	return about(schema, ledger, "<>", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts,
+		viewFacts, sequenceFacts, routineFacts, aggregateFacts, typeFacts, otherFacts)
 }
 
 // Ledger is Question about the ledger, and nothing else.
 func Ledger(schema, ledger string) string {
-	return about(schema, ledger, "=", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts, ledgerFacts)
+	return about(schema, ledger, "=", relationFacts, columnFacts, constraintFacts, indexFacts, relatedFacts,
+		ledgerFacts)
 }
 
 // about asks the parts about the relations whose name compares to the ledger's.

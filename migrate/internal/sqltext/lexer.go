@@ -49,7 +49,8 @@ func (l *lexer) token() {
 	case isIdentStart(c):
 		l.word()
 	case strings.HasPrefix(rest, "${"):
-		l.fail(start, "${…} is a placeholder, which nothing fills in here: a file is sent as it is; write what it stands for")
+		l.fail(start, "${…} is a placeholder, which nothing fills in here: a file is sent as it is; write what it "+
+			"stands for")
 		l.pos++
 		l.add(start, "$")
 	case isDigit(c), c == '$', c == '.' && len(rest) > 1 && isDigit(rest[1]):
@@ -269,7 +270,8 @@ func (l *lexer) blockComment() {
 			depth--
 			l.pos += 2
 			if depth == 0 {
-				l.script.Comments = append(l.script.Comments, Comment{Offset: start, Text: l.src[start+2 : l.pos-2], Block: true, Begun: l.begun()})
+				l.script.Comments = append(l.script.Comments,
+					Comment{Offset: start, Text: l.src[start+2 : l.pos-2], Block: true, Begun: l.begun()})
 				return
 			}
 		default:

@@ -25,22 +25,40 @@ func TestCutFindsStatementsLikePostgreSQL(t *testing.T) {
 		"string":                       {"SELECT ';''; '; SELECT 2", []string{"SELECT ';''; '", "SELECT 2"}},
 		"backslash in a plain string":  {`SELECT '\'; SELECT 2`, []string{`SELECT '\'`, "SELECT 2"}},
 		"escape string":                {`SELECT E'\';'; SELECT 2`, []string{`SELECT E'\';'`, "SELECT 2"}},
-		"escape string goes on":        {"SELECT E'a'\n  'b\\';'; SELECT 2", []string{"SELECT E'a'\n  'b\\';'", "SELECT 2"}},
-		"escape string, comment":       {"SELECT E'a' -- x\n '\\';'; SELECT 2", []string{"SELECT E'a' -- x\n '\\';'", "SELECT 2"}},
-		"unicode string":               {`SELECT U&'\0441;'; SELECT 2`, []string{`SELECT U&'\0441;'`, "SELECT 2"}},
-		"quoted name":                  {`SELECT ";"";" ; SELECT 2`, []string{`SELECT ";"";"`, "SELECT 2"}},
-		"dollar":                       {"SELECT $$;'$$; SELECT 2", []string{"SELECT $$;'$$", "SELECT 2"}},
-		"tagged dollar":                {"SELECT $a$;$$;$b$;$a$; SELECT 2", []string{"SELECT $a$;$$;$b$;$a$", "SELECT 2"}},
-		"dollar in a name":             {"SELECT a$b$; SELECT c$b$", []string{"SELECT a$b$", "SELECT c$b$"}},
-		"parameter":                    {"SELECT $1; SELECT 2", []string{"SELECT $1", "SELECT 2"}},
-		"parentheses of a rule":        {"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", []string{"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"}},
+		"escape string goes on": {
+			"SELECT E'a'\n  'b\\';'; SELECT 2",
+			[]string{"SELECT E'a'\n  'b\\';'", "SELECT 2"},
+		},
+		"escape string, comment": {
+			"SELECT E'a' -- x\n '\\';'; SELECT 2",
+			[]string{"SELECT E'a' -- x\n '\\';'", "SELECT 2"},
+		},
+		"unicode string": {`SELECT U&'\0441;'; SELECT 2`, []string{`SELECT U&'\0441;'`, "SELECT 2"}},
+		"quoted name":    {`SELECT ";"";" ; SELECT 2`, []string{`SELECT ";"";"`, "SELECT 2"}},
+		"dollar":         {"SELECT $$;'$$; SELECT 2", []string{"SELECT $$;'$$", "SELECT 2"}},
+		"tagged dollar": {
+			"SELECT $a$;$$;$b$;$a$; SELECT 2",
+			[]string{"SELECT $a$;$$;$b$;$a$", "SELECT 2"},
+		},
+		"dollar in a name": {"SELECT a$b$; SELECT c$b$", []string{"SELECT a$b$", "SELECT c$b$"}},
+		"parameter":        {"SELECT $1; SELECT 2", []string{"SELECT $1", "SELECT 2"}},
+		"parentheses of a rule": {
+			"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+			[]string{"CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"},
+		},
 		"begin atomic": {
 			"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END; SELECT 2",
-			[]string{"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END", "SELECT 2"},
+			[]string{
+				"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END",
+				"SELECT 2",
+			},
 		},
 		"or replace, case in parentheses": {
 			"create or replace procedure p() begin atomic select (case when true then 1 end); end; SELECT 2",
-			[]string{"create or replace procedure p() begin atomic select (case when true then 1 end); end", "SELECT 2"},
+			[]string{
+				"create or replace procedure p() begin atomic select (case when true then 1 end); end",
+				"SELECT 2",
+			},
 		},
 		"a column called atomic": {"SELECT begin atomic; SELECT 2", []string{"SELECT begin atomic", "SELECT 2"}},
 		"letters of all scripts": {"SELECT größe; SELECT 'ж'", []string{"SELECT größe", "SELECT 'ж'"}},
@@ -81,7 +99,8 @@ func TestCutRefusesWhatWouldSwallowTheRest(t *testing.T) {
 
 func FuzzCut(f *testing.F) {
 	for _, s := range []string{
-		"SELECT 1; SELECT ';'", "/* /* */ */", "$a$ $a$", "E'\\''", "U&\"\\0041\"", "CREATE FUNCTION f() BEGIN ATOMIC CASE END; END;",
+		"SELECT 1; SELECT ';'", "/* /* */ */", "$a$ $a$", "E'\\''", "U&\"\\0041\"",
+		"CREATE FUNCTION f() BEGIN ATOMIC CASE END; END;",
 		"(;)", "\\", "'", "\"", "$", "1e", ".5", "\x80\xff", "e'\n'x'",
 	} {
 		f.Add(s)

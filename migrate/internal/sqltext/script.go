@@ -17,9 +17,11 @@ type Script struct {
 // A Statement is one SQL statement, as PostgreSQL will split the text when it
 // arrives as one simple-protocol message.
 type Statement struct {
-	Start int      // offset of its first token
-	End   int      // offset behind its last token
-	Words []string // its tokens at parenthesis depth 0: keywords and names in upper case, quoted names and literals as "", punctuation as itself
+	Start int // offset of its first token
+	End   int // offset behind its last token
+	// its tokens at parenthesis depth 0: keywords and names in upper case, quoted names and literals as "", punctuation
+	// as itself
+	Words []string
 
 	Watched bool // a name in it may begin with the one that Cut was to watch for
 }
