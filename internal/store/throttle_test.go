@@ -117,7 +117,13 @@ func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 	for i := range 300 {
 		f.attempt(t, from("alice", fmt.Sprintf("203.0.%d.%d/32", i/250, i%250)))
 	}
-	if wait := f.attempt(t, stranger("alice")); wait <= 0 || wait > 2*time.Second {
+	// On a machine that stands still for a moment, an attempt is back before the next one is made.
+	more := 0
+	wait := f.untilOneWaits(t, func() store.Attempt {
+		more++
+		return from("alice", fmt.Sprintf("192.0.2.%d/32", more))
+	})
+	if wait > 2*time.Second {
 		t.Errorf("one more stranger has to wait %v, want up to the period of the ceiling", wait)
 	}
 	for range 4 {
@@ -128,15 +134,21 @@ func TestNobodyKeepsTheOwnerOfANameOut(t *testing.T) {
 			t.Errorf("the owner, from a known device, waits %v", wait)
 		}
 	}
-	for range 4 {
-		f.attempt(t, store.Attempt{Name: "alice", Device: device})
-	}
-	if wait := f.attempt(t, store.Attempt{Name: "alice", Device: device}); wait == 0 {
-		t.Error("a known device is not slowed down at all")
-	}
+	// A known device is slowed down, too.
+	f.untilOneWaits(t, func() store.Attempt { return store.Attempt{Name: "alice", Device: device} })
 	if wait := f.attempt(t, store.Attempt{Name: "alice", Device: uuid.New()}); wait != 0 {
 		t.Errorf("another device waits %v", wait)
 	}
+}
+
+// untilOneWaits makes attempts until one has to wait, and returns for how long.
+func (f fixture) untilOneWaits(t *testing.T, next func() store.Attempt) (wait time.Duration) {
+	t.Helper()
+	pgtest.Eventually(t, "an attempt has to wait", func() error {
+		wait = f.attempt(t, next())
+		return pgtest.Unless(wait > 0, "it may be made at once")
+	})
+	return wait
 }
 
 func TestHouseholdsOfOneCustomerCountTogether(t *testing.T) {
