@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 
@@ -54,34 +53,10 @@ func executable() string {
 // connection, but like RUN it refuses to serve when the schema or its own role are
 // not what they should be.
 func (p program) serveMigrated(ctx context.Context) error {
-	cfg, log, err := p.settings(config.Skip)
+	o, ctx, err := p.open(ctx, opening{settings: config.Skip, observed: true})
 	if err != nil {
 		return err
 	}
-	home, err := p.settle(ctx, cfg, true, false, log)
-	if err != nil {
-		return err
-	}
-	seen, err := p.onlookers(ctx, cfg, log)
-	if err != nil {
-		return errors.Join(err, closeUnused(home))
-	}
-	defer seen.leave()
-	if _, handedOver := p.migrated(); !handedOver { // the first half has said it
-		warnOfNetworks(cfg, log)
-	}
-	ctx, stop, err := withLocal(ctx, home, &cfg, log)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	migrator, err := p.migrator(cfg, log)
-	if err != nil {
-		return err
-	}
-	ring, err := masterKeys(cfg)
-	if err != nil {
-		return err
-	}
-	return service{cfg, ring, migrator, seen}.strictly(ctx)
+	defer o.Close()
+	return o.service().serveVerified(ctx)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
-	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -94,58 +93,32 @@ func (p program) rotating() func(store.DataKeyRotation) {
 	}
 }
 
-// join completes the settings with those of the embedded PostgreSQL that another process runs.
-func join(cfg *config.Config) error {
-	running, err := localpg.Join(localpg.Options{DataDir: cfg.DataDir, MasterKey: cfg.MasterKey.Reveal()})
-	if err != nil {
-		return &localError{err}
-	}
-	cfg.WebConn, cfg.WebRole, cfg.MasterKey = config.Secret(running.WebConn), running.WebRole,
-		config.Secret(running.MasterKey)
-	return nil
-}
-
 // withStore opens what commands on the data need, as the unprivileged role, when the master keys fit.
 func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.Ring) error) error {
-	cfg, log, err := p.settings(config.Skip) // which needs the same: the web server's connection and the keys
+	// mode SKIP needs the same: the web server's connection and the keys
+	o, ctx, err := p.open(ctx, opening{settings: config.Skip, existing: true})
 	if err != nil {
 		return err
 	}
-	within, stop, err := p.settled(ctx, &cfg, true, log)
-	if is[*localpg.LockedError](err) { // a server runs: it is enough to be another client of its PostgreSQL
-		within, stop, err = ctx, func() {}, join(&cfg)
-	}
-	if err != nil {
-		return err
-	}
-	defer stop()
-	ctx = within
-	ring, err := masterKeys(cfg)
-	if err != nil {
-		return err
-	}
-	migrator, err := p.migrator(cfg, log)
-	if err != nil {
-		return err
-	}
-	status, err := migrator.Status(ctx, cfg.WebConn.Reveal())
+	defer o.Close()
+	status, err := o.migrator.Status(ctx, o.cfg.WebConn.Reveal())
 	if err != nil {
 		return perhapsUnmigrated(err)
 	}
 	if err := status.Err(); err != nil {
 		return err
 	}
-	db, err := openDatabase(ctx, cfg, log)
+	db, err := openDatabase(ctx, o.cfg, o.log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	st := store.New(db.Pool(), ring)
+	st := store.New(db.Pool(), o.ring)
 	if err := checkKeys(ctx, st); err != nil {
 		return err
 	}
-	if err := authenticate(ctx, st, log); err != nil {
+	if err := authenticate(ctx, st, o.log); err != nil {
 		return err
 	}
-	return use(st, ring)
+	return use(st, o.ring)
 }

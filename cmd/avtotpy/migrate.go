@@ -203,30 +203,18 @@ func (p program) looking(ctx context.Context, asJSON bool, look func(context.Con
 // look prepares a look at the database. The web server's own connection can say as
 // much about its own role; the privileged one is preferred.
 func (p program) look(ctx context.Context, look func(context.Context, looker) error) error {
-	cfg, log, err := p.settings(config.Look)
+	o, ctx, err := p.open(ctx, opening{settings: config.Look})
 	if err != nil {
 		return err
 	}
-	ctx, stop, err := p.settled(ctx, &cfg, false, log)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	privileged := cfg.MigratorConn != ""
-	conn := cfg.MigratorConn
-	if !privileged {
-		conn, cfg.WebRole = cfg.WebConn, ""
-	}
-	migrator, err := p.migrator(cfg, log)
-	if err != nil {
-		return err
-	}
-	l := looker{migrator, conn.Reveal(), privileged, ""}
-	if privileged {
-		l.web = cfg.WebConn.Reveal()
+	defer o.Close()
+	l := looker{o.migrator, o.cfg.MigratorConn.Reveal(), o.cfg.MigratorConn != "", o.cfg.WebConn.Reveal()}
+	if !l.privileged {
+		l.conn, l.web = l.web, ""
+		l.Role.Name = "" // whatever role that connection has
 	}
 	err = look(ctx, l)
-	if !privileged && !is[*migrate.BusyError](err) { // one that waited has said so
+	if !l.privileged && !is[*migrate.BusyError](err) { // one that waited has said so
 		return perhapsUnmigrated(err)
 	}
 	return err

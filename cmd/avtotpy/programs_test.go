@@ -20,7 +20,7 @@ func TestAMigratorThatCanRunProgramsIsNamed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	p := program{migrations: schema.Files(), privileges: schema.Privileges()}
-	migrator, err := p.migrator(config.Config{WebRole: db.WebRole, WebPassword: config.Secret(db.WebPassword)},
+	migrator, err := p.newMigrator(config.Config{WebRole: db.WebRole, WebPassword: config.Secret(db.WebPassword)},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -16,41 +16,62 @@ import (
 )
 
 // settle does what root alone can do, and then gives root up for good: before anything listens, connects or runs as a
-// child. With a PostgreSQL of our own it becomes the user whose the data is, as PostgreSQL does; otherwise the one that
-// AVTOTPY_USER names; when nobody named one, a program that serves says so loudly. It returns the open data folder, nil
-// without a PostgreSQL of our own. Existing refuses a folder in which nothing is yet.
-func (p program) settle(ctx context.Context, cfg config.Config, serves, existing bool,
-	log *slog.Logger,
-) (*localpg.Home, error) {
+// child. With the embedded PostgreSQL it becomes the user whose the data is, as PostgreSQL does; otherwise the one that
+// AVTOTPY_USER names; without that setting, a program that serves warns. It returns the open data folder, nil without
+// the embedded PostgreSQL.
+func (p program) settle(ctx context.Context, cfg config.Config, m opening, log *slog.Logger) (*localpg.Home, error) {
 	asked, err := askedUser(cfg.User)
 	if err != nil {
 		return nil, err
 	}
 	if !cfg.Embedded() {
-		_, handedOver := p.migrated() // then the first half has said what there is to say
-		return nil, becomeAsked(cfg, asked, serves && !handedOver, log)
+		_, handedOver := p.migrated() // then the first half has logged what there is to warn of
+		return nil, becomeAsked(cfg, asked, m.serves(cfg.Mode) && !handedOver, log)
 	}
 	if os.Geteuid() == 0 {
-		if err := osuser.MayChangeUser(); err != nil {
-			return nil, &settingsError{fmt.Errorf("started as root, the program has to become another user, because "+
-				"PostgreSQL refuses root, and cannot: %w. Start it as a user: "+
-				"USER or --user in a container, User= in a systemd unit", err)}
-		}
-		owner, err := localpg.OwnerOf(cfg.DataDir)
-		if err != nil {
-			return nil, &localError{err}
-		}
-		if owner != nil && owner.UID != 0 { // then nothing in the folder is root's business
-			if asked != nil && asked.UID != owner.UID {
-				return nil, &settingsError{fmt.Errorf("AVTOTPY_USER is %s, and the data folder %s belongs to %s. "+
-					"Leave AVTOTPY_USER out, or choose another AVTOTPY_DATA_DIR",
-					asked, cfg.DataDir, owner)}
-			}
-			if err := become(*owner, "the data folder belongs to that user", log); err != nil {
-				return nil, err
-			}
+		if err := becomeOwner(cfg, asked, log); err != nil {
+			return nil, err
 		}
 	}
+	home, err := openHome(ctx, cfg, asked, m.existing, log)
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 {
+		if err := become(home.User(), "PostgreSQL runs as that user", log); err != nil {
+			return nil, errors.Join(err, home.Close())
+		}
+	}
+	return home, nil
+}
+
+// becomeOwner gives root up for the user who owns the data folder, unless that is root or nobody: then nothing in the
+// folder is root's business.
+func becomeOwner(cfg config.Config, asked *osuser.User, log *slog.Logger) error {
+	if err := osuser.MayChangeUser(); err != nil {
+		return &settingsError{fmt.Errorf("started as root, the program has to become another user, because "+
+			"PostgreSQL refuses root, and cannot: %w. Start it as a user: "+
+			"USER or --user in a container, User= in a systemd unit", err)}
+	}
+	owner, err := localpg.OwnerOf(cfg.DataDir)
+	if err != nil {
+		return &localError{err}
+	}
+	if owner == nil || owner.UID == 0 {
+		return nil
+	}
+	if asked != nil && asked.UID != owner.UID {
+		return &settingsError{fmt.Errorf("AVTOTPY_USER is %s, and the data folder %s belongs to %s. "+
+			"Leave AVTOTPY_USER out, or choose another AVTOTPY_DATA_DIR",
+			asked, cfg.DataDir, owner)}
+	}
+	return become(*owner, "the data folder belongs to that user", log)
+}
+
+// openHome opens the data folder; existing refuses one in which there is no database cluster yet.
+func openHome(ctx context.Context, cfg config.Config, asked *osuser.User, existing bool,
+	log *slog.Logger,
+) (*localpg.Home, error) {
 	home, err := localpg.Open(ctx, localpg.Options{
 		DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, MasterKey: cfg.MasterKey.Reveal(), Log: log, User: asked,
 		Folders:  backupsWithin(cfg),
@@ -63,11 +84,6 @@ func (p program) settle(ctx context.Context, cfg config.Config, serves, existing
 	}
 	if err != nil {
 		return nil, &localError{err}
-	}
-	if os.Geteuid() == 0 {
-		if err := become(home.User(), "PostgreSQL runs as that user", log); err != nil {
-			return nil, errors.Join(err, home.Close())
-		}
 	}
 	return home, nil
 }

@@ -16,77 +16,55 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/config"
-	"github.com/avtotpy/avtotpy/internal/keyring"
-	"github.com/avtotpy/avtotpy/internal/localpg"
-	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// start is what avtotpy does without arguments: settings, a PostgreSQL of our own
-// when none is configured, the migrations over the privileged connection, which is
+// start is what avtotpy does without arguments: settings, an embedded PostgreSQL when no
+// database is configured, the migrations over the privileged connection, which is
 // closed again and then leaves the process, and the web server over the
 // unprivileged one. m is the mode, "" for that of the settings.
 func (p program) start(ctx context.Context, m config.Mode) error {
-	cfg, log, err := p.settings(m)
+	o, ctx, err := p.open(ctx, opening{settings: m, observed: true})
 	if err != nil {
 		return err
 	}
-	home, err := p.settle(ctx, cfg, cfg.Mode != config.RunAndExit, false, log)
-	if err != nil {
+	defer o.Close()
+	if o.cfg.Mode == config.Skip {
+		return o.service().serve(ctx)
+	}
+	if o.cfg.Mode == config.Run && !o.embedded {
+		if err := o.checkUser(ctx); err != nil {
+			return err
+		}
+	}
+	report, err := o.migrate(ctx)
+	if err != nil || o.cfg.Mode == config.RunAndExit {
 		return err
 	}
-	seen, err := p.onlookers(ctx, cfg, log)
-	if err != nil {
-		return errors.Join(err, closeUnused(home))
+	if !o.embedded { // its passwords were never in the environment, and the server is our child
+		p.handOver(ctx, o.cfg, report, o.log)
 	}
-	defer seen.leave()
-	log = seen.log
-	logStart(log, cfg.Mode)
-	warnOfNetworks(cfg, log)
-	local := cfg.Embedded()
-	ctx, stop, err := withLocal(ctx, home, &cfg, log)
-	if err != nil {
+	return o.service().serveVerified(ctx)
+}
+
+// migrate brings the database to this program's version, observed.
+func (o *opened) migrate(ctx context.Context) (migrate.Report, error) {
+	o.migrator.Progress = o.seen.progress
+	report, err := o.migrator.Up(ctx, o.cfg.MigratorConn.Reveal())
+	o.seen.health.migrated(migratedBy(report))
+	logReport(o.log, report, err)
+	if err == nil {
+		warnOfPrograms(report, o.log)
+	}
+	return report, err
+}
+
+// checkUser refuses, before anything is migrated, a POSTGRES_CONNECTION_STR that cannot be the web server's.
+func (o *opened) checkUser(ctx context.Context) error {
+	if err := samePassword(o.cfg); err != nil {
 		return err
 	}
-	defer stop()
-	migrator, err := p.migrator(cfg, log)
-	if err != nil {
-		return err
-	}
-	var ring *keyring.Ring
-	if cfg.Mode != config.RunAndExit { // before anything is changed: a key that is cut off is a setting to mend
-		if ring, err = masterKeys(cfg); err != nil {
-			return err
-		}
-	}
-	if cfg.Mode == config.Run && !local {
-		if err := samePassword(cfg); err != nil {
-			return err
-		}
-		if err := sameUser(ctx, cfg, migrator); err != nil {
-			return err
-		}
-	}
-	var report migrate.Report
-	if cfg.Mode != config.Skip {
-		migrator.Progress = seen.progress
-		report, err = migrator.Up(ctx, cfg.MigratorConn.Reveal())
-		seen.health.migrated(migratedBy(report))
-		logReport(log, report, err)
-		if err != nil {
-			return err
-		}
-		warnOfPrograms(report, log)
-	}
-	switch {
-	case cfg.Mode == config.RunAndExit:
-		return nil
-	case cfg.Mode == config.Skip:
-		return service{cfg, ring, migrator, seen}.anyway(ctx)
-	case !local: // its passwords were never in the environment, and the server is our child
-		p.handOver(ctx, cfg, report, log)
-	}
-	return service{cfg, ring, migrator, seen}.strictly(ctx)
+	return sameUser(ctx, o.cfg, o.migrator)
 }
 
 // samePassword refuses two passwords for one user before anything is migrated. Where the two
@@ -136,98 +114,6 @@ func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator
 		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the rights. "+
 		"Nothing was changed; put that user and its password into POSTGRES_CONNECTION_STR",
 		cmp.Or(found.Status.Role, web.User), cfg.WebRole)}
-}
-
-// settings reads the environment for a mode, "" for the one that it names; what is
-// odd but harmless is logged.
-func (p program) settings(m config.Mode) (config.Config, *slog.Logger, error) {
-	cfg, warnings, err := config.LoadFor(m, p.environ)
-	if err != nil {
-		for _, w := range warnings { // a name that is misspelt may be why another is missing
-			err = errors.Join(err, errors.New(w))
-		}
-		return cfg, nil, &settingsError{fmt.Errorf("the settings are not right:\n%w", err)}
-	}
-	log := newLogger(p.stderr, asText(p.stderr, cfg.LogFormat), cfg.LogLevel)
-	for _, w := range warnings {
-		log.Warn(w)
-	}
-	return cfg, log, nil
-}
-
-// withLocal runs PostgreSQL as a child process on a data folder, when there is one, and completes the settings with the
-// connections, passwords and keys of that server. The context that it returns ends with the server; stop stops it.
-func withLocal(ctx context.Context, home *localpg.Home, cfg *config.Config, log *slog.Logger) (_ context.Context,
-	stop func(), err error,
-) {
-	if home == nil {
-		return ctx, func() {}, nil
-	}
-	server, err := home.Start(ctx)
-	if err != nil {
-		return nil, nil, &localError{err}
-	}
-	cfg.MigratorConn = config.Secret(server.MigratorConn())
-	cfg.WebConn = config.Secret(server.WebConn())
-	cfg.WebRole = server.WebRole()
-	cfg.WebPassword = config.Secret(server.WebPassword())
-	cfg.MasterKey = config.Secret(server.MasterKey())
-	ctx, lost := context.WithCancelCause(ctx)
-	go func() { <-server.Done(); lost(server.Err()) }()
-	return ctx, func() { stopLocal(ctx, server, log); lost(nil) }, nil
-}
-
-// settled is settle and withLocal for commands that do nothing in between.
-func (p program) settled(ctx context.Context, cfg *config.Config, existing bool, log *slog.Logger) (_ context.Context,
-	stop func(), err error,
-) {
-	home, err := p.settle(ctx, *cfg, false, existing, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return withLocal(ctx, home, cfg, log)
-}
-
-// closeUnused gives a data folder back on which nothing was started.
-func closeUnused(home *localpg.Home) error {
-	if home == nil {
-		return nil
-	}
-	return home.Close()
-}
-
-// stopLocal works with a context that has ended, too: that is when it is called.
-func stopLocal(ctx context.Context, server *localpg.Server, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := server.Stop(ctx); err != nil {
-		log.Warn("PostgreSQL did not stop cleanly; it recovers at the next start", "error", err)
-	}
-}
-
-func (p program) migrator(cfg config.Config, log *slog.Logger) (*migrate.Migrator, error) {
-	bundle, err := schema.Load(p.migrations)
-	if err != nil {
-		return nil, err
-	}
-	return &migrate.Migrator{
-		Bundle: bundle,
-		Schema: schema.Name,
-		Role: migrate.Role{
-			Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges,
-			Rotate: true, MustLogIn: cfg.Mode == config.RunAndExit,
-		},
-		Program: "AVTotpy",
-
-		RepairCommand: "avtotpy migrate repair",
-
-		Version:     version(),
-		ConnectWait: cfg.ConnectWait,
-		LockTimeout: cfg.LockTimeout,
-		Wait:        cfg.Wait,
-		Backup:      backupBefore(cfg, log),
-		Log:         log,
-	}, nil
 }
 
 // logStart names the program that a log is of, in its first line.

@@ -36,9 +36,9 @@ type service struct {
 	seen     *onlookers
 }
 
-// strictly serves as the unprivileged role until ctx ends, unless the connection, its role
+// serveVerified serves as the unprivileged role until ctx ends, unless the connection, its role
 // or the schema are not what they should be.
-func (s service) strictly(ctx context.Context) error {
+func (s service) serveVerified(ctx context.Context) error {
 	db, err := openDatabase(ctx, s.cfg, s.seen.log)
 	if err != nil {
 		return err
@@ -48,22 +48,22 @@ func (s service) strictly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, db, &proof)
+	return s.run(ctx, db, &proof)
 }
 
-// anyway serves whatever there is: while the schema is not fit, requests get a 503.
-func (s service) anyway(ctx context.Context) error {
+// serve serves whatever there is: while the schema is not fit, requests get a 503.
+func (s service) serve(ctx context.Context) error {
 	db, err := openDatabase(ctx, s.cfg, s.seen.log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return s.serve(ctx, db, nil)
+	return s.run(ctx, db, nil)
 }
 
-// serve runs the web server until ctx ends. proof is what was just found over a connection
+// run is the web server until ctx ends. proof is what was just found over a connection
 // of the pool, nil when nobody looked.
-func (s service) serve(ctx context.Context, db *database.DB, proof *migrate.Verification) error {
+func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verification) error {
 	cfg, ring, log := s.cfg, s.ring, s.seen.log
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)

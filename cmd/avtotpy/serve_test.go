@@ -54,7 +54,7 @@ func TestTheHealthAddressIsNotReadyWithoutTheMainPort(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	s := serviceOf(t, db.WebConn, taken.Addr().String())
-	if err := s.anyway(t.Context()); !is[*settingsError](err) {
+	if err := s.serve(t.Context()); !is[*settingsError](err) {
 		t.Fatalf("got %v, want that the port is taken", err)
 	}
 	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable {
@@ -70,7 +70,7 @@ func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
 	s := serviceOf(t, db.WebConn, address)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.anyway(ctx) }()
+	go func() { ended <- s.serve(ctx) }()
 	pgtest.Eventually(t, "it is ready", func() error {
 		status, body := ask(t, s.seen.health, "")
 		return pgtest.Unless(status == http.StatusOK, "%d %s", status, body)
