@@ -25,6 +25,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"internal/otp":               {"internal/problem"},
 		"internal/transfer":          {"internal/otp", "internal/problem"},
 		"internal/osuser":            {"golang.org/x/sys/"},
+		"internal/sqlstate":          {"github.com/jackc/"},
 		"internal/owned":             {"internal/osuser", "golang.org/x/sys/"},
 		"internal/config": {
 			"internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/",
@@ -32,22 +33,24 @@ func TestArrowsPointOneWay(t *testing.T) {
 		},
 		"internal/keyring": {},
 		"internal/schema":  {"migrate", "github.com/jackc/"},
-		"internal/localpg": {"internal/osuser", "internal/owned", "github.com/jackc/", "golang.org/x/sys/"},
+		"internal/localpg": {
+			"internal/osuser", "internal/owned", "internal/sqlstate", "github.com/jackc/", "golang.org/x/sys/",
+		},
 		"internal/backup": {
-			"internal/localpg", "internal/osuser", "internal/owned", "migrate/connstring",
+			"internal/localpg", "internal/osuser", "internal/owned", "internal/sqlstate", "migrate/connstring",
 			"github.com/jackc/", "golang.org/x/sys/",
 		},
 		"internal/access":   {},
-		"internal/database": {"migrate/connstring", "github.com/jackc/"},
+		"internal/database": {"internal/sqlstate", "migrate/connstring", "github.com/jackc/"},
 		"internal/problem":  {},
 		"internal/store": {
 			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem",
-			"migrate/connstring",
+			"internal/sqlstate", "migrate/connstring",
 			"github.com/jackc/", "github.com/google/uuid",
 		},
 		"internal/auth": {
 			"internal/access", "internal/database", "internal/keyring", "internal/otp", "internal/problem",
-			"internal/store",
+			"internal/sqlstate", "internal/store",
 			"migrate/connstring", "github.com/jackc/", "github.com/google/uuid", "golang.org/x/",
 		},
 	} {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // A Kind is what an error of the database means for a request of the web server.
@@ -25,58 +27,31 @@ const (
 	Cancelled                // the caller gave up, or its time was over
 )
 
-// The SQLSTATEs and their classes that say more than "this query is wrong", from appendix A of the PostgreSQL
-// documentation. A whole class is two characters long; a code wins over its class.
-const (
-	classConnection    = "08" // also all that PgBouncer reports of its own
-	classAuthorization = "28"
-	classRollback      = "40" // serialization failures and deadlocks
-	classResources     = "53" // disk full, out of memory, too many connections
-	classSystem        = "58" // files and disks of the server
-
-	readOnlyTransaction   = "25006"
-	idleInTransaction     = "25P03" // the server has closed the connection
-	transactionTimeout    = "25P04" // likewise, from 17 on
-	noSuchDatabase        = "3D000"
-	completionUnknown     = "40003"
-	insufficientPrivilege = "42501"
-	lockNotAvailable      = "55P03"
-	queryCanceled         = "57014" // by statement_timeout or a DBA
-	adminShutdown         = "57P01"
-	crashShutdown         = "57P02"
-	cannotConnectNow      = "57P03" // it starts, stops or recovers
-	databaseDropped       = "57P04"
-	idleSessionTimeout    = "57P05"
-	systemError           = "58000" // of poolers that have no server
-	dataCorrupted         = "XX001"
-	indexCorrupted        = "XX002"
-	transactionUnknown    = "08007"
-)
-
-// kinds is the one place that decides what a SQLSTATE means; what is not in it is Other.
+// kinds is the one place that decides what a SQLSTATE or its class means; a code wins over its class, and what is not
+// here is Other.
 func kinds() map[string]Kind {
 	return map[string]Kind{
-		classConnection:       Away,
-		classAuthorization:    Refused,
-		classRollback:         Busy,
-		classResources:        Lacking,
-		classSystem:           Lacking,
-		readOnlyTransaction:   ReadOnly,
-		idleInTransaction:     Away,
-		transactionTimeout:    Away,
-		noSuchDatabase:        Refused,
-		insufficientPrivilege: Unprivileged,
-		lockNotAvailable:      Busy,
-		queryCanceled:         Busy,
-		adminShutdown:         Away,
-		crashShutdown:         Away,
-		cannotConnectNow:      Away,
-		databaseDropped:       Away,
-		idleSessionTimeout:    Away,
-		completionUnknown:     Away,
-		systemError:           Away,
-		dataCorrupted:         Lacking,
-		indexCorrupted:        Lacking,
+		sqlstate.ClassConnectionException:        Away,
+		sqlstate.ClassInvalidAuthorization:       Refused,
+		sqlstate.ClassTransactionRollback:        Busy,
+		sqlstate.ClassInsufficientResources:      Lacking,
+		sqlstate.ClassSystemError:                Lacking,
+		sqlstate.ReadOnlyTransaction:             ReadOnly,
+		sqlstate.IdleInTransactionSessionTimeout: Away,
+		sqlstate.TransactionTimeout:              Away,
+		sqlstate.InvalidCatalogName:              Refused,
+		sqlstate.InsufficientPrivilege:           Unprivileged,
+		sqlstate.LockNotAvailable:                Busy,
+		sqlstate.QueryCanceled:                   Busy,
+		sqlstate.AdminShutdown:                   Away,
+		sqlstate.CrashShutdown:                   Away,
+		sqlstate.CannotConnectNow:                Away,
+		sqlstate.DatabaseDropped:                 Away,
+		sqlstate.IdleSessionTimeout:              Away,
+		sqlstate.StatementCompletionUnknown:      Away,
+		sqlstate.SystemError:                     Away,
+		sqlstate.DataCorrupted:                   Lacking,
+		sqlstate.IndexCorrupted:                  Lacking,
 	}
 }
 
@@ -114,7 +89,7 @@ func kindOfState(refusal *pgconn.PgError) Kind {
 		kind = table[class]
 	}
 	// Whatever it was, the connection is gone. Only a server that has run out of something says so before there is one.
-	if isFatal(refusal) && (kind == Other || kind == Busy || kind == Lacking && class != classResources) {
+	if isFatal(refusal) && (kind == Other || kind == Busy || kind == Lacking && class != sqlstate.ClassInsufficientResources) {
 		return Away
 	}
 	return kind
@@ -153,7 +128,7 @@ func OutcomeUnknown(err error) bool {
 	refusal, answered := errors.AsType[*pgconn.PgError](err)
 	switch kind := KindOf(err); {
 	case answered:
-		return isFatal(refusal) || refusal.Code == completionUnknown || refusal.Code == transactionUnknown
+		return isFatal(refusal) || refusal.Code == sqlstate.StatementCompletionUnknown || refusal.Code == sqlstate.TransactionResolutionUnknown
 	case kind == Cancelled:
 		return !pgconn.SafeToRetry(err) // otherwise it was cancelled before it was sent
 	default:

@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 func TestFirstStartMakesEverything(t *testing.T) {
@@ -96,7 +97,7 @@ func TestMigratorIsWeakAndCanDoItsWork(t *testing.T) {
 		`ALTER ROLE avtotpy_migrator CREATEROLE`, `COPY (SELECT 1) TO PROGRAM 'true'`,
 	} {
 		_, err := c.Exec(t.Context(), statement)
-		if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42501" {
+		if sqlstate.Of(err) != sqlstate.InsufficientPrivilege {
 			t.Errorf("as the migrator, %s: got %v, want insufficient_privilege", statement, err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // setUp waits for the server and gives it the database and the migrator's role. Each step may have been done by
@@ -105,7 +107,7 @@ func (s *Server) ready(ctx context.Context) (*pgx.Conn, error) {
 // startsUp reports whether a server that cannot be connected to may merely not be ready.
 func startsUp(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refused.Code == "57P03" // cannot_connect_now: the database system is starting up
+		return refused.Code == sqlstate.CannotConnectNow
 	}
 	for _, early := range []error{
 		syscall.ENOENT, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF,
@@ -119,8 +121,7 @@ func startsUp(err error) bool {
 }
 
 func (s *Server) passwordHelp(err error) string {
-	refused, ok := errors.AsType[*pgconn.PgError](err)
-	if !ok || refused.Code != "28P01" { // invalid_password
+	if sqlstate.Of(err) != sqlstate.InvalidPassword {
 		return ""
 	}
 	return fmt.Sprintf("; %s is not the password of this cluster: restore it from the same backup as the cluster",

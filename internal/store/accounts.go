@@ -15,6 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // An Account is a user's account elsewhere, opened.
@@ -44,8 +45,10 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // accountRows finds accounts wherever they are; a condition follows.
 const accountRows = `
-	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-		coalesce(h.counter, 0), a.created_at, a.updated_at, a.deleted_at, m.role, m.created_at, m.mac, a.version, a.generation, k.master_key_id, k.sealed_key
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period,
+		a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note, coalesce(h.counter, 0),
+		a.created_at, a.updated_at, a.deleted_at, m.role, m.created_at, m.mac, a.version, a.generation,
+		k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = $1
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
@@ -225,30 +228,33 @@ func (a Actor) CreateAccount(ctx context.Context, n NewAccount) (account Account
 		if !v.role.May(access.AddAccounts) {
 			return ErrForbidden
 		}
-		id := newID()
-		if err := inTurn(ctx, tx, "accounts of", v.id); err != nil {
-			return err
-		}
-		if created, err = insertAccount(ctx, tx, v, id, n); err != nil {
-			return err
-		}
-		if created { // one that came before needs no room
-			if err := checkRoom(ctx, tx, v.id); err != nil {
-				return err
-			}
-		}
-		if !created {
-			const bySubmission = `SELECT id FROM avtotpy.accounts WHERE vault_id = $1 AND submission = $2`
-			if err := tx.QueryRow(ctx, bySubmission, v.id, n.Submission).Scan(&id); err != nil {
-				return notFound(err)
-			}
-		} else if err := a.record(ctx, tx, "account.create", id, v.id); err != nil {
+		var id uuid.UUID
+		if id, created, err = a.addOnce(ctx, tx, v, n); err != nil {
 			return err
 		}
 		account, err = a.find(ctx, tx, selectAnywhere, id) // one that came before may be in the trash
 		return err
 	})
 	return account, created, err
+}
+
+// addOnce adds an account, or finds the one that its submission has added, which needs no room.
+func (a Actor) addOnce(ctx context.Context, tx pgx.Tx, v vault, n NewAccount) (id uuid.UUID, created bool, err error) {
+	if err := inTurn(ctx, tx, "accounts of", v.id); err != nil {
+		return id, false, err
+	}
+	id = newID()
+	if created, err = insertAccount(ctx, tx, v, id, n); err != nil {
+		return id, false, err
+	}
+	if !created {
+		const bySubmission = `SELECT id FROM avtotpy.accounts WHERE vault_id = $1 AND submission = $2`
+		return id, false, notFound(tx.QueryRow(ctx, bySubmission, v.id, n.Submission).Scan(&id))
+	}
+	if err := checkRoom(ctx, tx, v.id); err != nil {
+		return id, false, err
+	}
+	return id, true, a.record(ctx, tx, "account.create", id, v.id)
 }
 
 // Submitted reports whether a submission has added an account.
@@ -264,8 +270,8 @@ func insertAccount(ctx context.Context, tx pgx.Tx, v vault, id uuid.UUID, n NewA
 	}
 	f := s.seal(n.Key, n.Note)
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note,
-			version, generation)
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (vault_id, submission) DO NOTHING`,
 		id, v.id, n.Submission, n.Kind, n.Algorithm, n.Digits, n.Period, f.secret, f.issuer, f.name, f.note, s.version,
@@ -330,8 +336,8 @@ func (a Actor) change(
 	return changed, err
 }
 
-// sealing is inTx for what seals an account. It tries again when somebody else changed the account since it was read,
-// or the data key was removed with which it was sealed.
+// sealing is inTx for what seals an account. It tries again when another transaction changed the account since it was
+// read, or removed the data key with which it was sealed.
 func (a Actor) sealing(ctx context.Context, do func(pgx.Tx) error) error {
 	const patience = 10
 	for tried := 1; ; tried++ {
@@ -343,13 +349,12 @@ func (a Actor) sealing(ctx context.Context, do func(pgx.Tx) error) error {
 }
 
 // errOvertaken means that a row was changed since it was read.
-var errOvertaken = errors.New("somebody else changes it all the time")
+var errOvertaken = errors.New("other transactions keep changing it")
 
 // keyIsGone reports that a data key was removed while it sealed something.
 func keyIsGone(err error) bool {
-	const foreignKeyViolation = "23503"
 	failure, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && failure.Code == foreignKeyViolation && failure.ConstraintName == "accounts_generation_fkey"
+	return ok && failure.Code == sqlstate.ForeignKeyViolation && failure.ConstraintName == "accounts_generation_fkey"
 }
 
 // update seals an account again, as it is now, with the newest key of its vault; errOvertaken when its row is
@@ -383,7 +388,7 @@ func (a Actor) permitted(ctx context.Context, tx pgx.Tx, id uuid.UUID, do access
 	return account, nil
 }
 
-// AdvanceCounter uses up the counter of a HOTP account, atomically: nobody else
+// AdvanceCounter uses up the counter of a HOTP account, atomically: no other caller
 // gets the same one. The account that it returns has the counter to use now.
 func (a Actor) AdvanceCounter(ctx context.Context, id uuid.UUID) (Account, error) {
 	return a.advance(ctx, id, nil)

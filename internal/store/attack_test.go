@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -173,7 +174,9 @@ func (s scene) holds(t *testing.T) {
 }
 
 const (
-	accountColumns = `id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation`
+	accountContent = `kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note,
+		version, generation`
+	accountColumns = `id, vault_id, submission, ` + accountContent
 	insertSession  = `INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at, mac) SELECT `
 	insertAccounts = `INSERT INTO avtotpy.accounts (` + accountColumns + `) SELECT `
 	addMember      = `INSERT INTO avtotpy.vault_members (vault_id, user_id, role, mac) SELECT `
@@ -194,37 +197,43 @@ func attacks() map[string]attack {
 		"a session with a token of one's own": {
 			writes: "INSERT sessions.id, INSERT sessions.user_id, INSERT sessions.token_hash, INSERT " +
 				"sessions.address, INSERT sessions.agent, INSERT sessions.expires_at, INSERT sessions.mac",
-			sql: []string{insertSession + `gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', sha256('x')`},
+			sql: []string{insertSession +
+				`gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', sha256('x')`},
 		},
 		"a session without a MAC": {sql: []string{insertSession +
 			`gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '12 hours', NULL`}},
 		"a session of ten years": {
 			sql: []string{insertSession +
 				`gen_random_uuid(), '%alice', sha256('forged'), NULL, '', now() + interval '10 years', NULL`},
-			refused: "23514",
+			refused: sqlstate.CheckViolation,
 		},
 		"Bob's session becomes hers": {
 			writes: "DELETE sessions",
 			sql: []string{`DELETE FROM avtotpy.sessions WHERE user_id = '%bob'`, insertSession +
-				`id, '%alice', token_hash, address, agent, now() + interval '12 hours', mac FROM kept_sessions WHERE user_id = '%bob'`},
+				`id, '%alice', token_hash, address, agent, now() + interval '12 hours', mac
+				FROM kept_sessions WHERE user_id = '%bob'`},
 		},
 		"her session gets Bob's token": {
 			writes: "UPDATE sessions.token_hash, UPDATE sessions.mac, UPDATE sessions.version, UPDATE " +
 				"sessions.last_seen_at",
 			sql: []string{
 				`DELETE FROM avtotpy.sessions WHERE user_id = '%bob'`,
-				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1, last_seen_at = now() FROM kept_sessions k WHERE k.user_id = '%bob' AND s.user_id = '%alice'`,
+				`UPDATE avtotpy.sessions s
+				SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1, last_seen_at = now()
+				FROM kept_sessions k WHERE k.user_id = '%bob' AND s.user_id = '%alice'`,
 			},
 		},
 		"her session gets its old token back": {
 			sql: []string{
-				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
+				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = 1
+				FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
 			},
-			refused: "23514",
+			refused: sqlstate.CheckViolation,
 		},
 		"her session gets its old token back, as a later one": {
 			sql: []string{
-				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1 FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
+				`UPDATE avtotpy.sessions s SET token_hash = k.token_hash, mac = k.mac, version = s.version + 1
+				FROM kept_sessions k WHERE k.user_id = '%alice' AND s.user_id = '%alice'`,
 			},
 		},
 		"her session from before its token was replaced": {
@@ -233,8 +242,9 @@ func attacks() map[string]attack {
 		},
 		"a session that was there before the upgrade": {
 			sql: []string{
-				`INSERT INTO avtotpy.unauthenticated_sessions SELECT gen_random_uuid(), '%alice', sha256('forged'), now(), now() + interval '1 hour'`,
-			}, refused: "42501",
+				`INSERT INTO avtotpy.unauthenticated_sessions
+				SELECT gen_random_uuid(), '%alice', sha256('forged'), now(), now() + interval '1 hour'`,
+			}, refused: sqlstate.InsufficientPrivilege,
 		},
 		"Bob as a member": {
 			writes: "INSERT vault_members.vault_id, INSERT vault_members.user_id, INSERT vault_members.role, INSERT " +
@@ -247,14 +257,16 @@ func attacks() map[string]attack {
 			writes: "UPDATE vault_members.mac",
 			sql: []string{
 				addMember + `'%hers', '%bob', 'viewer', NULL`,
-				`UPDATE avtotpy.vault_members SET mac = (SELECT mac FROM kept_members WHERE user_id = '%alice') WHERE vault_id = '%hers' AND user_id = '%bob'`,
+				`UPDATE avtotpy.vault_members SET mac = (SELECT mac FROM kept_members WHERE user_id = '%alice')
+				WHERE vault_id = '%hers' AND user_id = '%bob'`,
 			},
 		},
 		"a member who was there before the upgrade": {
 			sql: []string{
 				addMember + `'%hers', '%bob', 'owner', NULL`,
-				`INSERT INTO avtotpy.unauthenticated_members SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members WHERE user_id = '%bob'`,
-			}, refused: "42501",
+				`INSERT INTO avtotpy.unauthenticated_members
+				SELECT vault_id, user_id, role, created_at FROM avtotpy.vault_members WHERE user_id = '%bob'`,
+			}, refused: sqlstate.InsufficientPrivilege,
 		},
 		"a password of one's own": {
 			writes: "INSERT passwords.user_id, INSERT passwords.version, INSERT passwords.sealed",
@@ -266,9 +278,9 @@ func attacks() map[string]attack {
 			`'%alice', 3, sealed FROM kept_passwords WHERE user_id = '%bob'`}},
 		"a newest password that is gone": {sql: []string{
 			`DELETE FROM avtotpy.passwords WHERE user_id = '%alice' AND version = 2`,
-		}, refused: "42501"},
+		}, refused: sqlstate.InsufficientPrivilege},
 		"a password from before the upgrade": {
-			sql: []string{`INSERT INTO avtotpy.unauthenticated_passwords SELECT '%alice', 'forged'`}, refused: "42501",
+			sql: []string{`INSERT INTO avtotpy.unauthenticated_passwords SELECT '%alice', 'forged'`}, refused: sqlstate.InsufficientPrivilege,
 		},
 		"Bob is found by her name": {
 			writes: "UPDATE users.name_mac",
@@ -281,34 +293,39 @@ func attacks() map[string]attack {
 		"another Alice": {
 			writes:  "INSERT users.id, INSERT users.name, INSERT users.name_mac",
 			sql:     []string{`INSERT INTO avtotpy.users (id, name, name_mac) SELECT gen_random_uuid(), 'alice', NULL`},
-			refused: "23505",
+			refused: sqlstate.UniqueViolation,
 		},
 		"another Alice with her password": {
 			sql: []string{
 				`INSERT INTO avtotpy.users (id, name, name_mac) SELECT gen_random_uuid(), 'A1ice', sha256('x')`,
 				addPassword +
-					`u.id, 1, k.sealed FROM avtotpy.users u, kept_passwords k WHERE u.name = 'A1ice' AND k.user_id = '%alice'`,
+					`u.id, 1, k.sealed FROM avtotpy.users u, kept_passwords k
+					WHERE u.name = 'A1ice' AND k.user_id = '%alice'`,
 			},
 		},
 		"secrets that are swapped": {
 			writes: "UPDATE accounts.sealed_secret, UPDATE accounts.sealed_issuer, UPDATE accounts.sealed_name, " +
 				"UPDATE accounts.sealed_note, UPDATE accounts.version, UPDATE accounts.generation, UPDATE " +
 				"accounts.updated_at",
-			sql: []string{`UPDATE avtotpy.accounts a SET sealed_secret = b.sealed_secret, sealed_issuer = b.sealed_issuer, sealed_name = b.sealed_name, sealed_note = b.sealed_note,
-				version = 9, generation = 1, updated_at = now() FROM avtotpy.accounts b WHERE a.id <> b.id`},
+			sql: []string{`UPDATE avtotpy.accounts a
+				SET sealed_secret = b.sealed_secret, sealed_issuer = b.sealed_issuer, sealed_name = b.sealed_name,
+				sealed_note = b.sealed_note, version = 9, generation = 1, updated_at = now() FROM avtotpy.accounts b WHERE a.id <> b.id`},
 		},
 		"fields that are swapped": {sql: []string{
-			`UPDATE avtotpy.accounts SET sealed_issuer = sealed_name, sealed_name = sealed_issuer, version = version + 1`,
+			`UPDATE avtotpy.accounts
+			SET sealed_issuer = sealed_name, sealed_name = sealed_issuer, version = version + 1`,
 		}},
 		"fields from before": {
-			sql: []string{`UPDATE avtotpy.accounts a SET sealed_secret = k.sealed_secret, sealed_issuer = k.sealed_issuer, sealed_name = k.sealed_name, sealed_note = k.sealed_note,
-				version = a.version + 1 FROM kept_accounts k WHERE k.id = a.id`},
+			sql: []string{`UPDATE avtotpy.accounts a
+				SET sealed_secret = k.sealed_secret, sealed_issuer = k.sealed_issuer, sealed_name = k.sealed_name,
+				sealed_note = k.sealed_note, version = a.version + 1 FROM kept_accounts k WHERE k.id = a.id`},
 		},
 		"fields from before, with their version": {
 			sql: []string{
-				`UPDATE avtotpy.accounts a SET sealed_issuer = k.sealed_issuer, version = k.version FROM kept_accounts k WHERE k.id = a.id`,
+				`UPDATE avtotpy.accounts a SET sealed_issuer = k.sealed_issuer, version = k.version
+				FROM kept_accounts k WHERE k.id = a.id`,
 			},
-			refused: "23514",
+			refused: sqlstate.CheckViolation,
 		},
 		"an account from before": {
 			writes: "DELETE accounts, INSERT accounts.id, INSERT accounts.vault_id, INSERT accounts.submission, " +
@@ -319,20 +336,24 @@ func attacks() map[string]attack {
 				` FROM kept_accounts WHERE vault_id = '%hers'`},
 		},
 		"her account in Bob's vault": {
-			sql:   []string{insertAccounts + `gen_random_uuid(), '%his', submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation FROM kept_accounts WHERE vault_id = '%hers'`},
+			sql: []string{insertAccounts + `gen_random_uuid(), '%his', submission, ` + accountContent +
+				` FROM kept_accounts WHERE vault_id = '%hers'`},
 			asBob: true,
 		},
 		"her key in Bob's vault": {
 			writes: "UPDATE vault_keys.sealed_key, UPDATE vault_keys.master_key_id, UPDATE vault_keys.sealed_at",
 			sql: []string{
-				`UPDATE avtotpy.vault_keys SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now() FROM (SELECT * FROM kept_keys WHERE vault_id = '%hers') k WHERE avtotpy.vault_keys.vault_id = '%his'`,
-				insertAccounts +
-					`gen_random_uuid(), '%his', submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation FROM kept_accounts WHERE vault_id = '%hers'`,
+				`UPDATE avtotpy.vault_keys
+				SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now()
+				FROM (SELECT * FROM kept_keys WHERE vault_id = '%hers') k WHERE avtotpy.vault_keys.vault_id = '%his'`,
+				insertAccounts + `gen_random_uuid(), '%his', submission, ` + accountContent +
+					` FROM kept_accounts WHERE vault_id = '%hers'`,
 			},
 			asBob: true,
 		},
 		"Bob's key in her vault": {sql: []string{
-			`UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key FROM kept_keys k WHERE k.vault_id = '%his' AND v.vault_id = '%hers'`,
+			`UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key
+			FROM kept_keys k WHERE k.vault_id = '%his' AND v.vault_id = '%hers'`,
 		}},
 		"a key of one's own": {
 			writes: "INSERT vault_keys.vault_id, INSERT vault_keys.generation, INSERT vault_keys.master_key_id, " +
@@ -344,7 +365,7 @@ func attacks() map[string]attack {
 		"Bob's key as her next one": {sql: []string{addKey +
 			`'%hers', 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%his'`}},
 		"a key from before the first": {sql: []string{addKey +
-			`vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}, refused: "42501"},
+			`vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}, refused: sqlstate.InsufficientPrivilege},
 		"no key": {
 			writes: "DELETE vault_keys",
 			sql: []string{
@@ -355,20 +376,22 @@ func attacks() map[string]attack {
 			writes: "UPDATE authentication_key.sealed_key, UPDATE authentication_key.master_key_id, UPDATE " +
 				"authentication_key.sealed_at",
 			sql: []string{
-				`UPDATE avtotpy.authentication_key SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now() FROM kept_keys k WHERE vault_id = '%his'`,
+				`UPDATE avtotpy.authentication_key
+				SET sealed_key = k.sealed_key, master_key_id = k.master_key_id, sealed_at = now()
+				FROM kept_keys k WHERE vault_id = '%his'`,
 			},
 		},
 		"a second authentication key": {
 			writes:  "INSERT authentication_key.master_key_id, INSERT authentication_key.sealed_key",
 			sql:     []string{`INSERT INTO avtotpy.authentication_key (master_key_id, sealed_key) VALUES ('k1', '')`},
-			refused: "23505",
+			refused: sqlstate.UniqueViolation,
 		},
 		"a second personal vault": {
 			writes: "INSERT vaults.id, INSERT vaults.personal_of, INSERT vaults.name",
 			sql: []string{
 				`INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES (gen_random_uuid(), '%alice', '')`,
 			},
-			refused: "23505",
+			refused: sqlstate.UniqueViolation,
 		},
 		"another counter": {
 			writes: "UPDATE hotp_counters.counter, INSERT hotp_counters.account_id, INSERT hotp_counters.counter",
@@ -395,10 +418,10 @@ func attacks() map[string]attack {
 		},
 		"other digits with the same version": {
 			sql:     []string{`UPDATE avtotpy.accounts SET digits = 4`},
-			refused: "23514",
+			refused: sqlstate.CheckViolation,
 		},
 		"other digits on the way to the trash": {
-			sql: []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`}, refused: "23514",
+			sql: []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`}, refused: sqlstate.CheckViolation,
 		},
 		"other digits of an account that is added again":    again("digits", "4"),
 		"other period of an account that is added again":    again("period", "86400"),
@@ -406,9 +429,10 @@ func attacks() map[string]attack {
 		"other kind of an account that is added again":      again("kind", "'totp'"),
 		"an account from before the upgrade": {
 			sql: []string{
-				`INSERT INTO avtotpy.unauthenticated_accounts SELECT vault_id, id, kind, algorithm, 4, period, created_at FROM avtotpy.accounts`,
+				`INSERT INTO avtotpy.unauthenticated_accounts
+				SELECT vault_id, id, kind, algorithm, 4, period, created_at FROM avtotpy.accounts`,
 			},
-			refused: "42501",
+			refused: sqlstate.InsufficientPrivilege,
 		},
 	}
 }
@@ -462,7 +486,7 @@ func TestSQLAsTheWebRoleAloneReadsNoCode(t *testing.T) {
 				n, err := s.as(t, user, sql)
 				switch last := i == len(a.sql)-1; {
 				case last && a.refused != "":
-					if code(err) != a.refused {
+					if sqlstate.Of(err) != a.refused {
 						t.Errorf("%s: got %v, want %s", s.fill(sql), err, a.refused)
 					}
 				case err != nil || n == 0:
@@ -529,14 +553,16 @@ func TestAReplacedDataKeyDoesNotComeBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.as(t, s.alice.ID, addKey+
-		`vault_id, generation, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`); code(
-		err) != "42501" {
+		`vault_id, generation, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`); sqlstate.Of(
+		err) != sqlstate.InsufficientPrivilege {
 		t.Errorf("the old key comes back: %v", err)
 	}
 	if n, err := s.as(t, s.alice.ID, `DELETE FROM avtotpy.vault_keys`); n != 0 || err != nil {
 		t.Errorf("%d of the newest keys are deleted, %v", n, err)
 	}
-	s.as(t, s.alice.ID, `UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key FROM kept_keys k WHERE k.vault_id = v.vault_id`) //nolint:errcheck // what follows counts
+	_, _ = s.as(t, s.alice.ID, `
+		UPDATE avtotpy.vault_keys v SET sealed_key = k.sealed_key
+		FROM kept_keys k WHERE k.vault_id = v.vault_id`) // what follows counts
 	s.holds(t)
 	if _, _, err := s.As(s.alice, here()).CreateAccount(t.Context(), totp("New", "new")); !errors.Is(err,
 		keyring.ErrSealBroken) {

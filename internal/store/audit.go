@@ -18,7 +18,7 @@ type event struct {
 	from    Origin
 }
 
-// record appends to the audit log; it is part of the transaction of what it tells.
+// record appends to the audit log; it is part of the transaction that it records.
 func record(ctx context.Context, tx pgx.Tx, e event) error {
 	var actor *uuid.UUID
 	name := ""

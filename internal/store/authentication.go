@@ -17,7 +17,7 @@ import (
 )
 
 // What authorises is believed only when it is authenticated: rows of sessions, members and passwords that
-// somebody wrote with SQL, and not with the authentication key, are as good as none
+// were written with SQL, without the authentication key, are ignored
 // (docs/decisions/0025).
 
 // The uses of the authentication key. Each has a key of its own.
@@ -29,7 +29,7 @@ const (
 	useMember      = "vault member"
 	usePassword    = "password"
 	useName        = "user name"       // in lower case
-	useSpelling    = "user name as is" // of who shares the name in lower case with somebody
+	useSpelling    = "user name as is" // of a user who shares the name in lower case with another
 )
 
 // A proof is the authentication key with the values that it proves.
@@ -57,7 +57,8 @@ func (s *Store) makeProof(ctx context.Context) error {
 		return err
 	}
 	made := s.ring.NewAuthenticationKey()
-	const insert = `INSERT INTO avtotpy.authentication_key (master_key_id, sealed_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`
+	const insert = `
+		INSERT INTO avtotpy.authentication_key (master_key_id, sealed_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 	if err := s.single(ctx, uuid.Nil, nil, insert, made.MasterKey, made.Bytes); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (r sessionRow) values() []string {
 	}
 }
 
-// A member is somebody in a vault.
+// A member is a user of a vault.
 type member struct {
 	vault, user uuid.UUID
 	role        access.Role

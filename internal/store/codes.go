@@ -45,17 +45,17 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 }
 
 // selectSessionAndAct names the session's user to row level security, for the query that follows. Without
-// a session nobody is named, and that query finds nothing. The user's name would be a join, which takes as
+// a session no user is named, and that query finds nothing. The user's name would be a join, which takes as
 // long to plan as all the rest.
 const selectSessionAndAct = `
-	SELECT s.id, s.user_id, '', s.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac, s.version,
-		` + locksIn + `, set_config('` + actingUser + `', s.user_id::text, true)
+	SELECT s.id, s.user_id, '', s.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent,
+		s.token_hash, s.mac, s.version, ` + locksIn + `, set_config('` + actingUser + `', s.user_id::text, true)
 	FROM avtotpy.sessions s
 	WHERE s.expires_at > now() AND s.token_hash = $1`
 
 const selectCodes = `
-	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at, a.version,
-		m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at,
+		a.version, m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = current_setting('` + actingUser + `')::uuid
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation

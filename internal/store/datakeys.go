@@ -23,7 +23,7 @@ type DataKeyRotation struct {
 }
 
 // RotateDataKeys gives each vault a new data key, seals its accounts with it, and removes the old one. Servers may
-// go on meanwhile: an account is read with the key that its row names. It commits in small steps, and calls progress
+// go on during that: an account is read with the key that its row names. It commits in small steps, and calls progress
 // after each. After an interruption it ends the interrupted rotation, and begins no other.
 func (s *Store) RotateDataKeys(ctx context.Context, progress func(DataKeyRotation)) (DataKeyRotation, error) {
 	r := DataKeyRotation{Resumed: true}
@@ -44,7 +44,9 @@ func (s *Store) RotateDataKeys(ctx context.Context, progress func(DataKeyRotatio
 func (s *Store) addGenerations(ctx context.Context) error {
 	err := s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
-			SELECT vault_id, max(generation) FROM avtotpy.vault_keys GROUP BY vault_id ORDER BY vault_id`) // CollectRows returns the error
+			SELECT vault_id, max(generation) FROM avtotpy.vault_keys
+			GROUP BY vault_id
+			ORDER BY vault_id`) // CollectRows returns the error
 		newest, err := pgx.CollectRows(rows, scanGeneration)
 		if err != nil {
 			return err
@@ -53,12 +55,13 @@ func (s *Store) addGenerations(ctx context.Context) error {
 		for _, key := range newest {
 			_, sealed := s.ring.NewVaultKey(key.vault.String(), key.generation+1)
 			batch.Queue(
-				`INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) VALUES ($1, $2, $3, $4)`,
+				`INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key)
+				VALUES ($1, $2, $3, $4)`,
 				key.vault, key.generation+1, sealed.MasterKey, sealed.Bytes)
 		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})
-	if lostRace(err) { // somebody else begins one, which this one helps to end
+	if lostRace(err) { // another one has begun, which this one helps to end
 		return nil
 	}
 	return err
@@ -76,7 +79,10 @@ func (s *Store) useNewest(ctx context.Context, r *DataKeyRotation, progress func
 	var vaults []uuid.UUID
 	err = s.asOperator(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
-			SELECT vault_id FROM avtotpy.vault_keys GROUP BY vault_id HAVING count(*) > 1 ORDER BY vault_id`) // CollectRows returns the error
+			SELECT vault_id FROM avtotpy.vault_keys
+			GROUP BY vault_id
+			HAVING count(*) > 1
+			ORDER BY vault_id`) // CollectRows returns the error
 		vaults, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 		return err
 	})
@@ -100,18 +106,10 @@ func (s *Store) useNewest(ctx context.Context, r *DataKeyRotation, progress func
 func (s *Store) useNewestIn(ctx context.Context, vault uuid.UUID, r *DataKeyRotation,
 	progress func(DataKeyRotation),
 ) (removed int, err error) {
-	const patience = 100 // rounds without success
+	const mostFailures = 100 // rounds in a row without success
 	for failures := 0; ; {
-		var round resealed
-		err := s.asOperator(ctx, func(tx pgx.Tx) error {
-			reachable, err := actFor(ctx, tx, vault)
-			if err != nil || !reachable {
-				return err
-			}
-			round, err = s.resealSome(ctx, tx, vault)
-			return err
-		})
-		if err != nil && !inEachOthersWay(err) && !keyIsGone(err) || failures == patience {
+		round, err := s.resealRound(ctx, vault)
+		if err != nil && !inEachOthersWay(err) && !keyIsGone(err) || failures == mostFailures {
 			return removed, cmp.Or(err, errOvertaken)
 		}
 		if err == nil {
@@ -121,24 +119,37 @@ func (s *Store) useNewestIn(ctx context.Context, vault uuid.UUID, r *DataKeyRota
 		switch {
 		case err == nil && round.sealed > 0:
 			failures = 0
+			continue
 		case err == nil && round.left == 0:
 			r.Damaged += round.damaged
 			return removed, nil
-		default: // somebody changes an account, or adds one with the old key
-			failures++
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-ctx.Done():
-				return removed, ctx.Err()
-			}
+		}
+		failures++ // another transaction changes an account, or adds one with the old key
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return removed, ctx.Err()
 		}
 	}
+}
+
+// resealRound is resealSome in a transaction of its own, for a vault that has a member who may change it.
+func (s *Store) resealRound(ctx context.Context, vault uuid.UUID) (round resealed, err error) {
+	err = s.asOperator(ctx, func(tx pgx.Tx) error {
+		reachable, err := actFor(ctx, tx, vault)
+		if err != nil || !reachable {
+			return err
+		}
+		round, err = s.resealSome(ctx, tx, vault)
+		return err
+	})
+	return round, err
 }
 
 // resealed is what became of some of the accounts that an older key seals.
 type resealed struct {
 	sealed, damaged int
-	left            int // that open, or are in somebody's hands
+	left            int // that open, or that other transactions hold
 	removed         int // keys
 }
 
@@ -148,7 +159,7 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 	if err != nil {
 		return done, err
 	}
-	const few = 100 // accounts; who changes one of them meanwhile waits
+	const few = 100 // accounts; changes of them wait for this transaction
 	var updates pgx.Batch
 	last := uuid.Nil
 	for done.sealed == 0 { // a batch of damaged ones is no end
@@ -166,7 +177,8 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 	tag, err := tx.Exec(ctx, `
 		DELETE FROM avtotpy.vault_keys k
 		WHERE vault_id = $1 AND generation < $2
-			AND NOT EXISTS (SELECT FROM avtotpy.accounts a WHERE a.vault_id = k.vault_id AND a.generation = k.generation)`,
+			AND NOT EXISTS (
+				SELECT FROM avtotpy.accounts a WHERE a.vault_id = k.vault_id AND a.generation = k.generation)`,
 		vault, newest.generation)
 	if err != nil {
 		return done, err
@@ -200,8 +212,8 @@ func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *
 	updates *pgx.Batch,
 ) (seen int, err error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT a.id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-			a.created_at, a.version, k.generation, k.master_key_id, k.sealed_key
+		SELECT a.id, a.kind, a.algorithm, a.digits, a.period,
+			a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note, a.created_at, a.version, k.generation, k.master_key_id, k.sealed_key
 		FROM avtotpy.accounts a
 		JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
 		WHERE a.vault_id = $1 AND a.generation < $2 AND a.id > $3
@@ -238,7 +250,8 @@ func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *
 		f = after.seal(a.Key, a.Note)
 		updates.Queue(`
 			UPDATE avtotpy.accounts
-			SET sealed_secret = $2, sealed_issuer = $3, sealed_name = $4, sealed_note = $5, version = $6, generation = $7
+			SET sealed_secret = $2, sealed_issuer = $3, sealed_name = $4, sealed_note = $5,
+				version = $6, generation = $7
 			WHERE id = $1`, a.ID, f.secret, f.issuer, f.name, f.note, after.version, after.generation)
 		done.sealed++
 	}

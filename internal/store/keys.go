@@ -132,7 +132,8 @@ func (s *Store) resealProof(ctx context.Context) error {
 		if sealed, err = s.ring.ResealAuthenticationKey(sealed); err != nil {
 			return fmt.Errorf("the authentication key: %w", err)
 		}
-		_, err = tx.Exec(ctx, `UPDATE avtotpy.authentication_key SET master_key_id = $1, sealed_key = $2, sealed_at = now()`,
+		_, err = tx.Exec(ctx, `
+			UPDATE avtotpy.authentication_key SET master_key_id = $1, sealed_key = $2, sealed_at = now()`,
 			sealed.MasterKey, sealed.Bytes)
 		return err
 	})
@@ -145,7 +146,7 @@ func (s *Store) reseal(ctx context.Context, key vaultGeneration) error {
 			SELECT master_key_id, sealed_key FROM avtotpy.vault_keys
 			WHERE vault_id = $1 AND generation = $2
 			FOR UPDATE`, key.vault, key.generation).Scan(&sealed.MasterKey, &sealed.Bytes)
-		if errors.Is(err, pgx.ErrNoRows) { // it was replaced meanwhile, or its vault deleted
+		if errors.Is(err, pgx.ErrNoRows) { // it has been replaced, or its vault deleted
 			return nil
 		}
 		if err != nil {

@@ -90,7 +90,7 @@ func (s *Store) Users(ctx context.Context) ([]UserSummary, error) {
 	return users, err
 }
 
-// CreateUser creates a user and their personal vault; ErrNameTaken when somebody has the name.
+// CreateUser creates a user and their personal vault; ErrNameTaken when another user has the name.
 func (s *Store) CreateUser(ctx context.Context, name, passwordHash string, by Operator) (user User, password Password,
 	err error,
 ) {
@@ -114,7 +114,7 @@ func (s *Store) ResetPassword(ctx context.Context, user User, passwordHash strin
 ) {
 	err = s.inTx(ctx, user.ID, func(tx pgx.Tx) error {
 		var current Password
-		// In the order of setPassword: whoever changes it at the same time waits, or is waited for.
+		// In the order of setPassword: of two changes at the same time, one waits for the other.
 		const lock = `SELECT FROM avtotpy.users WHERE id = $1 FOR NO KEY UPDATE`
 		if err := tx.QueryRow(ctx, lock, user.ID).Scan(); err != nil {
 			return notFound(err)

@@ -110,15 +110,20 @@ func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User 
 		}
 	}
 	pgtest.Exec(tb, db.SuperConn, `
-		CREATE TABLE public.crowd AS SELECT gen_random_uuid() AS id, n FROM generate_series(2, `+strconv.Itoa(vaults)+`) n`, `
+		CREATE TABLE public.crowd AS
+			SELECT gen_random_uuid() AS id, n FROM generate_series(2, `+strconv.Itoa(vaults)+`) n`, `
 		INSERT INTO avtotpy.users (id, name) SELECT id, 'user ' || n FROM public.crowd`, `
 		INSERT INTO avtotpy.vaults (id, personal_of, name) SELECT id, id, '' FROM public.crowd`, `
 		INSERT INTO avtotpy.vault_members (vault_id, user_id, role) SELECT id, id, 'owner' FROM public.crowd`, `
-		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) SELECT id, 1, 'k1', '\x00' FROM public.crowd`, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
-			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END, 'SHA1', 6, 30, e, e, e, e, 1, 1
+		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key)
+			SELECT id, 1, 'k1', '\x00' FROM public.crowd`, `
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+				sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END, 'SHA1', 6, 30,
+				e, e, e, e, 1, 1
 			FROM public.crowd c, generate_series(1, `+strconv.Itoa(perVault)+`) i, decode(repeat('00', 40), 'hex') e`, `
-		INSERT INTO avtotpy.hotp_counters (account_id, counter) SELECT id, 0 FROM avtotpy.accounts WHERE kind = 'hotp' ON CONFLICT DO NOTHING`, `
+		INSERT INTO avtotpy.hotp_counters (account_id, counter)
+			SELECT id, 0 FROM avtotpy.accounts WHERE kind = 'hotp' ON CONFLICT DO NOTHING`, `
 		DROP TABLE public.crowd`, `
 		VACUUM ANALYZE`)
 	return alice

@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/access"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -63,24 +63,19 @@ func (r raw) reaches(t *testing.T, user uuid.UUID, want int64, sql string, args 
 func (r raw) refused(t *testing.T, user uuid.UUID, sql string, args ...any) {
 	t.Helper()
 	_, err := r.as(t, user, sql, args...)
-	if code(err) != "42501" {
+	if sqlstate.Of(err) != sqlstate.InsufficientPrivilege {
 		t.Errorf("%s: got %v, want 42501", sql, err)
 	}
 }
 
-func code(err error) string {
-	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refusal.Code
-	}
-	return ""
-}
-
 const (
-	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+	insertAccount = `INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
 		VALUES (gen_random_uuid(), $1, gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '', 1, 1)`
 	insertMember = `INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ($1, $2, $3)`
-	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) SELECT $1, 2, id, '' FROM avtotpy.master_keys`
-	insertVault  = `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`
+	insertKey    = `INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key)
+		SELECT $1, 2, id, '' FROM avtotpy.master_keys`
+	insertVault = `INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ($1, $2, '')`
 )
 
 // hotp adds an account with a counter, so that each table has a row.
@@ -242,7 +237,8 @@ func TestTheActingUserEndsWithTheTransaction(t *testing.T) {
 				var left string
 				var rows int
 				if err := pool.QueryRow(t.Context(), `
-					SELECT coalesce(current_setting('avtotpy.user_id', true), '') || coalesce(current_setting('avtotpy.operator', true), ''),
+					SELECT coalesce(current_setting('avtotpy.user_id', true), '')
+							|| coalesce(current_setting('avtotpy.operator', true), ''),
 						(SELECT count(*) FROM avtotpy.vault_keys)`).Scan(&left, &rows); err != nil {
 					t.Fatal(err)
 				}

@@ -25,11 +25,11 @@ type Session struct {
 	LastSeenAt time.Time // when a person last did something in it, to the minute
 	ExpiresAt  time.Time
 	Locked     bool          // it was idle, and does nothing until Unlock
-	LocksIn    time.Duration // until it is locked, unless somebody uses it before
+	LocksIn    time.Duration // until it is locked, unless it is used before
 	Origin                   // of the login
 }
 
-// A Login is somebody whose password was right.
+// A Login is that of a user whose password was right.
 type Login struct {
 	User     User
 	Checked  Password
@@ -59,7 +59,7 @@ func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 		if err := unchanged(ctx, tx, user.ID, l.Checked); err != nil {
 			return err
 		}
-		if err := s.forget(ctx, tx, l.Attempt); err != nil {
+		if err := s.clearThrottle(ctx, tx, l.Attempt); err != nil {
 			return err
 		}
 		if err := s.replace(ctx, tx, l); err != nil {
@@ -90,7 +90,7 @@ func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 	return opened, err
 }
 
-// replace ends the session that the browser had, whoever's it was.
+// replace ends the session that the browser had, of any user.
 func (s *Store) replace(ctx context.Context, tx pgx.Tx, l Login) error {
 	if l.Replaces == "" {
 		return nil
@@ -125,7 +125,7 @@ func (a Actor) Unlock(ctx context.Context, session Session, checked Password, at
 		if err := unchanged(ctx, tx, a.user.ID, checked); err != nil {
 			return err
 		}
-		if err := a.store.forget(ctx, tx, attempt); err != nil {
+		if err := a.store.clearThrottle(ctx, tx, attempt); err != nil {
 			return err
 		}
 		if token, err = a.renew(ctx, tx, session); err != nil {
@@ -167,11 +167,12 @@ func hashToken(token string) []byte {
 }
 
 // locksIn is never an infinite time, which the server cannot subtract.
-const locksIn = `extract(epoch FROM greatest(least(s.last_seen_at, now()), now() - $2::interval) + $2::interval - now())::float8`
+const locksIn = `
+		extract(epoch FROM greatest(least(s.last_seen_at, now()), now() - $2::interval) + $2::interval - now())::float8`
 
 const (
-	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent, s.token_hash, s.mac, s.version,
-		` + locksIn
+	sessionColumns = `s.id, u.id, u.name, u.created_at, s.created_at, s.last_seen_at, s.expires_at, s.address, s.agent,
+		s.token_hash, s.mac, s.version, ` + locksIn
 	fromSessions = `
 	FROM avtotpy.sessions s
 	JOIN avtotpy.users u ON u.id = s.user_id
@@ -241,7 +242,8 @@ func (a Actor) UseSession(ctx context.Context, session uuid.UUID) error {
 	}
 	return a.single(ctx, nil, `
 		UPDATE avtotpy.sessions SET last_seen_at = now()
-		WHERE id = $1 AND user_id = $2 AND last_seen_at < now() - interval '20 seconds' AND last_seen_at > now() - $3::interval`,
+		WHERE id = $1 AND user_id = $2
+			AND last_seen_at < now() - interval '20 seconds' AND last_seen_at > now() - $3::interval`,
 		session, a.user.ID, SessionIdle)
 }
 

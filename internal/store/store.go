@@ -1,8 +1,8 @@
 // Package store holds every query of the web server.
 //
 // It promises to need no more than the declared privileges of the web role; that a
-// row of somebody else's is not found, by the query itself and by row level security
-// behind it, which is told the acting user of each transaction; that secrets, names
+// row of another user's is not found, by the query itself and then by row level security,
+// for which each transaction sets the acting user; that secrets, names
 // and notes reach the database sealed; that sessions, members and passwords count only where
 // the authentication key proves them; that each change and its line in the audit log
 // are one transaction; and that times are the database's, so that replicas agree on

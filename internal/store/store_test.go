@@ -112,7 +112,9 @@ func (f fixture) add(t *testing.T, user store.User, n store.NewAccount) store.Ac
 func (f fixture) actions(t *testing.T) string {
 	t.Helper()
 	return pgtest.Value[string](t, f.db.SuperConn, `
-		SELECT coalesce(string_agg(action || CASE WHEN actor_name = '' THEN '' ELSE ' by ' || actor_name END, ', ' ORDER BY id), '') FROM avtotpy.audit_log`)
+		SELECT coalesce(string_agg(
+			action || CASE WHEN actor_name = '' THEN '' ELSE ' by ' || actor_name END, ', ' ORDER BY id), '')
+		FROM avtotpy.audit_log`)
 }
 
 func TestOnlyOneBecomesTheFirstUser(t *testing.T) {
@@ -315,7 +317,8 @@ func TestADamagedPasswordIsNobodysAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
 	alice := f.alice(t)
-	pgtest.Exec(t, f.db.SuperConn, `UPDATE avtotpy.passwords SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1)`)
+	pgtest.Exec(t, f.db.SuperConn, `
+		UPDATE avtotpy.passwords SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1)`)
 	var met []string
 	f.Distrust = func(kind store.Distrusted, id uuid.UUID) { met = append(met, string(kind)+id.String()) }
 	if got := f.password(t, alice); got.Hash != "" || len(met) != 1 || met[0] != "password"+alice.ID.String() {
@@ -420,8 +423,9 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 		Submission: uuid.New(),
 		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s")},
 	})
-	pgtest.Exec(t, f.db.SuperConn, "ALTER TABLE avtotpy.accounts DISABLE TRIGGER version_grows", `UPDATE avtotpy.accounts SET sealed_issuer = '', sealed_name = '', sealed_note = '',
-		sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
+	pgtest.Exec(t, f.db.SuperConn, "ALTER TABLE avtotpy.accounts DISABLE TRIGGER version_grows", `
+		UPDATE avtotpy.accounts SET sealed_issuer = '', sealed_name = '', sealed_note = '',
+			sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
 	for range 3 { // the first time on a connection is another way
 		session, accounts, err := f.Codes(t.Context(), token)
 		if err != nil || session.ID != want.ID || session.User.ID != alice.ID || len(accounts) != 2 {
@@ -522,7 +526,9 @@ func TestACounterGivesEachNumberOnce(t *testing.T) {
 	const start = 1000
 	account := f.add(t, alice, store.NewAccount{
 		Submission: uuid.New(),
-		Key:        otp.Key{Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s"), Counter: start},
+		Key: otp.Key{
+			Kind: otp.HOTP, Algorithm: otp.SHA1, Digits: 6, Period: 30, Secret: []byte("s"), Counter: start,
+		},
 	})
 	counters := make([]uint64, 20)
 	var wg sync.WaitGroup

@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A sweep deletes a batch of rows that nobody needs any more, at most $1.
+// A sweep deletes a batch of rows that are no longer needed, at most $1.
 type sweep struct{ table, sql string }
 
-// sweeps are those of the tables that grow by requests. Rows that somebody holds are left for the next time.
+// sweeps are those of the tables that grow by requests. Rows that are locked are left for the next time.
 func sweeps() []sweep {
 	return []sweep{
 		{"sessions", `
@@ -23,12 +23,13 @@ func sweeps() []sweep {
 				WHERE failed_at < now() - interval '1 day' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
 		{"devices", `
 			DELETE FROM avtotpy.devices WHERE id IN (
-				SELECT id FROM avtotpy.devices WHERE last_used_at < now() - interval '180 days' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
+				SELECT id FROM avtotpy.devices
+				WHERE last_used_at < now() - interval '180 days' LIMIT $1 FOR UPDATE SKIP LOCKED)`},
 		{trash, ""},
 	}
 }
 
-// sweepBatch is how many rows one transaction deletes: it holds up nobody for long.
+// sweepBatch is how many rows one transaction deletes: it holds up others only briefly.
 const sweepBatch = 1000
 
 // Sweep deletes what has ended: sessions, counts of failed logins and, when keep is above zero, rows of the audit log
@@ -44,26 +45,27 @@ func (s *Store) Sweep(ctx context.Context, keep, upTo time.Duration) (deleted ma
 	for _, one := range all {
 		deleted[one.table] = 0
 		for more := true; more && time.Now().Before(until); {
-			var n int64
-			var turn bool
-			err := s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) (err error) {
-				if turn, err = sweepsNow(ctx, tx); err != nil || !turn {
-					return err
-				}
-				n, err = one.batch(ctx, tx, keep)
-				return err
-			})
-			if err != nil {
+			n, turn, err := s.sweepBatchOf(ctx, one, keep)
+			if err != nil || !turn {
 				return deleted, err
 			}
-			if !turn {
-				return deleted, nil
-			}
 			deleted[one.table] += n
-			more = n > 0 // fewer than a batch may be left, or held
+			more = n > 0 // fewer than a batch may be left, or locked
 		}
 	}
 	return deleted, nil
+}
+
+// sweepBatchOf deletes a batch, unless it is another server's turn.
+func (s *Store) sweepBatchOf(ctx context.Context, one sweep, keep time.Duration) (n int64, turn bool, err error) {
+	err = s.inTx(ctx, uuid.Nil, func(tx pgx.Tx) (err error) {
+		if turn, err = sweepsNow(ctx, tx); err != nil || !turn {
+			return err
+		}
+		n, err = one.batch(ctx, tx, keep)
+		return err
+	})
+	return n, turn, err
 }
 
 // What functions delete, which see the rows of all users, or may delete what the web role may not.

@@ -21,11 +21,14 @@ func TestQuotasHoldForManyAtOnce(t *testing.T) {
 	alice := f.alice(t)
 	before := f.add(t, alice, totp("first", "x"))
 	pgtest.Exec(t, f.db.SuperConn, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
-		SELECT gen_random_uuid(), vault_id, gen_random_uuid(), kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, 1, 1
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+		SELECT gen_random_uuid(), vault_id, gen_random_uuid(), kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note, 1, 1
 		FROM avtotpy.accounts, generate_series(1, 994)`, `
 		INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, last_seen_at, expires_at)
-		SELECT gen_random_uuid(), id, sha256(i::text::bytea), 'old', now() - interval '1 hour' - i * interval '1 s', now() + interval '1 hour'
+		SELECT gen_random_uuid(), id, sha256(i::text::bytea), 'old',
+			now() - interval '1 hour' - i * interval '1 s', now() + interval '1 hour'
 		FROM avtotpy.users, generate_series(1, 48) i`)
 	const rivals = 12
 	const room = 5
@@ -86,15 +89,19 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 	const ended = 2500
 	pgtest.Exec(t, f.db.SuperConn, `
 		INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, created_at, expires_at)
-		SELECT gen_random_uuid(), id, sha256(i::text::bytea), '', now() - interval '13 hours', now() - interval '1 hour' + (i / 2501) * interval '2 hours'
+		SELECT gen_random_uuid(), id, sha256(i::text::bytea), '',
+			now() - interval '13 hours', now() - interval '1 hour' + (i / 2501) * interval '2 hours'
 		FROM avtotpy.users, generate_series(1, 2503) i`, `
 		INSERT INTO avtotpy.login_throttle (name_mac, failures, failed_at, wait_until)
-		SELECT sha256(i::text::bytea), 1, now() - interval '25 hours' + (i / 2501) * interval '2 hours', now() FROM generate_series(1, 2503) i`, `
+		SELECT sha256(i::text::bytea), 1, now() - interval '25 hours' + (i / 2501) * interval '2 hours', now()
+		FROM generate_series(1, 2503) i`, `
 		INSERT INTO avtotpy.devices (id, user_id, token_mac, last_used_at)
-		SELECT gen_random_uuid(), id, sha256(i::text::bytea), now() - interval '181 days' + (i / 2501) * interval '2 days'
+		SELECT gen_random_uuid(), id, sha256(i::text::bytea),
+			now() - interval '181 days' + (i / 2501) * interval '2 days'
 		FROM avtotpy.users, generate_series(1, 2503) i`, `
 		INSERT INTO avtotpy.audit_log (at, actor_name, action, agent)
-		SELECT now() - interval '101 days' + (i / 2501) * interval '2 days', '', 'x', '' FROM generate_series(1, 2503) i`)
+		SELECT now() - interval '101 days' + (i / 2501) * interval '2 days', '', 'x', ''
+		FROM generate_series(1, 2503) i`)
 	const day = 24 * time.Hour
 
 	holder := f.db.Connect(t, f.db.SuperConn)
@@ -129,7 +136,8 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 	if deleted, err := f.Sweep(t.Context(), 0, time.Hour); err != nil || deleted["sessions"] != 1 {
 		t.Errorf("afterwards: %v, %v", deleted, err)
 	}
-	const left = `SELECT (SELECT count(*) FROM avtotpy.sessions) || ' ' || (SELECT count(*) FROM avtotpy.login_throttle) || ' ' ||
+	const left = `SELECT (SELECT count(*) FROM avtotpy.sessions) || ' ' ||
+		(SELECT count(*) FROM avtotpy.login_throttle) || ' ' ||
 		(SELECT count(*) FROM avtotpy.devices) || ' ' ||
 		(SELECT count(*) FROM avtotpy.audit_log WHERE action = 'x')`
 	if got := pgtest.Value[string](t, f.db.SuperConn, left); got != "3 3 3 3" {
@@ -206,7 +214,9 @@ func TestUsersAreRemovedWithAllButTheirTraces(t *testing.T) {
 	if (errs[0] == nil) == (errs[1] == nil) || !errors.Is(errors.Join(errs...), store.ErrLastUser) {
 		t.Errorf("both at once: %v", errs)
 	}
-	const left = `SELECT (SELECT count(*) FROM avtotpy.users) || ' ' || (SELECT count(*) FROM avtotpy.audit_log WHERE action = 'user.delete' AND actor_name = 'operator: root' AND actor_id IS NULL)`
+	const left = `SELECT (SELECT count(*) FROM avtotpy.users) || ' ' || (
+		SELECT count(*) FROM avtotpy.audit_log
+		WHERE action = 'user.delete' AND actor_name = 'operator: root' AND actor_id IS NULL)`
 	if got := pgtest.Value[string](t, f.db.SuperConn, left); got != "1 1" {
 		t.Errorf("users and rows of the audit log: %s", got)
 	}

@@ -12,16 +12,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An Attempt is somebody who is about to try a password of a name: a stranger from some
-// networks, or a device that the user of the name has logged in with before.
+// An Attempt is one to log in with a name, before the password is checked: by a stranger from some
+// networks, or by a device that the user of the name has logged in with before.
 type Attempt struct {
 	Name     string
 	Networks []netip.Prefix // of a stranger, the narrowest first
 	Device   uuid.UUID      // the zero UUID for a stranger
 }
 
-// Each name is slowed down for each network by itself, so that whoever knows a name does not keep its owner
-// out. All strangers together share a ceiling for a name, which slows down many networks that
+// Each name is slowed down for each network by itself, so that a stranger who knows a name does not keep its
+// owner out. All strangers together share a ceiling for a name, which slows down many networks that
 // guess at one. It is never closed for longer than it takes to fill up by one attempt.
 // A known device has a count of its own: strangers never delay it.
 const (
@@ -59,7 +59,7 @@ func (s *Store) counts(a Attempt) []count {
 	return append(all, count{mac: s.throttleMAC("name", "", a.Name), free: ceilingAtOnce, period: ceilingPeriod})
 }
 
-// throttleMAC is the key of a row: who reads the table learns no name, and no password that somebody typed as one.
+// throttleMAC is the key of a row: a reader of the table learns no name, and no password that was typed as one.
 func (s *Store) throttleMAC(kind, of, name string) []byte {
 	return s.ring.MAC("login throttle "+kind, of+"\x00"+strings.ToLower(strings.TrimSpace(name)))
 }
@@ -72,7 +72,7 @@ var errWait = errors.New("the attempt has to wait")
 
 // AttemptLogin must come before a password is checked. It returns how long to wait;
 // when that is zero, the attempt is counted, so that attempts at the same time do
-// not slip through together. LogIn and Unlock forget the count, and GiveBack takes
+// not slip through together. LogIn and Unlock clear the count, and GiveBack takes
 // one attempt back.
 func (s *Store) AttemptLogin(ctx context.Context, a Attempt) (wait time.Duration, err error) {
 	ctx = WithOutcome(ctx) // a count is no change of the visitor's
@@ -105,7 +105,8 @@ func (s *Store) GiveBack(ctx context.Context, a Attempt) error {
 			// Before it was counted nothing was left to wait.
 			_, err := tx.Exec(ctx, `
 				UPDATE avtotpy.login_throttle
-				SET failures = greatest(failures - 1, 1), wait_until = CASE WHEN $2 > 0 THEN wait_until - $2 * interval '1 second' ELSE now() END
+				SET failures = greatest(failures - 1, 1),
+					wait_until = CASE WHEN $2 > 0 THEN wait_until - $2 * interval '1 second' ELSE now() END
 				WHERE name_mac = $1`, c.mac, c.period.Seconds())
 			if err != nil {
 				return err
@@ -115,9 +116,9 @@ func (s *Store) GiveBack(ctx context.Context, a Attempt) error {
 	})
 }
 
-// forget clears the counts of somebody whose password was right, but for the ceiling, which is of others too. Those
-// that are old are swept.
-func (s *Store) forget(ctx context.Context, tx pgx.Tx, a Attempt) error {
+// clearThrottle clears the counts after the right password, but for the ceiling, which counts others too. Old counts
+// are swept.
+func (s *Store) clearThrottle(ctx context.Context, tx pgx.Tx, a Attempt) error {
 	for _, c := range s.counts(a) {
 		if c.period > 0 {
 			continue

@@ -302,7 +302,8 @@ func TestLoginsFromBefore0014(t *testing.T) {
 	db := pgtest.At(t, 13)
 	pgtest.Exec(t, db.SuperConn, `
 		INSERT INTO avtotpy.users (id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'Alice');
-		INSERT INTO avtotpy.login_throttle (name_mac, failures, failed_at, wait_until) VALUES (sha256('x'), 7, now(), now() + interval '30 seconds')`)
+		INSERT INTO avtotpy.login_throttle (name_mac, failures, failed_at, wait_until)
+			VALUES (sha256('x'), 7, now(), now() + interval '30 seconds')`)
 	db.Upgrade(t)
 	if got := pgtest.Value[int](t, db.SuperConn,
 		"SELECT failures FROM avtotpy.login_throttle WHERE wait_until > failed_at"); got != 7 {
@@ -310,7 +311,8 @@ func TestLoginsFromBefore0014(t *testing.T) {
 	}
 	web := db.Connect(t, db.WebConn)
 	for _, sql := range []string{
-		`INSERT INTO avtotpy.devices (id, user_id, token_mac) VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', sha256('y'))`,
+		`INSERT INTO avtotpy.devices (id, user_id, token_mac)
+			VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', sha256('y'))`,
 		`UPDATE avtotpy.devices SET last_used_at = now()`,
 		`DELETE FROM avtotpy.devices`,
 		`UPDATE avtotpy.login_throttle SET failures = failures + 1`,

@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/avtotpy/avtotpy/internal/database"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // A setting is one of PostgreSQL's, with the value that the queries of a Store count on.
@@ -34,7 +34,7 @@ func pinned() []setting {
 		{"idle_in_transaction_session_timeout", "10s"},
 		// What a query without privileges on other people's rows does: it does not see them. Off, it fails.
 		{"row_security", "on"},
-		// No function or operator of somebody else's stands in front of PostgreSQL's.
+		// No function or operator of another schema is found before PostgreSQL's.
 		{searchPath, systemPath},
 		// How values are written where the connection string chose a mode that sends texts.
 		{"IntervalStyle", "postgres"},
@@ -66,7 +66,7 @@ func atStart() []setting {
 	}
 }
 
-// Transactions may be told to be serializable or deferrable by default, too. That they are
+// Transactions may be serializable or deferrable by default, too. That they are
 // read-only by default is left: it is how a DBA or a platform stops writes.
 const (
 	begin             = "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE"
@@ -74,7 +74,7 @@ const (
 )
 
 // pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
-// transaction is; value is an SQL expression. It is for nobody else, whatever the session has. What the session has
+// transaction is; value is an SQL expression. It is for no other user, even if the session names one. What the session has
 // for good is left out.
 func pin(who, value string, session ...string) string {
 	var sql strings.Builder
@@ -310,25 +310,14 @@ const (
 
 // isUnprepared reports that the server did nothing because a prepared statement is not what it was: there is a pooler
 // in between that passes process ids on, or what the statement returns was changed.
-func isUnprepared(err error) bool { return isMissingName(err) || sqlState(err) == featureNotSupported }
+func isUnprepared(err error) bool {
+	return isMissingName(err) || sqlstate.Of(err) == sqlstate.FeatureNotSupported
+}
 
 // isMissingName reports that a prepared statement is on another connection than this one.
 func isMissingName(err error) bool {
-	state := sqlState(err)
-	return state == invalidStatementName || state == duplicateStatement
-}
-
-const (
-	featureNotSupported  = "0A000" // cached plan must not change result type
-	invalidStatementName = "26000"
-	duplicateStatement   = "42P05"
-)
-
-func sqlState(err error) string {
-	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return failure.Code
-	}
-	return ""
+	code := sqlstate.Of(err)
+	return code == sqlstate.InvalidStatementName || code == sqlstate.DuplicatePreparedStatement
 }
 
 // distrustNames does without a connection whose prepared statements are not what they were, and without

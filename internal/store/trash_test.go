@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/otp"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
@@ -198,9 +198,8 @@ func TestTheWebRoleAndTheTrash(t *testing.T) {
 		alice.User().ID.String()); err != nil {
 		t.Fatal(err)
 	}
-	const checkViolation = "23514"
 	_, err := web.Exec(t.Context(), "UPDATE avtotpy.accounts SET digits = 8, deleted_at = now()")
-	if failure, ok := errors.AsType[*pgconn.PgError](err); !ok || failure.Code != checkViolation {
+	if sqlstate.Of(err) != sqlstate.CheckViolation {
 		t.Errorf("other digits with the same version: %v", err)
 	}
 	if _, err := web.Exec(t.Context(), "UPDATE avtotpy.accounts SET digits = 8, version = version + 1"); err != nil {
@@ -228,9 +227,12 @@ func TestNothingIsInTheTrashAfterTheUpgrade(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, `
 		INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('k1', sha256(''))`, `
 		INSERT INTO avtotpy.vaults (id, name) VALUES ('00000000-0000-0000-0000-000000000001', '')`, `
-		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key) VALUES ('00000000-0000-0000-0000-000000000001', 1, 'k1', '')`, `
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
-		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA1', 6, 30, '', '', '', '', 1, 1`)
+		INSERT INTO avtotpy.vault_keys (vault_id, generation, master_key_id, sealed_key)
+			VALUES ('00000000-0000-0000-0000-000000000001', 1, 'k1', '')`, `
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
+		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA1', 6, 30,
+			'', '', '', '', 1, 1`)
 	db.Upgrade(t)
 	if n := pgtest.Value[int](t, db.SuperConn,
 		"SELECT count(*) FROM avtotpy.accounts WHERE deleted_at IS NULL AND version = 1"); n != 1 {

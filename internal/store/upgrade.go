@@ -2,14 +2,15 @@ package store
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // atOnce is how many rows one transaction authenticates: a server that is killed loses no more work than
@@ -52,7 +53,8 @@ func (s *Store) authenticateSome(ctx context.Context, p proof) (done int, left b
 				EXISTS (SELECT FROM avtotpy.unauthenticated_passwords),
 				EXISTS (SELECT FROM avtotpy.unauthenticated_sessions),
 				EXISTS (SELECT FROM avtotpy.unauthenticated_members),
-				EXISTS (SELECT FROM avtotpy.unauthenticated_accounts)`).Scan(&has[0], &has[1], &has[2], &has[3], &has[4])
+				EXISTS (SELECT FROM avtotpy.unauthenticated_accounts)`).
+			Scan(&has[0], &has[1], &has[2], &has[3], &has[4])
 	})
 	for i, take := range takes {
 		if err != nil || !has[i] {
@@ -70,14 +72,17 @@ func (s *Store) authenticateSome(ctx context.Context, p proof) (done int, left b
 
 // inEachOthersWay reports that two did the same at once, and that it goes on when it is tried again.
 func inEachOthersWay(err error) bool {
-	const deadlock, lockTimeout = "40P01", "55P03"
-	failure, ok := errors.AsType[*pgconn.PgError](err)
-	return lostRace(err) || ok && (failure.Code == deadlock || failure.Code == lockTimeout)
+	code := sqlstate.Of(err)
+	return lostRace(err) || code == sqlstate.DeadlockDetected || code == sqlstate.LockNotAvailable
 }
 
 func takeNames(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT id, name FROM avtotpy.users WHERE name_mac IS NULL ORDER BY id LIMIT $1 FOR UPDATE`, atOnce) // CollectRows returns the error
+		SELECT id, name FROM avtotpy.users
+		WHERE name_mac IS NULL
+		ORDER BY id
+		LIMIT $1
+		FOR UPDATE`, atOnce) // CollectRows returns the error
 	users, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u User, err error) {
 		err = row.Scan(&u.ID, &u.Name)
 		return u, err
@@ -153,7 +158,8 @@ func takeSessions(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 func takeMembers(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 	rows, _ := tx.Query(ctx, `
 		DELETE FROM avtotpy.unauthenticated_members
-		WHERE (vault_id, user_id) IN (SELECT vault_id, user_id FROM avtotpy.unauthenticated_members ORDER BY vault_id, user_id LIMIT $1)
+		WHERE (vault_id, user_id) IN (
+			SELECT vault_id, user_id FROM avtotpy.unauthenticated_members ORDER BY vault_id, user_id LIMIT $1)
 		RETURNING vault_id, user_id, role, created_at`, atOnce) // CollectRows returns the error
 	taken, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (m member, err error) {
 		err = from.Scan(&m.vault, &m.user, &m.role, moment{&m.since})
@@ -177,7 +183,8 @@ func takeMembers(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 func (s *Store) takeAccounts(ctx context.Context, tx pgx.Tx, _ proof) (taken int, err error) {
 	for taken < atOnce {
 		var vault uuid.UUID
-		err := tx.QueryRow(ctx, `SELECT vault_id FROM avtotpy.unauthenticated_accounts ORDER BY vault_id LIMIT 1`).Scan(&vault)
+		const next = `SELECT vault_id FROM avtotpy.unauthenticated_accounts ORDER BY vault_id LIMIT 1`
+		err := tx.QueryRow(ctx, next).Scan(&vault)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return taken, nil
 		}
@@ -196,8 +203,8 @@ func (s *Store) takeAccounts(ctx context.Context, tx pgx.Tx, _ proof) (taken int
 	return taken, nil
 }
 
-// actFor makes the transaction one of somebody who may change what a vault holds, and reports whether there is anybody:
-// row level security opens no vault to nobody.
+// actFor makes the transaction one of a user who may change what a vault holds, and reports whether there is one:
+// row level security opens no vault without.
 func actFor(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		SELECT set_config('avtotpy.user_id', user_id::text, true)
@@ -207,21 +214,11 @@ func actFor(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (bool, error) {
 	return tag.RowsAffected() > 0, err
 }
 
+//go:embed take_unversioned.sql
+var takeUnversioned string
+
 func (s *Store) takeAccountsOf(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (taken int, err error) {
-	rows, _ := tx.Query(ctx, `
-		WITH taken AS (
-			DELETE FROM avtotpy.unauthenticated_accounts
-			WHERE vault_id = $1
-				AND account_id IN (SELECT account_id FROM avtotpy.unauthenticated_accounts WHERE vault_id = $1 ORDER BY account_id LIMIT $2)
-			RETURNING *
-		)
-		SELECT t.account_id, t.kind, t.algorithm, t.digits, t.period, t.created_at,
-			a.id IS NOT NULL AND k.vault_id IS NOT NULL, a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
-			coalesce(k.generation, 0), coalesce(k.master_key_id, ''), k.sealed_key
-		FROM taken t
-		LEFT JOIN avtotpy.accounts a ON a.id = t.account_id AND a.vault_id = t.vault_id AND a.version = 0 AND a.created_at = t.created_at
-			AND a.kind = t.kind AND a.algorithm = t.algorithm AND a.digits = t.digits AND a.period = t.period
-		LEFT JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation`, vault, atOnce) // Close and Err below
+	rows, _ := tx.Query(ctx, takeUnversioned, vault, atOnce) // Close and Err below
 	defer rows.Close()
 	keys := map[vaultGeneration]openedKey{}
 	var updates pgx.Batch

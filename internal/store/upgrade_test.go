@@ -69,7 +69,8 @@ func newPast(t *testing.T) past {
 		fmt.Sprintf(`INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('k1', '\x%x')`, derived("check value")),
 		`INSERT INTO avtotpy.users (id, name, password_hash) VALUES ('%alice', 'Alice', 'hash of Alice')`,
 		fmt.Sprintf(
-			`INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, expires_at) VALUES ('%s', '%%alice', '\x%x', 'Then/1.0', now() + interval '11 hours')`,
+			`INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, expires_at)
+				VALUES ('%s', '%%alice', '\x%x', 'Then/1.0', now() + interval '11 hours')`,
 			uuid.New(), sha256.Sum256([]byte(p.token))),
 		`INSERT INTO avtotpy.vaults (id, personal_of, name) VALUES ('%vault', '%alice', '')`,
 		`INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('%vault', '%alice', 'owner')`,
@@ -93,7 +94,8 @@ func (p past) addAccount(t *testing.T, name, kind string) {
 	t.Helper()
 	id := uuid.New()
 	field := func(column, text string) string { return sealedThen(t, p.key, []byte(text), id.String()+"/"+column) }
-	p.exec(t, fmt.Sprintf(`INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
+	p.exec(t, fmt.Sprintf(`INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note)
 		VALUES ('%s', '%%vault', gen_random_uuid(), '%s', 'SHA256', 8, 60, %s, %s, %s, %s)`, id, kind,
 		field("secret", "seed of "+name), field("issuer", "Example"), field("name", name),
 		field("note", "note of "+name)))
@@ -172,7 +174,8 @@ func TestReplicasUpgradeTogether(t *testing.T) {
 	t.Parallel()
 	p := newPast(t)
 	p.exec(t, // more than one transaction takes
-		`INSERT INTO avtotpy.users (id, name, password_hash) SELECT gen_random_uuid(), 'user ' || n, 'x' FROM generate_series(1, 1200) n`,
+		`INSERT INTO avtotpy.users (id, name, password_hash)
+			SELECT gen_random_uuid(), 'user ' || n, 'x' FROM generate_series(1, 1200) n`,
 		`INSERT INTO avtotpy.sessions (id, user_id, token_hash, agent, expires_at)
 			SELECT gen_random_uuid(), id, sha256(id::text::bytea), '', now() + interval '1 hour' FROM avtotpy.users`)
 	p.db.Upgrade(t)
@@ -211,7 +214,8 @@ func TestNamesThatDifferInCaseAlone(t *testing.T) {
 	p := newPast(t)
 	p.exec(t, `DROP INDEX avtotpy.users_name_key`,
 		`CREATE UNIQUE INDEX users_name_key ON avtotpy.users (lower(name COLLATE "C"))`,
-		`INSERT INTO avtotpy.users (id, name, password_hash) VALUES (gen_random_uuid(), 'Ärzte', 'x'), (gen_random_uuid(), 'ärzte', 'x')`)
+		`INSERT INTO avtotpy.users (id, name, password_hash)
+			VALUES (gen_random_uuid(), 'Ärzte', 'x'), (gen_random_uuid(), 'ärzte', 'x')`)
 	p.db.Upgrade(t)
 	s := open(t, p.db, p.line)
 	if err := s.CheckMasterKeys(t.Context()); err != nil {
@@ -234,9 +238,12 @@ func TestAccountsFromBefore0015(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, `
 		INSERT INTO avtotpy.master_keys (id, check_value) VALUES ('k1', sha256(''));
 		INSERT INTO avtotpy.vaults (id, name) VALUES ('00000000-0000-0000-0000-000000000001', '');
-		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key) VALUES ('00000000-0000-0000-0000-000000000001', 'k1', '');
-		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, sealed_issuer, sealed_name, sealed_note)
-		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA256', 8, 60, '', '', '', ''`)
+		INSERT INTO avtotpy.vault_keys (vault_id, master_key_id, sealed_key)
+			VALUES ('00000000-0000-0000-0000-000000000001', 'k1', '');
+		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
+			sealed_secret, sealed_issuer, sealed_name, sealed_note)
+		SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'totp', 'SHA256', 8, 60,
+			'', '', '', ''`)
 	db.Upgrade(t)
 	const copied = `
 		SELECT count(*)

@@ -2,16 +2,16 @@ package store
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
-// A User is somebody who logs in.
+// A User is a person who logs in.
 type User struct {
 	ID        uuid.UUID
 	Name      string
@@ -82,9 +82,8 @@ func (s *Store) createUser(ctx context.Context, tx pgx.Tx, id uuid.UUID, name, p
 
 // lostRace reports that another transaction did the same first.
 func lostRace(err error) bool {
-	const serializationFailure, uniqueViolation = "40001", "23505"
-	failure, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (failure.Code == serializationFailure || failure.Code == uniqueViolation)
+	code := sqlstate.Of(err)
+	return code == sqlstate.SerializationFailure || code == sqlstate.UniqueViolation
 }
 
 // UserByName returns a user and their password. Upper and lower case of the name do not matter.
@@ -107,7 +106,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (user User, passwor
 	if err != nil {
 		return User{}, Password{}, notFound(err)
 	}
-	if fold(user.Name) != fold(name) { // somebody moved the MAC
+	if fold(user.Name) != fold(name) { // the MAC was moved
 		return User{}, Password{}, ErrNotFound
 	}
 	if password.version == 0 {
@@ -115,7 +114,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (user User, passwor
 	}
 	if password.Hash, err = p.openPassword(sealed, user.ID, password.version); err != nil {
 		s.distrust(DistrustedPassword, user.ID)
-		password.Hash = "" // nobody has it, and the operator can set another one
+		password.Hash = "" // no password matches, and the operator can set another one
 	}
 	return user, password, nil
 }
@@ -185,7 +184,7 @@ func (a Actor) ChangePassword(ctx context.Context, in Session, checked Password,
 		if _, err := a.store.setPassword(ctx, tx, a.user.ID, checked, hash); err != nil {
 			return err
 		}
-		if err := a.store.forget(ctx, tx, keep.Attempt); err != nil {
+		if err := a.store.clearThrottle(ctx, tx, keep.Attempt); err != nil {
 			return err
 		}
 		if err := a.endOthers(ctx, tx, in.ID, keep.Device); err != nil {
