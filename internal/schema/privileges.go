@@ -1,9 +1,13 @@
 package schema
 
-import "github.com/avtotpy/avtotpy/migrate"
+import (
+	"slices"
+
+	"github.com/avtotpy/avtotpy/migrate"
+)
 
 // Privileges declares what the web server's role may do, object by object. What
-// is not here is forbidden, and a right that the role has beyond it is revoked at
+// is not here is forbidden, and a privilege that the role has beyond it is revoked at
 // the next start. Columns are listed where a verb is limited to some.
 //
 // Row security is on where policies decide which rows of a table are for the acting user.
@@ -11,6 +15,11 @@ import "github.com/avtotpy/avtotpy/migrate"
 // A row that holds created_at or at gets them from the server: they can't be
 // back-dated. Ids, owners and secrets can't be rewritten.
 func Privileges() []migrate.Privilege {
+	return slices.Concat(logins(), vaults(), unauthenticated(), accounts(), auditLog(), functions())
+}
+
+// logins are the privileges on what users log in with.
+func logins() []migrate.Privilege {
 	return []migrate.Privilege{
 		{
 			On: "TABLE users", Allow: "SELECT, INSERT (id, name, name_mac), UPDATE (name_mac)",
@@ -44,6 +53,12 @@ func Privileges() []migrate.Privilege {
 			On: "TABLE master_keys", Allow: "SELECT, INSERT (id, check_value)",
 			Why: "the check value of a key that is seen for the first time; it never changes",
 		},
+	}
+}
+
+// vaults are the privileges on vaults, their keys and their members.
+func vaults() []migrate.Privilege {
+	return []migrate.Privilege{
 		{
 			On: "TABLE vaults", RowSecurity: true, Allow: "SELECT, INSERT (id, personal_of, name)",
 			Why: "each user comes with a personal vault, and it stays theirs",
@@ -58,9 +73,15 @@ func Privileges() []migrate.Privilege {
 		{
 			On: "TABLE vault_members", RowSecurity: true,
 			Allow: "SELECT, INSERT (vault_id, user_id, role, mac), UPDATE (mac)",
-			Why: "the owner of a new vault; row level security lets nobody into another's. Members from before 0012 " +
+			Why: "the owner of a new vault; row level security lets no user into another's. Members from before 0012 " +
 				"are authenticated",
 		},
+	}
+}
+
+// unauthenticated are the privileges on what migrations copied, so that a program authenticates it once.
+func unauthenticated() []migrate.Privilege {
+	return []migrate.Privilege{
 		{
 			On: "TABLE unauthenticated_passwords", Allow: "SELECT, DELETE",
 			Why: "what a migration copied is authenticated once; nothing can be added to it",
@@ -68,6 +89,12 @@ func Privileges() []migrate.Privilege {
 		{On: "TABLE unauthenticated_sessions", Allow: "SELECT, DELETE", Why: "the same"},
 		{On: "TABLE unauthenticated_members", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
 		{On: "TABLE unauthenticated_accounts", RowSecurity: true, Allow: "SELECT, DELETE", Why: "the same"},
+	}
+}
+
+// accounts are the privileges on what vaults hold.
+func accounts() []migrate.Privilege {
+	return []migrate.Privilege{
 		{
 			On: "TABLE accounts", RowSecurity: true,
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, " +
@@ -82,19 +109,31 @@ func Privileges() []migrate.Privilege {
 			On: "TABLE hotp_counters", RowSecurity: true, Allow: "SELECT, INSERT, UPDATE (counter)",
 			Why: "a counter goes with its account, through the foreign key",
 		},
+	}
+}
+
+// auditLog is the privilege on the audit log.
+func auditLog() []migrate.Privilege {
+	return []migrate.Privilege{
 		{
 			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, " +
 				"agent, count)",
 			Why: "append only: it can be neither read nor edited by the web server, and only what is old is " +
 				"deleted, by a function",
 		},
+	}
+}
+
+// functions are the privileges on what the web role calls, and on what the server calls for it.
+func functions() []migrate.Privilege {
+	return []migrate.Privilege{
 		{
 			On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE",
 			Why: "deletes what has been in the trash for 30 days, of all users",
 		},
 		{
 			On: "FUNCTION acting_user()", Allow: "EXECUTE",
-			Why: "the policies of row level security call it with the rights of who asks",
+			Why: "the policies of row level security call it with the privileges of the caller",
 		},
 		{On: "FUNCTION visible_vaults()", Allow: "EXECUTE", Why: "the same"},
 		{On: "FUNCTION editable_vaults()", Allow: "EXECUTE", Why: "the same"},

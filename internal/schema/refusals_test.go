@@ -1,14 +1,12 @@
 package schema_test
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
 // forbidden is what somebody would try who can make the web server run SQL of their
@@ -207,7 +205,7 @@ func TestTheWebRoleIsRefused(t *testing.T) {
 			conn := db.Connect(t, db.WebConn)
 			for _, sql := range statements {
 				_, err := conn.Exec(t.Context(), fill(sql))
-				if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "42501" {
+				if sqlstate.Of(err) != sqlstate.InsufficientPrivilege {
 					t.Errorf("%s: got %v, want 42501", fill(sql), err)
 				}
 			}
@@ -233,10 +231,15 @@ func TestTheWebRoleHandsNothingOn(t *testing.T) {
 		}
 	}
 	const public = `
-		SELECT count(*) FROM (SELECT relacl FROM pg_class WHERE relnamespace = 'avtotpy'::regnamespace UNION ALL SELECT nspacl FROM pg_namespace WHERE nspname = 'avtotpy'
-			UNION ALL SELECT proacl FROM pg_proc WHERE pronamespace = 'avtotpy'::regnamespace) a (acl), aclexplode(acl) WHERE grantee = 0`
+		SELECT count(*)
+		FROM (
+			SELECT relacl FROM pg_class WHERE relnamespace = 'avtotpy'::regnamespace
+			UNION ALL SELECT nspacl FROM pg_namespace WHERE nspname = 'avtotpy'
+			UNION ALL SELECT proacl FROM pg_proc WHERE pronamespace = 'avtotpy'::regnamespace
+		) a (acl), aclexplode(acl)
+		WHERE grantee = 0`
 	if n := pgtest.Value[int](t, db.SuperConn, public); n != 0 {
-		t.Errorf("everybody was granted %d rights", n)
+		t.Errorf("PUBLIC was granted %d privileges", n)
 	}
 }
 
@@ -245,7 +248,7 @@ func TestTheWebRoleMakesNoTemporaryTablesWhereThatIsRevoked(t *testing.T) {
 	db := pgtest.Migrated(t)
 	pgtest.Exec(t, db.SuperConn, "REVOKE TEMPORARY ON DATABASE "+db.Name+" FROM PUBLIC")
 	_, err := db.Connect(t, db.WebConn).Exec(t.Context(), "CREATE TEMPORARY TABLE t (id int)")
-	if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Code != "42501" {
+	if sqlstate.Of(err) != sqlstate.InsufficientPrivilege {
 		t.Errorf("got %v, want 42501", err)
 	}
 }

@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	_ "embed"
 	"flag"
 	"os"
 	"slices"
@@ -23,10 +24,13 @@ func TestMain(m *testing.M) {
 const objects = `
 	SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || relname
 	FROM pg_class
-	WHERE relnamespace = 'avtotpy'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relname <> 'migrations'
-	  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'i') -- the sequence of an identity column needs no right
+	WHERE relnamespace = 'avtotpy'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+	  AND relname <> 'migrations'
+	  -- The sequence of an identity column needs no privilege.
+	  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'i')
 	UNION ALL
-	SELECT 'FUNCTION ' || proname || '(' || oidvectortypes(proargtypes) || ')' FROM pg_proc WHERE pronamespace = 'avtotpy'::regnamespace
+	SELECT 'FUNCTION ' || proname || '(' || oidvectortypes(proargtypes) || ')'
+	FROM pg_proc WHERE pronamespace = 'avtotpy'::regnamespace
 	ORDER BY 1`
 
 func TestEveryObjectIsDeclared(t *testing.T) {
@@ -54,23 +58,12 @@ func TestEveryObjectIsDeclared(t *testing.T) {
 	}
 }
 
-// held lists what the web role can do, from the catalogue, one right a line.
-const held = `
-	SELECT format('%s %s%s', c.relname, a.privilege_type, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
-	FROM pg_class c, aclexplode(c.relacl) a
-	WHERE c.relnamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
-	UNION ALL
-	SELECT format('%s %s (%s)%s', c.relname, a.privilege_type, string_agg(attname, ', ' ORDER BY attnum), CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
-	FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
-	WHERE c.relnamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
-	GROUP BY c.relname, a.privilege_type, a.is_grantable
-	UNION ALL
-	SELECT format('%s(%s) %s%s', proname, oidvectortypes(proargtypes), a.privilege_type, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
-	FROM pg_proc p, aclexplode(p.proacl) a
-	WHERE p.pronamespace = 'avtotpy'::regnamespace AND a.grantee = to_regrole($1)
-	ORDER BY 1`
+// held lists what the web role can do, from the catalogue, one privilege a line.
+//
+//go:embed testdata/held.sql
+var held string
 
-// TestPrivilegesAmountToWhatWasReviewed shows a change of the web role's rights in
+// TestPrivilegesAmountToWhatWasReviewed shows a change of the web role's privileges in
 // the review of the file.
 func TestPrivilegesAmountToWhatWasReviewed(t *testing.T) {
 	t.Parallel()
@@ -92,23 +85,18 @@ func TestPrivilegesAmountToWhatWasReviewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the web role's rights are not those of %s; when that is meant, run go test ./internal/schema "+
+		t.Errorf("the web role's privileges are not those of %s; when that is meant, run go test ./internal/schema "+
 			"-update and review the difference. Got:\n%s", golden, got)
 	}
 }
 
-// TestTablesOfVaultsHaveRowSecurity finds the table that somebody adds and forgets.
+//go:embed testdata/of_vaults.sql
+var ofVaults string
+
+// TestTablesOfVaultsHaveRowSecurity finds a table that was added and forgotten.
 func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
-	// The audit log can only be added to, also about vaults that are gone.
-	const ofVaults = `
-		SELECT relname, relrowsecurity, coalesce((SELECT string_agg(DISTINCT polcmd::text, '' ORDER BY polcmd::text) FROM pg_policy WHERE polrelid = c.oid), ''),
-			(SELECT string_agg(cmd, '' ORDER BY cmd) FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) v (cmd, verb)
-			 WHERE CASE verb WHEN 'DELETE' THEN has_table_privilege(to_regrole($1), c.oid, verb) ELSE has_any_column_privilege(to_regrole($1), c.oid, verb) END)
-		FROM pg_class c
-		WHERE relnamespace = 'avtotpy'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'audit_log'
-		  AND (relname = 'vaults' OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname IN ('vault_id', 'account_id') AND NOT attisdropped))`
 	declared := map[string]bool{}
 	for _, p := range schema.Privileges() {
 		declared[strings.TrimPrefix(p.On, "TABLE ")] = p.RowSecurity
