@@ -64,6 +64,16 @@ func TestArrowsPointOneWay(t *testing.T) {
 			}
 		}
 	}
+	for _, dep := range dependencies(t, module+"internal/observe") {
+		for _, forbidden := range []string{
+			"cmd/", "internal/config", "internal/schema", "internal/web", "internal/localpg",
+			"internal/pgtest",
+		} {
+			if strings.HasPrefix(strings.TrimPrefix(dep, module), forbidden) {
+				t.Errorf("internal/observe depends on %s", dep)
+			}
+		}
+	}
 	for _, dep := range dependencies(t, module+"cmd/avtotpy") {
 		for _, forTests := range []string{"migrate/review", "internal/pgtest"} {
 			if strings.TrimPrefix(dep, module) == forTests {
@@ -73,7 +83,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 	}
 	for _, dep := range dependencies(t, module+"internal/web") {
 		for _, forbidden := range []string{
-			"migrate", "internal/schema", "internal/config", "internal/localpg",
+			"migrate", "internal/schema", "internal/config", "internal/localpg", "internal/observe",
 			"internal/pgtest",
 		} {
 			if strings.TrimPrefix(dep, module) == forbidden {

@@ -416,11 +416,6 @@ func (f *fitness) complain(what string, err error) {
 	}
 }
 
-// lacksRight reports that the server refused something for want of a right.
-func lacksRight(err error) bool {
-	return is[*migrate.PrivilegeError](err) || database.KindOf(err) == database.Unprivileged
-}
-
 // logChange says what changed, unless the DB has said it already.
 func (f *fitness) logChange(before error) {
 	away := func(err error) bool {

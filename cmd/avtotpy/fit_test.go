@@ -83,7 +83,7 @@ func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 	for _, attributes := range []string{"any", "prefer-standby"} {
 		t.Run(attributes, func(t *testing.T) {
 			s := serviceOf(t, hosts+" target_session_attrs="+attributes, "")
-			web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+			web, err := openDatabase(t.Context(), s.cfg, s.observers.Log())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -17,7 +18,7 @@ import (
 func (p program) handOver(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
 	log.Debug("handing over to a process without the privileged settings")
 	file := executable()
-	environ, err := cfg.HandedOver(migratedBy(report).environ(cfg.WithoutPrivileged(p.environ)))
+	environ, err := cfg.HandedOver(observe.MigrationOf(report).HandOver(cfg.WithoutPrivileged(p.environ)))
 	if err == nil {
 		release := holdSignals() // one that arrives from here on waits for the successor
 		defer release()

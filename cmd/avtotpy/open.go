@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/localpg"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 )
@@ -30,9 +33,10 @@ type opened struct {
 	cfg      config.Config // with the connections of the embedded PostgreSQL, where it is used
 	embedded bool
 	log      *slog.Logger
-	seen     *onlookers // nil unless observed
 	migrator *migrate.Migrator
 	ring     *keyring.Ring // nil in a mode that needs no master keys
+
+	observers *observe.Observers // nil unless observed
 
 	closers []func()
 }
@@ -82,19 +86,31 @@ func (p program) open(ctx context.Context, m opening) (*opened, context.Context,
 // observe begins to show what the program does: a port that is taken is a setting to correct, and a start that takes
 // long is one to look at.
 func (p program) observe(ctx context.Context, o *opened, m opening) error {
-	seen, err := p.onlookers(ctx, o.cfg, o.log)
-	if err != nil {
-		return err
+	options := observe.Options{Addr: o.cfg.HealthAddr, Version: version(), Environ: p.environ, Log: o.log}
+	if p.wantsBar(o.cfg) {
+		options.Terminal = p.stderr
+		options.LogTo = func(w io.Writer) *slog.Logger { return newLogger(w, true, o.cfg.LogLevel) }
 	}
-	o.seen, o.log = seen, seen.log
-	o.closers = append(o.closers, seen.leave)
+	observers, err := observe.Start(ctx, options)
+	if err != nil {
+		return cannotListen("AVTOTPY_HEALTH_ADDR", err)
+	}
+	o.observers, o.log = observers, observers.Log()
+	o.closers = append(o.closers, observers.Close)
 	if m.settings != config.Skip { // the second half of a start has another half before it
 		logStart(o.log, o.cfg.Mode)
 	}
-	if _, handedOver := p.migrated(); !handedOver { // the first half has logged it
+	if _, handedOver := observe.HandedOver(p.environ); !handedOver { // the first half has logged it
 		warnOfNetworks(o.cfg, o.log)
 	}
 	return nil
+}
+
+// wantsBar is for a person who waits for nothing but the migration. It has no
+// colour, so NO_COLOR asks for nothing.
+func (p program) wantsBar(cfg config.Config) bool {
+	return cfg.Mode == config.RunAndExit && cfg.LogFormat != config.LogJSON && isTerminal(p.stderr) &&
+		os.Getenv("TERM") != "dumb"
 }
 
 // prepare makes what the settings are for. A master key that is cut off is a setting to correct before anything is
@@ -110,7 +126,7 @@ func (p program) prepare(o *opened) (err error) {
 }
 
 // service is the web server of it.
-func (o *opened) service() service { return service{o.cfg, o.ring, o.migrator, o.seen} }
+func (o *opened) service() service { return service{o.cfg, o.ring, o.migrator, o.observers} }
 
 // settings reads the environment for a mode, "" for the one that it names; what is
 // odd but harmless is logged.

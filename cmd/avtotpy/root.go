@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/localpg"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
@@ -25,7 +26,7 @@ func (p program) settle(ctx context.Context, cfg config.Config, m opening, log *
 		return nil, err
 	}
 	if !cfg.Embedded() {
-		_, handedOver := p.migrated() // then the first half has logged what there is to warn of
+		_, handedOver := observe.HandedOver(p.environ) // then the first half has logged what there is to warn of
 		return nil, becomeAsked(cfg, asked, m.serves(cfg.Mode) && !handedOver, log)
 	}
 	if os.Geteuid() == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/config"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
@@ -49,9 +50,9 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 
 // migrate brings the database to this program's version, observed.
 func (o *opened) migrate(ctx context.Context) (migrate.Report, error) {
-	o.migrator.Progress = o.seen.progress
+	o.migrator.Progress = o.observers.Progress
 	report, err := o.migrator.Up(ctx, o.cfg.MigratorConn.Reveal())
-	o.seen.health.migrated(migratedBy(report))
+	o.observers.Migrated(observe.MigrationOf(report))
 	logReport(o.log, report, err)
 	if err == nil {
 		warnOfPrograms(report, o.log)

@@ -22,6 +22,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/internal/web"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -30,16 +31,16 @@ import (
 
 // A service is the web server and what it is made of.
 type service struct {
-	cfg      config.Config
-	ring     *keyring.Ring
-	migrator *migrate.Migrator
-	seen     *onlookers
+	cfg       config.Config
+	ring      *keyring.Ring
+	migrator  *migrate.Migrator
+	observers *observe.Observers
 }
 
 // serveVerified serves as the unprivileged role until ctx ends, unless the connection, its role
 // or the schema are not what they should be.
 func (s service) serveVerified(ctx context.Context) error {
-	db, err := openDatabase(ctx, s.cfg, s.seen.log)
+	db, err := openDatabase(ctx, s.cfg, s.observers.Log())
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (s service) serveVerified(ctx context.Context) error {
 
 // serve serves whatever there is: while the schema is not fit, requests get a 503.
 func (s service) serve(ctx context.Context) error {
-	db, err := openDatabase(ctx, s.cfg, s.seen.log)
+	db, err := openDatabase(ctx, s.cfg, s.observers.Log())
 	if err != nil {
 		return err
 	}
@@ -64,18 +65,19 @@ func (s service) serve(ctx context.Context) error {
 // run is the web server until ctx ends. proof is what was just found over a connection
 // of the pool, nil when nobody looked.
 func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verification) error {
-	cfg, ring, log := s.cfg, s.ring, s.seen.log
+	cfg, ring, log := s.cfg, s.ring, s.observers.Log()
 	address := publicURL(cfg)
 	st := store.New(db.Pool(), ring)
 	st.Changes = db.Changes
-	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.seen.health.securityEvent, Now: time.Now}
-	st.Distrust = s.seen.health.distrusted(log, recorder.Record) //nolint:contextcheck // whose request met the row says nothing
+	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.observers.SecurityEvent, Now: time.Now}
+	//nolint:contextcheck // the request that met the row says nothing about who wrote it
+	st.Distrust = s.observers.Distrusted(recorder.Record)
 	own := asItself(s.migrator)
 	hasty := *own
 	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
 	fit := &fitness{
-		migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.seen.health.looked,
-		clock: s.seen.health.clock,
+		migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.observers.Inspected,
+		clock: s.observers.ClockAhead,
 	}
 	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
 	fit.prepare = func(ctx context.Context) error {
@@ -84,13 +86,11 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 		}
 		return announceSetup(ctx, st, address, ring.SetupToken(), log)
 	}
-	watch := &watch{migrator: own, pool: db.Pool(), health: s.seen.health, log: log}
-	firstAudit := time.Duration(0)
+	var audit *migrate.Audit
 	if proof != nil {
-		fit.known = &proof.Status
-		watch.found(*proof.Audit)
-		firstAudit = afterProof
+		fit.known, audit = &proof.Status, proof.Audit
 	}
+	watch := s.observers.WatchRole(own, db.Pool(), audit)
 	working, done := context.WithCancel(ctx)
 	defer done()
 	db.Watch(working)
@@ -107,14 +107,14 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
 		return err
 	}
-	go watch.run(working, firstAudit)
-	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.seen.health.sweptRows}.run(working)
+	go watch.Run(working)
+	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.observers.RowsSwept}.run(working)
 	server := &web.Server{
 		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed, Event: recorder.Record,
 		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log,
 		Now: time.Now, Version: version(),
 	}
-	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.seen)
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.observers)
 }
 
 // masterKeys reads the keys that the settings hold.
@@ -225,7 +225,7 @@ func differences(a *migrate.Audit) string {
 	if a == nil || a.Err() == nil {
 		return ""
 	}
-	return ": " + shortened(grave(*a))
+	return ": " + observe.Summary(*a)
 }
 
 func inBrackets(name string) string {
@@ -301,9 +301,9 @@ const mostConnections = 1024
 // ten seconds.
 func listen(ctx context.Context, addr, address string, handler http.Handler,
 	ready func(context.Context) (string, error),
-	seen *onlookers,
+	observers *observe.Observers,
 ) error {
-	log := seen.log
+	log := observers.Log()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return cannotListen("AVTOTPY_LISTEN_ADDR", err)
@@ -320,7 +320,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	log.Info("serving", "address", address, "listen", listener.Addr().String(), "pid", os.Getpid())
-	seen.serving(address, ready)
+	observers.Serving(address, ready)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -333,7 +333,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler,
 		return context.Cause(ctx)
 	}
 	log.Info("stopping", "why", context.Cause(ctx))
-	seen.stopping()
+	observers.Stopping()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
+	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -35,13 +37,25 @@ func serviceOf(t *testing.T, webConn, address string) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	return service{
-		cfg:      config.Config{Mode: config.Skip, WebConn: config.Secret(webConn), ListenAddr: address},
-		ring:     ring,
-		migrator: &migrate.Migrator{Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test"},
-		seen:     &onlookers{health: newHealth(), systemd: startSystemd(nil), log: log},
+	observers, err := observe.Start(t.Context(), observe.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(observers.Close)
+	return service{
+		cfg:       config.Config{Mode: config.Skip, WebConn: config.Secret(webConn), ListenAddr: address},
+		ring:      ring,
+		migrator:  &migrate.Migrator{Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test"},
+		observers: observers,
+	}
+}
+
+// askReady gets /readyz, as a probe does.
+func askReady(t *testing.T, s service) (status int, body string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.observers.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	return w.Code, w.Body.String()
 }
 
 // TestTheHealthAddressIsNotReadyWithoutTheMainPort: probes on their own address send people to the main one.
@@ -57,7 +71,7 @@ func TestTheHealthAddressIsNotReadyWithoutTheMainPort(t *testing.T) {
 	if err := s.serve(t.Context()); !is[*settingsError](err) {
 		t.Fatalf("got %v, want that the port is taken", err)
 	}
-	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable {
+	if status, body := askReady(t, s); status != http.StatusServiceUnavailable {
 		t.Errorf("the main port was never open: %d %s, want 503", status, body)
 	}
 }
@@ -72,7 +86,7 @@ func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.serve(ctx) }()
 	pgtest.Eventually(t, "it is ready", func() error {
-		status, body := ask(t, s.seen.health, "")
+		status, body := askReady(t, s)
 		return pgtest.Unless(status == http.StatusOK, "%d %s", status, body)
 	})
 	last := startRequest(t, address)
@@ -85,7 +99,7 @@ func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
 		_ = conn.Close()
 		return errors.New("it is open")
 	})
-	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable ||
+	if status, body := askReady(t, s); status != http.StatusServiceUnavailable ||
 		!strings.Contains(body, "stopping") {
 		t.Errorf("while a request is answered: %d %s, want 503 because it stops", status, body)
 	}
@@ -93,7 +107,7 @@ func TestTheHealthAddressIsNotReadyWhileStopping(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if status, body := ask(t, s.seen.health, ""); status != http.StatusServiceUnavailable {
+	if status, body := askReady(t, s); status != http.StatusServiceUnavailable {
 		t.Errorf("afterwards: %d %s, want 503", status, body)
 	}
 }
@@ -123,14 +137,14 @@ func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	s := serviceOf(t, db.WebConn, "")
-	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	web, err := openDatabase(t.Context(), s.cfg, s.observers.Log())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer web.Close()
 	slow := false
 	f := &fitness{
-		migrator: s.migrator, db: web, log: s.seen.log, looked: func(migrate.Status) {}, clock: func(float64) {},
+		migrator: s.migrator, db: web, log: s.observers.Log(), looked: func(migrate.Status) {}, clock: func(float64) {},
 		prepare: func(context.Context) error { return nil },
 		keys: func(ctx context.Context) error {
 			if !slow {
@@ -167,7 +181,7 @@ func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
 func TestNobodyWaitsForAConnectionWithoutALimit(t *testing.T) {
 	t.Parallel()
 	s := serviceOf(t, pgtest.Migrated(t).WebConn+" pool_max_conns=1", "")
-	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	web, err := openDatabase(t.Context(), s.cfg, s.observers.Log())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +206,7 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	db := pgtest.Migrated(t)
 	s := serviceOf(t, db.WebConn, "")
 	s.migrator.Role.Privileges = schema.Privileges()
-	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	web, err := openDatabase(t.Context(), s.cfg, s.observers.Log())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,14 +262,14 @@ func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	s := serviceOf(t, db.WebConn, "")
-	web, err := openDatabase(t.Context(), s.cfg, s.seen.log)
+	web, err := openDatabase(t.Context(), s.cfg, s.observers.Log())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer web.Close()
 	during := func() {}
 	f := &fitness{
-		migrator: s.migrator, db: web, log: s.seen.log, looked: func(migrate.Status) {}, clock: func(float64) {},
+		migrator: s.migrator, db: web, log: s.observers.Log(), looked: func(migrate.Status) {}, clock: func(float64) {},
 		prepare: func(context.Context) error { return nil },
 		keys:    func(context.Context) error { during(); return nil },
 	}

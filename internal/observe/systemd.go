@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"net"
@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A systemd is the service manager that waits for news, if one does: with
+// A systemd notifies the service manager, if one waits for it: with
 // Type=notify it names a socket in NOTIFY_SOCKET (sd_notify(3)). The successor of a
-// hand-over has the same process id and finds the same socket, so there is no more
-// to it. It is only ever told; whether it listens changes nothing.
+// hand-over has the same process id and finds the same socket. Messages go one way;
+// whether they are read changes nothing.
 //
 // There is no watchdog: what would feed it proves no more than that the process is
 // there. "avtotpy healthcheck" asks the same questions as a user does.
 type systemd struct {
-	socket string // "" when nobody waits
+	socket string // "" when no manager waits
 
 	mu     sync.Mutex
 	status string
@@ -24,8 +24,8 @@ type systemd struct {
 	joined sync.WaitGroup
 }
 
-// startSystemd keeps the manager from giving up on a start that takes long: for as
-// long as the program works, and every wait of the migrator has a limit of its own.
+// startSystemd keeps the manager from giving up on a start that takes long: while the
+// program works, since every wait of the migrator has a limit of its own.
 func startSystemd(environ []string) *systemd {
 	s := &systemd{quit: make(chan struct{})}
 	for _, v := range environ {
@@ -39,26 +39,26 @@ func startSystemd(environ []string) *systemd {
 	return s
 }
 
-// run writes beside the migrator, because a manager that is slow to read blocks who
-// writes to it.
+// run writes in a goroutine of its own, because a manager that is slow to read blocks
+// a writer, and the migrator must not wait for it.
 func (s *systemd) run() {
 	const extension, often = "EXTEND_TIMEOUT_USEC=30000000", 10 * time.Second
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	var extended time.Time
-	told := ""
+	sent := ""
 	for {
-		var news []string
+		var lines []string
 		if time.Since(extended) >= often {
-			extended, news = time.Now(), append(news, extension)
+			extended, lines = time.Now(), append(lines, extension)
 		}
 		s.mu.Lock()
-		if s.status != told {
-			told, news = s.status, append(news, "STATUS="+s.status)
+		if s.status != sent {
+			sent, lines = s.status, append(lines, "STATUS="+s.status)
 		}
 		s.mu.Unlock()
-		if len(news) > 0 {
-			s.send(news...)
+		if len(lines) > 0 {
+			s.send(lines...)
 		}
 		select {
 		case <-s.quit:
@@ -68,8 +68,8 @@ func (s *systemd) run() {
 	}
 }
 
-// say sets what systemctl status shows.
-func (s *systemd) say(status string) {
+// setStatus sets what systemctl status shows.
+func (s *systemd) setStatus(status string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = strings.ReplaceAll(status, "\n", " ")
@@ -92,12 +92,12 @@ func (s *systemd) send(lines ...string) {
 	if s.socket == "" {
 		return
 	}
-	// it knows that @ begins an abstract name
+	// DialUnix knows that @ begins an abstract name
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.socket, Net: "unixgram"})
 	if err != nil {
 		return
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write([]byte(strings.Join(lines, "\n"))) // whether anybody reads it changes nothing
+	_, _ = conn.Write([]byte(strings.Join(lines, "\n"))) // whether it is read changes nothing
 }

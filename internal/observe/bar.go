@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"fmt"
@@ -9,12 +9,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// A bar is the last line of a terminal while it migrates: how far it is, at which
-// file, and what keeps it. It is drawn again and again; lines of the log, which are
+// A bar is the last line of a terminal during a migration: how far it is, at which
+// file, and what it waits for. It is drawn again and again; lines of the log, which are
 // written through it, go above. A nil bar draws nothing.
 type bar struct {
 	out     *os.File
@@ -25,13 +24,6 @@ type bar struct {
 	drawn bool
 
 	quit, joined chan struct{}
-}
-
-// wantsBar is for a person who waits for nothing but the migration. It has no
-// colour, so NO_COLOR asks for nothing.
-func (p program) wantsBar(cfg config.Config) bool {
-	return cfg.Mode == config.RunAndExit && cfg.LogFormat != config.LogJSON && isTerminal(p.stderr) &&
-		os.Getenv("TERM") != "dumb"
 }
 
 func startBar(out *os.File) *bar {

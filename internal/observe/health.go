@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -16,17 +16,17 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// A health is what machines ask about: probes and metrics, on an address of its own.
+// A health answers probes and scrapes, on an address of its own.
 type health struct {
 	*metrics
 
-	mu  sync.Mutex
-	now readiness
-	fit func(context.Context) (warning string, err error) // nil until it serves
+	mu    sync.Mutex
+	now   readiness
+	check func(context.Context) (warning string, err error) // nil until it serves
 }
 
-func newHealth() *health {
-	return &health{metrics: newMetrics(), now: readiness{Phase: starting, Since: time.Now()}}
+func newHealth(version string) *health {
+	return &health{metrics: newMetrics(version), now: readiness{Phase: starting, Since: time.Now()}}
 }
 
 // migrating is called by the migrator, for each file; it only takes notes.
@@ -43,11 +43,11 @@ func (h *health) migrating(p migrate.Progress) {
 	h.now = migrationReadiness(p)
 }
 
-// serving makes fit the judge of readiness. The state of the schema may be known already.
-func (h *health) serving(fit func(context.Context) (warning string, err error)) {
+// serving lets check decide about readiness. The state of the schema may be known already.
+func (h *health) serving(check func(context.Context) (warning string, err error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fit = fit
+	h.check = check
 	h.now = readiness{
 		Phase: serving, Since: time.Now(), State: h.now.State, Version: h.now.Version,
 		Target: h.now.Target,
@@ -55,36 +55,36 @@ func (h *health) serving(fit func(context.Context) (warning string, err error)) 
 	h.busyWith(serving, h.now.Since)
 }
 
-// looked is told of each look at the schema while the program serves. A ledger that cannot
-// be relied on tells no version.
-func (h *health) looked(s migrate.Status) {
+// Inspected shows what was found of the schema while the program serves. A ledger that cannot
+// be relied on shows no version.
+func (h *health) Inspected(s migrate.Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.now.State, h.now.Version, h.now.Target = s.State.String(), &s.Version, &s.Target
 	if s.State == migrate.LedgerLost || s.State == migrate.Diverged {
 		h.now.Version = nil
-		h.lost()
+		h.forgetVersion()
 		return
 	}
 	h.schema(s.Version, s.Target)
 }
 
-// readiness asks, and brings the metrics up to date with the answer.
+// readiness checks, and brings the metrics up to date with the answer.
 func (h *health) readiness(ctx context.Context) readiness {
 	h.mu.Lock()
-	fit := h.fit
+	check := h.check
 	h.mu.Unlock()
-	var unfit error
+	var notReady error
 	warning := ""
-	if fit != nil {
-		warning, unfit = fit(ctx) // which may look
+	if check != nil {
+		warning, notReady = check(ctx) // which may inspect the database
 	}
 	h.mu.Lock()
 	now := h.now
 	h.mu.Unlock()
-	now.Ready, now.Warning = fit != nil && unfit == nil, warning
-	if unfit != nil {
-		now.Reason = unfit.Error()
+	now.Ready, now.Warning = check != nil && notReady == nil, warning
+	if notReady != nil {
+		now.Reason = notReady.Error()
 	}
 	h.ready.Set(map[bool]float64{true: 1}[now.Ready])
 	return now
@@ -100,7 +100,7 @@ func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (sto
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, cannotListen("AVTOTPY_HEALTH_ADDR", err)
+		return nil, err
 	}
 	server := &http.Server{
 		Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second,
@@ -108,13 +108,14 @@ func (h *health) listen(ctx context.Context, addr string, log *slog.Logger) (sto
 	}
 	go func() { _ = server.Serve(listener) }() // it ends by stop
 	log.Info("serving probes and metrics", "listen", listener.Addr().String())
-	return func() { _ = server.Close() }, nil // nobody waits for an answer that matters
+	return func() { _ = server.Close() }, nil // no answer that is cut off matters
 }
 
 func (h *health) routes() http.Handler {
 	mux := http.NewServeMux()
-	// whoever asked is gone
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "alive") })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "alive") // the client may be gone
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		writeReadiness(w, h.readiness(r.Context()), strings.Contains(r.Header.Get("Accept"), "application/json"))
 	})
@@ -137,5 +138,5 @@ func writeReadiness(w http.ResponseWriter, now readiness, asJSON bool) {
 	if !now.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_, _ = w.Write([]byte(body)) // whoever asked is gone
+	_, _ = w.Write([]byte(body)) // the client may be gone
 }

@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ type readiness struct {
 	Phase    string              `json:"phase"` // of phases
 	Since    time.Time           `json:"since"`
 	Reason   string              `json:"reason,omitempty"`  // why it serves and is not ready
-	Warning  string              `json:"warning,omitempty"` // what is not right and keeps nobody away
+	Warning  string              `json:"warning,omitempty"` // what is wrong although it is ready
 	State    string              `json:"state,omitempty"`   // of the schema, while it serves
 	File     string              `json:"file,omitempty"`
 	Number   int                 `json:"number,omitempty"` // of the file, among
@@ -37,7 +37,7 @@ func migrationReadiness(p migrate.Progress) readiness {
 	return r
 }
 
-// String has a line for each fact.
+// String is for people, a line for each fact.
 func (r readiness) String() string {
 	switch {
 	case r.Ready && r.Warning != "":

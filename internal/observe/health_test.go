@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -25,12 +25,12 @@ func TestTheMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHealth() // of which everything is known
+	h := newHealth("test") // of which everything is known
 	h.schema(1, 2)
-	h.migrated(migrated{})
+	h.Migrated(Migration{})
 	h.audited(migrate.Audit{})
 	h.compared(0)
-	h.clock(0)
+	h.ClockAhead(0)
 	families, err := h.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func ask(t *testing.T, h *health, accept string) (status int, body string) {
 
 func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 	t.Parallel()
-	h := newHealth()
+	h := newHealth("test")
 	if status, body := ask(t, h, ""); status != http.StatusServiceUnavailable ||
 		!strings.HasPrefix(body, "not ready\nphase:      starting\nsince:      20") {
 		t.Errorf("before anything else: %d %s", status, body)
@@ -119,7 +119,7 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 // again.
 func TestFilesAreCountedWhileTheyAreApplied(t *testing.T) {
 	t.Parallel()
-	h := newHealth()
+	h := newHealth("test")
 	for _, step := range []struct{ reported, want int }{{0, 0}, {1, 1}, {1, 1}, {3, 3}, {2, 3}, {4, 4}} {
 		h.migrating(migrate.Progress{
 			Phase: migrate.Applying, Looked: true, Version: step.reported, Target: 5,
@@ -127,7 +127,7 @@ func TestFilesAreCountedWhileTheyAreApplied(t *testing.T) {
 		})
 		h.checkApplied(t, step.want)
 	}
-	h.migrated(migrated{Applied: 5})
+	h.Migrated(Migration{Applied: 5})
 	h.checkApplied(t, 5)
 }
 
@@ -143,12 +143,12 @@ func (h *health) checkApplied(t *testing.T, want int) {
 func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
 	t.Parallel()
 	report := migrate.Report{Applied: make([]migrate.Applied, 3), Elapsed: 1500 * time.Millisecond, Waited: time.Second}
-	p := program{environ: migratedBy(report).environ([]string{"PATH=/bin"})}
-	if got, ok := p.migrated(); !ok || got != (migrated{Applied: 3, Seconds: 1.5, Waited: 1}) {
-		t.Errorf("got %+v, %v from %q", got, ok, p.environ)
+	environ := MigrationOf(report).HandOver([]string{"PATH=/bin"})
+	if got, ok := HandedOver(environ); !ok || got != (Migration{Applied: 3, Seconds: 1.5, Waited: 1}) {
+		t.Errorf("got %+v, %v from %q", got, ok, environ)
 	}
 	for _, nonsense := range []string{"", "3", "{", `{"applied":-1}`, `{"applied":"x"}`} {
-		if got, ok := (program{environ: []string{migratedVariable + "=" + nonsense}}).migrated(); ok {
+		if got, ok := HandedOver([]string{handedOverVariable + "=" + nonsense}); ok {
 			t.Errorf("%q: got %+v, want that it is left aside", nonsense, got)
 		}
 	}
@@ -158,7 +158,7 @@ func TestWhatAMigrationTookOutlivesTheHandOver(t *testing.T) {
 // be pending.
 func TestALostLedgerTellsNoVersion(t *testing.T) {
 	t.Parallel()
-	h := newHealth()
+	h := newHealth("test")
 	h.serving(func(context.Context) (string, error) { return "", nil })
 	versions := func() (names []string) {
 		families, err := h.registry.Gather()
@@ -172,12 +172,12 @@ func TestALostLedgerTellsNoVersion(t *testing.T) {
 		}
 		return names
 	}
-	h.looked(migrate.Status{State: migrate.Current, Version: 11, Target: 11})
+	h.Inspected(migrate.Status{State: migrate.Current, Version: 11, Target: 11})
 	if _, body := ask(t, h, "application/json"); len(versions()) != 2 ||
 		!strings.Contains(body, `"state": "current"`) || !strings.Contains(body, `"schema_version": 11`) {
 		t.Errorf("got %v and %s, want version 11", versions(), body)
 	}
-	h.looked(migrate.Status{State: migrate.LedgerLost, Target: 11})
+	h.Inspected(migrate.Status{State: migrate.LedgerLost, Target: 11})
 	if _, body := ask(t, h, "application/json"); len(versions()) != 0 ||
 		!strings.Contains(body, `"state": "ledger lost"`) || strings.Contains(body, "schema_version") {
 		t.Errorf("got %v and %s, want no version", versions(), body)
