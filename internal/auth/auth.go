@@ -83,12 +83,12 @@ func (g *Gate) Principal(ctx context.Context, v Visit) (Principal, error) {
 	return g.principal(v, session, err)
 }
 
-// Codes is Principal with what their codes are made of, asked for at once (store.Codes).
-func (g *Gate) Codes(ctx context.Context, v Visit) (Principal, []store.Account, error) {
+// Codes is Principal with what their codes are made of, asked for at once and appended to a slice (store.Codes).
+func (g *Gate) Codes(ctx context.Context, v Visit, to []store.Account) (Principal, []store.Account, error) {
 	if v.Session == "" {
-		return Principal{}, nil, ErrNoSession
+		return Principal{}, to, ErrNoSession
 	}
-	session, accounts, err := g.store.Codes(ctx, v.Session)
+	session, accounts, err := g.store.Codes(ctx, v.Session, to)
 	p, err := g.principal(v, session, err)
 	return p, accounts, err
 }

@@ -12,6 +12,7 @@
 package keyring
 
 import (
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -23,6 +24,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const keySize = 32 // bytes, of master keys and all others
@@ -35,6 +37,7 @@ type Ring struct {
 type masterKey struct {
 	id     string
 	secret []byte
+	opens  *sync.Map // what opens with the key for one use, by use
 }
 
 // Parse reads master keys: lines of id:base64(32 bytes), the first one active.
@@ -88,7 +91,7 @@ func parseKey(line string) (masterKey, error) {
 	if len(secret) != keySize {
 		return masterKey{}, fmt.Errorf("%s has %d bytes, want %d; it may be cut off", shown, len(secret), keySize)
 	}
-	return masterKey{id, secret}, nil
+	return masterKey{id, secret, new(sync.Map)}, nil
 }
 
 func validID(id string) bool {
@@ -166,6 +169,16 @@ func (k masterKey) derive(use string) []byte {
 		panic(err) // the length is far below HKDF's limit
 	}
 	return key
+}
+
+// aead seals with the key for one use, of which there are few. It is kept: each request opens the key of a vault.
+func (k masterKey) aead(use string) cipher.AEAD {
+	if known, ok := k.opens.Load(use); ok {
+		return known.(cipher.AEAD) //nolint:forcetypeassert // there is nothing else
+	}
+	aead := newAEAD(k.derive(use))
+	k.opens.Store(use, aead)
+	return aead
 }
 
 // String names the keys without showing them.

@@ -2,6 +2,8 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -56,6 +58,19 @@ func TestParseTakesWhatEditorsLeave(t *testing.T) {
 	r := ring(t, "# 2026", "", "  "+Generate("new")+" \r", Generate("old"), "")
 	if got := strings.Join(r.IDs(), " "); got != "new old" || r.Active() != "new" || !r.Has("old") || r.Has("other") {
 		t.Errorf("ids %q, active %q", got, r.Active())
+	}
+}
+
+// TestAMACIsTheHMAC holds what is written by hand to crypto/hmac, for texts shorter and longer than a block.
+func TestAMACIsTheHMAC(t *testing.T) {
+	t.Parallel()
+	for length := range 700 {
+		key, text := random(), bytes.Repeat([]byte{byte(length)}, length)
+		mac := hmac.New(sha256.New, key)
+		mac.Write(text)
+		if got, want := hmacSHA256(key, text), mac.Sum(nil); !bytes.Equal(got[:], want) {
+			t.Fatalf("%d bytes: got %x, want %x", length, got, want)
+		}
 	}
 }
 
@@ -207,25 +222,25 @@ func TestTheAuthenticationKeyOutlivesTheMasterKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mac, password := key.MAC("member", "vault", "user"), key.Seal([]byte("hash"), "password", "user", "1")
+	mac, password := key.MAC("member", encode([]string{"vault", "user"})), key.Seal([]byte("hash"), "password", "user", "1")
 	resealed, err := ring(t, newLine, oldLine).ResealAuthenticationKey(sealed)
 	if err != nil || resealed.MasterKey != "new" {
 		t.Fatalf("got %q, %v", resealed.MasterKey, err)
 	}
 	again, err := ring(t, newLine).OpenAuthenticationKey(resealed)
-	if err != nil || !again.Proves(mac, "member", "vault", "user") {
+	if err != nil || !again.Proves(mac, "member", encode([]string{"vault", "user"})) {
 		t.Errorf("after a rotation nothing is proved any more: %v", err)
 	}
 	if got, err := again.Open(password, "password", "user", "1"); err != nil || string(got) != "hash" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for name, proved := range map[string]bool{
-		"other values":    again.Proves(mac, "member", "vault", "bob"),
-		"another use":     again.Proves(mac, "session", "vault", "user"),
-		"joined values":   again.Proves(mac, "member", "vaultuser"),
-		"shifted values":  again.Proves(mac, "member", "vaul", "tuser"),
-		"nothing":         again.Proves(nil, "member", "vault", "user"),
-		"a part of a MAC": again.Proves(mac[:16], "member", "vault", "user"),
+		"other values":    again.Proves(mac, "member", encode([]string{"vault", "bob"})),
+		"another use":     again.Proves(mac, "session", encode([]string{"vault", "user"})),
+		"joined values":   again.Proves(mac, "member", encode([]string{"vaultuser"})),
+		"shifted values":  again.Proves(mac, "member", encode([]string{"vaul", "tuser"})),
+		"nothing":         again.Proves(nil, "member", encode([]string{"vault", "user"})),
+		"a part of a MAC": again.Proves(mac[:16], "member", encode([]string{"vault", "user"})),
 	} {
 		if proved {
 			t.Errorf("%s are proved", name)

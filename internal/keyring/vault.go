@@ -53,7 +53,7 @@ func (r *Ring) openVaultKey(sealed SealedKey, vault string, generation int) ([]b
 		if master == nil {
 			return nil, &MissingKeyError{ID: sealed.MasterKey}
 		}
-		return openAs(joined, newAEAD(master.derive(vaultKeys)), sealed.Bytes, []byte(vault))
+		return openAs(joined, master.aead(vaultKeys), sealed.Bytes, []byte(vault))
 	}
 	return r.open(vaultKeys, sealed, vaultPlace(vault, generation))
 }
@@ -67,11 +67,11 @@ func (r *Ring) open(use string, sealed SealedKey, place []string) ([]byte, error
 	if master == nil {
 		return nil, &MissingKeyError{ID: sealed.MasterKey}
 	}
-	return open(newAEAD(master.derive(use)), sealed.Bytes, encode(place))
+	return open(master.aead(use), sealed.Bytes, encode(place))
 }
 
 func (k masterKey) seal(use string, key []byte, place []string) SealedKey {
-	return SealedKey{MasterKey: k.id, Bytes: seal(newAEAD(k.derive(use)), key, encode(place))}
+	return SealedKey{MasterKey: k.id, Bytes: seal(k.aead(use), key, encode(place))}
 }
 
 // A MissingKeyError means that data was sealed with a master key that is not

@@ -112,7 +112,7 @@ func (o opener) one(rows pgx.Rows) (Account, error) { return first(o.collect(row
 func (o opener) role(m member, mac []byte) access.Role {
 	role, known := o.roles[m.vault]
 	if !known {
-		if o.proof.Proves(mac, useMember, m.values()...) {
+		if o.proof.Proves(mac, useMember, m.values()) {
 			role = m.role
 		} else {
 			o.store.distrust(DistrustedMember, m.vault)

@@ -132,7 +132,7 @@ func (s scene) holds(t *testing.T) {
 		"a forged token": forged, "Bob's token": s.bobToken,
 		"her old token": s.herOldToken,
 	} {
-		session, accounts, err := s.Codes(ctx, token)
+		session, accounts, err := s.Codes(ctx, token, nil)
 		hers(name, accounts)
 		if err == nil && session.User.ID == s.alice.ID {
 			t.Errorf("%s is a session of Alice's", name)

@@ -93,9 +93,6 @@ func (s *Store) sealedProof(ctx context.Context) (sealed keyring.SealedKey, err 
 	return sealed, err
 }
 
-// stampOf writes a time of the database, which has microseconds.
-func stampOf(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
-
 // now is when the transaction began, which is what rows that it adds have as created_at.
 func now(ctx context.Context, tx pgx.Tx) (t time.Time, err error) {
 	err = tx.QueryRow(ctx, `SELECT now()`).Scan(&t)
@@ -104,7 +101,15 @@ func now(ctx context.Context, tx pgx.Tx) (t time.Time, err error) {
 
 // tokenHash is what the database has of a session's token. It is made of the SHA-256 because
 // sessions from before 0012 have that.
-func (p proof) tokenHash(sha256 []byte) []byte { return p.MAC(useToken, string(sha256)) }
+func (p proof) tokenHash(sha256 []byte) []byte { return p.MAC(useToken, texts(string(sha256))) }
+
+// texts are what a MAC proves when it is a few texts.
+func texts(all ...string) (p keyring.Place) {
+	for _, text := range all {
+		p = p.Text(text)
+	}
+	return p
+}
 
 // A sessionRow is what makes a session valid.
 type sessionRow struct {
@@ -114,12 +119,12 @@ type sessionRow struct {
 	version            int64 // of the token
 }
 
-func (r sessionRow) values() []string {
-	return []string{
-		r.id.String(), r.user.String(), string(r.tokenHash), stampOf(r.createdAt), stampOf(r.expires),
-		strconv.FormatInt(r.version, 10),
-	}
+func (r sessionRow) values() keyring.Place {
+	return make(keyring.Place, 0, usualPlace).ID(r.id).ID(r.user).Text(string(r.tokenHash)).
+		Number(r.createdAt.UnixMicro()).Number(r.expires.UnixMicro()).Number(r.version)
 }
+
+const usualPlace = 256 // bytes of what is proved, and more than most of it
 
 // A member is a user of a vault.
 type member struct {
@@ -128,8 +133,8 @@ type member struct {
 	since       time.Time
 }
 
-func (m member) values() []string {
-	return []string{m.vault.String(), m.user.String(), string(m.role), stampOf(m.since)}
+func (m member) values() keyring.Place {
+	return make(keyring.Place, 0, usualPlace).ID(m.vault).ID(m.user).Text(string(m.role)).Number(m.since.UnixMicro())
 }
 
 func (p proof) sealPassword(hash string, user uuid.UUID, version int64) []byte {
@@ -144,11 +149,13 @@ func (p proof) openPassword(sealed []byte, user uuid.UUID, version int64) (strin
 // fold is what two names have in common that are one person's.
 func fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
-func (p proof) nameMAC(name string) []byte { return p.MAC(useName, fold(name)) }
+func (p proof) nameMAC(name string) []byte { return p.MAC(useName, texts(fold(name))) }
 
 // spellingMAC is for the second one of two names that databases with the locale C kept
 // apart, such as Ärzte and ärzte.
-func (p proof) spellingMAC(name string) []byte { return p.MAC(useSpelling, strings.TrimSpace(name)) }
+func (p proof) spellingMAC(name string) []byte {
+	return p.MAC(useSpelling, texts(strings.TrimSpace(name)))
+}
 
 // A Distrusted is a kind of rows that are not what this program wrote.
 type Distrusted string

@@ -14,14 +14,15 @@ import (
 
 // Codes returns the session of a token, as Session does but without its user's name, and what its user's codes
 // are made of, in one round trip: pages ask for codes more often than for all else. The accounts have no names and
-// notes, which are not opened for that, and those with a counter no secret. A session that is locked has none.
-func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, error) {
+// notes, which are not opened for that, and those with a counter no secret. A session that is locked has none. They
+// are appended to a slice, so that its memory can be used again.
+func (s *Store) Codes(ctx context.Context, token string, to []Account) (Session, []Account, error) {
 	p, err := s.proof(ctx)
 	if err != nil {
 		return Session{}, nil, err
 	}
 	var found []Session
-	var accounts []Account
+	accounts := to
 	err = s.together(ctx, uuid.Nil,
 		query{selectSessionAndAct, []any{p.tokenHash(hashToken(token)), SessionIdle}, func(rows pgx.Rows) (err error) {
 			found, err = s.collectSessions(p, rows, nil)
@@ -35,7 +36,7 @@ func (s *Store) Codes(ctx context.Context, token string) (Session, []Account, er
 			if found[0].Locked {
 				return nil
 			}
-			accounts, err = s.As(found[0].User, Origin{}).openerWith(p).codes(rows)
+			accounts, err = s.As(found[0].User, Origin{}).openerWith(p).codes(rows, to)
 			return err
 		}})
 	if err != nil {
@@ -63,9 +64,7 @@ const selectCodes = `
 
 // codes is collect for rows of selectCodes. A user may have hundreds, and asks all the time: what the rows repeat is
 // looked at once, and what is only compared stays in the memory of the connection.
-func (o opener) codes(rows pgx.Rows) ([]Account, error) {
-	const usual = 64
-	accounts := make([]Account, 0, usual)
+func (o opener) codes(rows pgx.Rows, accounts []Account) ([]Account, error) {
 	var a Account
 	var kind, algorithm, secret, role, mac, masterKey, sealedKey pgtype.DriverBytes
 	var in vaultGeneration

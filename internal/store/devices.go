@@ -36,7 +36,7 @@ func (s *Store) OwnDevices(ctx context.Context, tokens []string) (own []string, 
 
 // deviceToken ends with a proof that what is before it was given out.
 func (p proof) deviceToken(random string) string {
-	return random + base64.RawURLEncoding.EncodeToString(p.MAC(useDeviceToken, random)[:lengthOfProof])
+	return random + base64.RawURLEncoding.EncodeToString(p.MAC(useDeviceToken, texts(random))[:lengthOfProof])
 }
 
 const (
@@ -65,7 +65,7 @@ func (s *Store) KnownDevice(ctx context.Context, user uuid.UUID, tokens []string
 
 // deviceMAC names the user, too: a row that is moved to another user says nothing.
 func (p proof) deviceMAC(user uuid.UUID, token string) []byte {
-	return p.MAC(useDevice, user.String(), token)
+	return p.MAC(useDevice, texts(user.String(), token))
 }
 
 // useDevice keeps a device known. The zero UUID becomes a new one, with a token that is shown only here.

@@ -53,5 +53,5 @@ func (s *Store) MemberMAC(ctx context.Context, vault, user uuid.UUID, role acces
 ) {
 	p, err := s.proof(ctx)
 	m := member{vault, user, role, since}
-	return p.MAC(useMember, m.values()...), err
+	return p.MAC(useMember, m.values()), err
 }

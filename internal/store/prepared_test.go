@@ -51,7 +51,7 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			reads := func(after string) {
 				t.Helper()
 				for range 3 { // the first time is another way
-					if session, accounts, err := s.Codes(t.Context(), token); err != nil ||
+					if session, accounts, err := s.Codes(t.Context(), token, nil); err != nil ||
 						session.User.ID != alice.ID || len(accounts) != 1 ||
 						string(accounts[0].Secret) != "seed of alice" {
 						t.Fatalf("%s: %d accounts, %v", after, len(accounts), err)
@@ -75,7 +75,7 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // the second time the connection has the statements, and is taken to know none
-				if _, _, err := s.Codes(t.Context(), token); err == nil || errors.Is(err, store.ErrNotFound) ||
+				if _, _, err := s.Codes(t.Context(), token, nil); err == nil || errors.Is(err, store.ErrNotFound) ||
 					!strings.Contains(err.Error(), "lock timeout") {
 					t.Errorf("with locked sessions: got %v", err)
 				}

@@ -87,7 +87,7 @@ type spare struct {
 func (s sealing) openSecret(a *Account, secret []byte, in *spare) {
 	in.place = s.secretPlace(in.place[:0], a.Key)
 	if cap(in.secrets)-len(in.secrets) < len(secret) { // or each one would copy all before it
-		in.secrets = make([]byte, 0, max(len(secret), 4<<10))
+		in.secrets = make([]byte, 0, max(len(secret), 1<<10))
 	}
 	before := len(in.secrets)
 	opened, err := s.key.AppendOpened(in.secrets, secret, in.place)

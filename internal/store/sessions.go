@@ -80,7 +80,7 @@ func (s *Store) LogIn(ctx context.Context, l Login) (opened Opened, err error) {
 			INSERT INTO avtotpy.sessions (id, user_id, token_hash, address, agent, expires_at, mac)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			row.id, row.user, row.tokenHash, from.address(), from.agent(), row.expires,
-			p.MAC(useSession, row.values()...))
+			p.MAC(useSession, row.values()))
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (a Actor) renew(ctx context.Context, tx pgx.Tx, session Session) (token str
 		return "", notFound(err)
 	}
 	_, err = tx.Exec(ctx, `UPDATE avtotpy.sessions SET token_hash = $2, mac = $3, version = $4 WHERE id = $1`,
-		row.id, row.tokenHash, p.MAC(useSession, row.values()...), row.version)
+		row.id, row.tokenHash, p.MAC(useSession, row.values()), row.version)
 	return token, err
 }
 
@@ -198,7 +198,7 @@ func (s *Store) collectSessions(p proof, rows pgx.Rows, unread ...any) ([]Sessio
 	}, unread...)
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		row := sessionRow{one.ID, one.User.ID, tokenHash, one.CreatedAt, one.ExpiresAt, version}
-		if !p.Proves(mac, useSession, row.values()...) {
+		if !p.Proves(mac, useSession, row.values()) {
 			s.distrust(DistrustedSession, one.ID)
 			return nil
 		}

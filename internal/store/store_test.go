@@ -427,7 +427,7 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 		UPDATE avtotpy.accounts SET sealed_issuer = '', sealed_name = '', sealed_note = '',
 			sealed_secret = CASE kind WHEN 'hotp' THEN ''::bytea ELSE sealed_secret END`)
 	for range 3 { // the first time on a connection is another way
-		session, accounts, err := f.Codes(t.Context(), token)
+		session, accounts, err := f.Codes(t.Context(), token, nil)
 		if err != nil || session.ID != want.ID || session.User.ID != alice.ID || len(accounts) != 2 {
 			t.Fatalf("session %v, %d accounts, %v", session, len(accounts), err)
 		}
@@ -441,25 +441,25 @@ func TestCodesOpenNothingButSecrets(t *testing.T) {
 					timed.UpdatedAt)
 			}
 		}
-		if _, accounts, err := f.Codes(t.Context(), "no token"); !errors.Is(err, store.ErrNotFound) ||
+		if _, accounts, err := f.Codes(t.Context(), "no token", nil); !errors.Is(err, store.ErrNotFound) ||
 			len(accounts) != 0 {
 			t.Errorf("nobody has %d accounts, %v", len(accounts), err)
 		}
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.vault_members SET created_at = now()")
-	if session, accounts, err := f.Codes(t.Context(), token); err != nil || session.ID != want.ID ||
+	if session, accounts, err := f.Codes(t.Context(), token, nil); err != nil || session.ID != want.ID ||
 		len(accounts) != 0 {
 		t.Errorf("a member that is not proved has %d accounts, %v", len(accounts), err)
 	}
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.sessions SET expires_at = expires_at + interval '1 second'")
-	if _, accounts, err := f.Codes(t.Context(), token); !errors.Is(err, store.ErrNotFound) || len(accounts) != 0 {
+	if _, accounts, err := f.Codes(t.Context(), token, nil); !errors.Is(err, store.ErrNotFound) || len(accounts) != 0 {
 		t.Errorf("a session that is not proved has %d accounts, %v", len(accounts), err)
 	}
 	token, want = f.login(t, alice)
 	if err := f.As(alice, here()).EndSession(t.Context(), want.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Codes(t.Context(), token); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := f.Codes(t.Context(), token, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("after the end of the session: %v", err)
 	}
 }

@@ -71,6 +71,7 @@ func atStart() []setting {
 const (
 	begin             = "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE"
 	beginSerializable = "BEGIN ISOLATION LEVEL SERIALIZABLE NOT DEFERRABLE"
+	commit            = "COMMIT"
 )
 
 // pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
@@ -208,7 +209,7 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 			queued.Query(q.collect)
 		}
 	}
-	batch.Queue("COMMIT")
+	batch.Queue(commit)
 	err = conn.SendBatch(ctx, &batch).Close()
 	if conn.Conn().PgConn().TxStatus() != 'I' { // an error made the server skip the COMMIT
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -293,10 +294,12 @@ func (s *Store) meet(ctx context.Context, conn *pgx.Conn, known *knowledge) erro
 			systemPath); err != nil {
 			return err
 		}
-		// Each batch begins with this statement. Where it is not there, nothing of the batch runs, so it also
+		// Each batch begins with one of these statements. Where it is not there, nothing of the batch runs, so it also
 		// proves that the search_path is set.
-		if _, err := conn.Prepare(ctx, s.pinDirect, s.pinDirect); err != nil {
-			return err
+		for _, sql := range []string{s.pinDirect, begin, commit} {
+			if _, err := conn.Prepare(ctx, sql, sql); err != nil {
+				return err
+			}
 		}
 	}
 	known.met = true

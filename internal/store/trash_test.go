@@ -40,7 +40,7 @@ func TestADeletedAccountIsInTheTrash(t *testing.T) {
 	token, _ := f.login(t, alice.User())
 	account := f.addKey(t, alice, otp.Key{Issuer: "Example"})
 	codes := func() int {
-		_, accounts, err := f.Codes(t.Context(), token)
+		_, accounts, err := f.Codes(t.Context(), token, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

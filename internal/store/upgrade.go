@@ -150,7 +150,7 @@ func takeSessions(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 		batch.Queue(`
 			UPDATE avtotpy.sessions SET token_hash = $6, mac = $7, version = 2
 			WHERE id = $1 AND user_id = $2 AND token_hash = $3 AND created_at = $4 AND expires_at = $5 AND version = 1`,
-			r.id, r.user, before, r.createdAt, r.expires, r.tokenHash, p.MAC(useSession, r.values()...))
+			r.id, r.user, before, r.createdAt, r.expires, r.tokenHash, p.MAC(useSession, r.values()))
 	}
 	return len(taken), tx.SendBatch(ctx, &batch).Close()
 }
@@ -173,7 +173,7 @@ func takeMembers(ctx context.Context, tx pgx.Tx, p proof) (int, error) {
 		batch.Queue(`
 			UPDATE avtotpy.vault_members SET mac = $5
 			WHERE vault_id = $1 AND user_id = $2 AND role = $3 AND created_at = $4`,
-			m.vault, m.user, m.role, m.since, p.MAC(useMember, m.values()...))
+			m.vault, m.user, m.role, m.since, p.MAC(useMember, m.values()))
 	}
 	return len(taken), tx.SendBatch(ctx, &batch).Close()
 }

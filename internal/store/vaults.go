@@ -40,7 +40,7 @@ func (s *Store) addMember(ctx context.Context, tx pgx.Tx, vault, user uuid.UUID,
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO avtotpy.vault_members (vault_id, user_id, role, mac) VALUES ($1, $2, $3, $4)`,
-		vault, user, role, p.MAC(useMember, m.values()...))
+		vault, user, role, p.MAC(useMember, m.values()))
 	return err
 }
 
@@ -75,7 +75,7 @@ func (a Actor) vault(ctx context.Context, tx pgx.Tx, id uuid.UUID) (vault, error
 	if err != nil {
 		return vault{}, notFound(err)
 	}
-	if m := (member{v.id, a.user.ID, v.role, since}); !p.Proves(mac, useMember, m.values()...) {
+	if m := (member{v.id, a.user.ID, v.role, since}); !p.Proves(mac, useMember, m.values()) {
 		a.store.distrust(DistrustedMember, v.id)
 		return vault{}, ErrNotFound
 	}

@@ -67,7 +67,15 @@ type codeList struct {
 
 // listCodes answers with all codes that come from the time, of one moment.
 func (s *site) listCodes(ctx context.Context, _ *struct{}) (*body[codeList], error) {
-	who, accounts, err := s.gate.Codes(ctx, visitorOf(ctx).visit())
+	memory := s.memory.Get().(*[]store.Account) //nolint:forcetypeassert // there is nothing else
+	defer func() {
+		clear((*memory)[:cap(*memory)]) // no secret outlives its request
+		s.memory.Put(memory)
+	}()
+	who, accounts, err := s.gate.Codes(ctx, visitorOf(ctx).visit(), (*memory)[:0])
+	if cap(accounts) > cap(*memory) {
+		*memory = accounts
+	}
 	if err == nil {
 		err = s.takeTurn(ctx, who.User())
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -241,9 +243,7 @@ func (s *site) watch(next http.Handler) http.Handler {
 	headers := securityHeaders(s.PublicURL)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		for name, value := range headers {
-			w.Header().Set(name, value)
-		}
+		maps.Copy(w.Header(), headers)
 		recorder := &statusRecorder{ResponseWriter: w}
 		defer func() { //nolint:contextcheck // it has the request's
 			if fault := recover(); fault != nil {
@@ -255,6 +255,9 @@ func (s *site) watch(next http.Handler) http.Handler {
 					answer(recorder, http.StatusInternalServerError, "Something went wrong here.")
 				}
 			}
+			if !s.Log.Enabled(r.Context(), slog.LevelDebug) {
+				return
+			}
 			// Only the route is logged: addresses hold ids, and queries what people look for.
 			s.Log.DebugContext(r.Context(), "request", "method", r.Method, "route", cmp.Or(recorder.route, r.Pattern),
 				"status", recorder.status, "duration", time.Since(started))
@@ -263,8 +266,9 @@ func (s *site) watch(next http.Handler) http.Handler {
 	})
 }
 
-func securityHeaders(public *url.URL) map[string]string {
-	headers := map[string]string{
+// securityHeaders are those of all answers, which share their values.
+func securityHeaders(public *url.URL) http.Header {
+	values := map[string]string{
 		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 			"connect-src 'self'; " +
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -277,7 +281,11 @@ func securityHeaders(public *url.URL) map[string]string {
 		"X-Frame-Options":        "DENY",
 	}
 	if public != nil && public.Scheme == "https" {
-		headers["Strict-Transport-Security"] = "max-age=31536000"
+		values["Strict-Transport-Security"] = "max-age=31536000"
+	}
+	headers := http.Header{}
+	for name, value := range values {
+		headers.Set(name, value)
 	}
 	return headers
 }

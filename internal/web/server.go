@@ -54,6 +54,7 @@ func (s *Server) Handler() http.Handler {
 		orders:    sync.OnceValue(newOrders), // not at the start, which is measured in milliseconds
 	}
 	h.bodies, h.shares = newBudget(), newShares()
+	h.memory.New = func() any { return new([]store.Account) }
 	h.gate = auth.NewGate(h.Store, h.SetupToken, h.Now, h.Log, h.Event)
 	return h.routes()
 }
@@ -87,6 +88,7 @@ type site struct {
 	shares    *shares
 
 	orders func() *orders
+	memory sync.Pool // of slices for the accounts of an answer
 
 	warnedOfProxy, warnedOfHeader, warnedOfPlain atomic.Int64 // when, in seconds
 }
