@@ -99,7 +99,7 @@ func (s *serving) peak() (int64, error) { return peakOf(s.cmd.Process.Pid) }
 
 func (s *serving) stop() {
 	_ = s.cmd.Process.Signal(os.Interrupt)
-	_ = s.cmd.Wait() // it was told to end
+	_ = s.cmd.Wait() // as asked
 }
 
 // avtotpyServer starts the real program in its usual mode.

@@ -78,7 +78,8 @@ func columns(t *testing.T, db *database, tool tool) []string {
 	defer func() { _ = conn.Close(t.Context()) }()
 	rows, _ := conn.Query(t.Context(), `
 		SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
-		WHERE table_schema IN ('app', 'public') AND table_name IN (SELECT DISTINCT table_name FROM information_schema.columns WHERE column_name = 'settings')
+		WHERE table_schema IN ('app', 'public') AND table_name IN (
+			SELECT DISTINCT table_name FROM information_schema.columns WHERE column_name = 'settings')
 		ORDER BY 1`)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(found) == 0 {

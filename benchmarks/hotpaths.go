@@ -10,7 +10,8 @@ import (
 // hotPaths runs the Go benchmarks of what every start and every request goes through.
 func (b *bench) hotPaths(ctx context.Context) error {
 	b.say("allocations")
-	command := exec.CommandContext(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkHot", "-benchmem", "-benchtime="+b.form.hotTime.String(), "./migrate", "./internal/otp") //nolint:gosec // our own
+	command := exec.CommandContext(ctx, "go", "test", "-run=^$", //nolint:gosec // our own
+		"-bench=^BenchmarkHot", "-benchmem", "-benchtime="+b.form.hotTime.String(), "./migrate", "./internal/otp")
 	command.Dir = ".."
 	output, err := command.CombinedOutput()
 	if err != nil {

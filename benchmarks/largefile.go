@@ -89,7 +89,8 @@ func writeLargeFile(before, behind string, style style, least int64) (size int64
 		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // made-up data
 			return 0, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "0001_readings.sql"), []byte(table), 0o644); err != nil { //nolint:gosec // made-up data
+		file := filepath.Join(dir, "0001_readings.sql")
+		if err := os.WriteFile(file, []byte(table), 0o644); err != nil { //nolint:gosec // made-up data
 			return 0, err
 		}
 	}
@@ -97,7 +98,7 @@ func writeLargeFile(before, behind string, style style, least int64) (size int64
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = file.Close() }() // Flush has told
+	defer func() { _ = file.Close() }() // Flush has reported it
 	out := bufio.NewWriter(file)
 	for row := 0; size < least; row += style.rows {
 		size += int64(writeInsert(out, row, style.rows))
@@ -105,17 +106,18 @@ func writeLargeFile(before, behind string, style style, least int64) (size int64
 	return size, out.Flush()
 }
 
-// writeInsert writes one statement and returns its length; Flush tells of errors.
+// writeInsert writes one statement and returns its length; Flush returns errors.
 func writeInsert(out *bufio.Writer, first, rows int) int {
 	n, _ := out.WriteString("INSERT INTO readings (id, taken_at, place, value, note) VALUES ")
 	for i := first; i < first+rows; i++ {
+		mixed := uint64(i) * 0x9e3779b97f4a7c15 //nolint:gosec // a made-up number
 		end := ",\n"
 		if i == first+rows-1 {
 			end = ";\n"
 		}
 		more, _ := fmt.Fprintf(out, "(%d, '2026-01-01 %02d:%02d:%02d+00', 'station %d', %d.%03d, 'measured by hand, "+
 			"it''s fine; %x')%s",
-			i, i/3600%24, i/60%60, i%60, i%977, i%40, i%1000, uint64(i)*0x9e3779b97f4a7c15, end) //nolint:gosec // a made-up number
+			i, i/3600%24, i/60%60, i%60, i%977, i%40, i%1000, mixed, end)
 		n += more
 	}
 	return n
@@ -171,7 +173,8 @@ func withStderr(err error) error {
 
 // psqlFile runs psql and looks at its memory while it works.
 func (b *bench) psqlFile(ctx context.Context, db *database, file string) (peak int64, err error) {
-	command := exec.CommandContext(ctx, b.programs.psql, "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", file, db.conn(nil)) //nolint:gosec // the server's client
+	command := exec.CommandContext(ctx, b.programs.psql, "-X", "-q", "-1", "-v", //nolint:gosec // the server's client
+		"ON_ERROR_STOP=1", "-f", file, db.conn(nil))
 	command.Env = append(os.Environ(), "PGOPTIONS=-c search_path="+schemaName)
 	command.Stderr = os.Stderr
 	if err := command.Start(); err != nil {

@@ -78,7 +78,8 @@ func (b *bench) run(ctx context.Context, only, settings []string, folder string)
 	if folder == "" {
 		return nil
 	}
+	text, plot := filepath.Join(folder, "RESULTS.md"), filepath.Join(folder, "plot.svg")
 	return errors.Join(os.MkdirAll(folder, 0o755), //nolint:gosec // to be read by all
-		os.WriteFile(filepath.Join(folder, "RESULTS.md"), []byte(b.report.markdown()), 0o644), //nolint:gosec // to be read by all
-		os.WriteFile(filepath.Join(folder, "plot.svg"), []byte(b.report.svg()), 0o644))        //nolint:gosec // to be read by all
+		os.WriteFile(text, []byte(b.report.markdown()), 0o644), //nolint:gosec // to be read by all
+		os.WriteFile(plot, []byte(b.report.svg()), 0o644))      //nolint:gosec // to be read by all
 }

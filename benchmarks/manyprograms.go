@@ -23,7 +23,8 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	for _, f := range newCorpus(seed, count) {
 		name, content := plain(f)
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // made-up data
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil { //nolint:gosec // made-up data
 			return err
 		}
 	}

@@ -56,19 +56,23 @@ func (r *report) svg() string {
 			if i > 0 {
 				label += fmt.Sprintf("  · %.1f ×", quotient(b.took, ours))
 			}
-			fmt.Fprintf(&body, `<text class="name" x="%d" y="%d">%s</text><rect class="%s" x="%d" y="%d" width="%.1f" height="14" rx="2"/><text x="%.1f" y="%d">%s</text>`+"\n",
+			fmt.Fprintf(&body, `<text class="name" x="%d" y="%d">%s</text>`+
+				`<rect class="%s" x="%d" y="%d" width="%.1f" height="14" rx="2"/>`+
+				`<text x="%.1f" y="%d">%s</text>`+"\n",
 				left-10, y+15, html.EscapeString(b.name), class, left, y+4, length, left+length+8, y+15, label)
 			y += line
 		}
 		y += gap
 	}
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%[1]d" height="%[2]d" role="img" aria-label="How long starts take: AVTotpy beside other migration tools">
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%[1]d" height="%[2]d" `+
+		`role="img" aria-label="How long starts take: AVTotpy and other migration tools">
 <style>
 text { font: 13px ui-sans-serif, system-ui, sans-serif; fill: #59636e }
 .title { font-weight: 600; fill: #1f2328 } .name { text-anchor: end }
 .ours { fill: #1a7f37 } .peer { fill: #818b98 } .floor { fill: none; stroke: #818b98; stroke-dasharray: 3 2 }
 @media (prefers-color-scheme: dark) {
-text { fill: #9198a1 } .title { fill: #f0f6fc } .ours { fill: #3fb950 } .peer { fill: #656c76 } .floor { stroke: #9198a1 }
+text { fill: #9198a1 } .title { fill: #f0f6fc }
+.ours { fill: #3fb950 } .peer { fill: #656c76 } .floor { stroke: #9198a1 }
 }
 </style>
 %s</svg>

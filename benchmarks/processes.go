@@ -36,7 +36,8 @@ func buildPrograms(ctx context.Context, dir, bin string) (programs, error) {
 		{".", p.upper, "./upper"},
 		{".", p.bare, "./bare"},
 	} {
-		command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", build[1], build[2]) //nolint:gosec // our own
+		arguments := []string{"build", "-trimpath", "-o", build[1], build[2]}
+		command := exec.CommandContext(ctx, "go", arguments...) //nolint:gosec // our own
 		command.Dir, command.Env = build[0], append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := command.CombinedOutput(); err != nil {
 			return p, fmt.Errorf("build %s: %w\n%s", build[2], err, output)

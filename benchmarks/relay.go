@@ -78,7 +78,7 @@ func (r *relay) spoke(sent []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bytes += int64(len(sent))
-	goodbye := len(sent) == 5 && sent[0] == 'X' // nobody waits for an answer to Terminate
+	goodbye := len(sent) == 5 && sent[0] == 'X' // Terminate has no answer
 	if r.heard && !goodbye {
 		r.trips++
 		r.heard = false

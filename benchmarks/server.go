@@ -67,8 +67,8 @@ func (s *server) start(ctx context.Context, settings []string) error {
 	if err := os.WriteFile(secret, []byte(password), 0o644); err != nil { //nolint:gosec // the server's user reads it
 		return err
 	}
-	initdb := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", adminRole, //nolint:gosec // the server's own programs
-		"--auth=scram-sha-256", "--pwfile="+secret, "--encoding=UTF8", "--locale=C")
+	initdb := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), //nolint:gosec // the server's own program
+		"-D", s.data(), "-U", adminRole, "--auth=scram-sha-256", "--pwfile="+secret, "--encoding=UTF8", "--locale=C")
 	initdb.SysProcAttr, initdb.Dir = credential, s.dir
 	if output, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, output)
@@ -85,8 +85,9 @@ func (s *server) start(ctx context.Context, settings []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()                                       // the server has its own
-	s.process = exec.Command(filepath.Join(s.bin, "postgres"), arguments...) //nolint:gosec,noctx // stop ends it in order
+	defer func() { _ = log.Close() }() // the server has its own
+	program := filepath.Join(s.bin, "postgres")
+	s.process = exec.Command(program, arguments...) //nolint:gosec,noctx // stop ends it in order
 	s.process.SysProcAttr, s.process.Dir, s.process.Stdout, s.process.Stderr = credential, s.dir, log, log
 	if err := s.process.Start(); err != nil {
 		return err
@@ -111,7 +112,8 @@ func (s *server) account() (*syscall.SysProcAttr, error) {
 		}
 		uid, uidErr := strconv.ParseUint(found.Uid, 10, 32)
 		gid, gidErr := strconv.ParseUint(found.Gid, 10, 32)
-		if err := errors.Join(uidErr, gidErr, os.Chown(s.dir, int(uid), int(gid))); err != nil { //nolint:gosec // 32 bits
+		owned := os.Chown(s.dir, int(uid), int(gid)) //nolint:gosec // 32 bits
+		if err := errors.Join(uidErr, gidErr, owned); err != nil {
 			return nil, err
 		}
 		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
@@ -218,7 +220,8 @@ func (d *database) conn(through *relay) string {
 
 // version is such as "PostgreSQL 15.18".
 func (s *server) version(ctx context.Context) string {
-	output, err := exec.CommandContext(ctx, filepath.Join(s.bin, "postgres"), "--version").Output() //nolint:gosec // the server's own program
+	program := filepath.Join(s.bin, "postgres")
+	output, err := exec.CommandContext(ctx, program, "--version").Output() //nolint:gosec // the server's own
 	if err != nil {
 		return err.Error()
 	}

@@ -18,8 +18,8 @@ import (
 
 // The query of store.Codes.
 const accounts = `
-	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at, a.version,
-		m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
+	SELECT a.id, a.vault_id, a.kind, a.algorithm, a.digits, a.period, a.sealed_secret, a.created_at, a.updated_at,
+		a.version, m.role, m.created_at, m.mac, k.generation, k.master_key_id, k.sealed_key
 	FROM avtotpy.accounts a
 	JOIN avtotpy.vault_members m ON m.vault_id = a.vault_id AND m.user_id = current_setting('avtotpy.user_id')::uuid
 	JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
@@ -55,7 +55,7 @@ func serve(address, user string) error {
 				return
 			}
 			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(ids) // whoever asked is gone
+			_ = json.NewEncoder(w).Encode(ids) // the client is gone
 		}),
 	}
 	return server.ListenAndServe()

@@ -1,9 +1,9 @@
 // Package auth answers who is asking, and with what right.
 //
 // It promises that each way in gives a Principal; that each place that checks a password checks it
-// in one function, behind the same throttles; that a name that nobody has takes as long as a wrong
+// in one function, behind the same throttles; that an unknown name takes as long as a wrong
 // password and is answered in the same words; that the work for visitors who are not known is bounded;
-// and that nobody keeps the owner of a name out by guessing at it.
+// and that guessing at a name does not keep its owner out.
 package auth
 
 import (
@@ -33,7 +33,7 @@ type Visit struct {
 	Devices []string // the tokens of the device; it may be one that several people use
 }
 
-// An Entry is what a browser gets when somebody is let in.
+// An Entry is what a browser gets after a login.
 type Entry struct {
 	Principal
 	Token  string // of the session
@@ -153,7 +153,7 @@ func (g *Gate) SetUp(ctx context.Context, v Visit, token, name, password string)
 	return g.enter(ctx, v, UseSetup, checked{user: user, password: stored})
 }
 
-// sameToken compares hashes, so that how long it takes tells nothing. What people
+// sameToken compares hashes, so that how long it takes reveals nothing. What people
 // leave out or add when they copy does not matter.
 func sameToken(given, want string) bool {
 	normal := func(token string) []byte {
@@ -175,7 +175,7 @@ func (g *Gate) LogIn(ctx context.Context, v Visit, name, password string) (Entry
 	return entry, err
 }
 
-// enter begins a session of somebody who has proved who they are.
+// enter begins a session of a user who has proved who they are.
 func (g *Gate) enter(ctx context.Context, v Visit, use Use, c checked) (Entry, error) {
 	opened, err := g.store.LogIn(ctx, store.Login{
 		User: c.user, Checked: c.password, From: v.From, Attempt: c.attempt, Device: c.device, Replaces: v.Session,

@@ -58,13 +58,9 @@ func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password strin
 	if v.Devices, err = g.store.OwnDevices(ctx, v.Devices); err != nil {
 		return checked{}, false, err
 	}
-	usable := len(password) <= MaxPassword && !strings.ContainsRune(name, 0) // others are nobody's
-	if len(v.Devices) > 0 && usable {
-		// A device that is known is not slowed down by what strangers do, so it has to be known first.
-		if c.user, c.password, err = g.user(ctx, name); err == nil {
-			c.device, err = g.device(ctx, c.user, v)
-		}
-		if err != nil {
+	usable := len(password) <= MaxPassword && !strings.ContainsRune(name, 0) // no user has others
+	if usable {
+		if c, err = g.fromKnownDevice(ctx, v, name); err != nil {
 			return checked{}, false, err
 		}
 	}
@@ -112,7 +108,19 @@ func (g *Gate) check(ctx context.Context, v Visit, use Use, name, password strin
 	return c, outdated, nil
 }
 
-// user returns who has a name; the zero User when nobody has it.
+// fromKnownDevice finds the user and their device, when a visit may come from one: a device that is known is not slowed
+// down by what strangers do, so it has to be found first.
+func (g *Gate) fromKnownDevice(ctx context.Context, v Visit, name string) (c checked, err error) {
+	if len(v.Devices) == 0 {
+		return c, nil
+	}
+	if c.user, c.password, err = g.user(ctx, name); err == nil {
+		c.device, err = g.device(ctx, c.user, v)
+	}
+	return c, err
+}
+
+// user returns the user of a name; the zero User when there is none.
 func (g *Gate) user(ctx context.Context, name string) (store.User, store.Password, error) {
 	user, password, err := g.store.UserByName(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
@@ -159,7 +167,7 @@ func (g *Gate) giveBack(ctx context.Context, use Use, v Visit, c checked) {
 	}
 }
 
-// rehash returns what is stored then. It is worth trying, and not worth refusing somebody for.
+// rehash returns what is stored then. It is worth trying, and not worth refusing a login for.
 func (g *Gate) rehash(ctx context.Context, c checked, v Visit, password string) store.Password {
 	hash, err := g.passwords.hash(ctx, placeOf(v.From.Address, true), password)
 	if err == nil {

@@ -15,7 +15,7 @@ type EventKind string
 // The kinds of events. Those of a password or token come with the Use that it was for.
 const (
 	EventOK        EventKind = "ok"        // the password or token was right
-	EventWrong     EventKind = "wrong"     // the password or token was wrong, or nobody has the name
+	EventWrong     EventKind = "wrong"     // the password or token was wrong, or there is no such name
 	EventThrottled EventKind = "throttled" // refused before it was checked: too many attempts
 	EventBusy      EventKind = "busy"      // refused before it was checked: too many wait for a check
 	EventOutdated  EventKind = "outdated"  // right when it was checked, but the password was changed in the meantime
@@ -23,7 +23,7 @@ const (
 	EventCrossOrigin EventKind = "cross-origin" // a request that another site caused
 	EventNoOrigin    EventKind = "no-origin"    // a request with a cookie that does not say which site caused it
 	EventWrongHost   EventKind = "wrong-host"   // a request for another host name
-	EventUnknownID   EventKind = "unknown-id"   // an id of somebody else's, or of nothing: the two look the same
+	EventUnknownID   EventKind = "unknown-id"   // an id of another user's, or of nothing: the two look the same
 	EventRate        EventKind = "rate"         // refused: a user asks for too much at once
 	EventOverload    EventKind = "overload"     // refused: the server has too much to do at once
 	EventTooLarge    EventKind = "too-large"    // refused: more than anything here takes
@@ -65,11 +65,11 @@ func Rows() []EventKind { return []EventKind{EventDistrusted} }
 func Uses() []Use { return []Use{UseLogin, UseSetup, UsePassword, UseUnlock, UseStepUp} }
 
 // An Event is something about security that metrics, the log and the audit log may want to know.
-// It holds no password, no token, and no name that nobody has: people type passwords into the wrong field.
+// It holds no password, no token, and no unknown name: people type passwords into the wrong field.
 type Event struct {
 	Kind  EventKind
 	Use   Use
-	User  store.User // whom it is about; the zero User when nobody with that name exists, or nobody asked
+	User  store.User // whom it is about; the zero User when the name is unknown, or no user asked
 	Row   uuid.UUID  // of EventDistrusted
 	From  store.Origin
 	Wait  time.Duration // of EventThrottled and EventBusy: how long to wait

@@ -14,7 +14,7 @@ import (
 // passwords hashes and checks passwords with argon2id (RFC 9106), a few at a time.
 type passwords struct {
 	queue queue
-	dummy string // a hash that no password has, to check against when nobody has the name
+	dummy string // a hash that no password has, to check against when the name is unknown
 }
 
 func newPasswords() *passwords {

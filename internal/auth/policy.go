@@ -35,7 +35,7 @@ const (
 
 // CheckPassword finds what is wrong with a password that the user of a name chose.
 //
-// It counts what somebody who guesses has to try: a character counts as one, and so does a whole sequence
+// It counts what an attacker who guesses has to try: a character counts as one, and so does a whole sequence
 // (1234, qwerty), a year, the user's name, or a character that is repeated; a common word counts as two. With less
 // than eight of these in it, a password is refused, and the reason is what most of it is made of.
 func CheckPassword(found *problem.List, field, name, password string) {
@@ -123,13 +123,12 @@ func (f folded) pieces(name map[string]problem.Code) (int, problem.Code) {
 			try(i, end, 1, why)
 		}
 		for end := i + 3; end <= min(n, i+longestWord); end++ {
-			for _, text := range [][]rune{f.plain, f.leet, f.other} {
-				word := string(text[i:end])
-				if why, ok := name[word]; ok {
-					try(i, end, 1, why)
-				} else if commonWords[word] {
-					try(i, end, 2, PasswordCommon)
-				}
+			switch why := f.word(i, end, name); why {
+			case "":
+			case PasswordCommon:
+				try(i, end, 2, why)
+			default:
+				try(i, end, 1, why)
 			}
 		}
 	}
@@ -137,15 +136,35 @@ func (f folded) pieces(name map[string]problem.Code) (int, problem.Code) {
 	for i := n; i > 0; i = at[i].from {
 		covered[at[i].why] += i - at[i].from
 	}
+	return at[n].pieces, mostOf(covered)
+}
+
+// word returns the code of a word in any of its spellings, which is in the user's name or common; otherwise none.
+func (f folded) word(from, end int, name map[string]problem.Code) (why problem.Code) {
+	for _, text := range [][]rune{f.plain, f.leet, f.other} {
+		word := string(text[from:end])
+		if ofName, ok := name[word]; ok {
+			return ofName
+		}
+		if commonWords[word] {
+			why = PasswordCommon
+		}
+	}
+	return why
+}
+
+// mostOf returns the code that covers most characters of a password. Its user should know first that it is made of a
+// name.
+func mostOf(covered map[problem.Code]int) problem.Code {
 	delete(covered, "") // characters that mean nothing
 	var why problem.Code
 	for _, code := range []problem.Code{PasswordName, PasswordProduct, PasswordCommon, PasswordSequence, PasswordSame} {
-		isName := why == PasswordName || why == PasswordProduct // which is what its user should know first
+		isName := why == PasswordName || why == PasswordProduct
 		if covered[code] > covered[why] && !isName {
 			why = code
 		}
 	}
-	return at[n].pieces, why
+	return why
 }
 
 // sequences yields the ends of what begins at a place and follows a rule: the same character again, steps of the same
@@ -153,38 +172,62 @@ func (f folded) pieces(name map[string]problem.Code) (int, problem.Code) {
 func sequences(text []rune, from int) func(func(int, problem.Code) bool) {
 	return func(yield func(int, problem.Code) bool) {
 		rest := text[from:]
-		if len(rest) < 3 {
-			return
-		}
-		if step := rest[1] - rest[0]; step >= -3 && step <= 3 {
-			end := 2
-			for end < len(rest) && rest[end]-rest[end-1] == step {
-				end++
-			}
-			why := PasswordSequence
-			if step == 0 {
-				why = PasswordSame
-			}
-			for ; end >= 3; end-- {
-				if !yield(from+end, why) {
-					return
-				}
+		steps, why := stepsOf(rest)
+		for n := steps; n >= shortestSequence; n-- {
+			if !yield(from+n, why) {
+				return
 			}
 		}
-		for _, row := range keyboardRows[string(rest[:3])] {
-			for end := 3; end <= len(rest) && strings.Contains(row, string(rest[:end])); end++ {
-				if !yield(from+end, PasswordSequence) {
-					return
-				}
+		for n := onKeyboard(rest); n >= shortestSequence; n-- {
+			if !yield(from+n, PasswordSequence) {
+				return
 			}
 		}
-		if len(rest) >= 4 {
-			if year := string(rest[:4]); (strings.HasPrefix(year, "19") || strings.HasPrefix(year, "20")) &&
-				isDigit(rest[2]) && isDigit(rest[3]) {
-				yield(from+4, PasswordSequence)
-			}
+		if isYear(rest) {
+			yield(from+4, PasswordSequence)
 		}
 	}
+}
+
+const shortestSequence = 3
+
+// stepsOf returns how many characters follow each other in steps of the same size, and the code of that.
+func stepsOf(text []rune) (n int, why problem.Code) {
+	if len(text) < shortestSequence {
+		return 0, ""
+	}
+	step := text[1] - text[0]
+	if step < -3 || step > 3 {
+		return 0, ""
+	}
+	for n = 2; n < len(text) && text[n]-text[n-1] == step; {
+		n++
+	}
+	if step == 0 {
+		return n, PasswordSame
+	}
+	return n, PasswordSequence
+}
+
+// onKeyboard returns how many characters follow each other in a row of keys.
+func onKeyboard(text []rune) (n int) {
+	if len(text) < shortestSequence {
+		return 0
+	}
+	for _, row := range keyboardRows[string(text[:shortestSequence])] {
+		for n < len(text) && strings.Contains(row, string(text[:n+1])) {
+			n++
+		}
+	}
+	return n
+}
+
+func isYear(text []rune) bool {
+	if len(text) < 4 || !isDigit(text[2]) || !isDigit(text[3]) {
+		return false
+	}
+	century := string(text[:2])
+	return century == "19" || century == "20"
 }
 
 func isDigit(r rune) bool { return r >= '0' && r <= '9' }

@@ -154,7 +154,7 @@ func (q *queue) estimate() time.Duration {
 // A line is who waits, by network. The zero line is empty.
 type line struct {
 	waiting map[netip.Prefix][]*waiter
-	turns   []netip.Prefix // networks that have somebody waiting, the next one first
+	turns   []netip.Prefix // networks with requests that wait, the next one first
 	length  int
 	coming  int // who will wait soon
 }
@@ -209,7 +209,7 @@ func (l *line) longest() (most int) {
 	return most
 }
 
-// remove reports whether somebody was still waiting.
+// remove reports whether the request was still waiting.
 func (l *line) remove(w *waiter) bool {
 	for i, other := range l.waiting[w.network] {
 		if other != w {

@@ -1,9 +1,9 @@
 // Package backup writes one schema of a database into a file, with pg_dump.
 //
-// A file that bears its final name is whole and on the disk; what was cut short has
+// A file with its final name is whole and on the disk; what was cut short has
 // another name and is removed, by the next backup if need be. No password leaves this
 // process: pg_dump reaches the database through a connection that was opened here,
-// over a socket that nobody else may use. It never deletes a backup.
+// over a socket that no other user may use. It never deletes a backup.
 package backup
 
 import (
@@ -25,7 +25,7 @@ type Options struct {
 	Schema      string        // what is backed up
 	Version     int           // of the schema; a part of the file's name
 	BinDir      string        // folder of pg_dump, or "" to search
-	LockWait    time.Duration // how long to wait for a table that somebody locked; 0 without an end
+	LockWait    time.Duration // how long to wait for a table that is locked; 0 without an end
 	Application string        // names the connection in pg_stat_activity
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // A file is a backup in the making. It is locked as long as its writer lives, so that
-// what a killed one left behind can be told from what another writes at this moment.
+// what a killed one left behind can be distinguished from what another writes at this moment.
 type file struct {
 	*os.File
 	dir  string
@@ -28,7 +28,7 @@ type file struct {
 const unfinished = ".backup-*.unfinished"
 
 // create makes an empty file, and the folder if there is none, for this user only. pg_dump is
-// given the file's name, so nobody else may be able to put a link in its place.
+// given the file's name, so no other user may be able to put a link in its place.
 func create(dir string) (*file, error) {
 	dir, err := owned.Ours().Reach(dir)
 	if err != nil {
@@ -108,9 +108,10 @@ func sweep(dir string) {
 	const young, old = time.Minute, 24 * time.Hour
 	left, _ := filepath.Glob(filepath.Join(escape(dir), unfinished)) // the pattern is well-formed
 	for _, path := range left {
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) //nolint:gosec // in the operator's folder
+		const regular = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+		f, err := os.OpenFile(path, regular, 0) //nolint:gosec // in the operator's folder
 		if err != nil {
-			continue // somebody else's
+			continue // another user's
 		}
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {

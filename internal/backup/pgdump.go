@@ -32,11 +32,13 @@ func findPgDump(ctx context.Context, binDir string, major int) (localpg.Program,
 	if best != nil {
 		return *best, nil
 	}
-	return localpg.Program{}, &SetupError{fmt.Errorf(`there is no pg_dump %[1]d or newer, which the server's version asks for%[2]s; looked in
+	return localpg.Program{}, &SetupError{fmt.Errorf("there is no pg_dump %[1]d or newer, which the server's version "+
+		`asks for%[2]s; looked in
   %[3]s
 install one:
   apt install postgresql-client-%[1]d, dnf install postgresql%[1]d or brew install postgresql@%[1]d
-or set AVTOTPY_POSTGRES_BIN to the folder that holds it, or POSTGRES_MIGRATOR_BACKUP_DIR=off to migrate without a backup`,
+or set AVTOTPY_POSTGRES_BIN to the folder that holds it, or POSTGRES_MIGRATOR_BACKUP_DIR=off to migrate without a `+
+		"backup",
 		major, tooOld.String(), strings.Join(looked, "\n  "))}
 }
 

@@ -83,13 +83,14 @@ func parseConfig(conn, application string) (*pgconn.Config, error) {
 	return config, nil
 }
 
-// begin opens the transaction, in the way that pg_dump is about to and is then told to
+// begin opens the transaction, in the way that pg_dump is about to and is then answered to
 // have done (it would warn), without a DBA's timeouts for the application's queries.
 func (s *session) begin(ctx context.Context, conn *pgconn.PgConn) error {
 	results, err := conn.Exec(ctx, `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 		SET LOCAL client_min_messages = error;
 		SELECT set_config(name, '0', true) FROM pg_catalog.pg_settings
-			WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');
+			WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
+				'transaction_timeout');
 		SELECT current_setting('server_version_num')::int / 10000, current_database()`).ReadAll()
 	if err != nil {
 		return err

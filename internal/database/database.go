@@ -1,6 +1,6 @@
 // Package database is the web server's connection to PostgreSQL.
 //
-// It promises that connections go to the primary, first to the host that was it last; that nobody waits for one
+// It promises that connections go to the primary, first to the host that was it last; that no caller waits for one
 // longer than AcquireWait; that a server which refuses, vanishes or becomes silent is noticed by the first query that
 // it fails, and from then on costs no request a wait; that it, or the host which takes its place, is found again
 // within about a second; that the log has one line when this begins and one when it ends; and that one function,
@@ -44,13 +44,13 @@ type DB struct {
 	answered   time.Time       // when the server answered a query last
 	working    map[any]time.Time
 	waiting    map[any]time.Time // for a connection
-	acquired   time.Time         // when somebody got a connection last
-	gaveUp     time.Time         // when somebody got none in time last
+	acquired   time.Time         // when a caller got a connection last
+	gaveUp     time.Time         // when a caller got none in time last
 	complaints map[string]time.Time
 
 	unconfirmed *UnconfirmedError // nil while COMMITs are answered
-	confirming  bool              // somebody looks into that
-	asked       time.Time         // when somebody did last
+	confirming  bool              // whether that is being examined
+	asked       time.Time         // when it was examined last
 }
 
 // Open prepares a pool. Its first connection is made when it is needed. config must be fresh from pgxpool.ParseConfig.
@@ -143,7 +143,9 @@ func FactsOf(ctx context.Context, conn *pgx.Conn) (Facts, error) {
 	var clock time.Time
 	asked := time.Now()
 	err := conn.QueryRow(ctx, `
-		SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on', pg_catalog.clock_timestamp(),
+		SELECT pg_catalog.pg_is_in_recovery(),
+			pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
+			pg_catalog.clock_timestamp(),
 			pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica'`,
 		pgx.QueryExecModeExec).Scan(&f.Standby, &f.ReadOnly, &clock, &f.Replica)
 	f.Within = time.Since(asked) / 2

@@ -89,7 +89,8 @@ func kindOfState(refusal *pgconn.PgError) Kind {
 		kind = table[class]
 	}
 	// Whatever it was, the connection is gone. Only a server that has run out of something says so before there is one.
-	if isFatal(refusal) && (kind == Other || kind == Busy || kind == Lacking && class != sqlstate.ClassInsufficientResources) {
+	ranOut := class == sqlstate.ClassInsufficientResources
+	if isFatal(refusal) && (kind == Other || kind == Busy || kind == Lacking && !ranOut) {
 		return Away
 	}
 	return kind
@@ -128,7 +129,8 @@ func OutcomeUnknown(err error) bool {
 	refusal, answered := errors.AsType[*pgconn.PgError](err)
 	switch kind := KindOf(err); {
 	case answered:
-		return isFatal(refusal) || refusal.Code == sqlstate.StatementCompletionUnknown || refusal.Code == sqlstate.TransactionResolutionUnknown
+		return isFatal(refusal) || refusal.Code == sqlstate.StatementCompletionUnknown ||
+			refusal.Code == sqlstate.TransactionResolutionUnknown
 	case kind == Cancelled:
 		return !pgconn.SafeToRetry(err) // otherwise it was cancelled before it was sent
 	default:

@@ -155,7 +155,7 @@ func (db *DB) Suspect(why error) {
 	db.suspect(why, lost)
 }
 
-// suspect begins to look at the server, unless somebody does. db.mu is held.
+// suspect begins to look at the server, unless that has begun. db.mu is held.
 func (db *DB) suspect(why error, c cause) {
 	if !db.watching || db.ctx.Err() != nil || db.outage != nil || time.Since(db.examined) < examineGap {
 		return
@@ -170,7 +170,7 @@ func (db *DB) suspect(why error, c cause) {
 	go db.examine(db.ctx, db.suspicion, why)
 }
 
-// watchSilence suspects a server that leaves a query without an answer while nobody else has one either.
+// watchSilence suspects a server that leaves a query without an answer while no other query has one either.
 func (db *DB) watchSilence(ctx context.Context) {
 	for {
 		select {
@@ -241,19 +241,12 @@ func (db *DB) search(whole context.Context) {
 	found := make(chan struct{})
 	for _, ways := range db.hosts.all() {
 		go func() {
-			for pause := lookEvery / 8; ; pause = min(2*pause, lookEvery) {
-				if kind, err := db.look(whole, ways); err == nil || kind == Refused || kind == Unprivileged {
-					select {
-					case found <- struct{}{}:
-					case <-ctx.Done():
-					}
-					return
-				}
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // many servers that wait for one shall not ask together
-				}
+			if !db.lookUntil(whole, ways, ctx.Done()) {
+				return
+			}
+			select {
+			case found <- struct{}{}:
+			case <-ctx.Done():
 			}
 		}()
 	}
@@ -262,7 +255,7 @@ func (db *DB) search(whole context.Context) {
 		return
 	case <-found:
 	}
-	db.hosts.cut() // what was connected meanwhile
+	db.hosts.cut() // what was connected during the search
 	db.pool.Reset()
 	db.mu.Lock()
 	o := db.outage
@@ -270,6 +263,21 @@ func (db *DB) search(whole context.Context) {
 	db.mu.Unlock()
 	db.log.Info("the database is back", "away", time.Since(o.since).Round(time.Millisecond), "refused_requests",
 		o.refused)
+}
+
+// lookUntil looks at a host until it answers, if only with a refusal, and reports whether it did before the end.
+func (db *DB) lookUntil(ctx context.Context, ways []*pgconn.FallbackConfig, end <-chan struct{}) bool {
+	for pause := lookEvery / 8; ; pause = min(2*pause, lookEvery) {
+		if kind, err := db.look(ctx, ways); err == nil || kind == Refused || kind == Unprivileged {
+			return true
+		}
+		jittered := pause/2 + rand.N(pause) //nolint:gosec // so that many servers do not ask at once
+		select {
+		case <-end:
+			return false
+		case <-time.After(jittered):
+		}
+	}
 }
 
 // lookOnce looks at all hosts at the same time, and over a connection that is open already: one of them is enough.
@@ -365,7 +373,7 @@ func (p problems) Unwrap() []error { return p }
 
 var errNoneIdle = errors.New("no connection is idle")
 
-// lookInside asks over a connection of the pool that nobody uses.
+// lookInside asks over an idle connection of the pool.
 func (db *DB) lookInside(ctx context.Context) error {
 	idle := db.pool.AcquireAllIdle(ctx)
 	if len(idle) == 0 {

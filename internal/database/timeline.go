@@ -11,7 +11,7 @@ import (
 )
 
 // A timeline is the part of a cluster's history that a server writes. Each promotion begins one with a higher number,
-// so of two primaries of a cluster the one with the lower number was followed by the other, and nobody stopped it.
+// so of two primaries of a cluster the one with the lower number was followed by the other, and was never stopped.
 type timeline struct {
 	cluster string // its system identifier, which a standby has in common with its primary
 	number  uint64
@@ -37,7 +37,7 @@ func (e *PastError) Error() string {
 }
 
 // note refuses a primary whose timeline was left. It reports whether the timeline is newer than all that were seen of
-// its cluster before. Where the server does not tell its timeline, nothing is known.
+// its cluster before. Where the server does not reveal its timeline, nothing is known.
 func (t *timelines) note(ctx context.Context, conn *pgconn.PgConn) (newer bool, err error) {
 	at, err := timelineOf(ctx, conn)
 	if err != nil {
@@ -57,8 +57,8 @@ func (t *timelines) note(ctx context.Context, conn *pgconn.PgConn) (newer bool, 
 	return known && at.number > highest, nil
 }
 
-// timelineOf asks a primary. What pg_control_checkpoint tells is older than a promotion until the next checkpoint; the
-// name of a WAL file begins with the timeline, in hexadecimal.
+// timelineOf asks a primary. What pg_control_checkpoint returns is older than a promotion until the next checkpoint;
+// the name of a WAL file begins with the timeline, in hexadecimal.
 func timelineOf(ctx context.Context, conn *pgconn.PgConn) (timeline, error) {
 	result := conn.ExecParams(ctx, `
 		SELECT (pg_catalog.pg_control_system()).system_identifier::pg_catalog.text,

@@ -45,7 +45,8 @@ func (t *tracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool,
 	return context.WithValue(ctx, waitKey{}, w)
 }
 
-// TraceAcquireEnd suspects a server of which no connection was to be had in time, and that answered nobody meanwhile.
+// TraceAcquireEnd suspects a server of which no connection was to be had in time, and that answered no query in that
+// time either.
 func (t *tracer) TraceAcquireEnd(ctx context.Context, _ *pgxpool.Pool, data pgxpool.TraceAcquireEndData) {
 	w, _ := ctx.Value(waitKey{}).(*wait)
 	inTime := ctx.Err() == nil
@@ -129,8 +130,8 @@ func (t *tracer) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartD
 	return context.WithValue(ctx, dialKey{}, time.Now())
 }
 
-// TraceConnectEnd suspects a server that lets nobody in, whatever it says, unless it knows the user and does not want
-// them: more attempts would not help.
+// TraceConnectEnd suspects a server that accepts no connection, whatever it says, unless it knows the user and does not
+// want them: more attempts would not help.
 func (t *tracer) TraceConnectEnd(ctx context.Context, data pgx.TraceConnectEndData) {
 	if data.Err == nil || ctx.Err() != nil {
 		return

@@ -92,7 +92,8 @@ func (db *DB) waitsForStandby(ctx context.Context) (waits bool, err error) {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	err = conn.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND wait_event = 'SyncRep')`,
+		SELECT EXISTS (
+			SELECT FROM pg_catalog.pg_stat_activity WHERE usename = current_user AND wait_event = 'SyncRep')`,
 		pgx.QueryExecModeExec).Scan(&waits)
 	return waits, err
 }

@@ -7,8 +7,8 @@
 // each); and that no error or printed value shows a key.
 //
 // The program reads its master keys at every start and no one else has them: the
-// database alone tells nothing, and without the master keys it tells nobody
-// anything again.
+// database alone reveals nothing, and without the master keys what is sealed in it
+// is lost.
 package keyring
 
 import (
@@ -135,7 +135,7 @@ func (r *Ring) find(id string) *masterKey {
 	return nil
 }
 
-// CheckValue returns 32 bytes by which a key can be told from another with the
+// CheckValue returns 32 bytes by which a key can be distinguished from another with the
 // same id, and from which nothing else about it can be learnt. It is nil when
 // there is no key with the id.
 func (r *Ring) CheckValue(id string) []byte {
@@ -146,7 +146,7 @@ func (r *Ring) CheckValue(id string) []byte {
 	return key.derive("check value")
 }
 
-// SetupToken returns what proves that somebody can read the log of this program.
+// SetupToken returns what proves that a visitor can read the log of this program.
 // All replicas with the same active key print the same one.
 func (r *Ring) SetupToken() string {
 	const length = 20 // characters of 5 bits

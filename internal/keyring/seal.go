@@ -20,7 +20,8 @@ const (
 )
 
 func seal(aead cipher.AEAD, plaintext []byte, place Place) []byte {
-	return aead.Seal([]byte{prefixed}, nil, plaintext, place) //nolint:gosec // what looks like a nonce is a prefix; this AEAD draws its own
+	// What looks like a nonce is a prefix; this AEAD draws its own.
+	return aead.Seal([]byte{prefixed}, nil, plaintext, place) //nolint:gosec // as above
 }
 
 func open(aead cipher.AEAD, sealed []byte, place Place) ([]byte, error) {

@@ -41,8 +41,8 @@ func (e *OwnerError) Error() string {
 		e.Why, e.Wants, e.Wants.UID, e.Wants.GID)
 }
 
-// OwnerOf returns whose a data folder is: nobody's, which is nil, while it does not exist. That a folder belongs to
-// somebody else is root's decision only where nobody else can make one: in /tmp everybody can, and in a home its owner.
+// OwnerOf returns whose a data folder is: nil while it does not exist. That a folder belongs to another user is root's
+// decision only where no other user can make one: in /tmp every user can, and in a home its owner.
 func OwnerOf(dataDir string) (*osuser.User, error) {
 	home, err := openFolder(dataDir)
 	if err != nil {
@@ -123,7 +123,7 @@ func unprivilegedAccount() account {
 			return account{uid: uint32(uid), gid: uint32(gid)}
 		}
 	}
-	return account{uid: 65534, gid: 65534} // nobody, in an image without users
+	return account{uid: 65534, gid: 65534} // the last resort, in an image without users
 }
 
 // User is the account as the rest of the program knows users.
@@ -163,7 +163,7 @@ func (a account) reaches(dataDir, binDir string) error {
 func (a account) passes(dir fs.FileInfo) bool {
 	stat, ok := dir.Sys().(*syscall.Stat_t)
 	if !ok {
-		return true // the server will tell
+		return true // the server reports it
 	}
 	switch {
 	case stat.Uid == a.uid:

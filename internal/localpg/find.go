@@ -45,9 +45,11 @@ func (e *VersionError) Error() string {
 	for _, major := range e.Installed {
 		installed = append(installed, strconv.Itoa(major))
 	}
-	return fmt.Sprintf(`%s holds data of PostgreSQL %d, and the installed server is PostgreSQL %s; the data was not touched.
+	return fmt.Sprintf("%s holds data of PostgreSQL %d, and the installed server is PostgreSQL %s; the data was not "+
+		`touched.
 Install PostgreSQL %[2]d (for example apt install postgresql-%[2]d), or set AVTOTPY_POSTGRES_BIN to its folder.
-To move the data to another version, use pg_dump with both, or pg_upgrade`, e.Cluster, e.Major, strings.Join(installed, ", "))
+To move the data to another version, use pg_dump with both, or pg_upgrade`,
+		e.Cluster, e.Major, strings.Join(installed, ", "))
 }
 
 // FindBin returns the folder of the newest PostgreSQL server that is 15 or newer: binDir, or when that is "",
@@ -87,7 +89,7 @@ func choose(installed []binaries, found cluster, binDir string) (binaries, error
 }
 
 // search returns the installed servers, newest first. Each is asked for its version as the account that is to run it:
-// root starts nothing of a folder that somebody else may fill.
+// root starts nothing of a folder that another user may fill.
 func search(ctx context.Context, a account, binDir string) []binaries {
 	var installed []binaries
 	for _, dir := range folders(binDir) {

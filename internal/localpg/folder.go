@@ -179,7 +179,7 @@ func (f *folder) make(a account) error {
 	return nil
 }
 
-// letThrough adds the bits of mode to those that the folder has: a umask or somebody else may have set fewer.
+// letThrough adds the bits of mode to those that the folder has: a umask or another user may have set fewer.
 func letThrough(dir *owned.Dir, mode fs.FileMode) error {
 	current, err := dir.Stat()
 	if err != nil || current.Mode().Perm()&mode == mode {
@@ -190,7 +190,7 @@ func letThrough(dir *owned.Dir, mode fs.FileMode) error {
 
 const unfinished = "postgres.new-" // how the names of clusters begin that are being made
 
-// sweep removes clusters that were never finished. Nobody has ever written data to them.
+// sweep removes clusters that were never finished. No data was ever written to them.
 func (f folder) sweep() error {
 	left, err := filepath.Glob(filepath.Join(escape(f.path), unfinished+"*"))
 	if err != nil {

@@ -19,8 +19,8 @@
 // Nothing in the folder is trusted that belongs to others or that others may write to, and no link in it is followed
 // (internal/owned).
 //
-// PostgreSQL refuses to run as root. Started as root, the server runs as the owner of the cluster, at first the
-// user postgres or else nobody. That user must be able to pass through the folder, which is therefore 0711
+// PostgreSQL refuses to run as root. Started as root, the server runs as the owner of the cluster, at first
+// postgres, or a user without privileges. That user must be able to pass through the folder, which is therefore 0711
 // then and 0700 otherwise; secrets/ and lock remain root's. Open needs root then; Home.Start works as well when root
 // has become that user in between, as the program does.
 package localpg
@@ -52,7 +52,7 @@ type Options struct {
 	BinDir    string       // folder of postgres and initdb, or "" to search
 	Settings  []string     // extra "name=value" server settings, which win over ours
 	MasterKey string       // the operator's own key, in place of secrets/master-key; "" uses that file
-	User      *osuser.User // as root: who runs a new cluster; nil: the user postgres, or else nobody
+	User      *osuser.User // as root: who runs a new cluster; nil: postgres, or a user without privileges
 	Folders   []string     // more folders in DataDir that this user writes to, when root does not
 	Existing  bool         // make no cluster where there is none: a *NoClusterError
 	Log       *slog.Logger // nil: slog.DiscardHandler
@@ -85,8 +85,8 @@ type Home struct {
 // Open does what root alone can do, when root calls it: it makes what is missing in the folder, and reads the secrets.
 // It refuses a folder, and in it files, of others, or that others may write to, and follows no links.
 //
-// Errors that a caller may want to tell apart, here and of Home.Start, are *NotFoundError, *VersionError, *LockedError,
-// *MissingSecretError, *UnreachableError, *OwnerError, *StoppedError, *NoClusterError and *owned.Error.
+// Errors that a caller may want to distinguish, here and of Home.Start, are *NotFoundError, *VersionError,
+// *LockedError, *MissingSecretError, *UnreachableError, *OwnerError, *StoppedError, *NoClusterError and *owned.Error.
 func Open(ctx context.Context, o Options) (*Home, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -76,14 +76,15 @@ func TestMigratorIsWeakAndCanDoItsWork(t *testing.T) {
 	t.Parallel()
 	s := start(t, options(newDir(t)))
 	for query, want := range map[string]bool{
-		`SELECT rolsuper OR rolcreatedb OR rolreplication OR rolbypassrls FROM pg_roles WHERE rolname = current_user`: false,
-		`SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user`:                                             false,
-		`SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = current_database()`:           false,
-		`SELECT has_database_privilege('public', current_database(), 'CONNECT')`:                                      false,
-		`SELECT has_database_privilege('public', current_database(), 'TEMPORARY')`:                                    false,
-		`SELECT has_database_privilege(current_database(), 'CREATE')`:                                                 true,
-		`SELECT has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION')`:                              true,
-		`SELECT has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION')`:                               false,
+		`SELECT rolsuper OR rolcreatedb OR rolreplication OR rolbypassrls
+			FROM pg_roles WHERE rolname = current_user`: false,
+		`SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user`:                                   false,
+		`SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = current_database()`: false,
+		`SELECT has_database_privilege('public', current_database(), 'CONNECT')`:                            false,
+		`SELECT has_database_privilege('public', current_database(), 'TEMPORARY')`:                          false,
+		`SELECT has_database_privilege(current_database(), 'CREATE')`:                                       true,
+		`SELECT has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION')`:                    true,
+		`SELECT has_database_privilege(current_database(), 'CREATE WITH GRANT OPTION')`:                     false,
 	} {
 		if got := ask[bool](t, s.MigratorConn(), query); got != want {
 			t.Errorf("as the migrator, %s: got %t, want %t", query, got, want)

@@ -17,7 +17,7 @@ import (
 const noticeInterval = 10 * time.Second
 
 // endEarlierServer sees to what a crash left: a server whose instance was killed, or only its postmaster.pid.
-// We hold the lock, so such a server is nobody's.
+// We hold the lock, so such a server is not in use.
 func (s *Server) endEarlierServer(ctx context.Context) error {
 	dir, err := s.folder.dir.With(s.account.uid).Sub("postgres")
 	if err != nil {
@@ -84,7 +84,8 @@ func (s *Server) disown(rest string) error {
 	}
 	_, err = fmt.Fprintf(file, "%d\n%s", os.Getpid(), rest)
 	if err := errors.Join(err, s.account.give(file), file.Close()); err != nil {
-		return fmt.Errorf("update postmaster.pid: %w", errors.Join(err, os.Remove(file.Name()))) //nolint:gosec // a file of ours
+		err = errors.Join(err, os.Remove(file.Name())) //nolint:gosec // a file of ours
+		return fmt.Errorf("update postmaster.pid: %w", err)
 	}
 	return os.Rename(file.Name(), s.folder.join("postgres", "postmaster.pid")) //nolint:gosec // paths of ours
 }

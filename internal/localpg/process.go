@@ -11,7 +11,7 @@ import (
 
 const quit = syscall.SIGQUIT // the postmaster's signal for an immediate shutdown
 
-// StoppedError says that the server ended although nobody asked it to.
+// StoppedError says that the server ended although it was not asked to.
 type StoppedError struct {
 	Status error  // how the process ended; nil for exit status 0
 	Log    string // the end of the server's log

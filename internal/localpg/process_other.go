@@ -19,7 +19,8 @@ func childAttributes() *syscall.SysProcAttr {
 // commandLine returns the name of a process's program and its arguments, separated by spaces; "" when there is
 // no such process.
 func commandLine(ctx context.Context, pid int) (program, arguments string) {
-	line, err := exec.CommandContext(ctx, "ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
+	ps := exec.CommandContext(ctx, "ps", "-ww", "-o", "args=", "-p", strconv.Itoa(pid)) //nolint:gosec // a number
+	line, err := ps.Output()
 	if err != nil {
 		return "", ""
 	}

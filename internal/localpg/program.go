@@ -19,7 +19,7 @@ type Program struct {
 // when that is "", those in PATH and where packages put them. looked says where that was.
 //
 // A link that leads to a program of another name is left out: that is Debian's wrapper, whose version depends on
-// how it is called. What it leads to is found beside the server.
+// how it is called. What it leads to is found next to the server.
 func FindPrograms(ctx context.Context, name, binDir string) (found []Program, looked []string) {
 	for _, dir := range folders(binDir) {
 		path, err := filepath.EvalSymlinks(filepath.Join(dir, name))

@@ -32,7 +32,7 @@ type secrets struct {
 }
 
 // openSecrets reads the secrets and makes those that are missing. Where data exists, only the passwords of the
-// migrator and of the web role are made anew: setUp gives them to the roles.
+// migrator and of the web role are made again: setUp gives them to the roles.
 func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log *slog.Logger) (secrets, error) {
 	dir, err := f.dir.Make("secrets")
 	if err != nil {
@@ -43,8 +43,10 @@ func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log
 	if dataExists {
 		helpKey = "Without the master key the stored secrets cannot be read, and a new one would not help; if you " +
 			"keep it elsewhere, set AVTOTPY_MASTER_KEY"
-		helpSuperuser = fmt.Sprintf(`Without a backup, set a new password that you write to that file as well: as the owner of the cluster run
-  echo "ALTER ROLE %s PASSWORD 'letters-and-digits'" | postgres --single -D '%s' postgres`, superuser, f.join("postgres"))
+		helpSuperuser = fmt.Sprintf("Without a backup, set a new password that you write to that file as well: as the "+
+			`owner of the cluster run
+  echo "ALTER ROLE %s PASSWORD 'letters-and-digits'" | postgres --single -D '%s' postgres`,
+			superuser, f.join("postgres"))
 	}
 	s := secrets{masterKey: strings.TrimSpace(masterKey)}
 	var errs [4]error
@@ -60,12 +62,12 @@ func openSecrets(f folder, dataExists bool, masterKey string, now time.Time, log
 	return s, errors.Join(errs[:]...)
 }
 
-// warnOfReaders says which secrets others can read: whoever did so has them, and closing the files does not change
+// warnOfReaders says which secrets others can read: who did so has them, and closing the files does not change
 // that.
 func warnOfReaders(dir *owned.Dir, log *slog.Logger) {
 	const others = 0o077
 	if folder, err := dir.Stat(); err != nil || folder.Mode().Perm()&others == 0 {
-		return // nobody gets as far as the files
+		return // no other user gets as far as the files
 	}
 	entries, _ := dir.ReadDir(-1) // what cannot be listed was not read either
 	for _, entry := range entries {

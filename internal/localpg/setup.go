@@ -47,19 +47,13 @@ func (s *Server) makeDatabase(ctx context.Context, conn *pgx.Conn) error {
 func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, role := range []string{migratorRole, webRole} {
-			var exists bool
-			if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`,
-				role).Scan(&exists); err != nil {
+			if err := makeRole(ctx, tx, role); err != nil {
 				return err
-			}
-			if !exists {
-				if _, err := tx.Exec(ctx, `CREATE ROLE `+role+` NOINHERIT`); err != nil {
-					return err
-				}
 			}
 		}
 		for _, statement := range []string{
-			`ALTER ROLE avtotpy_migrator LOGIN INHERIT NOCREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD '` + s.secrets.migrator + `'`,
+			`ALTER ROLE avtotpy_migrator LOGIN INHERIT NOCREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS
+				PASSWORD '` + s.secrets.migrator + `'`,
 			`ALTER ROLE avtotpy_web LOGIN PASSWORD '` + s.secrets.web + `'`, // what else it is, a start judges
 			`REVOKE ALL ON DATABASE avtotpy FROM PUBLIC`,
 			`GRANT CREATE ON DATABASE avtotpy TO avtotpy_migrator`,
@@ -73,6 +67,16 @@ func (s *Server) makeRoles(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return nil
 	})
+}
+
+func makeRole(ctx context.Context, tx pgx.Tx, role string) error {
+	var exists bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	_, err = tx.Exec(ctx, `CREATE ROLE `+role+` NOINHERIT`)
+	return err
 }
 
 // ready returns the superuser's first connection. It waits as long as the server lives.

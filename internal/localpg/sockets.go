@@ -14,7 +14,7 @@ import (
 // maxSocketPath is what fits into sun_path with its final zero: 104 bytes on macOS and FreeBSD, 108 on Linux.
 const maxSocketPath = 103
 
-// makeSockets makes the folder of the socket, which nobody but the server's user and root may enter.
+// makeSockets makes the folder of the socket, which only the server's user and root may enter.
 func (s *Server) makeSockets() error {
 	if !fitsSocket(s.folder.join("run")) {
 		return nil
@@ -32,7 +32,8 @@ func (s *Server) openSockets() error {
 	if fitsSocket(s.sockets) {
 		// A crash leaves a lock file too, see disown.
 		for _, name := range []string{"/.s.PGSQL." + port, "/.s.PGSQL." + port + ".lock"} {
-			if err := os.Remove(s.sockets + name); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // a path of ours
+			err := os.Remove(s.sockets + name) //nolint:gosec // a path of ours
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("remove an old socket: %w", err)
 			}
 		}

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seal takes from every thread what is left of root's rights: capabilities that securebits may have kept, and those
+// seal takes from every thread what is left of root's privileges: capabilities that securebits may have kept, and those
 // that a program with the set-user-id bit or with capabilities would bring. In a program that is built with cgo, which
 // our releases are not, Go cannot reach the threads; there the change of the user alone has to take the capabilities.
 func seal() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0) //nolint:gosec // capset(2) takes two structures
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
+		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0) //nolint:gosec // for capset(2)
 	if errno != 0 && !errors.Is(errno, syscall.ENOTSUP) {
 		return fmt.Errorf("drop the capabilities: %w", errno)
 	}
@@ -28,7 +29,7 @@ func seal() error {
 	return errors.Join(hide(), withoutCapabilities()) // a change of the user gives it back
 }
 
-// NoNewPrivileges keeps the program that replaces this one, by an exec of this thread, from getting more rights.
+// NoNewPrivileges keeps the program that replaces this one, by an exec of this thread, from getting more privileges.
 func NoNewPrivileges() error {
 	return named("set no_new_privs", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 }

@@ -81,7 +81,7 @@ func (k Key) At(t time.Time) Code {
 	if t.Unix()%period < 0 { // rounded towards zero, but the step began before that
 		step--
 	}
-	value := k.HOTP(uint64(step)) //nolint:gosec // before 1970 the counter wraps; all that matters there is not to panic
+	value := k.HOTP(uint64(step)) //nolint:gosec // before 1970 the counter wraps, which does no harm
 	if value == "" {
 		return Code{}
 	}

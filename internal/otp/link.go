@@ -138,10 +138,12 @@ func (p *parser) otpauth(rest string) {
 		p.warn("kind", WarnEncoder, quote(encoder))
 	}
 	if p.key.Kind != Steam {
-		p.key.Digits = int(p.number(values, "digits", DigitsRange, MinDigits, MaxDigits)) //nolint:gosec // at most MaxDigits
+		digits := p.number(values, "digits", DigitsRange, MinDigits, MaxDigits)
+		p.key.Digits = int(digits) //nolint:gosec // at most MaxDigits
 	}
 	if p.key.Kind == TOTP || p.key.Kind == "" {
-		p.key.Period = int(p.number(values, "period", PeriodRange, MinPeriod, MaxPeriod)) //nolint:gosec // at most MaxPeriod
+		period := p.number(values, "period", PeriodRange, MinPeriod, MaxPeriod)
+		p.key.Period = int(period) //nolint:gosec // at most MaxPeriod
 	}
 	if p.key.Kind == HOTP {
 		if values["counter"] == "" {
@@ -302,7 +304,7 @@ func Starts(text string) []int {
 	return starts
 }
 
-// otherScheme says what somebody pasted instead of a link that Parse reads.
+// otherScheme says what was pasted instead of a link that Parse reads.
 func otherScheme(scheme string) problem.Code {
 	switch scheme {
 	case "http", "https":

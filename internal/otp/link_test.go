@@ -31,10 +31,19 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 		name, link string
 		want       Key
 	}{
-		{"example of the format's page", "otpauth://totp/Example:alice@google.com?secret=JBSWY3DPEHPK3PXP&issuer=Example", named("Example", "alice@google.com")},
-		{"everything given", "otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA256&digits=8&period=60", hello(func(k *Key) {
-			k.Issuer, k.Account, k.Algorithm, k.Digits, k.Period = "ACME Co", "john.doe@email.com", SHA256, 8, 60
-		})},
+		{
+			"example of the format's page",
+			"otpauth://totp/Example:alice@google.com?secret=JBSWY3DPEHPK3PXP&issuer=Example",
+			named("Example", "alice@google.com"),
+		},
+		{
+			"everything given",
+			"otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co" +
+				"&algorithm=SHA256&digits=8&period=60",
+			hello(func(k *Key) {
+				k.Issuer, k.Account, k.Algorithm, k.Digits, k.Period = "ACME Co", "john.doe@email.com", SHA256, 8, 60
+			}),
+		},
 		{
 			"scheme, host and names in capitals", "OTPAUTH://TOTP/Example:alice?SECRET=JBSWY3DPEHPK3PXP&ISSUER=Example",
 			named("Example", "alice"),
@@ -53,29 +62,60 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 			named("Example", "alice"),
 		},
 		{
-			"encoded colon and spaces", "otpauth://totp/Big%20Corporation%3A%20alice%40bigco.com?secret=JBSWY3DPEHPK3PXP",
+			"encoded colon and spaces",
+			"otpauth://totp/Big%20Corporation%3A%20alice%40bigco.com?secret=JBSWY3DPEHPK3PXP",
 			named("Big Corporation", "alice@bigco.com"),
 		},
 		{
 			"encoded colon, lower case", "otpauth://totp/foo%3abar?issuer=foo&secret=JBSWY3DPEHPK3PXP",
 			named("foo", "bar"),
 		},
-		{"only the first colon splits", "otpauth://totp/Microsoft:contoso:alice%3Abob?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft", named("Microsoft", "contoso:alice:bob")},
-		{"an issuer repeated", "otpauth://totp/Other%20Company:Other%20Company%3Amichal?secret=JBSWY3DPEHPK3PXP&issuer=Other%20Company", named("Other Company", "michal")},
-		{"an issuer in other letters", "otpauth://totp/OTHER+company%20:%20michal?secret=JBSWY3DPEHPK3PXP&issuer=Other+Company", named("Other Company", "michal")},
+		{
+			"only the first colon splits",
+			"otpauth://totp/Microsoft:contoso:alice%3Abob?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft",
+			named("Microsoft", "contoso:alice:bob"),
+		},
+		{
+			"an issuer repeated",
+			"otpauth://totp/Other%20Company:Other%20Company%3Amichal?secret=JBSWY3DPEHPK3PXP&issuer=Other%20Company",
+			named("Other Company", "michal"),
+		},
+		{
+			"an issuer in other letters",
+			"otpauth://totp/OTHER+company%20:%20michal?secret=JBSWY3DPEHPK3PXP&issuer=Other+Company",
+			named("Other Company", "michal"),
+		},
 		{"a plus at the end", "otpauth://totp/C:bjarne?secret=JBSWY3DPEHPK3PXP&issuer=C%2B%2B", hello(func(k *Key) {
 			k.Issuer, k.LabelIssuer, k.Account = "C++", "C", "bjarne"
 		})},
-		{"names that turn the text around", "otpauth://totp/%E2%80%AEExample:%E2%81%A7alice%E2%81%A9?secret=JBSWY3DPEHPK3PXP", named("Example", "alice")},
-		{"null stands for nothing", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&algorithm=null&digits=NULL&period=undefined&issuer=null&counter=null", named("", "alice")},
+		{
+			"names that turn the text around",
+			"otpauth://totp/%E2%80%AEExample:%E2%81%A7alice%E2%81%A9?secret=JBSWY3DPEHPK3PXP",
+			named("Example", "alice"),
+		},
+		{
+			"null stands for nothing",
+			"otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&algorithm=null&digits=NULL&period=undefined" +
+				"&issuer=null&counter=null",
+			named("", "alice"),
+		},
 		{
 			"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft",
 			hello(func(k *Key) {
 				k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
 			}),
 		},
-		{"an issuer with a colon", "otpauth://totp/NotABug.org:%20Free%20code:no@mail.com?issuer=NotABug.org%3A+Free+code&secret=JBSWY3DPEHPK3PXP", named("NotABug.org: Free code", "no@mail.com")},
-		{"an issuer with a port", "otpauth://totp/localhost%3A8000%3A%20alice?secret=JBSWY3DPEHPK3PXP&issuer=localhost%3A8000", named("localhost:8000", "alice")},
+		{
+			"an issuer with a colon",
+			"otpauth://totp/NotABug.org:%20Free%20code:no@mail.com?issuer=NotABug.org%3A+Free+code" +
+				"&secret=JBSWY3DPEHPK3PXP",
+			named("NotABug.org: Free code", "no@mail.com"),
+		},
+		{
+			"an issuer with a port",
+			"otpauth://totp/localhost%3A8000%3A%20alice?secret=JBSWY3DPEHPK3PXP&issuer=localhost%3A8000",
+			named("localhost:8000", "alice"),
+		},
 		{"empty issuer in the label", "otpauth://totp/:alice:bob?secret=JBSWY3DPEHPK3PXP", named("", "alice:bob")},
 		{"empty account", "otpauth://totp/Example:?secret=JBSWY3DPEHPK3PXP", named("Example", "")},
 		{
@@ -123,7 +163,8 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 			named("Example", "alice"),
 		},
 		{
-			"copied out of HTML", "otpauth://totp/Example:alice?issuer=Example&amp;secret=JBSWY3DPEHPK3PXP&amp;digits=6",
+			"copied out of HTML",
+			"otpauth://totp/Example:alice?issuer=Example&amp;secret=JBSWY3DPEHPK3PXP&amp;digits=6",
 			named("Example", "alice"),
 		},
 		{
@@ -143,7 +184,11 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 			"broken into lines", "otpauth://totp/Example:alice?secret=JBSWY3DP\r\n\tEHPK3PXP&iss\nuer=Example",
 			named("Example", "alice"),
 		},
-		{"encoded as a whole", "otpauth%3A%2F%2Ftotp%2FExample%3Aalice%2520smith%3Fsecret%3DJBSWY3DPEHPK3PXP%26issuer%3DExample", named("Example", "alice smith")},
+		{
+			"encoded as a whole",
+			"otpauth%3A%2F%2Ftotp%2FExample%3Aalice%2520smith%3Fsecret%3DJBSWY3DPEHPK3PXP%26issuer%3DExample",
+			named("Example", "alice smith"),
+		},
 		{"Latin-1", "otpauth://totp/M%FCller:J%F6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
 		{"raw Latin-1", "otpauth://totp/M\xfcller:J\xf6rg?secret=JBSWY3DPEHPK3PXP", named("Müller", "Jörg")},
 		{"other scripts", "otpauth://totp/日本:花子?secret=JBSWY3DPEHPK3PXP&issuer=%E6%97%A5%E6%9C%AC", named("日本", "花子")},
@@ -152,10 +197,15 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 			named("Example", "alice"),
 		},
 		{
-			"unknown parameters", "otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock",
+			"unknown parameters",
+			"otpauth://totp/alice?image=https://x.org/?a=b&color=fff&secret=JBSWY3DPEHPK3PXP&lock",
 			named("", "alice"),
 		},
-		{"zero and empty mean the default", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&digits=0&period=0&algorithm=", named("", "alice")},
+		{
+			"zero and empty mean the default",
+			"otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&digits=0&period=0&algorithm=",
+			named("", "alice"),
+		},
 		{"empty first, value later", "otpauth://totp/alice?secret=&secret=JBSWY3DPEHPK3PXP", named("", "alice")},
 		{"padding and dashes", "otpauth://totp/alice?secret=jbsw-y3dp-ehpk-3pxp====", named("", "alice")},
 		{"encoded padding", "otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP%3D%3D", named("", "alice")},
@@ -177,9 +227,13 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 				k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
 			}),
 		},
-		{"steam encoder", "otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&period=30&digits=5&issuer=Steam&encoder=steam", hello(func(k *Key) {
-			k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
-		})},
+		{
+			"steam encoder",
+			"otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&period=30&digits=5&issuer=Steam&encoder=steam",
+			hello(func(k *Key) {
+				k.Kind, k.Issuer, k.Account, k.Digits = Steam, "Steam", "gabe", 5
+			}),
+		},
 		{
 			"steam scheme", "steam://JBSWY3DPEHPK3PXP",
 			hello(func(k *Key) { k.Kind, k.Issuer, k.Digits = Steam, "Steam", 5 }),
@@ -340,9 +394,16 @@ func TestURIIsReadByOtherApps(t *testing.T) {
 			Key{Secret: []byte("Hello!\xde\xad\xbe\xef")},
 			"otpauth://totp/?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30",
 		},
-		{named("ACME Co", "john+1@x.org"), "otpauth://totp/ACME%20Co:john%2B1@x.org?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA1&digits=6&period=30"},
+		{
+			named("ACME Co", "john+1@x.org"),
+			"otpauth://totp/ACME%20Co:john%2B1@x.org?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA1" +
+				"&digits=6&period=30",
+		},
 		{named("", "a:b"), "otpauth://totp/:a%3Ab?secret=JBSWY3DPEHPK3PXP&algorithm=SHA1&digits=6&period=30"},
-		{named("http://x:8000", "a"), "otpauth://totp/a?secret=JBSWY3DPEHPK3PXP&issuer=http%3A%2F%2Fx%3A8000&algorithm=SHA1&digits=6&period=30"},
+		{
+			named("http://x:8000", "a"),
+			"otpauth://totp/a?secret=JBSWY3DPEHPK3PXP&issuer=http%3A%2F%2Fx%3A8000&algorithm=SHA1&digits=6&period=30",
+		},
 		{
 			hello(func(k *Key) { k.Issuer, k.LabelIssuer, k.Account = "Ä", "#?&", "/" }),
 			"otpauth://totp/%23%3F%26:%2F?secret=JBSWY3DPEHPK3PXP&issuer=%C3%84&algorithm=SHA1&digits=6&period=30",
@@ -444,8 +505,10 @@ func FuzzParse(f *testing.F) {
 
 func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
+	const link = "otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co" +
+		"&algorithm=SHA256&digits=8&period=60"
 	for b.Loop() {
-		if _, _, err := Parse("otpauth://totp/ACME%20Co:john.doe@email.com?secret=JBSWY3DPEHPK3PXP&issuer=ACME%20Co&algorithm=SHA256&digits=8&period=60"); err != nil {
+		if _, _, err := Parse(link); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/problem"
 )
 
-// Kind tells how a key makes its codes.
+// Kind says how a key makes its codes.
 type Kind string
 
 // The kinds of keys. The empty Kind means TOTP.

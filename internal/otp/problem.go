@@ -136,7 +136,7 @@ func isSequence(text string) bool {
 	return false
 }
 
-// quote returns what somebody typed, shortened, for use in a message.
+// quote returns what was typed, shortened, for use in a message.
 func quote(s string) string {
 	const most = 40
 	if runes := []rune(s); len(runes) > most {

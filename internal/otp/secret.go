@@ -46,7 +46,7 @@ func IsSecret(s string) bool {
 }
 
 // several reports a text with a whole secret in each of its lines. Without the break between them they would look
-// like one, whose codes nobody accepts.
+// like one, whose codes no service accepts.
 func several(s string) bool {
 	lines, all := 0, true
 	for _, line := range strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) && r != ' ' }) {

@@ -1,6 +1,6 @@
-// Package owned opens folders and files whose content nobody else could have chosen.
+// Package owned opens folders and files whose content no other user could have chosen.
 //
-// What it opens belongs to this user or to root and can be changed by nobody else; it is reached through folders of
+// What it opens belongs to this user or to root and can be changed by no other user; it is reached through folders of
 // which the same is true; it is a folder or a regular file, and not what a link in its place leads to. It never waits
 // for the other end of a pipe. What it decides about is what it has opened, so that nothing can be exchanged in
 // between. Its errors name the file, its owner and its mode, and what to do; never any content.
@@ -46,7 +46,7 @@ func Ours(others ...uint32) Users {
 
 func (u Users) own(uid uint32) bool { return slices.Contains(u, uid) }
 
-// Reach follows a path, links included, and returns it without them. It refuses a path on which somebody else can put
+// Reach follows a path, links included, and returns it without them. It refuses a path on which another user can put
 // something else in place of a part of it. What does not exist is left as it is.
 func (u Users) Reach(path string) (string, error) {
 	path, err := filepath.Abs(path)
@@ -66,13 +66,10 @@ func (u Users) Reach(path string) (string, error) {
 			at = filepath.Dir(at)
 			continue
 		}
-		var folder, entry unix.Stat_t
-		if err := unix.Lstat(at, &folder); err != nil {
-			return "", &fs.PathError{Op: "look at", Path: at, Err: err}
-		}
-		if err := u.folder(at, folder); err != nil {
+		if err := u.trustFolder(at); err != nil {
 			return "", err
 		}
+		var entry unix.Stat_t
 		next := filepath.Join(at, name)
 		switch err := unix.Lstat(next, &entry); {
 		case errors.Is(err, unix.ENOENT):
@@ -103,8 +100,12 @@ func (u Users) Reach(path string) (string, error) {
 	return at, nil
 }
 
-// folder decides about a folder on the way to something.
-func (u Users) folder(path string, s unix.Stat_t) error {
+// trustFolder decides about a folder on the way to something.
+func (u Users) trustFolder(path string) error {
+	var s unix.Stat_t
+	if err := unix.Lstat(path, &s); err != nil {
+		return &fs.PathError{Op: "look at", Path: path, Err: err}
+	}
 	switch writers := s.Mode & 0o022; {
 	case s.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return &fs.PathError{Op: "enter", Path: path, Err: unix.ENOTDIR}
@@ -115,7 +116,7 @@ func (u Users) folder(path string, s unix.Stat_t) error {
 			"Choose a folder on the way to which everything belongs to root or to " + osuser.Current().String(),
 		}
 	case s.Mode&unix.S_ISVTX != 0, writers == 0, writers == 0o020 && ourGroup(s.Gid):
-		return nil // in a sticky folder nobody can remove or rename what belongs to another
+		return nil // in a sticky folder no user can remove or rename what belongs to another
 	}
 	return &Error{
 		path, fmt.Sprintf("has the mode %04o, so that others can put something else in place of what is in it",
@@ -143,7 +144,7 @@ type Dir struct {
 	users Users
 }
 
-// Open opens the folder at the end of a path that Reach has returned, and demands that nobody else may write to it.
+// Open opens the folder at the end of a path that Reach has returned, and demands that no other user may write to it.
 func (u Users) Open(path string) (*Dir, error) {
 	return u.dir(unix.AT_FDCWD, path, path)
 }
@@ -257,7 +258,7 @@ func (u Users) file(path string, s unix.Stat_t) error {
 	return u.closed(path, s, "file")
 }
 
-// closed demands that nobody else can change something.
+// closed demands that no other user can change something.
 func (u Users) closed(path string, s unix.Stat_t, what string) error {
 	switch {
 	case !u.own(s.Uid):

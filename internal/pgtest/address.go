@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// FreeAddress is a local address that nobody listens on, and that is the test's own until
+// FreeAddress is a local address that no process listens on, and that is the test's own until
 // it ends.
 //
 // A port that the kernel chose, and that was closed again, may be chosen again at once: for
@@ -27,8 +27,9 @@ func FreeAddress(tb testing.TB) string {
 	const first, count = 20_000, 12_000
 	var last error
 	for range count {
-		port := first + rand.IntN(count)                                                                  //nolint:gosec // not for a secret
-		lock, err := os.OpenFile(filepath.Join(folder, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a folder of the tests' own
+		port := first + rand.IntN(count) //nolint:gosec // not for a secret
+		lockFile := filepath.Join(folder, strconv.Itoa(port))
+		lock, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a folder of the tests' own
 		if err != nil {
 			tb.Fatal(err)
 		}

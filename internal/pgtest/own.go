@@ -34,7 +34,7 @@ func OwnServer(tb testing.TB, settings ...string) *Own {
 // OwnServerOf is OwnServer with the programs in a folder: another version's, for instance.
 func OwnServerOf(tb testing.TB, bin string, settings ...string) *Own {
 	tb.Helper()
-	folder, err := os.MkdirTemp("", "avtotpy-own-") //nolint:usetesting // TempDir is closed to the user that the server runs as
+	folder, err := os.MkdirTemp("", "avtotpy-own-") //nolint:usetesting // TempDir is closed to the server's user
 	if err != nil {
 		tb.Fatal(err)
 	}

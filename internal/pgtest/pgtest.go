@@ -194,7 +194,11 @@ func Value[T any](tb testing.TB, connString, sql string, args ...any) T {
 // Testify is a statement that makes the second witness of a schema, its comment, agree
 // with its ledger again after a test has written rows of a newer release.
 func Testify(schema string) string {
-	return strings.ReplaceAll(`DO $$ BEGIN EXECUTE (SELECT format('COMMENT ON SCHEMA $schema IS %L', 'migrated to version ' || max(version) || ', history sha256:' ||
-		encode(sha256(convert_to(string_agg(version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n', '' ORDER BY version), 'UTF8')), 'hex'))
+	return strings.ReplaceAll(`DO $$ BEGIN EXECUTE (
+		SELECT format('COMMENT ON SCHEMA $schema IS %L',
+			'migrated to version ' || max(version) || ', history sha256:' ||
+			encode(sha256(convert_to(string_agg(
+				version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n', ''
+				ORDER BY version), 'UTF8')), 'hex'))
 		FROM $schema.migrations); END $$`, "$schema", schema)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,9 +21,37 @@ const PoolerLog = "its log"
 // returns the connection strings through it, and the path of its log. Settings are lines of its file.
 func PgBouncer(tb testing.TB, serverConnections int, to map[string]string, settings ...string) map[string]string {
 	tb.Helper()
+	program := findPgBouncer(tb)
+	folder, err := os.MkdirTemp("", "avtotpy-pooler-") //nolint:usetesting // TempDir is closed to the pooler's user
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
+	address := FreeAddress(tb)
+	pooled, databases := throughPooler(tb, address, to)
+	pooled[PoolerLog] = filepath.Join(folder, "pgbouncer.log")
+	config := databases + poolerSettings(tb, address, pooled[PoolerLog], serverConnections, settings)
+	file := filepath.Join(folder, "pgbouncer.ini")
+	// The pooler runs as another user, who reads the one and writes the other.
+	for _, err := range []error{
+		os.WriteFile(file, []byte(config), 0o644), //nolint:gosec // as above
+		os.WriteFile(pooled[PoolerLog], nil, 0o600),
+		os.Chmod(pooled[PoolerLog], 0o666), //nolint:gosec // as above
+		os.Chmod(folder, 0o755),            //nolint:gosec // as above
+	} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	runPooler(tb, program, file, address)
+	return pooled
+}
+
+func findPgBouncer(tb testing.TB) string {
+	tb.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/pgbouncer") // where Debian puts it, and not in everybody's PATH
+		program, err = exec.LookPath("/usr/sbin/pgbouncer") // where Debian puts it, and not in every user's PATH
 	}
 	if err != nil && os.Getenv("CI") == "" {
 		tb.Skip("there is no pgbouncer; make test installs one")
@@ -30,56 +59,61 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string, setti
 	if err != nil {
 		tb.Fatal(err)
 	}
-	folder, err := os.MkdirTemp("", "avtotpy-pooler-") //nolint:usetesting // TempDir is closed to the user that it runs as
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(folder) })
-	address := FreeAddress(tb)
+	return program
+}
+
+// throughPooler returns the connection strings through the pooler, and its databases, which lead to the server.
+func throughPooler(tb testing.TB, address string, to map[string]string) (pooled map[string]string, databases string) {
+	tb.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var config strings.Builder
-	config.WriteString("[databases]\n")
-	pooled := map[string]string{}
+	pooled = map[string]string{}
+	lines := []string{"[databases]"}
 	for name, conn := range to {
 		c, err := pgx.ParseConfig(conn)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		fmt.Fprintf(&config, "%s = host=%s port=%d dbname=%s user=%s password=%s\n", name, c.Host, c.Port, c.Database,
-			c.User, c.Password)
+		lines = append(lines, fmt.Sprintf("%s = host=%s port=%d dbname=%s user=%s password=%s",
+			name, c.Host, c.Port, c.Database, c.User, c.Password))
 		pooled[name] = fmt.Sprintf("host=%s port=%s dbname=%s user=anybody sslmode=disable "+
 			"default_query_exec_mode=cache_describe", host, port, name)
 	}
-	pooled[PoolerLog] = filepath.Join(folder, "pgbouncer.log")
-	fmt.Fprintf(&config, "[pgbouncer]\nlogfile = "+pooled[PoolerLog]+
-		"\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\nadmin_users = anybody\npool_mode "+
-		"= transaction\ndefault_pool_size = %d\nmax_client_conn = 200\n",
-		host, port, serverConnections)
-	for _, setting := range settings {
-		config.WriteString(setting + "\n")
-	}
-	file := filepath.Join(folder, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(config.String()), 0o644); err != nil { //nolint:gosec // the pooler reads it as somebody else
+	return pooled, strings.Join(lines, "\n") + "\n"
+}
+
+func poolerSettings(tb testing.TB, address, log string, serverConnections int, more []string) string {
+	tb.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.WriteFile(pooled[PoolerLog], nil, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(pooled[PoolerLog], 0o666); err != nil { //nolint:gosec // as above
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // as above
-		tb.Fatal(err)
-	}
+	lines := append([]string{
+		"[pgbouncer]",
+		"logfile = " + log,
+		"listen_addr = " + host,
+		"listen_port = " + port,
+		"unix_socket_dir =",
+		"auth_type = any",
+		"admin_users = anybody",
+		"pool_mode = transaction",
+		"default_pool_size = " + strconv.Itoa(serverConnections),
+		"max_client_conn = 200",
+	}, more...)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// runPooler starts the pooler, waits until it listens, and kills it after the test.
+func runPooler(tb testing.TB, program, file, address string) {
+	tb.Helper()
 	arguments := []string{"-q", file}
 	if os.Geteuid() == 0 { // it refuses root, as the server does
 		arguments = append([]string{"-u", "postgres"}, arguments...)
 	}
 	output := new(Output)
-	command := exec.CommandContext(context.Background(), program, arguments...) //nolint:gosec // a program of the system
+	command := exec.CommandContext(context.Background(), program, arguments...) //nolint:gosec // of the system
 	command.Stdout, command.Stderr = output, output
 	if err := command.Start(); err != nil {
 		tb.Fatal(err)
@@ -105,5 +139,4 @@ func PgBouncer(tb testing.TB, serverConnections int, to map[string]string, setti
 		}
 		return err
 	})
-	return pooled
 }

@@ -77,7 +77,8 @@ func start() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // started as root, the server runs as somebody else, who must get through
+	// Started as root, the server runs as another user, who must get through.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // as above
 		return nil, err
 	}
 	local, err := localpg.Start(context.Background(), localpg.Options{

@@ -33,7 +33,7 @@ func (o *Own) Standby(tb testing.TB, settings ...string) *Standby {
 	}
 	stat, _ := owner.Sys().(*syscall.Stat_t)
 	uid, gid := int(stat.Uid), int(stat.Gid)
-	folder, err := os.MkdirTemp("", "avtotpy-standby-") //nolint:usetesting // TempDir is closed to the user that the server runs as
+	folder, err := os.MkdirTemp("", "avtotpy-standby-") //nolint:usetesting // TempDir is closed to the server's user
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -50,7 +50,8 @@ func (o *Own) Standby(tb testing.TB, settings ...string) *Standby {
 	}, settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
-	s.command = exec.CommandContext(context.Background(), o.program(tb), arguments...) //nolint:gosec // the server's program
+	program := o.program(tb)
+	s.command = exec.CommandContext(context.Background(), program, arguments...) //nolint:gosec // the server's program
 	s.command.Dir, s.command.Stdout, s.command.Stderr = "/", s.output, s.output
 	if os.Geteuid() == 0 { // the server refuses root
 		s.command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}}
@@ -60,7 +61,7 @@ func (o *Own) Standby(tb testing.TB, settings ...string) *Standby {
 	}
 	tb.Cleanup(func() {
 		_ = s.command.Process.Signal(syscall.SIGQUIT)
-		_ = s.command.Wait() // it was told to
+		_ = s.command.Wait() // as asked
 		if tb.Failed() {
 			tb.Logf("the standby: %s", s.output)
 		}
@@ -121,7 +122,7 @@ func (o *Own) copyTo(tb testing.TB, to string, uid, gid int) {
 	}
 }
 
-// copyFolder passes over what vanishes meanwhile: the log of changes makes up for it.
+// copyFolder passes over what vanishes while it copies: WAL makes up for it.
 func copyFolder(from, to string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {

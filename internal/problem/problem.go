@@ -1,4 +1,4 @@
-// Package problem is what is wrong with what somebody entered, in a form that can be translated.
+// Package problem is what is wrong with what a user entered, in a form that can be translated.
 //
 // It promises that a problem holds no sentence: a code says what is wrong, arguments say with what,
 // and the edge of the program, which knows the reader's language, makes a sentence of them.

@@ -280,7 +280,8 @@ func attacks() map[string]attack {
 			`DELETE FROM avtotpy.passwords WHERE user_id = '%alice' AND version = 2`,
 		}, refused: sqlstate.InsufficientPrivilege},
 		"a password from before the upgrade": {
-			sql: []string{`INSERT INTO avtotpy.unauthenticated_passwords SELECT '%alice', 'forged'`}, refused: sqlstate.InsufficientPrivilege,
+			sql:     []string{`INSERT INTO avtotpy.unauthenticated_passwords SELECT '%alice', 'forged'`},
+			refused: sqlstate.InsufficientPrivilege,
 		},
 		"Bob is found by her name": {
 			writes: "UPDATE users.name_mac",
@@ -309,7 +310,8 @@ func attacks() map[string]attack {
 				"accounts.updated_at",
 			sql: []string{`UPDATE avtotpy.accounts a
 				SET sealed_secret = b.sealed_secret, sealed_issuer = b.sealed_issuer, sealed_name = b.sealed_name,
-				sealed_note = b.sealed_note, version = 9, generation = 1, updated_at = now() FROM avtotpy.accounts b WHERE a.id <> b.id`},
+				sealed_note = b.sealed_note, version = 9, generation = 1, updated_at = now()
+				FROM avtotpy.accounts b WHERE a.id <> b.id`},
 		},
 		"fields that are swapped": {sql: []string{
 			`UPDATE avtotpy.accounts
@@ -364,8 +366,11 @@ func attacks() map[string]attack {
 			`vault_id, 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}},
 		"Bob's key as her next one": {sql: []string{addKey +
 			`'%hers', 2, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%his'`}},
-		"a key from before the first": {sql: []string{addKey +
-			`vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`}, refused: sqlstate.InsufficientPrivilege},
+		"a key from before the first": {
+			sql: []string{addKey +
+				`vault_id, 0, master_key_id, sealed_key FROM kept_keys WHERE vault_id = '%hers'`},
+			refused: sqlstate.InsufficientPrivilege,
+		},
 		"no key": {
 			writes: "DELETE vault_keys",
 			sql: []string{
@@ -421,7 +426,8 @@ func attacks() map[string]attack {
 			refused: sqlstate.CheckViolation,
 		},
 		"other digits on the way to the trash": {
-			sql: []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`}, refused: sqlstate.CheckViolation,
+			sql:     []string{`UPDATE avtotpy.accounts SET digits = 4, deleted_at = now()`},
+			refused: sqlstate.CheckViolation,
 		},
 		"other digits of an account that is added again":    again("digits", "4"),
 		"other period of an account that is added again":    again("period", "86400"),

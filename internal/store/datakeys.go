@@ -213,7 +213,8 @@ func (s *Store) resealAfter(ctx context.Context, tx pgx.Tx, newest vault, last *
 ) (seen int, err error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT a.id, a.kind, a.algorithm, a.digits, a.period,
-			a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note, a.created_at, a.version, k.generation, k.master_key_id, k.sealed_key
+			a.sealed_secret, a.sealed_issuer, a.sealed_name, a.sealed_note,
+			a.created_at, a.version, k.generation, k.master_key_id, k.sealed_key
 		FROM avtotpy.accounts a
 		JOIN avtotpy.vault_keys k ON k.vault_id = a.vault_id AND k.generation = a.generation
 		WHERE a.vault_id = $1 AND a.generation < $2 AND a.id > $3

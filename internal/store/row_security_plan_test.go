@@ -119,7 +119,8 @@ func crowd(tb testing.TB, db *pgtest.DB, s *store.Store, vaults int) store.User 
 			SELECT id, 1, 'k1', '\x00' FROM public.crowd`, `
 		INSERT INTO avtotpy.accounts (id, vault_id, submission, kind, algorithm, digits, period,
 				sealed_secret, sealed_issuer, sealed_name, sealed_note, version, generation)
-			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END, 'SHA1', 6, 30,
+			SELECT gen_random_uuid(), c.id, gen_random_uuid(), CASE WHEN i % 10 = 0 THEN 'hotp' ELSE 'totp' END,
+				'SHA1', 6, 30,
 				e, e, e, e, 1, 1
 			FROM public.crowd c, generate_series(1, `+strconv.Itoa(perVault)+`) i, decode(repeat('00', 40), 'hex') e`, `
 		INSERT INTO avtotpy.hotp_counters (account_id, counter)

@@ -1,5 +1,5 @@
--- Takes some of the accounts of a vault that were sealed without a version, and says whether they are still as they were
--- when they were copied.
+-- Takes some of the accounts of a vault that were sealed without a version, and says whether they are still as they
+-- were when they were copied.
 -- $1 the vault, $2 how many at most
 WITH taken AS (
     DELETE FROM avtotpy.unauthenticated_accounts

@@ -75,8 +75,8 @@ const (
 )
 
 // pin is the statement that follows BEGIN: it sets what is pinned, and for whom the
-// transaction is; value is an SQL expression. It is for no other user, even if the session names one. What the session has
-// for good is left out.
+// transaction is; value is an SQL expression. It is for no other user, even if the session names one. What
+// the session has for good is left out.
 func pin(who, value string, session ...string) string {
 	var sql strings.Builder
 	sql.WriteString("SELECT")

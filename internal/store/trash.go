@@ -56,8 +56,8 @@ func (a Actor) PurgeAccount(ctx context.Context, id uuid.UUID) error {
 		DELETE FROM avtotpy.accounts WHERE id = $1 AND deleted_at IS NOT NULL`, nil)
 }
 
-// move changes where an account is that a question finds, if there is room. It is ErrNotFound when another transaction was
-// faster.
+// move changes where an account is that a question finds, if there is room. It is ErrNotFound when another transaction
+// was faster.
 func (a Actor) move(
 	ctx context.Context, id uuid.UUID, find, action, change string, room func(context.Context, pgx.Tx, uuid.UUID) error,
 ) error {

@@ -29,7 +29,7 @@ const (
 	WarnSame   problem.Code = "warning.same" // the number of the entry before, from 1
 )
 
-// An Entry is one of the keys that somebody brought, or why it is none.
+// An Entry is one of the keys that a user brought, or why it is not a key.
 type Entry struct {
 	Key      otp.Key
 	Warnings problem.List
@@ -96,7 +96,7 @@ func Links(text string) []Entry {
 	before := text[:starts[0]]
 	line := strings.LastIndexByte(before, '\n') + 1
 	add(loose(before[:line])...)
-	add(beside(before[line:])...)
+	add(otherText(before[line:])...)
 	for i, start := range starts {
 		if len(entries) > Most {
 			break
@@ -112,9 +112,9 @@ func Links(text string) []Entry {
 		link, lines := continued(link)
 		add(read(link, strings.Contains(link, "\n")))
 		sameLine, after, _ := strings.Cut(after, "\n")
-		add(beside(sameLine)...)
+		add(otherText(sameLine)...)
 		add(loose(lines + "\n" + after)...)
-		add(beside(next)...)
+		add(otherText(next)...)
 	}
 	return limited(entries)
 }
@@ -197,8 +197,8 @@ func complete(link string) bool {
 	return otp.IsSecret(secret)
 }
 
-// beside reads what else stands in the line of a link. Only a secret is more than decoration there.
-func beside(text string) []Entry {
+// otherText reads what else stands in the line of a link. Only a secret is more than decoration there.
+func otherText(text string) []Entry {
 	text = strings.TrimFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	if !otp.IsSecret(text) {
 		return nil

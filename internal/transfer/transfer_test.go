@@ -52,7 +52,8 @@ func TestSeveralLinksAreNeverOne(t *testing.T) {
 			t.Errorf("around %q: %s", separator, got)
 		}
 	}
-	long := "otpauth://totp/A%20Company%20With%20A%20Long%20Name:alice.with.a.long.name@subdomain.example.com?secret=JBSWY3DP"
+	long := "otpauth://totp/A%20Company%20With%20A%20Long%20Name:alice.with.a.long.name@subdomain.example.com" +
+		"?secret=JBSWY3DP"
 	for _, c := range []struct{ text, want string }{
 		{`["` + first + `","` + second + `"]`, both},
 		{"<" + first + "> <" + second + ">", both},

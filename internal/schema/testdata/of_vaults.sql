@@ -1,5 +1,5 @@
--- The tables of vaults: whether row security is on, for which commands there are policies, and which commands the role $1
--- may use. The audit log can only be added to, also about vaults that are gone.
+-- The tables of vaults: whether row security is on, for which commands there are policies, and which commands the role
+-- $1 may use. The audit log can only be added to, also about vaults that are gone.
 SELECT relname, relrowsecurity,
     coalesce((
         SELECT string_agg(DISTINCT polcmd::text, '' ORDER BY polcmd::text) FROM pg_policy WHERE polrelid = c.oid), ''),
