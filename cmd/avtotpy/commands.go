@@ -15,7 +15,7 @@ import (
 
 // run runs one command and returns its exit code.
 func (p program) run() int {
-	ctx, stop := untilSignalled()
+	ctx, stop := signalContext()
 	defer stop()
 	err := p.protect()
 	if err != nil {
@@ -23,7 +23,7 @@ func (p program) run() int {
 	} else {
 		err = p.command(ctx)
 	}
-	if err != nil && !is[*toldError](err) {
+	if err != nil && !is[*alreadyPrintedError](err) {
 		p.explain(err)
 	}
 	return exitCode(err)
@@ -32,8 +32,8 @@ func (p program) run() int {
 // A command is one row of the table from which the command line is understood and
 // explained.
 type command struct {
-	name     string // the words behind avtotpy: "migrate status"; none for avtotpy alone
-	takes    string // what may stand behind the flags, for people; nothing may when it is empty
+	name     string // the words after avtotpy: "migrate status"; none for avtotpy alone
+	takes    string // what may follow the flags, for people; nothing may when it is empty
 	summary  string // for lists
 	about    string // its own page, lines of up to 80 columns
 	examples string
@@ -41,7 +41,7 @@ type command struct {
 	bind     func(*flag.FlagSet) action // defines its flags and returns what it does; nil when it only groups others
 }
 
-// An action is what a command does, with what stands behind its flags.
+// An action is what a command does, with the arguments that follow its flags.
 type action func(ctx context.Context, args []string) error
 
 // commands returns the table, in the order in which people read about it.
@@ -189,8 +189,8 @@ avtotpy key rotate --data-keys
 	}
 }
 
-// explain writes the error that ended the program: as lines for a person, as one
-// record for a machine.
+// explain writes the error that ended the program: as lines for people, as one
+// record for machines.
 func (p program) explain(err error) {
 	if exitCode(err) == exitBug {
 		err = &bugError{err}
@@ -209,7 +209,7 @@ func (p program) explain(err error) {
 	if isTerminal(p.stderr) {
 		message = fold(message)
 	}
-	_, _ = fmt.Fprint(p.stderr, message) // nobody is left to tell
+	_, _ = fmt.Fprint(p.stderr, message) // its error cannot be reported
 }
 
 func (p program) printVersion() error {

@@ -27,7 +27,7 @@ const (
 	exitMigration   = 65 // a migration failed and was rolled back
 	exitUser        = 67 // a user: unknown, or what was asked for is refused
 	exitUnreachable = 69 // the database was not reachable in time, or a health check failed
-	exitBug         = 70 // anything that is our bug
+	exitBug         = 70 // anything that is a bug of this program
 	exitLedger      = 74 // the ledger is diverged or lost, or the schema was changed by hand
 	// another migrator or a table lock kept it waiting too long, or the migrations have yet to run, or there is no
 	// backup of what they would change, or the server has no room
@@ -47,7 +47,7 @@ func exitCode(err error) int {
 		return exitSignalled + int(s.signal)
 	}
 	switch {
-	case is[*migrate.BusyError](err): // whatever it waited for
+	case is[*migrate.BusyError](err): // also when it wraps what it waited for
 		return exitBusy
 	case errors.Is(err, errUsage):
 		return exitUsage
@@ -63,13 +63,13 @@ func exitCode(err error) int {
 	case is[*migrate.ConnectError](err), is[*migrate.StandbyError](err), is[*migrate.ReadOnlyError](err),
 		errors.Is(err, errNoAnswer), errors.Is(err, errPast), errors.Is(err, errRefused), errors.Is(err, errUnhealthy):
 		return exitUnreachable
-	case passes(err):
+	case isRetryable(err):
 		return exitBusy
-	case stopped(err):
+	case needsDBA(err):
 		return exitPrivilege
 	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
 		return exitMigration
-	case newer(err), is[*migrate.AheadError](err):
+	case needsNewerProgram(err), is[*migrate.AheadError](err):
 		return exitAhead
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.RenamedError](err),
 		is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
@@ -89,17 +89,17 @@ func refused(err error) bool {
 	return ok && connect.Refused()
 }
 
-// isLocalSettings reports what an operator has to set right before a PostgreSQL of
-// our own can run.
+// isLocalSettings reports what an operator has to set right before the embedded PostgreSQL
+// can run.
 func isLocalSettings(err error) bool {
 	return is[*localpg.NotFoundError](err) || is[*localpg.VersionError](err) || is[*localpg.MissingSecretError](err) ||
 		is[*localpg.UnreachableError](err) ||
 		is[*localpg.OwnerError](err) || is[*owned.Error](err)
 }
 
-// passes reports whether the same start may succeed later: the server's disk was full,
-// for instance, or somebody had locked what was asked about.
-func passes(err error) bool {
+// isRetryable reports whether the same start may succeed later: the server's disk was full,
+// for instance, or another session had locked what was asked about.
+func isRetryable(err error) bool {
 	if failed, ok := errors.AsType[*migrate.MigrationError](err); ok {
 		return failed.Next != "" && !failed.Refused
 	}
@@ -108,14 +108,14 @@ func passes(err error) bool {
 	return ok && (strings.HasPrefix(server.Code, "53") || server.Code == "55P03")
 }
 
-// stopped reports whether something that a DBA decides about stopped a file.
-func stopped(err error) bool {
+// needsDBA reports whether a file was stopped by something that only a DBA can change.
+func needsDBA(err error) bool {
 	failed, ok := errors.AsType[*migrate.MigrationError](err)
 	return ok && failed.Refused
 }
 
-// newer reports whether a repair is for a newer program to make.
-func newer(err error) bool {
+// needsNewerProgram reports whether a repair is for a newer program to make.
+func needsNewerProgram(err error) bool {
 	unrepairable, ok := errors.AsType[*migrate.UnrepairableError](err)
 	return ok && unrepairable.Newer
 }
@@ -125,7 +125,7 @@ func is[T error](err error) bool {
 	return ok
 }
 
-// A bugError is one that nobody has foreseen.
+// A bugError is one that is not foreseen.
 type bugError struct{ err error }
 
 func (e *bugError) Error() string {
@@ -144,9 +144,9 @@ type signalError struct{ signal syscall.Signal }
 
 func (e *signalError) Error() string { return "stopped by " + e.signal.String() }
 
-// untilSignalled returns a context that SIGINT and SIGTERM end; a second signal
+// signalContext returns a context that SIGINT and SIGTERM end; a second signal
 // ends the program at once.
-func untilSignalled() (context.Context, func()) {
+func signalContext() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	const most = 2 // that can wait while one is handled
 	signals := make(chan os.Signal, most)

@@ -39,7 +39,7 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{errRefused, 69},
 		{fmt.Errorf("%w: connection refused", errUnhealthy), 69},
 		{errLacks, 77},
-		{&toldError{&migrate.PrivilegeError{}}, 77},
+		{&alreadyPrintedError{&migrate.PrivilegeError{}}, 77},
 		{errors.New("what nobody foresaw"), 70},
 		{&migrate.UnmigratedError{}, 75},
 		{&migrate.DivergedError{}, 74},

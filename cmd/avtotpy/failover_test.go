@@ -354,7 +354,8 @@ func TestALockedLedgerTakesNobodysPagesAway(t *testing.T) {
 		pgtest.Eventually(t, "a look waits", func() error {
 			return super.QueryRow(t.Context(), `
 				SELECT query_start FROM pg_stat_activity
-				WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock' AND query_start > $2 LIMIT 1`,
+				WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock' AND query_start > $2
+				LIMIT 1`,
 				db.WebRole, before.Add(time.Second)).Scan(&began)
 		})
 		before = began

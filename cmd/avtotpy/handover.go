@@ -11,11 +11,11 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// handOver replaces this process, after it has migrated, by "avtotpy serve" with
+// reexec replaces this process, after it has migrated, by "avtotpy serve" with
 // the same process id and without the privileged settings: nothing but exec takes
 // them out of /proc/PID/environ, and out of the memory. It returns when that is not
 // possible, and then this process goes on.
-func (p program) handOver(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
+func (p program) reexec(ctx context.Context, cfg config.Config, report migrate.Report, log *slog.Logger) {
 	log.Debug("handing over to a process without the privileged settings")
 	file := executable()
 	environ, err := cfg.HandedOver(observe.MigrationOf(report).HandOver(cfg.WithoutPrivileged(p.environ)))

@@ -15,14 +15,14 @@ import (
 // errUnhealthy is the answer of a program that is not well, or none.
 var errUnhealthy = errors.New("not healthy")
 
-// healthcheck asks the program that runs beside it with the same environment: for
+// healthcheck asks the program that runs in the same environment, for
 // exec probes, where there is no other client. It needs no settings but the address.
 func (p program) healthcheck(ctx context.Context, live bool) error {
 	path := "/readyz"
 	if live {
 		path = "/livez"
 	}
-	address, err := p.whereToAsk()
+	address, err := p.healthAddr()
 	if err != nil {
 		return &settingsError{err}
 	}
@@ -42,14 +42,14 @@ func (p program) healthcheck(ctx context.Context, live bool) error {
 		return fmt.Errorf("%w: %w", errUnhealthy, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return &toldError{errUnhealthy}
+		return &alreadyPrintedError{errUnhealthy}
 	}
 	return nil
 }
 
-// whereToAsk is the address for machines or, without one, that for people, which
+// healthAddr is the address for machines or, without one, that for people, which
 // answers the same two questions.
-func (p program) whereToAsk() (string, error) {
+func (p program) healthAddr() (string, error) {
 	listen, health, err := config.Addresses(p.environ)
 	if err != nil {
 		return "", err

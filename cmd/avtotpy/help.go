@@ -13,7 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 )
 
-// command understands the command line and does what it says.
+// command parses the command line and runs the command.
 func (p program) command(ctx context.Context) error {
 	c, rest := p.find(p.args)
 	flags, do := c.flags()
@@ -21,17 +21,17 @@ func (p program) command(ctx context.Context) error {
 	case errors.Is(err, flag.ErrHelp):
 		return p.help(strings.Fields(c.name))
 	case err != nil:
-		return p.misused(c, flagMessage(err, flags))
+		return p.usageError(c, flagMessage(err, flags))
 	case flags.NArg() > 0 && c.takes == "":
-		return p.tooMuch(c, flags.Args())
+		return p.unexpectedArgs(c, flags.Args())
 	case do == nil:
-		return p.misused(c, c.called()+" needs another word")
+		return p.usageError(c, p.missingSubcommand(c))
 	}
 	return do(ctx, flags.Args())
 }
 
-// find returns the command with the most words in front of args, and what is behind
-// them. Without any it is avtotpy itself.
+// find returns the command with the most words at the start of args, and the rest of args.
+// Without any it is avtotpy itself.
 func (p program) find(args []string) (command, []string) {
 	var found command
 	for _, c := range p.commands() {
@@ -46,7 +46,7 @@ func (p program) find(args []string) (command, []string) {
 // flags returns the flags of a command and what it does with them.
 func (c command) flags() (*flag.FlagSet, action) {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // what is wrong, command says
+	flags.SetOutput(io.Discard) // command reports what is wrong
 	if c.bind == nil {
 		return flags, nil
 	}
@@ -64,16 +64,16 @@ func (p program) below(c command) []string {
 	return names
 }
 
-// tooMuch is the error for words behind a command that takes none: it may be a command
-// that is misspelt.
-func (p program) tooMuch(c command, words []string) error {
+// unexpectedArgs is the error for words after a command that takes none: they may be a misspelt
+// command.
+func (p program) unexpectedArgs(c command, words []string) error {
 	names := p.below(c)
 	if len(names) == 0 {
-		return p.misused(c, fmt.Sprintf("%s is too much: %s takes only flags, with a value behind =",
-			config.Shown(words[0]), c.called()))
+		return p.usageError(c, fmt.Sprintf("unexpected argument %s; write flags as --flag=value",
+			config.Shown(words[0])))
 	}
 	if words = beforeFlags(words); len(words) == 0 {
-		return p.misused(c, "a word is missing behind "+c.called())
+		return p.usageError(c, p.missingSubcommand(c))
 	}
 	typed := strings.TrimSpace(c.name + " " + strings.Join(words, " "))
 	message := "there is no command " + config.Shown(typed)
@@ -89,7 +89,19 @@ func (p program) tooMuch(c command, words []string) error {
 	if best != "" && distance <= len(words[len(words)-1])/2 {
 		message += fmt.Sprintf("; did you mean %q?", best)
 	}
-	return p.misused(c, message)
+	return p.usageError(c, message)
+}
+
+// missingSubcommand lists the commands that begin with c's words.
+func (p program) missingSubcommand(c command) string {
+	names := p.below(c)
+	for i, name := range names {
+		names[i] = strings.TrimPrefix(name, c.name+" ")
+	}
+	if last := len(names) - 1; c.name != "" && last > 0 {
+		return fmt.Sprintf("missing subcommand: %s %s or %s", c.called(), strings.Join(names[:last], ", "), names[last])
+	}
+	return "missing subcommand"
 }
 
 // beforeFlags cuts words off at the first flag.
@@ -100,13 +112,13 @@ func beforeFlags(words []string) []string {
 	return words
 }
 
-// flagMessage says what the flag package says, in our words.
+// flagMessage is an error of the flag package in this program's words.
 func flagMessage(err error, flags *flag.FlagSet) string {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
 		text := strings.NewReplacer("boolean value", "value", " -", " --").Replace(err.Error())
 		head, value, _ := strings.Cut(text, "invalid value ")
-		if at := strings.LastIndex(value, " for "); at >= 0 { // what stands there may be a secret
+		if at := strings.LastIndex(value, " for "); at >= 0 { // the value may be a secret
 			written, err := strconv.Unquote(value[:at])
 			if err != nil {
 				written = value[:at]
@@ -127,7 +139,7 @@ func flagMessage(err error, flags *flag.FlagSet) string {
 // A usageError is a command line that is not understood.
 type usageError struct{ message, usage, help string }
 
-func (p program) misused(c command, message string) error {
+func (p program) usageError(c command, message string) error {
 	return &usageError{message, p.usage(c), strings.TrimSpace("avtotpy help " + c.name)}
 }
 
@@ -175,7 +187,7 @@ func written(f *flag.Flag) string {
 func (p program) help(words []string) error {
 	c, rest := p.find(beforeFlags(words))
 	if len(rest) > 0 {
-		return p.tooMuch(c, rest)
+		return p.unexpectedArgs(c, rest)
 	}
 	if _, err := io.WriteString(p.stdout, p.page(c)); err != nil || c.name != "" {
 		return err
@@ -183,8 +195,8 @@ func (p program) help(words []string) error {
 	return config.WriteHelp(p.stdout)
 }
 
-// page is all that there is to say about a command. That of avtotpy itself lists the
-// others, and the settings belong behind it.
+// page explains a command. That of avtotpy itself lists the others, and the settings
+// follow it.
 func (p program) page(c command) string {
 	var b strings.Builder
 	if c.name == "" {
@@ -195,8 +207,8 @@ func (p program) page(c command) string {
 	flags, _ := c.flags()
 	var rows [][]string
 	flags.VisitAll(func(f *flag.Flag) {
-		_, meaning := flag.UnquoteUsage(f)
-		rows = append(rows, []string{"  " + written(f), meaning})
+		_, usage := flag.UnquoteUsage(f)
+		rows = append(rows, []string{"  " + written(f), usage})
 	})
 	writeSection(&b, "Flags", columns(rows))
 	writeSection(&b, "Examples", indent(c.examples))

@@ -58,7 +58,7 @@ func (p program) rotateKeys(ctx context.Context, dataKeys, asJSON bool) error {
 		if asJSON {
 			return encode(p.stdout, r)
 		}
-		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed anew with %q; the other master keys can be removed "+
+		_, err = fmt.Fprintf(p.stdout, "%d vault keys sealed again with %q; the other master keys can be removed "+
 			"once this is done for every replica\n", r.Resealed, r.MasterKey)
 		if err != nil || r.DataKeys == nil {
 			return err
@@ -88,7 +88,7 @@ func (p program) rotating() func(store.DataKeyRotation) {
 			return
 		}
 		last = time.Now()
-		// nobody else is left to tell
+		// an error of the standard error stream cannot be reported
 		_, _ = fmt.Fprintf(p.stderr, "data keys: %d of %d vaults, %d accounts\n", d.Done, d.Vaults, d.Sealed)
 	}
 }
@@ -103,7 +103,7 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 	defer o.Close()
 	status, err := o.migrator.Status(ctx, o.cfg.WebConn.Reveal())
 	if err != nil {
-		return perhapsUnmigrated(err)
+		return orNotMigratedYet(err)
 	}
 	if err := status.Err(); err != nil {
 		return err

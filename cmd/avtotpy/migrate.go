@@ -175,19 +175,19 @@ func jsonFlag(flags *flag.FlagSet) *bool {
 	return flags.Bool("json", false, "one JSON object, for machines")
 }
 
-// A looker is what commands that only look at the database work with.
-type looker struct {
+// An inspection is what the commands work with that inspect the database.
+type inspection struct {
 	*migrate.Migrator
 	conn       string
 	privileged bool   // whether conn is the migrator's
 	web        string // the web server's, when conn is not
 }
 
-// looking makes a look at the database. Whoever reads JSON gets an object in any case,
-// with the error alone when there is nothing else to say.
-func (p program) looking(ctx context.Context, asJSON bool, look func(context.Context, looker) error) error {
-	err := p.look(ctx, look)
-	if err == nil || !asJSON || is[*toldError](err) {
+// inspect opens the database for a command that inspects it. With JSON the output is an
+// object in any case, with the error alone when there is nothing else.
+func (p program) inspect(ctx context.Context, asJSON bool, do func(context.Context, inspection) error) error {
+	err := p.openInspection(ctx, do)
+	if err == nil || !asJSON || is[*alreadyPrintedError](err) {
 		return err
 	}
 	failed := struct {
@@ -197,31 +197,31 @@ func (p program) looking(ctx context.Context, asJSON bool, look func(context.Con
 	if err := encode(p.stdout, failed); err != nil {
 		return err
 	}
-	return told(err)
+	return printed(err)
 }
 
-// look prepares a look at the database. The web server's own connection can say as
-// much about its own role; the privileged one is preferred.
-func (p program) look(ctx context.Context, look func(context.Context, looker) error) error {
+// openInspection prefers the privileged connection. The web server's own shows as much about
+// its own role.
+func (p program) openInspection(ctx context.Context, do func(context.Context, inspection) error) error {
 	o, ctx, err := p.open(ctx, opening{settings: config.Look})
 	if err != nil {
 		return err
 	}
 	defer o.Close()
-	l := looker{o.migrator, o.cfg.MigratorConn.Reveal(), o.cfg.MigratorConn != "", o.cfg.WebConn.Reveal()}
-	if !l.privileged {
-		l.conn, l.web = l.web, ""
-		l.Role.Name = "" // whatever role that connection has
+	i := inspection{o.migrator, o.cfg.MigratorConn.Reveal(), o.cfg.MigratorConn != "", o.cfg.WebConn.Reveal()}
+	if !i.privileged {
+		i.conn, i.web = i.web, ""
+		i.Role.Name = "" // the audits are about the role of that connection
 	}
-	err = look(ctx, l)
-	if !l.privileged && !is[*migrate.BusyError](err) { // one that waited has said so
-		return perhapsUnmigrated(err)
+	err = do(ctx, i)
+	if !i.privileged && !is[*migrate.BusyError](err) { // one that waited has reported so
+		return orNotMigratedYet(err)
 	}
 	return err
 }
 
-// perhapsUnmigrated adds to a login of the web server's role that was refused what may be why.
-func perhapsUnmigrated(err error) error {
+// orNotMigratedYet adds a possible reason to the error of a refused login of the web server's role.
+func orNotMigratedYet(err error) error {
 	if connect, ok := errors.AsType[*migrate.ConnectError](err); ok && connect.DeniesRole() {
 		return fmt.Errorf("%w, unless the migrations that create this user have yet to run", err)
 	}
@@ -273,12 +273,12 @@ func encode(out *os.File, document any) error {
 	return encoder.Encode(document)
 }
 
-// told wraps an error that the output has shown already; nil stays nil.
-func told(err error) error {
+// printed wraps an error that the output shows already; nil stays nil.
+func printed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &toldError{err}
+	return &alreadyPrintedError{err}
 }
 
 // text is what an error says, nothing for nil.

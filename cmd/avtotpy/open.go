@@ -58,7 +58,7 @@ func (p program) open(ctx context.Context, m opening) (*opened, context.Context,
 		return nil, nil, err
 	}
 	o := &opened{cfg: cfg, embedded: cfg.Embedded(), log: log}
-	home, err := p.settle(ctx, cfg, m, log)
+	home, err := p.giveUpRoot(ctx, cfg, m, log)
 	shared := m.existing && is[*localpg.LockedError](err) // a server runs: being a client of its PostgreSQL is enough
 	if err != nil && !shared {
 		return nil, nil, err

@@ -128,7 +128,8 @@ func startPatroni(t *testing.T) *patroni {
 			t.Skip(err)
 		}
 	}
-	folder, err := os.MkdirTemp("", "avtotpy-patroni-") //nolint:usetesting // TempDir is closed to the user that the servers run as
+	//nolint:usetesting // TempDir is closed to the user that the servers run as
+	folder, err := os.MkdirTemp("", "avtotpy-patroni-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +281,8 @@ func (p *patroni) awaitFollowers() {
 		var n int
 		err = conn.QueryRow(ctx, `
 			SELECT count(*) FROM pg_stat_replication
-			WHERE state = 'streaming' AND application_name ~ '^n[123]$' AND replay_lsn >= pg_current_wal_lsn() - 1000000`).Scan(&n)
+			WHERE state = 'streaming' AND application_name ~ '^n[123]$'
+				AND replay_lsn >= pg_current_wal_lsn() - 1000000`).Scan(&n)
 		return errors.Join(err, pgtest.Unless(n == len(p.members)-1, "%d follow", n))
 	})
 }

@@ -21,11 +21,11 @@ type planCommand struct {
 func (p program) bindPlan(flags *flag.FlagSet) action {
 	c := &planCommand{program: p, json: jsonFlag(flags)}
 	c.sql = flags.Bool("sql", false, "with the SQL of each pending file")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.show) }
+	return func(ctx context.Context, _ []string) error { return p.inspect(ctx, *c.json, c.show) }
 }
 
 // show prints what a start would do, and does nothing of it.
-func (c *planCommand) show(ctx context.Context, l looker) error {
+func (c *planCommand) show(ctx context.Context, l inspection) error {
 	plan, err := l.Plan(ctx, l.conn)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (c *planCommand) show(ctx context.Context, l looker) error {
 		plan.Refusal = nil // it is about the web server's role, which will not migrate
 	}
 	if plan.Refusal == nil && l.privileged {
-		plan.Refusal = c.unsettled()
+		plan.Refusal = c.settingsProblem()
 	}
 	write := c.writeText
 	if *c.json {
@@ -43,12 +43,12 @@ func (c *planCommand) show(ctx context.Context, l looker) error {
 	if err := write(plan, l); err != nil {
 		return err
 	}
-	return told(plan.Refusal)
+	return printed(plan.Refusal)
 }
 
-// unsettled is why a start would refuse before it even connects: it needs more settings
+// settingsProblem is why a start would refuse before it even connects: it needs more settings
 // than a look, such as the password of the role that it creates.
-func (c *planCommand) unsettled() error {
+func (c *planCommand) settingsProblem() error {
 	if _, _, err := config.LoadFor(config.RunAndExit, c.environ); err != nil {
 		return &settingsError{fmt.Errorf("the settings are not right:\n%w", err)}
 	}
@@ -72,7 +72,7 @@ type planDocument struct {
 	Error        string        `json:"error,omitempty"`
 }
 
-func (c *planCommand) writeJSON(plan migrate.Plan, l looker) error {
+func (c *planCommand) writeJSON(plan migrate.Plan, l inspection) error {
 	document := planDocument{
 		Schema: schema.Name, State: plan.Status.State, Version: plan.Status.Version, Target: plan.Status.Target,
 		Privileged: l.privileged, CreateSchema: plan.CreateSchema, CreateRole: plan.CreateRole, Role: l.Role.Name,
@@ -86,7 +86,7 @@ func (c *planCommand) writeJSON(plan migrate.Plan, l looker) error {
 	return encode(c.stdout, document)
 }
 
-func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
+func (c *planCommand) writeText(plan migrate.Plan, l inspection) error {
 	paint := painter(c.stdout, c.environ)
 	var b strings.Builder
 	writeState(&b, plan.Status, paint)
@@ -116,7 +116,7 @@ func (c *planCommand) writeText(plan migrate.Plan, l looker) error {
 }
 
 // writeSteps lists what would be done, in that order.
-func writeSteps(b *strings.Builder, plan migrate.Plan, l looker, paint func(colour, string) string) {
+func writeSteps(b *strings.Builder, plan migrate.Plan, l inspection, paint func(colour, string) string) {
 	step := func(what string) { fmt.Fprintf(b, "\n%s", paint(bold, what)) }
 	if plan.CreateSchema {
 		step("Create schema ")

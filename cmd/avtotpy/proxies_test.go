@@ -108,7 +108,8 @@ func startProxied(t *testing.T, language string, proxy documentedProxy) *proxied
 	p.served = startServer(t, db.WebConn+" host=127.0.0.1 port="+p.network.port(), keyring.Generate("k1"),
 		"AVTOTPY_PUBLIC_URL=https://"+publicName, "AVTOTPY_TRUSTED_PROXIES=127.0.0.1,::1,x-forwarded-for")
 	p.plain, p.secure = pgtest.FreeAddress(t), pgtest.FreeAddress(t)
-	p.folder, err = os.MkdirTemp("", "avtotpy-proxy-") //nolint:usetesting // TempDir is closed to the user that the proxy runs as
+	//nolint:usetesting // TempDir is closed to the user that the proxy runs as
+	p.folder, err = os.MkdirTemp("", "avtotpy-proxy-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,15 +23,16 @@ func (p program) bindRehearse(flags *flag.FlagSet) action {
 	c := &rehearseCommand{program: p, json: jsonFlag(flags)}
 	c.withData = flags.Bool("with-data", false, "on this database itself, rolled back: for a restored copy")
 	c.yes = flags.Bool("yes", false, "with data although other clients are connected")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.rehearse) }
+	return func(ctx context.Context, _ []string) error { return p.inspect(ctx, *c.json, c.rehearse) }
 }
 
 // rehearse prints what the pending files do where it does no harm.
-func (c *rehearseCommand) rehearse(ctx context.Context, l looker) error {
+func (c *rehearseCommand) rehearse(ctx context.Context, l inspection) error {
 	if !l.privileged {
 		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR is not set, but a rehearsal does what a " +
 			"migration does, over the same connection; " +
-			"for example POSTGRES_MIGRATOR_CONNECTION_STR=postgres://avtotpy_migrator:password@db.example.com:5432/avtotpy")}
+			"for example POSTGRES_MIGRATOR_CONNECTION_STR=" +
+			"postgres://avtotpy_migrator:password@db.example.com:5432/avtotpy")}
 	}
 	report, err := l.Rehearse(ctx, l.conn, migrate.RehearseOptions{WithData: *c.withData, Yes: *c.yes})
 	if is[*migrate.OthersConnectedError](err) {
@@ -50,9 +51,9 @@ func (c *rehearseCommand) rehearse(ctx context.Context, l looker) error {
 		return err
 	}
 	if err != nil {
-		return told(err)
+		return printed(err)
 	}
-	return told(report.Err())
+	return printed(report.Err())
 }
 
 // rehearsalDocument is the form for machines; docs/cli.md documents the names.
@@ -67,7 +68,7 @@ type rehearsalDocument struct {
 	Drift    []migrate.Drift   `json:"drift"`
 	Role     string            `json:"role,omitempty"`
 	Findings []migrate.Finding `json:"findings"`
-	Unproved string            `json:"unproved,omitempty"`
+	Unproved string            `json:"verifyFailure,omitempty"`
 	Seconds  float64           `json:"seconds"`
 	Error    string            `json:"error,omitempty"`
 }
@@ -231,7 +232,7 @@ func verdict(r migrate.Rehearsal, failed error, withData bool) string {
 	case r.Refusal != nil:
 		return where + "A start would refuse: " + r.Refusal.Error()
 	case r.Audit != nil && r.Audit.Err() != nil:
-		return where + "A start would stop, because rights differ from the declared ones and it may not mend them."
+		return where + "A start would stop, because rights differ from the declared ones and it may not fix them."
 	case len(r.Drift) > 0:
 		return where + "The files can be applied, but somebody changed the schema by hand: undo that, or write a " +
 			"migration that does the same."

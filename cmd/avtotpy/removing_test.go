@@ -105,8 +105,10 @@ func TestTheWayToRemoveItLeavesNothing(t *testing.T) {
 					pgtest.Exec(t, db.SuperConn+" dbname=postgres", "CREATE DATABASE "+db.Name)
 					return
 				}
-				const objects = `SELECT (SELECT count(*) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)')
-					+ (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace) + (SELECT count(*) FROM pg_default_acl) + (SELECT count(*) FROM pg_event_trigger)`
+				const objects = `
+					SELECT (SELECT count(*) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)')
+						+ (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+						+ (SELECT count(*) FROM pg_default_acl) + (SELECT count(*) FROM pg_event_trigger)`
 				if n := pgtest.Value[int](t, db.SuperConn, objects); n != 0 {
 					t.Errorf("%d objects are left in the database", n)
 				}

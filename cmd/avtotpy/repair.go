@@ -24,10 +24,10 @@ func (p program) bindRepair(flags *flag.FlagSet) action {
 	c := &repairCommand{program: p, json: jsonFlag(flags)}
 	c.yes = flags.Bool("yes", false, "write what it otherwise only prints")
 	c.at = flags.Int("at", 0, "the `VERSION` that the schema is at, where nothing else tells")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.repair) }
+	return func(ctx context.Context, _ []string) error { return p.inspect(ctx, *c.json, c.repair) }
 }
 
-func (c *repairCommand) repair(ctx context.Context, l looker) error {
+func (c *repairCommand) repair(ctx context.Context, l inspection) error {
 	if !l.privileged {
 		return &settingsError{errors.New("POSTGRES_MIGRATOR_CONNECTION_STR: is not set, and the web server's role " +
 			"can neither see nor write all that a repair needs")}
@@ -44,7 +44,7 @@ func (c *repairCommand) repair(ctx context.Context, l looker) error {
 		if err := c.writeJSON(repair, err); err != nil {
 			return err
 		}
-		return told(err)
+		return printed(err)
 	}
 	if err != nil {
 		return err

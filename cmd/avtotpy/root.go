@@ -16,11 +16,13 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
-// settle does what root alone can do, and then gives root up for good: before anything listens, connects or runs as a
-// child. With the embedded PostgreSQL it becomes the user whose the data is, as PostgreSQL does; otherwise the one that
-// AVTOTPY_USER names; without that setting, a program that serves warns. It returns the open data folder, nil without
-// the embedded PostgreSQL.
-func (p program) settle(ctx context.Context, cfg config.Config, m opening, log *slog.Logger) (*localpg.Home, error) {
+// giveUpRoot does what root alone can do, and then gives root up for good: before anything listens, connects or runs
+// as a child. With the embedded PostgreSQL it becomes the user whose the data is, as PostgreSQL does; otherwise the one
+// that AVTOTPY_USER names; without that setting, a program that serves warns. It returns the open data folder, nil
+// without the embedded PostgreSQL.
+func (p program) giveUpRoot(ctx context.Context, cfg config.Config, m opening,
+	log *slog.Logger,
+) (*localpg.Home, error) {
 	asked, err := askedUser(cfg.User)
 	if err != nil {
 		return nil, err
@@ -46,8 +48,8 @@ func (p program) settle(ctx context.Context, cfg config.Config, m opening, log *
 	return home, nil
 }
 
-// becomeOwner gives root up for the user who owns the data folder, unless that is root or nobody: then nothing in the
-// folder is root's business.
+// becomeOwner gives root up for the user who owns the data folder, unless that is root or there is no folder. Nothing
+// in a folder of another user is opened as root.
 func becomeOwner(cfg config.Config, asked *osuser.User, log *slog.Logger) error {
 	if err := osuser.MayChangeUser(); err != nil {
 		return &settingsError{fmt.Errorf("started as root, the program has to become another user, because "+
@@ -113,13 +115,13 @@ func askedUser(name string) (*osuser.User, error) {
 	return &found, nil
 }
 
-// becomeAsked gives root up for AVTOTPY_USER, and says so loudly where nobody named a user.
-func becomeAsked(cfg config.Config, asked *osuser.User, loudly bool, log *slog.Logger) error {
+// becomeAsked gives root up for AVTOTPY_USER; without that setting it stays root, and a program that serves warns.
+func becomeAsked(cfg config.Config, asked *osuser.User, warns bool, log *slog.Logger) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	if asked == nil {
-		if loudly {
+		if warns {
 			log.Warn("the web server runs as root, so that a hole in it opens this machine: set AVTOTPY_USER to a "+
 				"user that it becomes before it listens "+
 				"(useradd --system avtotpy), or start it as one (User= in a systemd unit, USER in a container)",
@@ -140,8 +142,8 @@ func becomeAsked(cfg config.Config, asked *osuser.User, loudly bool, log *slog.L
 	return nil
 }
 
-// reliesOn sums up what connections get out of files, so that a file that cannot be read any more does not weaken them
-// in silence: root.crt in a home directory turns checking certificates on.
+// reliesOn lists what connections get out of files, so that a file that cannot be read any more does not weaken them
+// unnoticed: root.crt in a home directory turns checking certificates on.
 func reliesOn(cfg config.Config) string {
 	var b strings.Builder
 	for _, conn := range []config.Secret{cfg.MigratorConn, cfg.WebConn} {

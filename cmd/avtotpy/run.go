@@ -43,7 +43,7 @@ func (p program) start(ctx context.Context, m config.Mode) error {
 		return err
 	}
 	if !o.embedded { // its passwords were never in the environment, and the server is our child
-		p.handOver(ctx, o.cfg, report, o.log)
+		p.reexec(ctx, o.cfg, report, o.log)
 	}
 	return o.service().serveVerified(ctx)
 }
@@ -68,13 +68,13 @@ func (o *opened) checkUser(ctx context.Context) error {
 	return sameUser(ctx, o.cfg, o.migrator)
 }
 
-// samePassword refuses two passwords for one user before anything is migrated. Where the two
-// connections do not go to the same place, one of them may go to a pooler, with passwords of
+// samePassword refuses two passwords for one user before anything is migrated. When the two
+// connections do not go to the same place, one of them may go to a pooler, which has passwords of
 // its own.
 func samePassword(cfg config.Config) error {
 	web, errWeb := pgx.ParseConfig(cfg.WebConn.Reveal())
 	admin, errAdmin := pgx.ParseConfig(cfg.MigratorConn.Reveal())
-	if errWeb != nil || errAdmin != nil { // who connects says what is wrong
+	if errWeb != nil || errAdmin != nil { // connecting reports what is wrong
 		return nil //nolint:nilerr // as above
 	}
 	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
@@ -86,16 +86,16 @@ func samePassword(cfg config.Config) error {
 }
 
 // sameUser refuses, before anything is migrated, a POSTGRES_CONNECTION_STR of another user than
-// the one that gets the rights. The server has the last word, for a pooler may rename users;
-// where it does not let that user in, a pooler may be waiting for the role to be created. What is
-// still in doubt, the audit right before serving decides.
+// the one that gets the privileges. The server decides which role that is, because a pooler may rename
+// users; when it does not let that user in, a pooler may be waiting for the role to be created. What
+// remains in doubt is decided by the audit right before serving.
 func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator) error {
 	web, errWeb := pgx.ParseConfig(cfg.WebConn.Reveal())
 	admin, errAdmin := pgx.ParseConfig(cfg.MigratorConn.Reveal())
 	if errWeb != nil || errAdmin != nil || web.User == cfg.WebRole {
-		return nil //nolint:nilerr // who connects says what is wrong
+		return nil //nolint:nilerr // connecting reports what is wrong
 	}
-	own := asItself(migrator)
+	own := selfAudit(migrator)
 	own.ConnectWait, own.Log = min(own.ConnectWait, 5*time.Second), slog.New(slog.DiscardHandler)
 	found, err := own.Audit(ctx, cfg.WebConn.Reveal())
 	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
@@ -104,7 +104,7 @@ func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator
 	case found.Status.Role == "", found.Status.Role == cfg.WebRole:
 		return nil
 	case len(found.Status.TooMuch) > 0, found.Audit != nil:
-		if err := unproved(cfg, found, err); is[*settingsError](err) {
+		if err := verifyFailure(cfg, found, err); is[*settingsError](err) {
 			return err
 		}
 		return nil
@@ -123,8 +123,8 @@ func logStart(log *slog.Logger, mode config.Mode) {
 		"system", runtime.GOOS+"/"+runtime.GOARCH)
 }
 
-// warnOfPrograms says what CREATEROLE is worth on PostgreSQL 15. The migrator needs it no more once the web server's
-// role is there.
+// warnOfPrograms warns of what CREATEROLE allows on PostgreSQL 15. The migrator does not need it any more once the web
+// server's role is there.
 func warnOfPrograms(r migrate.Report, log *slog.Logger) {
 	if r.RunsPrograms == "" {
 		return
@@ -159,7 +159,7 @@ type settingsError struct{ err error }
 func (e *settingsError) Error() string { return e.err.Error() }
 func (e *settingsError) Unwrap() error { return e.err }
 
-// A localError is a PostgreSQL of our own that does not start.
+// A localError is an embedded PostgreSQL that does not start.
 type localError struct{ err error }
 
 func (e *localError) Error() string {

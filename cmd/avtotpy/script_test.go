@@ -147,7 +147,8 @@ type story struct {
 
 type storyKey struct{}
 
-func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) } //nolint:forcetypeassert // setUp put it there
+//nolint:forcetypeassert // setUp put it there
+func storyOf(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story) }
 
 func setUp(env *testscript.Env) error {
 	tb, ok := env.T().(testing.TB)

@@ -63,7 +63,7 @@ func (s service) serve(ctx context.Context) error {
 }
 
 // run is the web server until ctx ends. proof is what was just found over a connection
-// of the pool, nil when nobody looked.
+// of the pool, nil without an audit.
 func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verification) error {
 	cfg, ring, log := s.cfg, s.ring, s.observers.Log()
 	address := publicURL(cfg)
@@ -72,15 +72,15 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 	recorder := &alarm.Recorder{Log: log, Save: st.RecordIncidents, Counted: s.observers.SecurityEvent, Now: time.Now}
 	//nolint:contextcheck // the request that met the row says nothing about who wrote it
 	st.Distrust = s.observers.Distrusted(recorder.Record)
-	own := asItself(s.migrator)
-	hasty := *own
-	hasty.LockTimeout = min(hasty.LockTimeout, lookWaits)
-	fit := &fitness{
-		migrator: &hasty, db: db, log: log, role: cfg.WebRole, looked: s.observers.Inspected,
-		clock: s.observers.ClockAhead,
+	own := selfAudit(s.migrator)
+	fastMigrator := *own
+	fastMigrator.LockTimeout = min(fastMigrator.LockTimeout, inspectTimeout)
+	check := &readinessCheck{
+		migrator: &fastMigrator, db: db, log: log, role: cfg.WebRole, inspected: s.observers.Inspected,
+		clockAhead: s.observers.ClockAhead,
 	}
-	fit.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
-	fit.prepare = func(ctx context.Context) error {
+	check.keys = func(ctx context.Context) error { return checkKeys(ctx, st) }
+	check.prepare = func(ctx context.Context) error {
 		if err := authenticate(ctx, st, log); err != nil {
 			return err
 		}
@@ -88,13 +88,13 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 	}
 	var audit *migrate.Audit
 	if proof != nil {
-		fit.known, audit = &proof.Status, proof.Audit
+		check.known, audit = &proof.Status, proof.Audit
 	}
 	watch := s.observers.WatchRole(own, db.Pool(), audit)
 	working, done := context.WithCancel(ctx)
 	defer done()
 	db.Watch(working)
-	if proof != nil { // what fails here fails again below, where a look has a limit
+	if proof != nil { // what fails here fails again below, where an inspection has a limit
 		if err := checkKeys(ctx, st); err == nil {
 			_ = authenticate(ctx, st, log)
 		}
@@ -102,19 +102,19 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 	recorded := make(chan struct{})
 	go func() { recorder.Run(working); close(recorded) }()
 	defer func() { done(); <-recorded }()
-	// Without a proof whatever it finds is served; only a wrong key stops it, before anything could be sealed with it.
-	// With one, only a database that has moved since then is waited for.
-	if err := fit.check(ctx); err != nil && (proof != nil && !isPassing(err) || is[*settingsError](err)) {
+	// Without a proof the program serves in any state; only a wrong key stops it, before anything is sealed with it.
+	// With one, it waits only for a database that has moved since then.
+	if err := check.check(ctx); err != nil && (proof != nil && !isTemporary(err) || is[*settingsError](err)) {
 		return err
 	}
 	go watch.Run(working)
 	go sweeper{store: st, keep: cfg.AuditRetention, log: log, swept: s.observers.RowsSwept}.run(working)
 	server := &web.Server{
-		Store: st, Fit: fit.request, Ready: fit.ready, Failed: fit.failed, Event: recorder.Record,
+		Store: st, Fit: check.request, Ready: check.ready, Failed: check.failed, Event: recorder.Record,
 		SetupToken: ring.SetupToken(), PublicURL: cfg.PublicURL, Proxies: web.Proxies(cfg.Proxies), Log: log,
 		Now: time.Now, Version: version(),
 	}
-	return listen(ctx, cfg.ListenAddr, address, server.Handler(), fit.ready, s.observers)
+	return listen(ctx, cfg.ListenAddr, address, server.Handler(), check.ready, s.observers)
 }
 
 // masterKeys reads the keys that the settings hold.
@@ -126,7 +126,7 @@ func masterKeys(cfg config.Config) (*keyring.Ring, error) {
 	return ring, nil
 }
 
-// checkKeys tells keys that do not fit the database from a database that fails.
+// checkKeys distinguishes keys that do not fit the database from a database that fails.
 func checkKeys(ctx context.Context, st *store.Store) error {
 	err := st.CheckMasterKeys(ctx)
 	if is[*store.KeyError](err) {
@@ -138,7 +138,7 @@ func checkKeys(ctx context.Context, st *store.Store) error {
 	return nil
 }
 
-// authenticate brings what older programs wrote to what this one believes, once, before anybody is served.
+// authenticate brings what older programs wrote to what this one believes, once, before the first request is served.
 func authenticate(ctx context.Context, st *store.Store, log *slog.Logger) error {
 	rows, err := st.Authenticate(ctx)
 	if rows > 0 {
@@ -154,12 +154,12 @@ func authenticate(ctx context.Context, st *store.Store, log *slog.Logger) error 
 // just migrated, and is that of a role which holds exactly the declared rights. The role is
 // the one that the server names: poolers rename users.
 func (s service) prove(ctx context.Context, pool *pgxpool.Pool) (migrate.Verification, error) {
-	found, err := proveOnce(ctx, asItself(s.migrator), pool, s.cfg.WebConn.Reveal())
-	return found, unproved(s.cfg, found, err)
+	found, err := proveOnce(ctx, selfAudit(s.migrator), pool, s.cfg.WebConn.Reveal())
+	return found, verifyFailure(s.cfg, found, err)
 }
 
-// proveOnce looks over a connection that the pool keeps. Where none can be made soon, the
-// migrator's own way to connect is patient, and explains what is wrong.
+// proveOnce audits over a connection that the pool keeps. When none can be made soon, the
+// migrator connects itself: it retries for longer, and explains what is wrong.
 func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, webConn string) (migrate.Verification,
 	error,
 ) {
@@ -173,8 +173,8 @@ func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, w
 	return own.ProveOver(ctx, conn.Conn())
 }
 
-// unproved is why the connection of which an audit found this, or failed, must not serve.
-func unproved(cfg config.Config, found migrate.Verification, err error) error {
+// verifyFailure explains why the connection of which an audit found this, or failed, must not serve.
+func verifyFailure(cfg config.Config, found migrate.Verification, err error) error {
 	role := found.Status.Role
 	if role == "" { // not let in
 		role = userOf(cfg.WebConn.Reveal())
@@ -182,14 +182,14 @@ func unproved(cfg config.Config, found migrate.Verification, err error) error {
 	if found.Audit != nil && err == nil {
 		err = found.Audit.Err()
 	}
-	lacks, unfit := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, isPrivilege := errors.AsType[*migrate.PrivilegeError](err)
 	switch another := role != cfg.WebRole; {
 	case another && len(found.Status.TooMuch) > 0:
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which %s: the web server must not "+
 			"be able to do that. "+
 			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s and its password into it", role,
 			strings.Join(found.Status.TooMuch, ", "), inBrackets(cfg.WebRole))}
-	case another && unfit: // whose SQL would give rights to a role that has nothing to do with it
+	case another && isPrivilege: // whose SQL would give rights to a role that has nothing to do with it
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of "+
 			"POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s, "+
 			"and does not hold exactly the declared rights%s. Correct POSTGRES_CONNECTION_STR", role,
@@ -204,14 +204,14 @@ func unproved(cfg config.Config, found migrate.Verification, err error) error {
 	return nil
 }
 
-// asItself is a migrator whose audits are about the role of the connection.
-func asItself(migrator *migrate.Migrator) *migrate.Migrator {
+// selfAudit returns a migrator that audits the role of the connection.
+func selfAudit(migrator *migrate.Migrator) *migrate.Migrator {
 	own := *migrator
 	own.Role.Name = ""
 	return &own
 }
 
-// userOf is as whom a connection string asks to connect.
+// userOf is the user of a connection string.
 func userOf(conn string) string {
 	parsed, err := pgx.ParseConfig(conn)
 	if err != nil {
@@ -267,7 +267,7 @@ func publicURL(cfg config.Config) string {
 	return (&url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}).String()
 }
 
-// announceSetup tells the operator how to make the first user, while there is none.
+// announceSetup logs how to make the first user, while there is none.
 func announceSetup(ctx context.Context, st *store.Store, address, token string, log *slog.Logger) error {
 	done, err := st.HasUsers(ctx)
 	if err != nil || done {
@@ -288,7 +288,7 @@ func cannotListen(setting string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		next = "ports below 1024 are for root, which the program does not stay: choose a higher one behind a proxy, " +
 			"let the service manager start it as its user " +
-			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= beside User=), or lower the sysctl " +
+			"with CAP_NET_BIND_SERVICE (AmbientCapabilities= next to User=), or lower the sysctl " +
 			"net.ipv4.ip_unprivileged_port_start"
 	}
 	return &settingsError{fmt.Errorf("%s: %w; %s", setting, err, next)}
@@ -337,7 +337,7 @@ func listen(ctx context.Context, addr, address string, handler http.Handler,
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		_ = server.Close() // whoever is still there had ten seconds
+		_ = server.Close() // the requests that still run had ten seconds
 	}
 	return nil
 }

@@ -132,8 +132,8 @@ func startRequest(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// TestASlowLookIsNoReasonToRefuse while the database answers others, for as long as the last good answer is young.
-func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
+// TestASlowInspectionIsNoReasonToRefuse while the database answers others, as long as the last good answer is young.
+func TestASlowInspectionIsNoReasonToRefuse(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
 	s := serviceOf(t, db.WebConn, "")
@@ -143,8 +143,9 @@ func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
 	}
 	defer web.Close()
 	slow := false
-	f := &fitness{
-		migrator: s.migrator, db: web, log: s.observers.Log(), looked: func(migrate.Status) {}, clock: func(float64) {},
+	f := &readinessCheck{
+		migrator: s.migrator, db: web, log: s.observers.Log(),
+		inspected: func(migrate.Status) {}, clockAhead: func(float64) {},
 		prepare: func(context.Context) error { return nil },
 		keys: func(ctx context.Context) error {
 			if !slow {
@@ -160,20 +161,20 @@ func TestASlowLookIsNoReasonToRefuse(t *testing.T) {
 	slow = true
 	f.asked = time.Time{} // the answer is old
 	if err := f.check(t.Context()); err != nil {
-		t.Errorf("got %v, want that nobody waits for a slow look", err)
+		t.Errorf("got %v, want that nobody waits for a slow inspection", err)
 	}
 	f.mu.Lock()
-	looking := f.looking
+	inspecting := f.inspecting
 	f.mu.Unlock()
-	if looking != nil {
-		<-looking
+	if inspecting != nil {
+		<-inspecting
 	}
 	if err := f.check(t.Context()); err != nil {
-		t.Errorf("after a slow look: got %v, want the good answer from before", err)
+		t.Errorf("after a slow inspection: got %v, want the good answer from before", err)
 	}
-	f.asked, f.fitAt = time.Time{}, time.Now().Add(-staleFor) // for too long
+	f.asked, f.readyAt = time.Time{}, time.Now().Add(-staleFor) // for too long
 	if err := f.check(t.Context()); !errors.Is(err, errSlow) {
-		t.Errorf("after half a minute of slow looks: got %v, want %v", err, errSlow)
+		t.Errorf("after half a minute of slow inspections: got %v, want %v", err, errSlow)
 	}
 }
 
@@ -212,7 +213,7 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 	}
 	defer web.Close()
 	said := new(pgtest.Output)
-	f := fitnessOf(s, web, said)
+	f := readinessCheckOf(s, web, said)
 	request := func(sql string) {
 		t.Helper()
 		_, err := web.Pool().Exec(t.Context(), sql)
@@ -257,7 +258,7 @@ func TestARightThatWasTakenAwayEndsReadiness(t *testing.T) {
 }
 
 // TestARefusedChangeEndsReadinessAtOnce: a good answer holds for some seconds, and not after a request has met a
-// database that takes no changes; nor does the answer of a look that began before that.
+// database that takes no changes; nor does the answer of an inspection that began before that.
 func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)
@@ -268,26 +269,27 @@ func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 	}
 	defer web.Close()
 	during := func() {}
-	f := &fitness{
-		migrator: s.migrator, db: web, log: s.observers.Log(), looked: func(migrate.Status) {}, clock: func(float64) {},
+	f := &readinessCheck{
+		migrator: s.migrator, db: web, log: s.observers.Log(),
+		inspected: func(migrate.Status) {}, clockAhead: func(float64) {},
 		prepare: func(context.Context) error { return nil },
 		keys:    func(context.Context) error { during(); return nil },
 	}
 	setting := "ALTER DATABASE " + db.Name + " SET default_transaction_read_only = on"
 	for name, event := range map[string]func(){
-		"after a look": func() {
+		"after an inspection": func() {
 			if err := f.check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			pgtest.Exec(t, db.SuperConn, setting)
 			f.failed(&pgconn.PgError{Code: "25006"})
 		},
-		"during a look": func() {
+		"during an inspection": func() {
 			during = sync.OnceFunc(func() {
 				pgtest.Exec(t, db.SuperConn, setting)
 				f.failed(&pgconn.PgError{Code: "25006"})
 			})
-			f.asked, f.fitAt = time.Time{}, time.Time{}
+			f.asked, f.readyAt = time.Time{}, time.Time{}
 			_ = f.check(t.Context()) // began before that
 		},
 	} {
@@ -299,6 +301,6 @@ func TestARefusedChangeEndsReadinessAtOnce(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, "SET default_transaction_read_only = off", "ALTER DATABASE "+db.Name+
 			" RESET default_transaction_read_only")
 		web.Pool().Reset()
-		f.asked, f.fitAt = time.Time{}, time.Time{}
+		f.asked, f.readyAt = time.Time{}, time.Time{}
 	}
 }

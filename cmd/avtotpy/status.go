@@ -26,11 +26,11 @@ func (p program) bindStatus(flags *flag.FlagSet) action {
 	c := &statusCommand{program: p, json: jsonFlag(flags)}
 	c.all = flags.Bool("all", false, "the whole history, not only its last 20 rows")
 	flags.Var(&c.wait, "wait", "ask until current, for `DURATION` or POSTGRES_MIGRATOR_WAIT")
-	return func(ctx context.Context, _ []string) error { return p.looking(ctx, *c.json, c.show) }
+	return func(ctx context.Context, _ []string) error { return p.inspect(ctx, *c.json, c.show) }
 }
 
-// show prints how the database stands to this program, and changes nothing.
-func (c *statusCommand) show(ctx context.Context, l looker) error {
+// show prints the state of the database as this program sees it, and changes nothing.
+func (c *statusCommand) show(ctx context.Context, l inspection) error {
 	if c.wait.asked {
 		l.Wait = cmp.Or(c.wait.limit, l.Wait)
 		if _, err := l.Await(ctx, l.conn); err != nil {
@@ -52,7 +52,7 @@ func (c *statusCommand) show(ctx context.Context, l looker) error {
 	if err := write(status, rows[earlier:], earlier); err != nil {
 		return err
 	}
-	return told(status.Err())
+	return printed(status.Err())
 }
 
 // statusDocument is the form for machines; docs/cli.md documents the names.
@@ -114,8 +114,8 @@ func writeState(b *strings.Builder, status migrate.Status, paint func(colour, st
 	fmt.Fprintf(b, "schema %s  %s, version %d of %d\n", schema.Name,
 		paint(stateColour(status.State), status.State.String()), status.Version, status.Target)
 	if status.Claimed != 0 {
-		b.WriteString(fold(fmt.Sprintf("A migrator works on %04d, which runs without a transaction, or has died "+
-			"over it. The next start goes on with it when that one is gone.", status.Claimed)))
+		b.WriteString(fold(fmt.Sprintf("Migration %04d (no transaction) is running, or its migrator crashed. "+
+			"If it crashed, the next start resumes it.", status.Claimed)))
 	}
 }
 
@@ -126,7 +126,7 @@ func writeAdvice(b *strings.Builder, status migrate.Status) {
 		b.WriteString("\nNothing is pending.\n")
 	case migrate.AheadCompatible:
 		b.WriteString("\n" + fold(fmt.Sprintf("A newer program migrated this database. This one can still work with "+
-			"it: the schema admits all that reach version %d.", status.MinVersion)))
+			"it: the schema is compatible with programs whose migrations reach %04d.", status.MinVersion)))
 	case migrate.Blank, migrate.Behind:
 		if renamed {
 			b.WriteString("\n" + fold(sentence(status.Err())))
@@ -176,7 +176,7 @@ func history(rows []migrate.LedgerRow, paint func(colour, string) string) string
 		took, mark := "unfinished", ""
 		switch {
 		case row.Rebuilt:
-			took, mark = "", "rebuilt" // nobody knows how long it took
+			took, mark = "", "rebuilt" // how long it took is not known
 		case row.Seconds != nil:
 			took = brief(seconds(*row.Seconds))
 		}

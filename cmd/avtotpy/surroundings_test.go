@@ -40,13 +40,16 @@ type surrounding struct {
 	before int    // only for servers before this version: later ones refuse it
 }
 
-const platformRLS = `CREATE FUNCTION public.rls_auto_enable() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE c record; BEGIN
-	FOR c IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') AND object_type = 'table'
+const platformRLS = `CREATE FUNCTION public.rls_auto_enable() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE c record; BEGIN
+	FOR c IN SELECT * FROM pg_event_trigger_ddl_commands()
+		WHERE command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') AND object_type = 'table'
 	LOOP EXECUTE format('ALTER TABLE IF EXISTS %s ENABLE ROW LEVEL SECURITY', c.object_identity); END LOOP; END $f$;
 	CREATE EVENT TRIGGER ensure_rls ON ddl_command_end EXECUTE FUNCTION public.rls_auto_enable()`
 
 func raises(event, tag, what string) string {
-	return `CREATE FUNCTION public.guard() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN IF tg_tag LIKE '` + tag + `' THEN ` + what + `; END IF; END $f$;
+	return `CREATE FUNCTION public.guard() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN
+		IF tg_tag LIKE '` + tag + `' THEN ` + what + `; END IF; END $f$;
 	CREATE EVENT TRIGGER guard ON ` + event + ` EXECUTE FUNCTION public.guard()`
 }
 
@@ -477,7 +480,8 @@ type columnOf struct {
 
 func (p *place) columns() (all []columnOf) {
 	p.Helper()
-	rows, _ := p.db.Connect(p, p.db.SuperConn).Query(p.Context(), `SELECT relname, attname, row_number() OVER (PARTITION BY relname ORDER BY attnum) = 1
+	rows, _ := p.db.Connect(p, p.db.SuperConn).Query(p.Context(), `
+		SELECT relname, attname, row_number() OVER (PARTITION BY relname ORDER BY attnum) = 1
 		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE nspname = 'avtotpy' AND relkind = 'r' AND attnum > 0 AND NOT attisdropped`)
 	var c columnOf
@@ -491,7 +495,8 @@ func (p *place) columns() (all []columnOf) {
 
 func (p *place) functions() (all []string) {
 	p.Helper()
-	rows, _ := p.db.Connect(p, p.db.SuperConn).Query(p.Context(), `SELECT proname || '()' FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+	rows, _ := p.db.Connect(p, p.db.SuperConn).Query(p.Context(), `
+		SELECT proname || '()' FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
 		WHERE nspname = 'avtotpy' AND pronargs = 0 AND prorettype <> 'trigger'::regtype`)
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

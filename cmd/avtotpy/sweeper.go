@@ -10,7 +10,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// A sweeper deletes what has ended from time to time, also when nobody logs in.
+// A sweeper deletes from time to time what has ended, also when no user logs in.
 type sweeper struct {
 	store *store.Store
 	keep  time.Duration // the audit log; 0: for ever
@@ -43,7 +43,7 @@ func (s sweeper) sweep(ctx context.Context) {
 	s.swept(deleted)
 	switch {
 	case err == nil || ctx.Err() != nil:
-	case database.KindOf(err) == database.Other: // whoever connects reports the rest
+	case database.KindOf(err) == database.Other: // the rest is reported where connections are made
 		s.log.WarnContext(ctx, "rows that have ended could not be deleted; trying again later", "error", err)
 	}
 }

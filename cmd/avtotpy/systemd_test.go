@@ -107,8 +107,8 @@ func TestSystemdHearsOfTheWholeStart(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%v, want the exit code 0:\n%s", err, &said)
 			}
-			if !regexp.MustCompile(
-				`^EXTEND_TIMEOUT_USEC=\d+(?s:.)*\nREADY=1\nSTATUS=serving http://127.0.0.1:\d+\nSTOPPING=1\nSTATUS=stopping\n$`).MatchString(heard) {
+			if !regexp.MustCompile(`^EXTEND_TIMEOUT_USEC=\d+(?s:.)*\nREADY=1\n` +
+				`STATUS=serving http://127.0.0.1:\d+\nSTOPPING=1\nSTATUS=stopping\n$`).MatchString(heard) {
 				t.Errorf("it heard\n%s", heard)
 			}
 		})

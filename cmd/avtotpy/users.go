@@ -125,16 +125,8 @@ func (p program) bindUser(bind func(*userCommand, *flag.FlagSet),
 		return func(ctx context.Context, args []string) error {
 			row, _ := p.find(strings.Fields(flags.Name()))
 			if row.takes != "" {
-				if len(args) == 0 {
-					return p.misused(row, "the name of the user is missing")
-				}
-				c.name = args[0]
-				if err := flags.Parse(args[1:]); err != nil {
-					return p.misused(row, flagMessage(err, flags))
-				}
-				if flags.NArg() > 0 {
-					return p.misused(row, "there is more than one name: one with spaces needs quotes, and a "+
-						"password is never an argument")
+				if err := c.takeName(row, flags, args); err != nil {
+					return err
 				}
 			}
 			c.json = *asJSON
@@ -147,7 +139,23 @@ func (p program) bindUser(bind func(*userCommand, *flag.FlagSet),
 	}
 }
 
-// operatorName is who calls, as far as the system knows; the audit log keeps it.
+// takeName reads the user's name, and the flags after it.
+func (c *userCommand) takeName(row command, flags *flag.FlagSet, args []string) error {
+	if len(args) == 0 {
+		return c.usageError(row, "the name of the user is missing")
+	}
+	c.name = args[0]
+	if err := flags.Parse(args[1:]); err != nil {
+		return c.usageError(row, flagMessage(err, flags))
+	}
+	if flags.NArg() > 0 {
+		return c.usageError(row, "there is more than one name: one with spaces needs quotes, and a "+
+			"password is never an argument")
+	}
+	return nil
+}
+
+// operatorName is the system's user who calls the command; the audit log keeps it.
 func operatorName() string {
 	name := "uid " + strconv.Itoa(os.Getuid())
 	if who, err := user.Current(); err == nil {
@@ -279,7 +287,7 @@ func (c userCommand) remove(ctx context.Context) error {
 	}
 	if !c.yes {
 		row, _ := c.program.find([]string{"user", "remove"})
-		return c.misused(row, fmt.Sprintf("nothing was removed: the accounts of %s go with them for good. If that "+
+		return c.usageError(row, fmt.Sprintf("nothing was removed: the accounts of %s go with them for good. If that "+
 			"is meant, add --yes", config.Shown(u.Name)))
 	}
 	switch err := c.store.RemoveUser(ctx, u.ID, c.by); {

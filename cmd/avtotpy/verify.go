@@ -21,7 +21,7 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 	if asJSON {
 		write = writeJSON
 	}
-	return p.looking(ctx, asJSON, func(ctx context.Context, l looker) error {
+	return p.inspect(ctx, asJSON, func(ctx context.Context, l inspection) error {
 		found, err := l.Verify(ctx, l.conn)
 		if err != nil {
 			return err
@@ -32,14 +32,14 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 		if err := write(p.stdout, found); err != nil {
 			return err
 		}
-		return told(found.Err())
+		return printed(found.Err())
 	})
 }
 
 // auditWebConnection adds a finding when the web server connects as another role than
-// the one that was audited: nobody keeps the rights of that one.
-func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
-	own := asItself(l.Migrator)
+// the one that was audited, whose privileges are not managed.
+func (l inspection) auditWebConnection(ctx context.Context, a *migrate.Audit) {
+	own := selfAudit(l.Migrator)
 	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
 	web, err := own.Audit(ctx, l.web)
 	switch role := web.Status.Role; {
@@ -74,11 +74,11 @@ func (l looker) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 	}
 }
 
-// A toldError was printed already, in a better form; only its exit code is left.
-type toldError struct{ err error }
+// An alreadyPrintedError was printed already, in a better form; only its exit code is left.
+type alreadyPrintedError struct{ err error }
 
-func (e *toldError) Error() string { return e.err.Error() }
-func (e *toldError) Unwrap() error { return e.err }
+func (e *alreadyPrintedError) Error() string { return e.err.Error() }
+func (e *alreadyPrintedError) Unwrap() error { return e.err }
 
 func writeVerification(out *os.File, v migrate.Verification) error {
 	paint := painter(out, os.Environ())
@@ -126,7 +126,7 @@ func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, pai
 			"Whether the schema\nis as it should be, and the role's other rights, the release that migrated it " +
 			"can judge.\n")
 	case a.Err() != nil:
-		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT mends what lies in the schema. The rest, and warnings " +
+		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT fixes what lies in the schema. The rest, and warnings " +
 			"if you like, is for a DBA to run.\n")
 	// a policy, a trigger or another body of a function decides what a privilege lets the role do
 	case len(v.Drift) > 0:

@@ -22,7 +22,7 @@ import (
 func TestClocksThatDifferAreAWarning(t *testing.T) {
 	t.Parallel()
 	said := new(pgtest.Output)
-	f := &fitness{log: slog.New(slog.NewTextHandler(said, nil)), clock: func(float64) {}}
+	f := &readinessCheck{log: slog.New(slog.NewTextHandler(said, nil)), clockAhead: func(float64) {}}
 	for _, c := range []struct {
 		ahead, within time.Duration
 		want          string
@@ -64,11 +64,11 @@ func TestAStandbyAloneIsNotReady(t *testing.T) {
 	l.report(2)
 }
 
-// fitnessOf asks about a database, with keys that fit, and logs to said.
-func fitnessOf(s service, web *database.DB, said io.Writer) *fitness {
-	return &fitness{
+// readinessCheckOf asks about a database, with keys that fit, and logs to said.
+func readinessCheckOf(s service, web *database.DB, said io.Writer) *readinessCheck {
+	return &readinessCheck{
 		migrator: s.migrator, db: web, log: slog.New(slog.NewTextHandler(said, nil)),
-		looked: func(migrate.Status) {}, clock: func(float64) {},
+		inspected: func(migrate.Status) {}, clockAhead: func(float64) {},
 		prepare: func(context.Context) error { return nil },
 		keys:    func(context.Context) error { return nil },
 	}
@@ -90,7 +90,7 @@ func TestAServerThatStaysWithAStandbySaysWhy(t *testing.T) {
 			defer web.Close()
 			web.Watch(t.Context())
 			said := new(pgtest.Output)
-			f := fitnessOf(s, web, said)
+			f := readinessCheckOf(s, web, said)
 			pgtest.Eventually(t, "it is said", func() error {
 				err := f.check(t.Context())
 				return pgtest.Unless(errors.Is(err, errReadOnly) &&
@@ -119,7 +119,7 @@ func TestAnErrorThatTheDatabaseAnswersIsLogged(t *testing.T) {
 		{&database.AwayError{Why: &pgconn.PgError{Severity: "FATAL", Code: "53300"}}, errLacking, false},
 	} {
 		said := new(pgtest.Output)
-		f := &fitness{log: slog.New(slog.NewTextHandler(said, nil))}
+		f := &readinessCheck{log: slog.New(slog.NewTextHandler(said, nil))}
 		if got := f.inPublic("the database fails", c.err); !errors.Is(got, c.want) ||
 			(said.String() != "") != c.logged {
 			t.Errorf("%v: got %v, want %v; the log is %q", c.err, got, c.want, said.String())
