@@ -35,3 +35,21 @@ func TestARefusedRoleIsToldFromOtherFailures(t *testing.T) {
 		t.Error("a message without a role refuses one")
 	}
 }
+
+// TestWhoWasInTheWayIsKnownToTheNextAttempt: the last one may end before a heartbeat sees anybody.
+func TestWhoWasInTheWayIsKnownToTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	for _, m := range []message{{what: "rights"}, {what: "0001_a.sql", migration: &Migration{File: "0001_a.sql"}}} {
+		r := &run{}
+		r.awaiting(m)
+		r.teller.blocker = &Holder{PID: 1}
+		r.awaiting(m)
+		if now, _ := r.teller.moment(); now.Holder == nil {
+			t.Errorf("%s: it is forgotten", m.what)
+		}
+		r.awaiting(message{what: "another"})
+		if now, _ := r.teller.moment(); now.Holder != nil {
+			t.Errorf("%s: it is in the way of another message, too", m.what)
+		}
+	}
+}

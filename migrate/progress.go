@@ -54,7 +54,7 @@ type teller struct {
 	begun time.Time // when the answer that is awaited became the next one
 	tell  func(Progress)
 
-	file    string    // that was tried last
+	what    string    // the file, or the message of ours, that was tried last
 	since   time.Time // the first attempt at it
 	blocker *Holder   // the last session that was seen in its way
 
@@ -122,8 +122,8 @@ func (r *run) awaiting(m message) {
 			now.File = m.migration.File
 			now.Number, now.Of = m.migration.Version-r.report.From, now.Target-r.report.From
 		}
-		if now.File == "" || now.File != t.file {
-			t.file, t.since, t.blocker = now.File, now.Since, nil
+		if m.what == "" || m.what != t.what {
+			t.what, t.since, t.blocker = m.what, now.Since, nil
 		}
 		now.Since, now.Holder = t.since, t.blocker // of another attempt, until the next heartbeat knows better
 	})
