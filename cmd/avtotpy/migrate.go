@@ -203,7 +203,7 @@ func (p program) inspect(ctx context.Context, asJSON bool, do func(context.Conte
 // openInspection prefers the privileged connection. The web server's own shows as much about
 // its own role.
 func (p program) openInspection(ctx context.Context, do func(context.Context, inspection) error) error {
-	o, ctx, err := p.open(ctx, opening{settings: config.Look})
+	o, ctx, err := p.open(ctx, opening{settings: config.Inspect})
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (e *settingsError) Unwrap() error { return e.err }
 type localError struct{ err error }
 
 func (e *localError) Error() string {
-	message := "no connection string is set, so AVTotpy runs a PostgreSQL of its own: " + e.err.Error()
+	message := "no connection string is set, so AVTotpy runs the embedded PostgreSQL: " + e.err.Error()
 	if errors.Is(e.err, fs.ErrPermission) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, syscall.ENOTDIR) ||
 		errors.Is(e.err, syscall.EROFS) {
 		message += fmt.Sprintf(". Set AVTOTPY_DATA_DIR to a folder that user id %d may make and write to, or "+

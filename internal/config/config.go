@@ -22,7 +22,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/owned"
 )
 
-// Mode tells what a start does with the database and whether it serves.
+// Mode is what a start does with the database and whether it serves.
 type Mode string
 
 // The modes.
@@ -31,8 +31,8 @@ const (
 	RunAndExit Mode = "RUN_AND_EXIT" // migrate, then exit
 	Skip       Mode = "SKIP"         // serve; something else migrates
 
-	// Look is for commands that only look at the database; it is no value of POSTGRES_MIGRATOR_MODE.
-	Look Mode = "a command that looks at the database"
+	// Inspect is for commands that only inspect the database; it is not a value of POSTGRES_MIGRATOR_MODE.
+	Inspect Mode = "a command that inspects the database"
 )
 
 // LogFormat is how log lines are written.
@@ -69,14 +69,14 @@ type Config struct {
 	User           string // whom root becomes before it serves, by name or number; empty when not set
 }
 
-// Proxies are those whose word is taken for where a request comes from.
+// Proxies are the reverse proxies that are trusted to say where a request comes from.
 type Proxies struct {
 	Networks []netip.Prefix
 	Unix     bool   // whether requests over a Unix socket come from one
 	Header   string // the one that they write, Forwarded or X-Forwarded-For; empty stands for the latter
 }
 
-// Embedded reports whether no database is configured, so that AVTotpy runs a PostgreSQL of its own.
+// Embedded reports whether no database is configured, so that AVTotpy runs the embedded PostgreSQL.
 func (c Config) Embedded() bool {
 	return c.MigratorConn == "" && c.WebConn == ""
 }
@@ -87,8 +87,8 @@ func Load(environ []string) (Config, []string, error) {
 	return LoadFor("", environ)
 }
 
-// LoadFor is Load for a command that starts in one mode, whatever POSTGRES_MIGRATOR_MODE says. To Look, either
-// connection will do; with the privileged one goes the name of the unprivileged user.
+// LoadFor is Load for a command that starts in one mode, whatever POSTGRES_MIGRATOR_MODE says. For Inspect,
+// either connection will do; the privileged one needs the name of the unprivileged user.
 func LoadFor(m Mode, environ []string) (Config, []string, error) {
 	l := loader{env: parseEnviron(environ), config: Config{Mode: m}}
 	l.trusted = owned.Ours(l.asked()...)
@@ -97,11 +97,11 @@ func LoadFor(m Mode, environ []string) (Config, []string, error) {
 			l.read(v)
 		}
 	}
-	l.checkTogether()
+	l.validate()
 	warnings := append(unknownVariables(l.env), l.warnings...)
 	if m == "" && l.config.Mode == Skip {
 		for _, v := range variables() {
-			if v.privileged && l.given(v.name) {
+			if v.privileged && l.isSet(v.name) {
 				warnings = append(warnings, fmt.Sprintf("%s: %s does not use it; leave it out, so that the web "+
 					"server never sees it", v.name, Skip))
 			}
@@ -168,7 +168,7 @@ func canReadAgain(path string) bool {
 	return err == nil && f.Close() == nil
 }
 
-// parseEnviron leaves out empty variables: compose files set those that nobody gave. Like os.Getenv it takes
+// parseEnviron leaves out empty variables: compose files set those that were not given. Like os.Getenv it takes
 // the first of two with one name.
 func parseEnviron(environ []string) map[string]string {
 	env := map[string]string{}
@@ -222,7 +222,7 @@ func (l *loader) read(v variable) {
 		l.problem(v.name, "is set, and %s too; set one of the two", v.fileName())
 		return
 	case path != "":
-		content, warning, err := readSecretFile(path, l.trusted, patience)
+		content, warning, err := readSecretFile(path, l.trusted, fileTimeout)
 		if err != nil {
 			l.problem(v.fileName(), "%v; for example %s=%s", err, v.fileName(), v.exampleFile())
 			return
@@ -232,7 +232,7 @@ func (l *loader) read(v variable) {
 		}
 		value = content
 	case value == "":
-		value = v.preset
+		value = v.def
 	}
 	if value == "" {
 		return
@@ -252,22 +252,22 @@ func (l *loader) read(v variable) {
 	}
 }
 
-// given reports whether a variable is set, itself or as a file.
-func (l *loader) given(name string) bool {
+// isSet reports whether a variable is set, itself or as a file.
+func (l *loader) isSet(name string) bool {
 	return l.env[name] != "" || l.env[name+fileSuffix] != ""
 }
 
-// checkTogether checks what single variables can't show: which are missing, and which don't fit together.
-func (l *loader) checkTogether() {
-	if !l.given(migratorConn) && !l.given(webConn) {
+// validate checks what single variables can't show: which are missing, and which don't fit together.
+func (l *loader) validate() {
+	if !l.isSet(migratorConn) && !l.isSet(webConn) {
 		l.checkEmbedded()
 		return
 	}
-	if l.config.Mode == Look && l.given(migratorConn) && !l.given(webRole) {
-		l.problem(webRole, "is not set, but with %s it says which user to look at", migratorConn)
+	if l.config.Mode == Inspect && l.isSet(migratorConn) && !l.isSet(webRole) {
+		l.problem(webRole, "is not set, but with %s it says which user to inspect", migratorConn)
 	}
 	for _, v := range variables() {
-		if slices.Contains(v.neededBy, l.config.Mode) && !l.given(v.name) {
+		if slices.Contains(v.neededBy, l.config.Mode) && !l.isSet(v.name) {
 			l.problem(v.name, "is not set, but %s needs it %s%s%s", l.config.Mode, v.neededFor, l.otherConn(v.name),
 				v.forExample())
 		}
@@ -292,12 +292,12 @@ func (l *loader) otherConn(missing string) string {
 	return ""
 }
 
-// checkEmbedded checks what a start on the embedded PostgreSQL needs. It makes its roles itself: whoever names one
-// has a server of their own, forgot to say where, and would find an empty database.
+// checkEmbedded checks what a start on the embedded PostgreSQL needs. It makes its roles itself: an operator who names
+// one has a server, forgot to say where, and would find an empty database.
 func (l *loader) checkEmbedded() {
 	for _, name := range []string{webRole, webPassword} {
-		if l.given(name) {
-			l.problem(name, "is set, but neither %s nor %s is, so AVTotpy would start on a PostgreSQL of its own, "+
+		if l.isSet(name) {
+			l.problem(name, "is set, but neither %s nor %s is, so AVTotpy would start the embedded PostgreSQL, "+
 				"with an empty database; "+
 				"set them, or remove %s", migratorConn, webConn, name)
 		}
@@ -309,13 +309,13 @@ func (l *loader) checkEmbedded() {
 		}
 		l.config.DataDir = home
 	}
-	if l.config.DataDir != "" && !l.given(backupDir) {
+	if l.config.DataDir != "" && !l.isSet(backupDir) {
 		l.config.BackupDir = filepath.Join(l.config.DataDir, "backups")
 	}
 }
 
 // defaultDataDir returns where an operating system keeps the data of a user's programs. Root has no folder of its
-// own there: PostgreSQL runs as somebody else then, who must not look into root's home.
+// own there: PostgreSQL then runs as another user, who must not see root's home.
 func defaultDataDir(goos string, root bool, env map[string]string) (string, error) {
 	if root {
 		return "/var/lib/avtotpy", nil

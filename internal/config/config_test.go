@@ -274,7 +274,7 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 			continue
 		}
 		inMemory := strings.TrimPrefix(handed[1], "AVTOTPY_MASTER_KEY_FILE=")
-		if text, _, err := readSecretFile(inMemory, owned.Ours(), patience); text != "hunter2" || err != nil {
+		if text, _, err := readSecretFile(inMemory, owned.Ours(), fileTimeout); text != "hunter2" || err != nil {
 			t.Errorf("%s: got %q, %v, want what was handed over", inMemory, text, err)
 		}
 	}

@@ -76,16 +76,7 @@ func connParameters(conn string) map[string]string {
 // that cannot be opened is the driver's to explain.
 func (l *loader) checkConnFiles(name, conn string) {
 	for _, file := range connFiles(conn, l.env) {
-		opened, warning, err := l.trusted.Given(file.path)
-		if err == nil {
-			if info, errStat := opened.Stat(); errStat == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-				err = &owned.Error{
-					Path: file.path, Problem: "is a pipe, and is read more than once",
-					Next: "Name a file",
-				}
-			}
-			_ = opened.Close() // it was only looked at
-		}
+		warning, err := l.checkFile(file.path)
 		what := file.name + " "
 		if refused, ok := errors.AsType[*owned.Error](err); ok {
 			message := what + refused.Error()
@@ -104,4 +95,17 @@ func (l *loader) checkConnFiles(name, conn string) {
 		}
 		l.warnings = append(l.warnings, name+": "+what+warning)
 	}
+}
+
+// checkFile opens a file as the driver will, and refuses a pipe.
+func (l *loader) checkFile(path string) (warning string, err error) {
+	opened, warning, err := l.trusted.Given(path)
+	if err != nil {
+		return warning, err
+	}
+	defer func() { _ = opened.Close() }() // nothing was read
+	if info, errStat := opened.Stat(); errStat == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		err = &owned.Error{Path: path, Problem: "is a pipe, and is read more than once", Next: "Name a file"}
+	}
+	return warning, err
 }

@@ -54,11 +54,11 @@ func TestHelpFitsATerminalAndNamesEveryVariable(t *testing.T) {
 
 func TestEveryVariableIsDescribed(t *testing.T) {
 	for _, v := range variables() {
-		if v.group == "" || v.meaning == "" || v.byDefault() == "" || v.set == nil ||
-			!strings.HasSuffix(v.meaning, ".") {
+		if v.group == "" || v.help == "" || v.byDefault() == "" || v.set == nil ||
+			!strings.HasSuffix(v.help, ".") {
 			t.Errorf("%s: incomplete: %+v", v.name, v)
 		}
-		for what, value := range map[string]string{"default": v.preset, "example": v.example} {
+		for what, value := range map[string]string{"default": v.def, "example": v.example} {
 			if value != "" {
 				if err := v.set(&Config{}, value); err != nil {
 					t.Errorf("%s: its %s %q is wrong: %v", v.name, what, value, err)

@@ -12,7 +12,7 @@ import (
 const memoryName = "avtotpy-secret"
 
 // inMemory returns the path of a file in memory with a secret, which the program that replaces this one can read, and
-// nobody can change.
+// cannot be changed.
 func inMemory(secret Secret) (path string, err error) {
 	fd, err := unix.MemfdCreate(memoryName, unix.MFD_ALLOW_SEALING) // without MFD_CLOEXEC
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // Secret is text that is not shown, whichever way it is printed, logged or encoded. An empty one stays empty, so
-// that a missing secret can be told from a hidden one.
+// that a missing secret differs from a hidden one.
 type Secret string
 
 const hidden = "[secret]"
@@ -49,22 +49,22 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue serves log/slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// patience is how long a pipe may take to deliver a secret.
-const patience = 10 * time.Second
+// fileTimeout is how long a pipe may take to deliver a secret.
+const fileTimeout = 10 * time.Second
 
 // readSecretFile returns the content of a file without one newline at its end, which editors and echo add, and a
-// warning when others can read it, too. It does not wait for a pipe for ever: nothing else would end the program
-// meanwhile but a second signal.
-func readSecretFile(path string, trusted owned.Users, patience time.Duration) (text, warning string, err error) {
+// warning when others can read it, too. It does not wait for a pipe for ever: nothing else but a second signal would
+// end the program during that time.
+func readSecretFile(path string, trusted owned.Users, timeout time.Duration) (text, warning string, err error) {
 	const most = 64 << 10 // bytes; a mistaken path must not fill the memory
 	f, warning, err := trusted.Given(path)
 	if err != nil {
 		return "", "", unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	content, err := readSecret(f, most+1, patience)
+	content, err := readSecret(f, most+1, timeout)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "", "", fmt.Errorf("nobody has written to the pipe %q for %s", path, patience)
+		return "", "", fmt.Errorf("nobody has written to the pipe %q for %s", path, timeout)
 	}
 	if err != nil {
 		return "", "", unreadable(path, err)
@@ -85,9 +85,9 @@ func readSecretFile(path string, trusted owned.Users, patience time.Duration) (t
 	return text, warning, nil
 }
 
-// readSecret reads all of a file. Of a pipe it waits for the first byte: as long as nobody has opened its other end, it
+// readSecret reads all of a file. Of a pipe it waits for the first byte: until a writer has opened its other end, it
 // looks empty.
-func readSecret(f *os.File, most int64, patience time.Duration) ([]byte, error) {
+func readSecret(f *os.File, most int64, timeout time.Duration) ([]byte, error) {
 	pipe := false
 	if info, err := f.Stat(); err == nil {
 		pipe = info.Mode()&fs.ModeNamedPipe != 0
@@ -95,7 +95,7 @@ func readSecret(f *os.File, most int64, patience time.Duration) ([]byte, error) 
 	if !pipe {
 		return io.ReadAll(io.LimitReader(f, most))
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	if err := f.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func readSecret(f *os.File, most int64, patience time.Duration) ([]byte, error) 
 	}
 }
 
-// unreadable names the path, unless somebody may have put the secret itself where its path belongs.
+// unreadable names the path, unless the value may be the secret itself instead of its path.
 func unreadable(path string, err error) error {
 	shown := filepath.IsAbs(path) || strings.HasPrefix(path, ".")
 	if refused, ok := errors.AsType[*owned.Error](err); ok && shown {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// unknownVariables returns a warning for each variable that looks like ours and is none, sorted by name.
+// unknownVariables returns a warning for each variable that looks like one of this program and is not, sorted by name.
 func unknownVariables(env map[string]string) []string {
 	known := map[string]bool{}
 	for _, v := range variables() {
@@ -31,7 +31,8 @@ func unknownVariables(env map[string]string) []string {
 
 // injectedByKubernetes matches what every container finds in its environment when there is a Service called avtotpy
 // (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
-const injectedByKubernetes = `^AVTOTPY_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`
+const injectedByKubernetes = `^AVTOTPY_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|` +
+	`PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`
 
 // suggestion names the known variable that was probably meant.
 func suggestion(name string, known map[string]bool) string {

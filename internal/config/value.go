@@ -22,7 +22,7 @@ func setMode(c *Config, value string) error {
 	case Run, RunAndExit, Skip:
 		c.Mode = m
 		return nil
-	case Look:
+	case Inspect:
 	}
 	return fmt.Errorf("%s is not RUN, RUN_AND_EXIT or SKIP", Shown(value))
 }
