@@ -23,7 +23,7 @@ func TestPasswordsAreHashedAndChecked(t *testing.T) {
 	if again, _ := p.hash(t.Context(), place{}, "correct horse"); again == hash {
 		t.Error("hashing twice gives the same: there is no salt")
 	}
-	// The floor of what was in use before: right, and to be made anew.
+	// The floor of what was in use before: right, and to be hashed again.
 	cheap := argonHash{params: argonParams{memory: 19 * 1024, time: 2, threads: 1}, salt: []byte("0123456789abcdef")}
 	cheap.key = argon2.IDKey([]byte("correct horse"), cheap.salt, cheap.params.time, cheap.params.memory,
 		cheap.params.threads, hashSize)

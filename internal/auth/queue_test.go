@@ -68,7 +68,7 @@ func TestAKnownDeviceIsNextHoweverManyWait(t *testing.T) {
 		results = append(results, q.come(t.Context(), "stranger", fmt.Sprintf("192.0.2.%d/32", i), false))
 	}
 	refused := 0
-	for refused < 200-most { // at once: nobody has had a turn
+	for refused < 200-most { // at once: none has had a turn
 		for i, result := range results {
 			select {
 			case err := <-result:

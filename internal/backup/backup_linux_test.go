@@ -12,7 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
-// TestPgDumpLearnsNoSecret records all that a pg_dump is told: its command line, its
+// TestPgDumpLearnsNoSecret records all that a pg_dump is given: its command line, its
 // environment, and what is in the folder of the socket that it is to use.
 func TestPgDumpLearnsNoSecret(t *testing.T) {
 	db := pgtest.Blank(t)

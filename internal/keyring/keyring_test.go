@@ -222,7 +222,8 @@ func TestTheAuthenticationKeyOutlivesTheMasterKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mac, password := key.MAC("member", encode([]string{"vault", "user"})), key.Seal([]byte("hash"), "password", "user", "1")
+	mac := key.MAC("member", encode([]string{"vault", "user"}))
+	password := key.Seal([]byte("hash"), "password", "user", "1")
 	resealed, err := ring(t, newLine, oldLine).ResealAuthenticationKey(sealed)
 	if err != nil || resealed.MasterKey != "new" {
 		t.Fatalf("got %q, %v", resealed.MasterKey, err)

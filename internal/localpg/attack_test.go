@@ -21,9 +21,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-const mallory = 54321 // somebody who is neither root nor the user of the server
+const mallory = 54321 // a user who is neither root nor that of the server
 
-// TestNothingOfOthersIsTrusted tries, on one folder that works, everything that somebody else may have put into it, or
+// TestNothingOfOthersIsTrusted tries, on one folder that works, everything that another user may have put into it, or
 // that may have been left open to them. Each is refused before anything is written, in words that repeat no content.
 func TestNothingOfOthersIsTrusted(t *testing.T) {
 	t.Parallel()
@@ -203,7 +203,7 @@ func TestAFolderInTheHandsOfOthersIsRefused(t *testing.T) {
 	}
 }
 
-// TestWhoOwnsTheFolderIsRootsDecision only where nobody else can make one.
+// TestWhoOwnsTheFolderIsRootsDecision only where no other user can make one.
 func TestWhoOwnsTheFolderIsRootsDecision(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -227,7 +227,7 @@ func TestWhoOwnsTheFolderIsRootsDecision(t *testing.T) {
 	}
 }
 
-// TestAClusterOfAnotherUserIsRefused with the command that mends it.
+// TestAClusterOfAnotherUserIsRefused with the command that fixes it.
 func TestAClusterOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// install writes programs that only tell their version.
+// install writes programs that only print their version.
 func install(t *testing.T, dir, version string) string {
 	t.Helper()
 	for _, name := range []string{"postgres", "initdb"} {

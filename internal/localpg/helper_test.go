@@ -192,7 +192,7 @@ func read(t *testing.T, path string) string {
 // patience is how long an event is waited for; pgtest, which has the like, is made of this package.
 const patience = 2 * time.Minute
 
-// awaitEnd waits until the server has ended; nobody may have collected its process yet.
+// awaitEnd waits until the server has ended; its process may not have been collected yet.
 func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// other is the number of somebody who is neither root nor this user.
+// other is the number of a user who is neither root nor this user.
 const other = 54321
 
 // newFolder returns a folder that this user alone can write to, without links in its path.
@@ -199,7 +199,8 @@ func TestAFileWithASecondNameIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// TestThePathToAFolderIsOnesOwn: whoever can put something else in place of a part of a path chooses what it leads to.
+// TestThePathToAFolderIsOnesOwn: a user who can put something else in place of a part of a path chooses what it leads
+// to.
 func TestThePathToAFolderIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

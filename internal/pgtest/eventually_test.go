@@ -11,7 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
-// TestAFreeAddressIsOneTestsOwn asks for many addresses that nobody listens on, here and in
+// TestAFreeAddressIsOneTestsOwn asks for many addresses that no process listens on, here and in
 // another process: no address is given out twice.
 func TestAFreeAddressIsOneTestsOwn(t *testing.T) {
 	t.Parallel()

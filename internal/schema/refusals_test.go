@@ -9,7 +9,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/sqlstate"
 )
 
-// forbidden is what somebody would try who can make the web server run SQL of their
+// forbidden is what an attacker would try who can make the web server run SQL of their
 // own. %w stands for the web role, %m for the migrator's, %d for the
 // database and %p for another session.
 var forbidden = map[string][]string{

@@ -127,8 +127,8 @@ func TestTablesOfVaultsHaveRowSecurity(t *testing.T) {
 	}
 }
 
-// TestFunctionsCannotBeMisled holds for all of them, so that nobody has to know
-// which one runs with its owner's rights.
+// TestFunctionsCannotBeMisled holds for all of them, so that no one has to know
+// which one runs with its owner's privileges.
 func TestFunctionsCannotBeMisled(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)

@@ -116,7 +116,7 @@ func TestAnInterruptedRotationOfDataKeysIsEnded(t *testing.T) {
 	f.opensAll(t, alice, 205)
 }
 
-// TestServersGoOnWhileDataKeysAreReplaced adds, renames, reads and deletes on another server meanwhile.
+// TestServersGoOnWhileDataKeysAreReplaced adds, renames, reads and deletes on another server at the same time.
 func TestServersGoOnWhileDataKeysAreReplaced(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)
@@ -174,7 +174,7 @@ func TestServersGoOnWhileDataKeysAreReplaced(t *testing.T) {
 	}
 }
 
-// TestADamagedAccountKeepsItsKey, so that whoever finds out what was altered can put it right.
+// TestADamagedAccountKeepsItsKey, so that it can be put right once it is known what was altered.
 func TestADamagedAccountKeepsItsKey(t *testing.T) {
 	t.Parallel()
 	f := fresh(t)

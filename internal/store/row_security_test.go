@@ -35,7 +35,7 @@ func (f fixture) raw(t *testing.T) raw {
 	return raw{f.db.Connect(t, f.db.WebConn)}
 }
 
-// as returns how many rows a statement reached; the zero UUID is nobody. Nothing of
+// as returns how many rows a statement reached; the zero UUID is no user. Nothing of
 // it stays.
 func (r raw) as(t *testing.T, user uuid.UUID, sql string, args ...any) (int64, error) {
 	t.Helper()
@@ -87,7 +87,7 @@ func (f fixture) hotp(t *testing.T, user store.User) store.Account {
 	})
 }
 
-// join makes somebody a member, as a program would that lets owners do it.
+// join makes a user a member, as a program would that lets owners do it.
 func (f fixture) join(t *testing.T, vault uuid.UUID, user store.User, role string) {
 	t.Helper()
 	pgtest.Exec(t, f.db.SuperConn, "INSERT INTO avtotpy.vault_members (vault_id, user_id, role) VALUES ('"+
@@ -182,7 +182,7 @@ func TestNobodyJoinsAVaultByThemselves(t *testing.T) {
 	f.join(t, hers, bob, "editor")
 	r.refused(t, bob.ID, insertMember, hers, carol, "viewer") // only owners decide
 	f.join(t, empty, bob, "viewer")
-	r.refused(t, carol, insertMember, empty, carol, "owner") // it is claimed, were it by somebody else
+	r.refused(t, carol, insertMember, empty, carol, "owner") // it is claimed, were it by another user
 }
 
 func TestTheDatabaseKnowsTheRoles(t *testing.T) {

@@ -117,7 +117,7 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 	if deleted, err := f.Sweep(t.Context(), 100*day, 0); err != nil || deleted["sessions"] != 0 {
 		t.Errorf("in no time: %v, %v", deleted, err)
 	}
-	// A session that somebody holds is left.
+	// A session that is locked is left.
 	if _, err := holder.Exec(t.Context(),
 		"BEGIN; SELECT FROM avtotpy.sessions WHERE token_hash = sha256('1') FOR UPDATE"); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// stranger is somebody at the address of here who tries a name.
+// stranger is a visitor at the address of here who tries a name.
 func stranger(name string) store.Attempt { return from(name, "192.0.2.7/32") }
 
 func from(name string, networks ...string) store.Attempt {
@@ -266,7 +266,7 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 		known(alice) != uuid.Nil {
 		t.Error("the device is not known, or to somebody else, or with another token")
 	}
-	// Written by somebody with SQL alone: the row of Alice's device, for Bob.
+	// Written with SQL alone: the row of Alice's device, for Bob.
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.devices SET user_id = '"+bob.ID.String()+"'")
 	if known(bob, token) != uuid.Nil {
 		t.Error("a row that was moved makes a device known to another user")
@@ -296,7 +296,7 @@ func TestDevicesAreKnownToTheirUserAlone(t *testing.T) {
 	}
 }
 
-// TestLoginsFromBefore0014 keeps the counts of failures, and nobody is a known device yet.
+// TestLoginsFromBefore0014 keeps the counts of failures, and no device is known yet.
 func TestLoginsFromBefore0014(t *testing.T) {
 	t.Parallel()
 	db := pgtest.At(t, 13)

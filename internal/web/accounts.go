@@ -26,7 +26,7 @@ type accountView struct {
 	Digits    int    `json:"digits"`
 	Period    int    `json:"period" doc:"in seconds"`
 	Counter   int64  `json:"counter" doc:"of the next code, of kind hotp"`
-	Damaged   bool   `json:"damaged,omitempty" doc:"whether what is sealed does not open; then kind, names and note may be missing"`
+	Damaged   bool   `json:"damaged,omitempty" doc:"the sealed parts do not open; kind, names and note may be missing"`
 	code      CodeView
 }
 
@@ -139,7 +139,7 @@ func (s *site) changeAccount(ctx context.Context, p auth.Principal, in *changeIn
 	return answerWith(accountBody{viewOf(account)}), err
 }
 
-// changed returns a name when it is another one: somebody else may have changed the rest.
+// changed returns a name when it is another one: another page may have changed the rest.
 func changed(before, after string) *string {
 	if before == after {
 		return nil
@@ -148,7 +148,7 @@ func changed(before, after string) *string {
 }
 
 // deleteAccount moves an account to the trash.
-func (s *site) deleteAccount(ctx context.Context, p auth.Principal, in *idInput) (*nothing, error) {
+func (s *site) deleteAccount(ctx context.Context, p auth.Principal, in *idInput) (*noContent, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (s *site) accountForm(r *http.Request, p auth.Principal) (posted, error) {
 		"issuer": &in.Body.Issuer, "label_issuer": &in.Body.Label,
 		"account": &in.Body.Account, "note": &in.Body.Note,
 	} {
-		if wasTouched(r.PostForm, name) { // somebody else may have changed the rest
+		if wasTouched(r.PostForm, name) { // another page may have changed the rest
 			text := trimBreaks(r.PostForm.Get(name))
 			*to = &text
 		}
@@ -235,7 +235,7 @@ func (s *site) deleteForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	err = p.DeleteAccount(r.Context(), id)
-	if errors.Is(err, store.ErrNotFound) { // unless somebody clicked twice
+	if errors.Is(err, store.ErrNotFound) { // unless it was clicked twice
 		_, err = p.Deleted(r.Context(), id)
 	}
 	return posted{next: "/?deleted=" + id.String()}, err

@@ -12,16 +12,16 @@ import (
 	"github.com/avtotpy/avtotpy/internal/auth"
 )
 
-// guest adds an operation of the API that needs no session.
-func guest[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+// public adds an operation of the API that needs no session.
+func public[I, O any](s *site, api huma.API, method, path string, status int, summary string,
 	do func(context.Context, *I) (*O, error),
 ) {
 	register(s, api, operation(method, path, status, summary), do)
 }
 
-// member adds an operation of the API that only somebody who is logged in can ask
+// authenticated adds an operation of the API that only a user who is logged in can ask
 // for.
-func member[I, O any](s *site, api huma.API, method, path string, status int, summary string,
+func authenticated[I, O any](s *site, api huma.API, method, path string, status int, summary string,
 	do func(context.Context, auth.Principal, *I) (*O, error),
 ) {
 	// Pages ask for codes and previews by themselves.
@@ -51,7 +51,7 @@ func owner[I, O any](s *site, api huma.API, method, path string, status int, sum
 	})
 }
 
-// own is member for an operation that asks for the session itself, with what it reads.
+// own is authenticated for an operation that asks for the session itself, with what it reads.
 func own[I, O any](s *site, api huma.API, method, path string, status int, summary string,
 	do func(context.Context, *I) (*O, error),
 ) {
@@ -91,8 +91,8 @@ type body[T any] struct{ Body T }
 
 func answerWith[T any](b T) *body[T] { return &body[T]{b} }
 
-// nothing is the answer of an operation that has none.
-type nothing struct{}
+// noContent is the answer of an operation that has none.
+type noContent struct{}
 
 // jsonFormat is huma's, but for answers that write themselves: encoding/json takes most of the time that a long
 // one needs.

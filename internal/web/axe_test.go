@@ -27,8 +27,11 @@ func (b *tab) accessible(what string) {
 	if b.axe == "" {
 		return
 	}
-	b.do(b.until(`document.getAnimations().length === 0`), chromedp.Evaluate[chromedp.Void](b.axe+`; window.faults = undefined; axe.run(document, {resultTypes: ["violations"]}).then(
-		({violations}) => { window.faults = violations.flatMap(({id, help, nodes}) => nodes.map(({html, failureSummary}) =>
+	b.do(b.until(`document.getAnimations().length === 0`), chromedp.Evaluate[chromedp.Void](b.axe+`;
+		window.faults = undefined;
+		axe.run(document, {resultTypes: ["violations"]}).then(
+		({violations}) => { window.faults = violations.flatMap(
+			({id, help, nodes}) => nodes.map(({html, failureSummary}) =>
 			id + " (" + help + "): " + html.slice(0, 300) + "\n" + failureSummary)).join("\n"); },
 		(err) => { window.faults = "axe-core failed: " + err; })`), b.until(`window.faults !== undefined`))
 	if faults := b.value("window.faults"); faults != "" {

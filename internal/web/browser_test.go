@@ -177,7 +177,7 @@ func submit(form string) chromedp.Action[chromedp.Void] {
 
 const shownCode = `document.querySelector(".card-code").textContent.replace(/\s/g, "")`
 
-// TestAPersonUsesTheProgram is the whole of it, as somebody sees it.
+// TestAPersonUsesTheProgram is the whole of it, as a person sees it.
 func TestAPersonUsesTheProgram(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -300,7 +300,8 @@ func TestPagesFitAPhone(t *testing.T) {
 		`const form = document.getElementById("login"); form.action = "/accounts/new"; form.submit();`),
 		chromedp.WaitVisible("#resume"))
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch("/api/v1/session", {
-		method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "Alice", password: %q}),
+		method: "POST", headers: {"Content-Type": "application/json"},
+		body: JSON.stringify({name: "Alice", password: %q}),
 	}).then((response) => { window.status = response.status; })`, password)), b.until(`window.status == 200`))
 	b.look("list-empty", "/")
 	ids := map[string]string{}
@@ -402,7 +403,8 @@ func TestSeveralLinksAreReviewed(t *testing.T) {
 	b.do(chromedp.SetValue("#kind-4", "steam"), click("#review [type=submit]"),
 		b.until(`location.pathname === "/" && document.readyState === "complete"`))
 	if got := b.value(
-		`[...document.querySelectorAll(".card-title")].map((e) => e.textContent).filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
+		`[...document.querySelectorAll(".card-title")].map((e) => e.textContent)
+			.filter((t) => /Contoso|^Example$/u.test(t)).sort().join(", ")`); got != "Example, Microsoft (Contoso)" {
 		t.Errorf("added: %s", got)
 	}
 	b.quiet()
@@ -457,8 +459,10 @@ func (b *tab) fits(what string, width int64) {
 	if wide := b.value(`document.documentElement.scrollWidth`); wide != strconv.FormatInt(width, 10) {
 		b.t.Errorf("%s on a screen of %d px is %s px wide", what, width, wide)
 	}
-	small := b.value(`[...document.querySelectorAll("button, a.button, input:not(.unseen, [type=hidden]), select, .card-edit, label.check")]
-		.filter((e) => e.checkVisibility() && !e.matches(".link, .show") && (e.getBoundingClientRect().height < 40 || e.getBoundingClientRect().width < 40))
+	small := b.value(`[...document.querySelectorAll("button, a.button, select, .card-edit, label.check, " +
+			"input:not(.visually-hidden, [type=hidden])")]
+		.filter((e) => e.checkVisibility() && !e.matches(".link, .show") &&
+			(e.getBoundingClientRect().height < 40 || e.getBoundingClientRect().width < 40))
 		.map((e) => e.outerHTML).join("\n")`)
 	if small != "" {
 		b.t.Errorf("%s on a screen of %d px: too small for a thumb: %s", what, width, small)
@@ -466,7 +470,8 @@ func (b *tab) fits(what string, width int64) {
 	covered := b.value(`[...document.querySelectorAll("code-card")].filter((card) => {
 		const text = document.createRange();
 		text.selectNodeContents(card.querySelector(".card-code"));
-		return [...card.querySelectorAll(".card-next, .card-advance")].some((button) => button.checkVisibility() && text.getBoundingClientRect().right > button.getBoundingClientRect().left + 8);
+		return [...card.querySelectorAll(".card-next, .card-advance")].some((button) => button.checkVisibility() &&
+			text.getBoundingClientRect().right > button.getBoundingClientRect().left + 8);
 	}).map((card) => card.outerHTML).join("\n")`)
 	if covered != "" {
 		b.t.Errorf("%s on a screen of %d px: a button covers the code: %s", what, width, covered)

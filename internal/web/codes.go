@@ -186,7 +186,7 @@ func (s *site) listPage(r *http.Request, p auth.Principal) (page, error) {
 }
 
 // withCode is an account with the code of a moment; of a counter, with the code that was used last:
-// whoever reloads the page may still have to type it.
+// after a reload of the page it may still have to be typed.
 func withCode(a store.Account, now time.Time) accountView {
 	shown := viewOf(a)
 	if a.Damaged {

@@ -52,5 +52,5 @@ func sendCompressed(w http.ResponseWriter, status int, packed []byte) {
 	w.Header().Set("Content-Encoding", "gzip")
 	w.Header().Set("Content-Length", strconv.Itoa(len(packed)))
 	w.WriteHeader(status)
-	_, _ = w.Write(packed) // net/http drops it for HEAD; otherwise whoever asked is gone
+	_, _ = w.Write(packed) // net/http drops it for HEAD; otherwise the client is gone
 }

@@ -73,7 +73,7 @@ func (s *site) deviceTokens(r *http.Request) []string {
 	return tokens[:min(len(tokens), devicesOfACookie)]
 }
 
-// cookies are what a browser gets when somebody is let in.
+// cookies are what a browser gets after a login.
 func (s *site) cookies(v auth.Visit, e auth.Entry) []http.Cookie {
 	all := []http.Cookie{s.cookie(e.Token)}
 	if e.Device != "" {

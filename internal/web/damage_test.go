@@ -31,7 +31,8 @@ func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 	// which it is not made of
 	codeStays := []string{"submission", "updated_at", "sealed_issuer", "sealed_name", "sealed_note"}
 	columns := pgtest.Value[[]string](t, s.db.SuperConn, `
-		SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = 'avtotpy.accounts'::regclass AND attnum > 0 AND NOT attisdropped`)
+		SELECT array_agg(attname::text) FROM pg_attribute
+		WHERE attrelid = 'avtotpy.accounts'::regclass AND attnum > 0 AND NOT attisdropped`)
 	for _, column := range columns {
 		values, ok := damage[column]
 		if !ok {
@@ -75,7 +76,7 @@ func TestEachDamagedColumnIsOneDamagedCard(t *testing.T) {
 }
 
 // TestTimesOutOfReachFailNothing writes times that no program wrote into each column of a time that the web server
-// reads, as somebody does who damages rows, or whose clock was set back: pages answer, and nobody is kept out.
+// reads, as an attacker does who damages rows, or a clock that was set back: pages answer, and no one is kept out.
 func TestTimesOutOfReachFailNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -86,7 +87,8 @@ func TestTimesOutOfReachFailNothing(t *testing.T) {
 		SELECT array_agg(table_name || '.' || column_name::text ORDER BY table_name, column_name)
 		FROM information_schema.columns
 		WHERE table_schema = 'avtotpy' AND data_type = 'timestamp with time zone'
-			AND table_name IN (SELECT relname FROM pg_class WHERE relnamespace = 'avtotpy'::regnamespace AND relkind = 'r')
+			AND table_name IN (
+				SELECT relname FROM pg_class WHERE relnamespace = 'avtotpy'::regnamespace AND relkind = 'r')
 			AND table_name NOT IN ('audit_log', 'schema_migrations')`) // which it does not read
 	if len(columns) < 15 {
 		t.Errorf("only %v", columns)

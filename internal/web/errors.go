@@ -23,7 +23,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/store"
 )
 
-// A failure is an error with its HTTP status and a sentence for whoever asked.
+// A failure is an error with its HTTP status and a sentence for the client.
 type failure struct {
 	status     int
 	text       string
@@ -84,7 +84,7 @@ const (
 		"Use a browser that sends one of them; a program can send Origin with this server's address."
 )
 
-// sessionLocked tells a page that its session goes on when the password is entered, without leaving the page.
+// sessionLocked says to a page that its session goes on when the password is entered, without leaving the page.
 const sessionLocked = "urn:avtotpy:session-locked"
 
 // sentence is the text with what to do, for a page.
@@ -98,8 +98,8 @@ func (f *failure) sentence() string {
 // soon is when to ask a server again that cannot serve.
 const soon = 5 * time.Second
 
-// unfit means that the schema does not fit this program, or the database is away.
-func unfit(why error) error {
+// notReady means that the schema does not fit this program, or the database is away.
+func notReady(why error) error {
 	return &failure{
 		status: http.StatusServiceUnavailable, text: "AVTotpy is not ready: " + why.Error() + ".",
 		retryAfter: soon,
@@ -109,9 +109,9 @@ func unfit(why error) error {
 // A fieldProblem is a sentence about one field.
 type fieldProblem struct{ Field, Message string }
 
-// explain turns any error into what a visitor may read: a failure, or problems of fields.
-// What nobody foresaw is logged under a reference that the answer shows.
-func (s *site) explain(ctx context.Context, err error) (*failure, []fieldProblem) {
+// toFailure turns any error into what a visitor may read: a failure, or problems of fields.
+// What was not foreseen is logged under a reference that the answer shows.
+func (s *site) toFailure(ctx context.Context, err error) (*failure, []fieldProblem) {
 	f, problems := s.failureOf(ctx, err)
 	if f.event != "" && s.Event != nil {
 		s.Event(ctx, auth.Event{Kind: f.event, User: userOf(ctx), From: visitorOf(ctx).from, Wait: f.retryAfter})
@@ -174,7 +174,7 @@ func noFault(err error) *failure {
 	case database.Away, database.Refused:
 		f.text = "AVTotpy does not reach its database at the moment. Try again shortly."
 	case database.Unprivileged: // which fitness looks into
-		f.text = "AVTotpy is not ready: its user lacks a right in the database."
+		f.text = "AVTotpy is not ready: its user lacks a privilege in the database."
 	case database.ReadOnly:
 		f.text = "The database takes no changes at the moment. Try again shortly."
 	case database.Lacking:
@@ -225,9 +225,9 @@ func details(problems []fieldProblem) []*huma.ErrorDetail {
 	return all
 }
 
-// problem is explain for the API.
+// problem is toFailure for the API.
 func (s *site) problem(ctx context.Context, err error) error {
-	f, problems := s.explain(ctx, err)
+	f, problems := s.toFailure(ctx, err)
 	document := &huma.ErrorModel{
 		Type: f.kind, Status: f.status, Title: http.StatusText(f.status), Detail: f.text,
 		Errors: details(problems),
@@ -242,14 +242,15 @@ func retryAfter(wait time.Duration) string {
 	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
 }
 
-// fail answers a request with what went wrong: a problem document on the API, a
+// writeError answers a request with what went wrong: a problem document on the API, a
 // page elsewhere.
-func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (s *site) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if to, ok := errors.AsType[redirect](err); ok {
-		http.Redirect(w, r, string(to), http.StatusSeeOther) //nolint:gosec // always a path of ours: loginFirst and ownPath see to it
+		// It is always a path of ours: loginFirst and ownPath see to it.
+		http.Redirect(w, r, string(to), http.StatusSeeOther) //nolint:gosec // as above
 		return
 	}
-	f, problems := s.explain(r.Context(), err)
+	f, problems := s.toFailure(r.Context(), err)
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(f.retryAfter))
 	}
@@ -262,7 +263,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.status)
-	// whoever asked is gone
+	// an error means that the client is gone
 	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{
 		Type: f.kind, Status: f.status, Title: http.StatusText(f.status),
 		Detail: f.text, Errors: details(problems),

@@ -118,34 +118,43 @@ func forwardedHops(lines []string) []netip.Addr {
 }
 
 func forwardedLine(line string) (hops []netip.Addr, ok bool) {
-	for rest := line; ; {
-		rest = strings.TrimLeft(rest, " \t")
-		var hop netip.Addr
-		seen := map[string]bool{}
-		for rest != "" && rest[0] != ',' { // the pairs of one element
-			name, value, after, ok := forwardedPair(rest)
-			if !ok || seen[name] {
-				return nil, false
-			}
-			seen[name] = true
-			if name == "for" {
+	for rest := line; ; rest = rest[1:] {
+		var pairs map[string]string
+		if pairs, rest, ok = forwardedElement(rest); !ok {
+			return nil, false
+		}
+		if len(pairs) > 0 { // an empty element means nothing (RFC 9110, section 5.6.1)
+			hop := netip.Addr{}
+			if value, ok := pairs["for"]; ok {
 				hop = node(value)
 			}
-			rest = strings.TrimLeft(after, " \t")
-			if rest != "" && rest[0] == ';' {
-				rest = strings.TrimLeft(rest[1:], " \t")
-			} else if rest != "" && rest[0] != ',' {
-				return nil, false
-			}
-		}
-		if len(seen) > 0 { // an empty element means nothing (RFC 9110, section 5.6.1)
 			hops = append(hops, hop)
 		}
 		if rest == "" {
 			return hops, true
 		}
-		rest = rest[1:]
 	}
+}
+
+// forwardedElement reads the pairs of one element; the rest begins with a comma, or is empty.
+func forwardedElement(text string) (pairs map[string]string, rest string, ok bool) {
+	pairs = map[string]string{}
+	rest = strings.TrimLeft(text, " \t")
+	for rest != "" && rest[0] != ',' {
+		name, value, after, ok := forwardedPair(rest)
+		if _, twice := pairs[name]; !ok || twice {
+			return nil, "", false
+		}
+		pairs[name] = value
+		rest = strings.TrimLeft(after, " \t")
+		switch {
+		case strings.HasPrefix(rest, ";"):
+			rest = strings.TrimLeft(rest[1:], " \t")
+		case rest != "" && rest[0] != ',':
+			return nil, "", false
+		}
+	}
+	return pairs, rest, true
 }
 
 // forwardedPair reads token=value or token="value".

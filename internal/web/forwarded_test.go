@@ -46,12 +46,13 @@ func TestWhereARequestComesFrom(t *testing.T) {
 
 		{"RFC 7239", other, f("for=192.0.2.1"), "192.0.2.1", false},
 		{
-			"with all of it", other, f(`For=192.0.2.1;proto=https;by=203.0.113.43; host="otp.example.com"`), "192.0.2.1",
-			false,
+			"with all of it", other, f(`For=192.0.2.1;proto=https;by=203.0.113.43; host="otp.example.com"`),
+			"192.0.2.1", false,
 		},
 		{"for comes last", other, f(`proto=https;host=x;FOR="192.0.2.1:80"`), "192.0.2.1", false},
 		{
-			"several elements and lines", other, f(`for=198.51.100.1, for=192.0.2.1`, ` for="[fd00::7]:1";proto=http , `),
+			"several elements and lines", other,
+			f(`for=198.51.100.1, for=192.0.2.1`, ` for="[fd00::7]:1";proto=http , `),
 			"192.0.2.1", false,
 		},
 		{"IPv6 quoted", other, f(`for="[2001:db8:cafe::17]:4711"`), "2001:db8:cafe::17", false},
@@ -95,7 +96,7 @@ func TestWhereARequestComesFrom(t *testing.T) {
 	}
 }
 
-// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write, alone or beside its
+// TestOneHeaderIsBelieved is about visitors who send the header that their proxy does not write, alone or next to its
 // own, in one request or in many: what they send changes neither this request's address nor a later one's.
 func TestOneHeaderIsBelieved(t *testing.T) {
 	t.Parallel()

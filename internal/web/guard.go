@@ -24,7 +24,7 @@ type visitor struct {
 	from      store.Origin
 	token     string   // of the session; empty without one
 	devices   []string // tokens of the device
-	passive   bool     // nobody asked for it just now: a prefetch, or a link that another site opened
+	passive   bool     // no person asked for it just now: a prefetch, or a link that another site opened
 	languages string   // that the browser asks for
 }
 
@@ -85,36 +85,8 @@ func (s *site) guard(next http.Handler) http.Handler {
 		r, turn := withTurn(r.WithContext(context.WithValue(ctx, visitorKey{}, v)))
 		defer func() { turn.end() }()
 
-		var err error
-		switch {
-		case len(r.RequestURI) > longestAddress:
-			err = errTooLong
-		case !s.isOurHost(r.Host):
-			err = s.wrongHost()
-		case elsewhere.Check(r) != nil:
-			err = errCrossOrigin
-		case (v.token != "" || len(v.devices) > 0) && saysNotWhence(r):
-			err = errNoOrigin
-		case strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isJSON(r):
-			err = errNotJSON
-		case !strings.HasPrefix(r.URL.Path, "/api/") && r.ContentLength != 0 && !isForm(r):
-			err = errNotForm
-		default:
-			if why := s.Fit(ctx); why != nil {
-				err = unfit(why)
-			}
-		}
-		if err != nil {
-			// what was typed is not lost
-			if f, ok := errors.AsType[*failure](err); ok && f.retryAfter > 0 && r.Method == http.MethodPost &&
-				isForm(r) {
-				s.within(limitOf(mostTyped), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					_ = r.ParseForm() // then there is nothing to keep
-					s.fail(w, r, err)
-				})).ServeHTTP(w, r)
-				return
-			}
-			s.fail(w, r, err)
+		if err := s.check(r, v, elsewhere); err != nil {
+			s.refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -124,7 +96,43 @@ func (s *site) guard(next http.Handler) http.Handler {
 	})
 }
 
-// isOurHost protects against a name of somebody else's that resolves to this
+// check returns why a request is refused before anything is done for it.
+func (s *site) check(r *http.Request, v visitor, elsewhere *http.CrossOriginProtection) error {
+	ofAPI := strings.HasPrefix(r.URL.Path, "/api/")
+	switch {
+	case len(r.RequestURI) > longestAddress:
+		return errTooLong
+	case !s.isOurHost(r.Host):
+		return s.wrongHost()
+	case elsewhere.Check(r) != nil:
+		return errCrossOrigin
+	case (v.token != "" || len(v.devices) > 0) && lacksOrigin(r):
+		return errNoOrigin
+	case ofAPI && r.ContentLength != 0 && !isJSON(r):
+		return errNotJSON
+	case !ofAPI && r.ContentLength != 0 && !isForm(r):
+		return errNotForm
+	}
+	if why := s.Fit(r.Context()); why != nil {
+		return notReady(why)
+	}
+	return nil
+}
+
+// refuse answers a request that did not pass check. When it may be sent again, what was typed is not lost.
+func (s *site) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f, ok := errors.AsType[*failure](err)
+	if !ok || f.retryAfter == 0 || r.Method != http.MethodPost || !isForm(r) {
+		s.writeError(w, r, err)
+		return
+	}
+	s.within(limitOf(mostTyped), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // then there is nothing to keep
+		s.writeError(w, r, err)
+	})).ServeHTTP(w, r)
+}
+
+// isOurHost protects against a name of an attacker's that resolves to this
 // server (DNS rebinding). Without a public URL only addresses and localhost are ours.
 func (s *site) isOurHost(host string) bool {
 	if s.PublicURL != nil {
@@ -149,9 +157,9 @@ func (s *site) wrongHost() error {
 	return &failure{status: http.StatusMisdirectedRequest, text: text, event: auth.EventWrongHost}
 }
 
-// saysNotWhence reports a request that changes something and comes from no browser
-// of these years: with a cookie, it may come from a page of somebody else's.
-func saysNotWhence(r *http.Request) bool {
+// lacksOrigin reports a request that changes something and comes from no browser
+// of these years: with a cookie, it may come from a page of another site's.
+func lacksOrigin(r *http.Request) bool {
 	return !isSafe(r) && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 }
 

@@ -130,8 +130,8 @@ func TestASetUpThatIsDoneAnswersBeforeItCounts(t *testing.T) {
 	s.visitor().must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password})
 }
 
-// TestTwoChangesOfAPasswordAtOnce and logins with the old one meanwhile: one change wins, and nothing follows from the
-// old password after it.
+// TestTwoChangesOfAPasswordAtOnce and logins with the old one at the same time: one change wins, and nothing follows
+// from the old password after it.
 func TestTwoChangesOfAPasswordAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

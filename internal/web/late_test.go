@@ -77,9 +77,9 @@ func TestEveryFormWorksBeforeItsScriptsCome(t *testing.T) {
 		b.do(chromedp.SendKeys("#name", "alice"), chromedp.SendKeys("#password", "wrong password"))
 		release()
 		b.do(b.until(`document.querySelector("show-password button")`))
-		if got := b.value(
-			`document.getElementById("name").value + " " + document.getElementById("password").value`); got != "alice wrong password" {
-			t.Errorf("after the scripts came the form holds %q", got)
+		typed := b.value(`document.getElementById("name").value + " " + document.getElementById("password").value`)
+		if typed != "alice wrong password" {
+			t.Errorf("after the scripts came the form holds %q", typed)
 		}
 		b.do(b.until(`document.readyState === "complete"`), submit("#login"),
 			chromedp.WaitVisible("#login .form-error"))
@@ -157,7 +157,8 @@ func (b *tab) sendEveryForm() {
 	b.begin("/accounts/"+id, "#account-form")
 	b.do(chromedp.SetValue("#account", "work"), submit("#account-form"),
 		b.until(
-			`document.querySelector(".saved")?.textContent === "Saved" && document.getElementById("account").value === "work"`))
+			`document.querySelector(".saved")?.textContent === "Saved" &&
+				document.getElementById("account").value === "work"`))
 	b.do(click("#delete"), b.until(`document.querySelector("#delete-form [type=submit]")?.checkVisibility()`),
 		click("#delete-form [type=submit]"), at("/", ".empty"))
 
@@ -202,7 +203,8 @@ func TestAListThatIsLookedAt(t *testing.T) {
 		b.do(b.until(`!document.querySelector(".card-next").hidden`),
 			chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText("")`),
 			chromedp.Evaluate[chromedp.Void](
-				`window.pair = document.querySelector(".card-code").textContent + "," + document.querySelector(".card-next otp-code").textContent`),
+				`window.pair = document.querySelector(".card-code").textContent + "," +
+					document.querySelector(".card-next otp-code").textContent`),
 			press, b.until(`document.querySelector("[data-copied]")`),
 			chromedp.Evaluate[chromedp.Void](
 				`window.copied = undefined; navigator.clipboard.readText().then((text) => { window.copied = text; })`),

@@ -111,7 +111,7 @@ func (s *site) within(most limit, next http.Handler) http.Handler {
 		}
 		refuse := func(err error) {
 			w.Header().Set("Connection", "close") // instead of reading the rest
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 		}
 		if r.ContentLength > most.bytes {
 			refuse(tooLarge(most.bytes))
@@ -166,13 +166,8 @@ func tooComplex(body []byte, parts int, isJSON bool) bool {
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '"':
-			start := i + 1
-			for i = start; i < len(body) && body[i] != '"'; i++ {
-				if body[i] == '\\' {
-					i++
-				}
-			}
-			text = i - start
+			end := endOfText(body, i+1)
+			i, text = end, end-i-1
 			continue
 		case '{', '[':
 			depth++
@@ -192,6 +187,17 @@ func tooComplex(body []byte, parts int, isJSON bool) bool {
 		}
 	}
 	return false
+}
+
+// endOfText returns where the quote is that ends a text of JSON.
+func endOfText(body []byte, start int) int {
+	i := start
+	for ; i < len(body) && body[i] != '"'; i++ {
+		if body[i] == '\\' {
+			i++
+		}
+	}
+	return i
 }
 
 // A budget is memory that is set aside for requests, for all networks and for each.

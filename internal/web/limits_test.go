@@ -21,8 +21,8 @@ func TestBodiesWithMorePartsThanAnythingTakes(t *testing.T) {
 	}{
 		{"nothing", "", true, false},
 		{
-			"what the API takes", `{"link":"otpauth://totp/x:y?secret=A&issuer=x","note":"a, b: {[c]}, \"d\":\\"}`, true,
-			false,
+			"what the API takes",
+			`{"link":"otpauth://totp/x:y?secret=A&issuer=x","note":"a, b: {[c]}, \"d\":\\"}`, true, false,
 		},
 		{"many names", `{` + strings.Repeat(`"0":0,`, 100) + `"1":1}`, true, true},
 		{"the same name", `{` + strings.Repeat(`"":0,`, 100) + `"":1}`, true, true},

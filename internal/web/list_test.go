@@ -65,7 +65,7 @@ func TestAccountsAreSortedAsPeopleRead(t *testing.T) {
 	}
 }
 
-// pages are all that somebody who is logged in can open, and those in front of the door.
+// pages are all that a user who is logged in can open, and those for logging in.
 func (s *site) pages(alice *visitor, id string) map[string]answer {
 	all := map[string]answer{"/login": s.visitor().ask("GET", "/login", nil)}
 	for _, path := range []string{

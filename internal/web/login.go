@@ -84,7 +84,7 @@ func (s *site) whoAmI(_ context.Context, p auth.Principal, _ *struct{}) (*body[s
 	return answerWith(bodyOf(p)), nil
 }
 
-// active answers a page that says that somebody is there.
+// active answers a page that says that it is in use.
 func (s *site) active(ctx context.Context, _ auth.Principal, _ *struct{}) (*body[sessionBody], error) {
 	p, err := s.principal(ctx) // as it is now
 	return answerWith(bodyOf(p)), err

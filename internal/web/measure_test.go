@@ -20,7 +20,8 @@ import (
 func (b *tab) logIn() {
 	b.t.Helper()
 	b.do(b.open("/login"), chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`fetch("/api/v1/session", {
-		method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({name: "Alice", password: %q}),
+		method: "POST", headers: {"Content-Type": "application/json"},
+		body: JSON.stringify({name: "Alice", password: %q}),
 	}).then((response) => { window.status = response.status; })`, password)), b.until(`window.status == 200`))
 }
 
@@ -69,7 +70,7 @@ func initiator(i *network.Initiator) string {
 
 // TestAListOfHundredsIsLight counts what a first visit to 200 accounts loads: at most 60 KB, headers
 // included, and no request that waits for more than two others. With AVTOTPY_LONG=1 it also prints when
-// the page was ready on a processor that is four times slower, and how busy a page is that nobody touches.
+// the page was ready on a processor that is four times slower, and how busy a page is that is not touched.
 func TestAListOfHundredsIsLight(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -104,7 +105,8 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 		}
 	}
 	seen := b.traffic()
-	b.do(b.open("/"), b.until(`document.readyState === "complete" && customElements.get("code-card") && document.querySelector("code-card .ring").style.length`))
+	b.do(b.open("/"), b.until(`document.readyState === "complete" && customElements.get("code-card") &&
+		document.querySelector("code-card .ring").style.length`))
 	seen.mu.Lock()
 	const most = 60_000 // bytes
 	if len(seen.ids) < 5 || seen.bytes > most {
@@ -123,7 +125,8 @@ func TestAListOfHundredsIsLight(t *testing.T) {
 	if !long {
 		return
 	}
-	t.Logf("with a processor four times slower, in ms: %s", b.value(`((n) => ["responseStart", "responseEnd", "domInteractive", "domContentLoadedEventEnd", "loadEventEnd"]
+	t.Logf("with a processor four times slower, in ms: %s", b.value(`((n) => [
+		"responseStart", "responseEnd", "domInteractive", "domContentLoadedEventEnd", "loadEventEnd"]
 		.map((name) => name + " " + Math.round(n[name])).join(", "))(performance.getEntriesByType("navigation")[0])`))
 	if _, err := chromedp.Call(b.ctx, emulation.SetCPUThrottlingRate,
 		emulation.SetCPUThrottlingRateParams{Rate: 1}); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
@@ -20,8 +21,8 @@ import (
 
 // A keyInput is an account as it is entered: as a link, or by hand. Null is as good as nothing.
 type keyInput struct {
-	Link      string `json:"link,omitempty" doc:"otpauth://, steam:// or a bare secret; then secret, algorithm, digits, period and counter are not read" example:"otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP"`
-	Kind      string `json:"kind,omitempty" nullable:"true" doc:"totp (default), hotp or steam; besides a link it stands for the link's"`
+	Link      string `json:"link,omitempty"`
+	Kind      string `json:"kind,omitempty" nullable:"true" doc:"totp (default), hotp or steam; overrides the link's"`
 	Issuer    string `json:"issuer,omitempty"`
 	Account   string `json:"account,omitempty"`
 	Note      string `json:"note,omitempty"`
@@ -30,6 +31,15 @@ type keyInput struct {
 	Digits    int    `json:"digits,omitempty" nullable:"true" minimum:"0" doc:"4 to 10; 0: 6"`
 	Period    int    `json:"period,omitempty" nullable:"true" minimum:"0" doc:"1 to 86400 seconds; 0: 30"`
 	Counter   int64  `json:"counter,omitempty" nullable:"true" minimum:"0" doc:"of the next code, of kind hotp"`
+}
+
+// TransformSchema describes in the document of the API what does not fit into a tag.
+func (keyInput) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	link := s.Properties["link"]
+	link.Description = "otpauth://, steam:// or a bare secret; then secret, algorithm, digits, period and counter " +
+		"are not read"
+	link.Examples = []any{"otpauth://totp/Example:alice?secret=JBSWY3DPEHPK3PXP"}
+	return s
 }
 
 // read returns the key that was entered, and what may be wrong with it. Names and a kind
@@ -86,7 +96,7 @@ func checkNote(note string) error {
 }
 
 type addInput struct {
-	Submission string `header:"Idempotency-Key" doc:"a UUID of your choice: sent again, it adds nothing and answers with the account that it added"`
+	Submission string `header:"Idempotency-Key" doc:"a UUID; sent again, it adds nothing and returns the same account"`
 	Body       keyInput
 }
 

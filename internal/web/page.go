@@ -24,8 +24,8 @@ type page struct {
 	// Whether it may be compressed; compress.go says what that takes.
 	Compressed bool
 
-	User    string // who is logged in; empty while nobody is
-	LocksIn int    // seconds until the session is locked when nobody uses it; 0: it was just used
+	User    string // who is logged in; empty while no user is
+	LocksIn int    // seconds until the session is locked when it is not used; 0: it was just used
 	Unlock  field  // what goes on with it then
 	Now     string
 }
@@ -52,15 +52,15 @@ func (s *site) page(show func(*http.Request) (page, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := show(r)
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		s.render(w, r, http.StatusOK, p)
 	})
 }
 
-// memberPage is a page for somebody who is logged in; others are sent to log in.
-func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)) http.Handler {
+// authenticatedPage is a page for a user who is logged in; others are sent to log in.
+func (s *site) authenticatedPage(show func(*http.Request, auth.Principal) (page, error)) http.Handler {
 	return s.page(func(r *http.Request) (page, error) {
 		who, err := s.principal(r.Context())
 		if errors.Is(err, auth.ErrNoSession) || errors.Is(err, auth.ErrLocked) {
@@ -81,7 +81,7 @@ func (s *site) memberPage(show func(*http.Request, auth.Principal) (page, error)
 	})
 }
 
-// render fills the template before anything is sent: half a page helps nobody.
+// render fills the template before anything is sent: half a page is of no use.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Now, p.LocksIn = stamp(s.Now()), cmp.Or(p.LocksIn, int(store.SessionIdle.Seconds()))
 	p.Unlock = field{
@@ -100,7 +100,7 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, p page
 		return
 	}
 	w.WriteHeader(status)
-	_, _ = content.WriteTo(w) // whoever asked is gone
+	_, _ = content.WriteTo(w) // an error means that the client is gone
 }
 
 // A form is what was typed into a page's form, and what is wrong with it; the zero form is empty.
@@ -123,9 +123,9 @@ type field struct {
 	For          string   // the kinds of codes for which it means something
 	Required     bool
 	Autofocus    bool
-	Optional     bool // is said beside the label
+	Optional     bool // is said next to the label
 	Plain        bool // not a word of a language: no capitals, no spelling
-	Exact        bool // Plain, and shown in a font that tells 0 from O
+	Exact        bool // Plain, and shown in a font that distinguishes 0 from O
 
 	Tracked bool   // Before is sent, too, so that only what was changed here is saved
 	Before  string // what was stored when the form was shown first
@@ -167,7 +167,7 @@ func trimBreaks(text string) string { return strings.ReplaceAll(text, "\r\n", "\
 type posted struct {
 	next      string     // where its sender goes
 	shown     *page      // is shown instead: there is more to ask
-	entry     auth.Entry // what it let somebody in with; without a token, nobody
+	entry     auth.Entry // of a login; without a token there was none
 	loggedOut bool
 	again     func(context.Context, form) (page, error) // without it, what is wrong is a page of its own
 }
@@ -181,7 +181,7 @@ func asIs(show func(form) page) func(context.Context, form) (page, error) {
 func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
-			s.fail(w, r, errNoForm)
+			s.writeError(w, r, errNoForm)
 			return
 		}
 		p, err := take(r)
@@ -204,11 +204,11 @@ func (s *site) post(take func(*http.Request) (posted, error)) http.Handler {
 	})
 }
 
-// memberPost is post for somebody who is logged in, or is let in with what was typed.
-func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
+// authenticatedPost is post for a user who is logged in, or logs in with what was typed.
+func (s *site) authenticatedPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil { // first, so that what was typed is kept, whatever fails
-			s.fail(w, r, errNoForm)
+			s.writeError(w, r, errNoForm)
 			return
 		}
 		who, err := s.principal(r.Context())
@@ -222,19 +222,19 @@ func (s *site) memberPost(take func(*http.Request, auth.Principal) (posted, erro
 			err = s.used(r.Context(), who)
 		}
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		s.postAs(who, take).ServeHTTP(w, r)
 	})
 }
 
-// ownerPost is memberPost for what may be done with a session that is locked, too.
+// ownerPost is authenticatedPost for what may be done with a session that is locked, too.
 func (s *site) ownerPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := s.ownerOf(r.Context())
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		s.postAs(who, take).ServeHTTP(w, r)
@@ -262,10 +262,10 @@ func (s *site) postAs(who auth.Principal, take func(*http.Request, auth.Principa
 // showAgain shows a form with what was typed into it, and what is wrong.
 func (s *site) showAgain(w http.ResponseWriter, r *http.Request, p posted, err error) {
 	if p.again == nil {
-		s.fail(w, r, err)
+		s.writeError(w, r, err)
 		return
 	}
-	f, problems := s.explain(r.Context(), err)
+	f, problems := s.toFailure(r.Context(), err)
 	typed := form{values: r.PostForm, errors: map[string]string{}}
 	for _, one := range problems {
 		typed.errors[one.Field] = one.Message
@@ -275,7 +275,7 @@ func (s *site) showAgain(w http.ResponseWriter, r *http.Request, p posted, err e
 	}
 	shown, err := p.again(r.Context(), typed)
 	if err != nil {
-		s.fail(w, r, err)
+		s.writeError(w, r, err)
 		return
 	}
 	if f.retryAfter > 0 {

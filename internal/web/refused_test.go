@@ -52,7 +52,7 @@ func (e *events) count(use auth.Use, kind auth.EventKind) (n int) {
 	return n
 }
 
-// TestNoRouteReadsMoreThanItNeeds sends bodies that nobody needs to every route that takes one, and reads how much of
+// TestNoRouteReadsMoreThanItNeeds sends bodies that no route needs to every route that takes one, and reads how much of
 // them is answered.
 func TestNoRouteReadsMoreThanItNeeds(t *testing.T) {
 	t.Parallel()
@@ -227,7 +227,7 @@ func TestOneUserLeavesRoomForOthers(t *testing.T) {
 }
 
 // TestManyRequestsOfOneUserTakeTurns holds the rows that requests of one user want: no more than their turns get as far
-// as the database, and others get there meanwhile.
+// as the database, and others get there during that time.
 func TestManyRequestsOfOneUserTakeTurns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

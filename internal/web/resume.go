@@ -82,7 +82,7 @@ func (s *site) resume(w http.ResponseWriter, r *http.Request, locked bool) (resu
 }
 
 func (s *site) refuseToResume(w http.ResponseWriter, r *http.Request, locked bool, err error) {
-	f, problems := s.explain(r.Context(), err)
+	f, problems := s.toFailure(r.Context(), err)
 	typed := form{values: r.PostForm, errors: map[string]string{}, message: f.sentence()}
 	for _, one := range problems {
 		typed.errors["resume-"+one.Field], typed.message = one.Message, ""

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/otp"
@@ -20,8 +21,19 @@ const (
 
 // sentences are what people read about problems, in the form of fmt.Sprintf for their arguments.
 func sentences() map[problem.Code]string {
-	const base32 = "expected letters A to Z and digits 2 to 7."
-	const link = "; expected an otpauth:// link or a base32 secret."
+	all := formSentences()
+	for _, more := range []map[problem.Code]string{
+		linkSentences(), keySentences(), transferSentences(), warningSentences(),
+	} {
+		maps.Copy(all, more)
+	}
+	return all
+}
+
+const ofBase32 = "expected letters A to Z and digits 2 to 7."
+
+// formSentences are about passwords, names and other fields of forms.
+func formSentences() map[problem.Code]string {
 	return map[problem.Code]string{
 		auth.PasswordShort: "The password has %d characters; expected at least %d.",
 		auth.PasswordLong:  "The password is too long; expected at most %d bytes.",
@@ -47,31 +59,43 @@ func sentences() map[problem.Code]string {
 		secretInParts: "There is a whole secret between spaces; expected one secret, without a name and " +
 			"without spaces between its parts.",
 		notAnswered: "Choose one of the two.",
+	}
+}
 
-		otp.LinkMissing: "There is nothing here" + link,
+// linkSentences are about what was entered as a link.
+func linkSentences() map[problem.Code]string {
+	const instead = "; expected an otpauth:// link or a base32 secret."
+	return map[problem.Code]string{
+		otp.LinkMissing: "There is nothing here" + instead,
 		otp.LinkLong:    "The link has %d bytes; expected at most %d.",
 		otp.LinkSeveral: "This holds several links; expected one.",
 		otp.LinkCharacter: "This is neither an otpauth:// link nor a base32 secret, which has no character %q " +
 			"(position %d).",
 		otp.LinkLetters: "This is neither an otpauth:// link nor a base32 secret: it has no letters.",
-		otp.LinkPage:    "This is the address of a web page" + link,
+		otp.LinkPage:    "This is the address of a web page" + instead,
 		otp.LinkExport: "This is an export of Google Authenticator, which holds several accounts; expected the " +
 			"otpauth:// link of one account.",
 		otp.LinkMicrosoft: "This works only in Microsoft Authenticator. Choose “I want to use a different " +
 			"authenticator app” at Microsoft, and paste the link or the secret that it shows then.",
-		otp.LinkPicture:   "This is a picture in text form" + link,
-		otp.LinkScheme:    "This does not start with otpauth://" + link,
+		otp.LinkPicture:   "This is a picture in text form" + instead,
+		otp.LinkScheme:    "This does not start with otpauth://" + instead,
 		otp.LinkWithout:   "The link has no secret; expected secret= and base32 text in it.",
-		otp.LinkNotBase32: "The link's secret is not base32 text; " + base32,
+		otp.LinkNotBase32: "The link's secret is not base32 text; " + ofBase32,
 		otp.LinkOfNoKind: "The link does not say a known kind of code; expected totp, hotp or steam after " +
 			"otpauth://.",
+	}
+}
+
+// keySentences are about a secret and how its codes are made.
+func keySentences() map[problem.Code]string {
+	return map[problem.Code]string{
 		otp.KindUnknown:    "%q is not a kind of code; expected totp, hotp or steam.",
-		otp.SecretMissing:  "The secret is missing; " + base32,
+		otp.SecretMissing:  "The secret is missing; " + ofBase32,
 		otp.SecretLong:     "The secret has %d bytes; expected at most %d.",
 		otp.SecretLength:   "The secret has %d characters, which base32 never has; one is missing or one is too many.",
 		otp.SecretIsLink:   "This is a whole otpauth link; expected only the secret, or paste the link where links go.",
 		otp.SecretSeveral:  "Each line is a secret; expected one.",
-		otp.SecretChar:     "The character %q at position %d does not belong to a secret; " + base32,
+		otp.SecretChar:     "The character %q at position %d does not belong to a secret; " + ofBase32,
 		otp.SecretZero:     "The digit 0 at position %d does not belong to a secret. Perhaps it is the letter O.",
 		otp.SecretOne:      "The digit 1 at position %d does not belong to a secret. Perhaps it is the letter I or L.",
 		otp.SecretEight:    "The digit 8 at position %d does not belong to a secret. Perhaps it is the letter B.",
@@ -81,7 +105,12 @@ func sentences() map[problem.Code]string {
 		otp.CounterRange:   "A counter of %s is not possible; expected a whole number from %d to %d.",
 		otp.IssuerLong:     "The issuer has %d characters; expected at most %d.",
 		otp.AccountLong:    "The account has %d characters; expected at most %d.",
+	}
+}
 
+// transferSentences are about what was pasted at once.
+func transferSentences() map[problem.Code]string {
+	return map[problem.Code]string{
 		transfer.LineUnread: "This line is neither a link nor a secret.",
 		transfer.TooMany:    "There are more than %d; add the rest afterwards.",
 		transfer.WarnJoined: "This was in several lines, which were joined. Check that the service accepts the code.",
@@ -89,7 +118,12 @@ func sentences() map[problem.Code]string {
 			"in one line.",
 		transfer.WarnHave: "You have this secret already, as %s.",
 		transfer.WarnSame: "This is the same secret as in number %d.",
+	}
+}
 
+// warningSentences are about what is doubtful and does not stand in the way.
+func warningSentences() map[problem.Code]string {
+	return map[problem.Code]string{
 		otp.WarnKindAssumed: "The link does not say what kind of codes it makes; time-based codes (totp) were assumed.",
 		otp.WarnNoCounter:   "The link has no counter; counting starts at 0.",
 		otp.WarnEncoder: "The link asks for codes of the kind %q, which is not known; the codes are written " +

@@ -3,7 +3,7 @@
 //
 // It promises that no page loads anything from elsewhere or runs anything inline;
 // that nothing changes by GET, or by a request that another site caused; that what
-// is somebody else's looks as if it did not exist; and that errors say what to do
+// is another user's looks as if it did not exist; and that errors say what to do
 // and hold no internals, no secret and no code.
 package web
 
@@ -30,7 +30,7 @@ type Server struct {
 	Fit   func(context.Context) error // nil while requests can be served, otherwise why not; asked for each request
 	// Ready is Fit for probes, which keep requests away. Without it they get Fit.
 	Ready      func(context.Context) (warning string, err error)
-	Failed     func(error) // is told why a request was not served after all, unless it was the visitor's fault
+	Failed     func(error) // gets why a request was not served after all, unless it was the visitor's fault
 	Event      auth.Events // is called with what is about security, and must not block; nil drops it
 	SetupToken string      // proves who may create the first user
 	PublicURL  *url.URL    // where people open the page; nil: http, by address or as localhost
@@ -95,73 +95,79 @@ type site struct {
 
 // routes is the table of everything that can be asked for.
 func (s *site) routes() http.Handler {
-	inside := limitedMux{http.NewServeMux(), s} // behind the guard, and only while the schema is fit
+	guarded := limitedMux{http.NewServeMux(), s} // after the guard, and only while the schema is compatible
+	s.addPages(guarded)
+	s.addAPI(guarded)
 
-	inside.Handle("GET /setup", s.page(s.setupPage))
-	inside.Handle("GET /login", s.page(s.loginPage))
-	inside.Handle("GET /{$}", s.memberPage(s.listPage))
-	inside.Handle("GET /accounts/new", s.memberPage(s.newPage))
-	inside.Handle("GET /accounts/{id}", s.memberPage(s.accountPage))
-	inside.Handle("GET /settings", s.memberPage(s.settingsPage))
-	inside.Handle("POST /setup", s.post(s.setupForm))
-	inside.Handle("POST /login", s.post(s.loginForm))
-	inside.Handle("POST /logout", s.ownerPost(s.logoutForm))
-	inside.Handle("POST /accounts/new", s.memberPost(s.newForm))
-	inside.Handle("GET /accounts/{id}/delete", s.memberPage(s.deletePage))
-	inside.Handle("POST /accounts/{id}", s.memberPost(s.accountForm))
-	inside.Handle("POST /accounts/{id}/next", s.memberPost(s.advanceForm))
-	inside.Handle("POST /accounts/{id}/delete", s.memberPost(s.deleteForm))
-	inside.Handle("GET /accounts/{id}/key", s.memberPage(s.keyPage))
-	inside.Handle("POST /accounts/{id}/key", s.memberPost(s.keyForm))
-	inside.Handle("GET /trash", s.memberPage(s.trashPage))
-	inside.Handle("POST /accounts/{id}/restore", s.memberPost(s.restoreForm))
-	inside.Handle("GET /trash/{id}/delete", s.memberPage(s.purgePage))
-	inside.Handle("POST /trash/{id}/delete", s.memberPost(s.purgeForm))
-	inside.Handle("POST /settings/password", s.memberPost(s.passwordForm))
-	inside.Handle("POST /settings/sessions/end", s.memberPost(s.endOthersForm))
-	inside.Handle("POST /settings/sessions/{id}/end", s.memberPost(s.endSessionForm))
-	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPage) })
+	open := http.NewServeMux()
+	open.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
+	open.HandleFunc("GET /readyz", s.readyz)
+	open.Handle("GET /static/", s.assets)
+	open.Handle("/", s.guard(guarded))
+	return s.watch(open)
+}
 
-	api := humago.New(inside, apiConfig(s.Version))
-	guest(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
-	guest(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
-	member(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
-	member(s, api, http.MethodPost, "/session/activity", http.StatusOK,
+func (s *site) addPages(mux limitedMux) {
+	mux.Handle("GET /setup", s.page(s.setupPage))
+	mux.Handle("GET /login", s.page(s.loginPage))
+	mux.Handle("GET /{$}", s.authenticatedPage(s.listPage))
+	mux.Handle("GET /accounts/new", s.authenticatedPage(s.newPage))
+	mux.Handle("GET /accounts/{id}", s.authenticatedPage(s.accountPage))
+	mux.Handle("GET /settings", s.authenticatedPage(s.settingsPage))
+	mux.Handle("POST /setup", s.post(s.setupForm))
+	mux.Handle("POST /login", s.post(s.loginForm))
+	mux.Handle("POST /logout", s.ownerPost(s.logoutForm))
+	mux.Handle("POST /accounts/new", s.authenticatedPost(s.newForm))
+	mux.Handle("GET /accounts/{id}/delete", s.authenticatedPage(s.deletePage))
+	mux.Handle("POST /accounts/{id}", s.authenticatedPost(s.accountForm))
+	mux.Handle("POST /accounts/{id}/next", s.authenticatedPost(s.advanceForm))
+	mux.Handle("POST /accounts/{id}/delete", s.authenticatedPost(s.deleteForm))
+	mux.Handle("GET /accounts/{id}/key", s.authenticatedPage(s.keyPage))
+	mux.Handle("POST /accounts/{id}/key", s.authenticatedPost(s.keyForm))
+	mux.Handle("GET /trash", s.authenticatedPage(s.trashPage))
+	mux.Handle("POST /accounts/{id}/restore", s.authenticatedPost(s.restoreForm))
+	mux.Handle("GET /trash/{id}/delete", s.authenticatedPage(s.purgePage))
+	mux.Handle("POST /trash/{id}/delete", s.authenticatedPost(s.purgeForm))
+	mux.Handle("POST /settings/password", s.authenticatedPost(s.passwordForm))
+	mux.Handle("POST /settings/sessions/end", s.authenticatedPost(s.endOthersForm))
+	mux.Handle("POST /settings/sessions/{id}/end", s.authenticatedPost(s.endSessionForm))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.writeError(w, r, errNoPage) })
+}
+
+func (s *site) addAPI(mux limitedMux) {
+	api := humago.New(mux, apiConfig(s.Version))
+	public(s, api, http.MethodPost, "/setup", http.StatusCreated, "Create the first user", s.setUp)
+	public(s, api, http.MethodPost, "/session", http.StatusOK, "Log in", s.logIn)
+	authenticated(s, api, http.MethodGet, "/session", http.StatusOK, "Who is logged in", s.whoAmI)
+	authenticated(s, api, http.MethodPost, "/session/activity", http.StatusOK,
 		"Say that the page is in use, so that the session is not locked", s.active)
 	owner(s, api, http.MethodPost, "/session/unlock", http.StatusOK, "Go on with a session that is locked", s.unlock)
 	owner(s, api, http.MethodDelete, "/session", http.StatusNoContent, "Log out", s.logOut)
-	member(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
-	member(s, api, http.MethodDelete, "/sessions", http.StatusNoContent, "Log out everywhere else", s.endOthers)
-	member(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
-	member(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
+	authenticated(s, api, http.MethodGet, "/sessions", http.StatusOK, "Where you are logged in", s.listSessions)
+	authenticated(s, api, http.MethodDelete, "/sessions", http.StatusNoContent, "Log out everywhere else", s.endOthers)
+	authenticated(s, api, http.MethodDelete, "/sessions/{id}", http.StatusNoContent, "Log out elsewhere", s.endSession)
+	authenticated(s, api, http.MethodPut, "/password", http.StatusNoContent, "Change your password", s.changePassword)
 	own(s, api, http.MethodGet, "/codes", http.StatusOK, "The codes of this moment", s.listCodes)
-	member(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added",
+	authenticated(s, api, http.MethodPost, "/preview", http.StatusOK, "The code of an account before it is added",
 		s.previewAccount)
-	member(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
-	member(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)
-	member(s, api, http.MethodGet, "/accounts/{id}", http.StatusOK, "One account", s.getAccount)
-	member(s, api, http.MethodPatch, "/accounts/{id}", http.StatusOK, "Rename an account", s.changeAccount)
-	member(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Move an account to the trash",
+	authenticated(s, api, http.MethodGet, "/accounts", http.StatusOK, "List accounts", s.listAccounts)
+	authenticated(s, api, http.MethodPost, "/accounts", http.StatusCreated, "Add an account", s.addAccount)
+	authenticated(s, api, http.MethodGet, "/accounts/{id}", http.StatusOK, "One account", s.getAccount)
+	authenticated(s, api, http.MethodPatch, "/accounts/{id}", http.StatusOK, "Rename an account", s.changeAccount)
+	authenticated(s, api, http.MethodDelete, "/accounts/{id}", http.StatusNoContent, "Move an account to the trash",
 		s.deleteAccount)
-	member(s, api, http.MethodPatch, "/accounts/{id}/key", http.StatusOK,
+	authenticated(s, api, http.MethodPatch, "/accounts/{id}/key", http.StatusOK,
 		"Change how the codes of an account are made", s.changeKey)
-	member(s, api, http.MethodGet, "/trash", http.StatusOK, "List deleted accounts", s.listTrash)
-	member(s, api, http.MethodPost, "/accounts/{id}/restore", http.StatusOK, "Take an account out of the trash",
+	authenticated(s, api, http.MethodGet, "/trash", http.StatusOK, "List deleted accounts", s.listTrash)
+	authenticated(s, api, http.MethodPost, "/accounts/{id}/restore", http.StatusOK, "Take an account out of the trash",
 		s.restoreAccount)
-	member(s, api, http.MethodPost, "/trash/{id}/delete", http.StatusNoContent,
+	authenticated(s, api, http.MethodPost, "/trash/{id}/delete", http.StatusNoContent,
 		"Delete an account of the trash for good", s.purgeAccount)
-	member(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter",
+	authenticated(s, api, http.MethodPost, "/accounts/{id}/hotp", http.StatusOK, "Use up the next code of a counter",
 		s.advanceCounter)
-
-	outside := http.NewServeMux()
-	outside.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
-	outside.HandleFunc("GET /readyz", s.readyz)
-	outside.Handle("GET /static/", s.assets)
-	outside.Handle("/", s.guard(inside))
-	return s.watch(outside)
 }
 
-// readyz tells a load balancer whether to send people here, and an operator why
+// readyz reports to a load balancer whether to send people here, and to an operator why
 // not.
 func (s *site) readyz(w http.ResponseWriter, r *http.Request) {
 	warning, err := s.Ready(r.Context())
@@ -179,7 +185,7 @@ func (s *site) readyz(w http.ResponseWriter, r *http.Request) {
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text + "\n")) // whoever asked is gone
+	_, _ = w.Write([]byte(text + "\n")) // an error means that the client is gone
 }
 
 // apiConfig describes the API; its OpenAPI document is at /api/v1/openapi.json.

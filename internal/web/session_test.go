@@ -182,7 +182,7 @@ func TestEndingAllOtherSessions(t *testing.T) {
 	}
 }
 
-// TestAPasswordChangeGivesTheSessionAnotherToken is about a copy of the cookie that somebody may have.
+// TestAPasswordChangeGivesTheSessionAnotherToken is about a copy of the cookie that an attacker may have.
 func TestAPasswordChangeGivesTheSessionAnotherToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -222,12 +222,16 @@ func TestAPageThatNobodyTouchesShowsNoCode(t *testing.T) {
 	alice.add(map[string]any{"kind": "hotp", "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "issuer": "Counter"})
 	b := newTab(t, s)
 	const (
-		covered   = `document.getElementById("lock").open && getComputedStyle(document.getElementById("main")).visibility === "hidden"`
-		uncovered = `!document.getElementById("lock").open && getComputedStyle(document.getElementById("main")).visibility === "visible"`
-		anyCode   = `[...document.querySelectorAll("code-card")].some((card) => /\d{6}/.test(card.textContent.replace(/\s/g, "")) || card.dataset.code || card.dataset.next)`
+		covered = `document.getElementById("lock").open &&
+			getComputedStyle(document.getElementById("main")).visibility === "hidden"`
+		uncovered = `!document.getElementById("lock").open &&
+			getComputedStyle(document.getElementById("main")).visibility === "visible"`
+		anyCode = `[...document.querySelectorAll("code-card")].some((card) =>
+			/\d{6}/.test(card.textContent.replace(/\s/g, "")) || card.dataset.code || card.dataset.next)`
 	)
 	// The pointer may still move for a moment after the click, which is use: then it is idle once more.
-	const idleAgain = `performance.now() < (window.idleUntil ?? 0) ? false : (window.idleUntil = performance.now() + 5_000, window.ahead += 15 * 60_000 + 1_000, false)`
+	const idleAgain = `performance.now() < (window.idleUntil ?? 0) ? false :
+		(window.idleUntil = performance.now() + 5_000, window.ahead += 15 * 60_000 + 1_000, false)`
 	unlock := func(password string) {
 		b.do(chromedp.SetValue("#unlock #password", password), submit("#unlock"))
 	}
@@ -298,7 +302,7 @@ func TestATouchKeepsASessionOpen(t *testing.T) {
 }
 
 // TestRequestsThatDoNotSayWhereTheyComeFrom is about browsers of years ago, for which a cookie is all that a page of
-// somebody else's needs.
+// another site's needs.
 func TestRequestsThatDoNotSayWhereTheyComeFrom(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(s *web.Server) { s.PublicURL = &url.URL{Scheme: "http", Host: "otp.example.com"} })

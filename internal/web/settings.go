@@ -60,7 +60,7 @@ func (in idInput) id() (uuid.UUID, error) {
 	return id, nil
 }
 
-func (s *site) endSession(ctx context.Context, p auth.Principal, in *idInput) (*nothing, error) {
+func (s *site) endSession(ctx context.Context, p auth.Principal, in *idInput) (*noContent, error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (s *site) endSession(ctx context.Context, p auth.Principal, in *idInput) (*
 	return nil, p.EndSession(ctx, id)
 }
 
-func (s *site) endOthers(ctx context.Context, p auth.Principal, _ *struct{}) (*nothing, error) {
+func (s *site) endOthers(ctx context.Context, p auth.Principal, _ *struct{}) (*noContent, error) {
 	return nil, s.gate.EndOthers(ctx, visitorOf(ctx).visit(), p)
 }
 

@@ -43,7 +43,7 @@ func (s *shares) join(user uuid.UUID) (*share, bool) {
 	defer s.mu.Unlock()
 	one, ok := s.each[user]
 	if !ok {
-		s.forget()
+		s.dropIdle()
 		one = &share{turns: make(chan struct{}, turnsAtOnce), changes: rate.NewLimiter(changesASecond, changesAtOnce)}
 		s.each[user] = one
 	}
@@ -60,8 +60,8 @@ func (s *shares) leave(one *share) {
 	one.waiting--
 }
 
-// forget makes room: a share that nobody uses and that is full is as good as new.
-func (s *shares) forget() {
+// dropIdle makes room: a share that is not in use and that is full is as good as new.
+func (s *shares) dropIdle() {
 	if len(s.each) < sharesAtMost {
 		return
 	}
@@ -74,7 +74,7 @@ func (s *shares) forget() {
 
 // A turn is the part of a request in the share of its user; the guard ends it.
 type turn struct {
-	user   store.User // the zero User while nobody is known
+	user   store.User // the zero User while none is known
 	unsafe bool       // the request may change something
 	end    func()
 }

@@ -82,7 +82,8 @@ func mediaType(name string) string {
 // url returns the address of a file.
 func (a *assets) url(name string) string { return a.prefix + name }
 
-// scripts returns the modules of a page: its own, if it has one, and that of the session for somebody who is logged in.
+// scripts returns the modules of a page: its own, if it has one, and that of the session for a user who is logged
+// in.
 func (a *assets) scripts(page, user string) []string {
 	var modules []string
 	if user != "" {

@@ -62,7 +62,7 @@ type purgeInput struct {
 }
 
 // purgeAccount deletes for good, for who knows the password.
-func (s *site) purgeAccount(ctx context.Context, p auth.Principal, in *purgeInput) (*nothing, error) {
+func (s *site) purgeAccount(ctx context.Context, p auth.Principal, in *purgeInput) (*noContent, error) {
 	id, err := idInput{in.ID}.id()
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (s *site) restoreForm(r *http.Request, p auth.Principal) (posted, error) {
 		return posted{}, err
 	}
 	err = p.RestoreAccount(r.Context(), id)
-	if errors.Is(err, store.ErrNotFound) { // unless somebody clicked twice
+	if errors.Is(err, store.ErrNotFound) { // unless it was clicked twice
 		_, err = p.Account(r.Context(), id)
 	}
 	return posted{next: "/#account-" + id.String()}, err

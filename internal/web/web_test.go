@@ -82,7 +82,7 @@ func newSite(t *testing.T, change ...func(*web.Server)) *site {
 	return s
 }
 
-// A visitor is a browser as far as a server can tell.
+// A visitor is a browser as far as a server can see.
 type visitor struct {
 	*site
 	cookies []*http.Cookie
@@ -759,7 +759,8 @@ func TestNoSecretIsLogged(t *testing.T) {
 	alice.ask("PUT", "/api/v1/password", map[string]any{"current": "PlantedPassword", "new": "PlantedPassword"})
 	codes := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)
 	for _, one := range codes["codes"].([]any) { //nolint:forcetypeassert // the test panics with it
-		planted = append(planted, one.(map[string]any)["code"].(string)) //nolint:forcetypeassert // the test panics with it
+		code := one.(map[string]any)["code"].(string) //nolint:forcetypeassert // the test panics with it
+		planted = append(planted, code)
 	}
 	// A failure inside, which is logged in full.
 	pgtest.Exec(t, s.db.SuperConn, "ALTER TABLE avtotpy.passwords RENAME TO lost")
@@ -789,7 +790,8 @@ func TestADamagedRowIsADamagedCard(t *testing.T) {
 	pgtest.Exec(t, s.db.SuperConn, "UPDATE avtotpy.accounts SET digits = 4, version = version + 1 WHERE id IN ('"+
 		damaged+"', '"+counter+"')")
 	codes, _ := alice.must(http.StatusOK, "GET", "/api/v1/codes", nil)["codes"].([]any)
-	if len(codes) != 1 || codes[0].(map[string]any)["account_id"] != whole { //nolint:forcetypeassert // the test panics with it
+	//nolint:forcetypeassert // the test panics with it
+	if len(codes) != 1 || codes[0].(map[string]any)["account_id"] != whole {
 		t.Errorf("codes %v, want that of %s alone", codes, whole)
 	}
 	list, _ := alice.must(http.StatusOK, "GET", "/api/v1/accounts", nil)["accounts"].([]any)

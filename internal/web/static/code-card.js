@@ -167,7 +167,7 @@ export class CodeCard extends HTMLElement {
 			announce(`Code of ${this.name}: ${[...body.code].join(" ")}`);
 			this.dispatchEvent(new CustomEvent("advanced", { bubbles: true, detail: body }));
 		} catch (problem) {
-			this.dispatchEvent(new CustomEvent("trouble", { bubbles: true, detail: problem }));
+			this.dispatchEvent(new CustomEvent("codes-error", { bubbles: true, detail: problem }));
 		}
 		setTimeout(() => { button.ariaDisabled = "false"; }, 1_000);
 	}

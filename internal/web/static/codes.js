@@ -22,7 +22,7 @@ export class Codes {
 	constructor(cards, { version } = {}) {
 		this.#cards = cards.filter((card) => card.timed);
 		this.#version = version;
-		document.addEventListener("trouble", (event) => this.#trouble(event.detail));
+		document.addEventListener("codes-error", (event) => this.#showError(event.detail));
 		if (cards.length === 0) {
 			return;
 		}
@@ -54,7 +54,7 @@ export class Codes {
 			this.#banner.hide();
 		} catch (problem) {
 			this.#failures++;
-			this.#trouble(problem);
+			this.#showError(problem);
 		}
 	}
 
@@ -87,7 +87,7 @@ export class Codes {
 		this.#timer = setTimeout(() => this.refresh(), wait);
 	}
 
-	#trouble(problem) {
+	#showError(problem) {
 		if (problem.status === 401) {
 			return; // session.js covers the page
 		}

@@ -13,7 +13,7 @@ export async function copy(text) {
 function copyBySelection(text) {
 	const focused = document.activeElement;
 	const area = document.createElement("textarea");
-	area.className = "unseen";
+	area.className = "visually-hidden";
 	area.readOnly = true; // no keyboard on phones
 	area.value = text;
 	document.body.append(area);
