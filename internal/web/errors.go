@@ -74,6 +74,15 @@ var (
 		status: http.StatusNotFound, text: "There is no such thing here, or it is not yours.",
 		event: auth.EventUnknownID,
 	}
+	// To end or to delete something twice, with two clicks, is no mistake to explain at length.
+	errNoSession = &failure{
+		status: http.StatusNotFound, text: "This session has ended already, or is not yours.",
+		event: auth.EventUnknownID,
+	}
+	errNotInTrash = &failure{
+		status: http.StatusNotFound, text: "This account is not in the trash any more, or is not yours.",
+		event: auth.EventUnknownID,
+	}
 	errWrongLogin = &failure{status: http.StatusUnauthorized, text: "Name or password is wrong."}
 )
 

@@ -29,6 +29,36 @@ func (v *visitor) follow(a answer, to string) answer {
 	return v.ask("GET", path, nil)
 }
 
+// TestASecondClickSaysThatItIsDone sends forms twice whose first click ends or deletes something.
+func TestASecondClickSaysThatItIsDone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	alice, elsewhere := s.alice(), s.visitor()
+	elsewhere.must(http.StatusOK, "POST", "/api/v1/session", map[string]any{"name": "alice", "password": password})
+	other := pgtest.Value[string](t, s.db.SuperConn, "SELECT id::text FROM avtotpy.sessions ORDER BY id DESC LIMIT 1")
+	id := alice.add(map[string]any{"link": link})
+	alice.follow(alice.send("/accounts/"+id+"/delete", nil), "/")
+	for _, c := range []struct {
+		form, first, second, heading string
+		values                       url.Values
+	}{
+		{"/settings/sessions/" + other + "/end", "/settings", "This session has ended already", "Sessions", nil},
+		{
+			"/trash/" + id + "/delete", "/trash?purged", "not in the trash any more", "Trash",
+			url.Values{"current": {password}},
+		},
+	} {
+		alice.follow(alice.send(c.form, c.values), c.first)
+		if a := alice.send(c.form, c.values); a.StatusCode != http.StatusNotFound ||
+			!strings.Contains(a.text, c.second) || !strings.Contains(a.text, c.heading+"</h") {
+			t.Errorf("%s, sent twice: %s: %s", c.form, a.Status, a.text)
+		}
+	}
+	for range 2 {
+		alice.follow(alice.send("/logout", nil), "/login")
+	}
+}
+
 // TestEveryFormWorksWithoutScripts sends each form as a browser does by itself: first with
 // something wrong in it, which is said at its field while what was typed is kept, and then right.
 func TestEveryFormWorksWithoutScripts(t *testing.T) {
@@ -139,7 +169,7 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 
 	for _, path := range []string{
 		"/accounts/new", account, account + "/delete", account + "/key", account + "/restore", "/trash/" + id +
-			"/delete", "/settings/password", "/logout",
+			"/delete", "/settings/password",
 	} {
 		if a := s.visitor().send(path, right); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s by a stranger: %s", path, a.Status)

@@ -24,7 +24,7 @@ type visitor struct {
 	from      store.Origin
 	token     string   // of the session; empty without one
 	devices   []string // tokens of the device
-	passive   bool     // no person asked for it just now: a prefetch, or a link that another site opened
+	passive   bool     // no person asked for it just now: a prefetch, or something that another site opened
 	languages string   // that the browser asks for
 }
 
@@ -163,9 +163,11 @@ func lacksOrigin(r *http.Request) bool {
 	return !isSafe(r) && r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
 }
 
-// isPassive reports a page that was not asked for by who looks at it.
+// isPassive reports a page that was not asked for by who looks at it. A site on a neighbouring name is another one,
+// too: browsers send it the cookie, and a picture in one of its pages would keep a session open.
 func isPassive(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") == "cross-site" || r.Header.Get("Sec-Purpose") != "" ||
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site" || r.Header.Get("Sec-Purpose") != "" ||
 		r.Header.Get("Purpose") != ""
 }
 

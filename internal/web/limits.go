@@ -200,7 +200,8 @@ func endOfText(body []byte, start int) int {
 	return i
 }
 
-// A budget is memory that is set aside for requests, for all networks and for each.
+// A budget is memory that is set aside for requests. A network has a quarter of what the others leave, so a few
+// networks together do not keep the rest out: after ten that take all they can, a newcomer has 230 KiB.
 type budget struct {
 	mu     sync.Mutex
 	taken  int64
@@ -208,8 +209,8 @@ type budget struct {
 }
 
 const (
-	budgetOfAll = 16 << 20        // bytes
-	budgetOfOne = budgetOfAll / 4 // so that no network keeps the others out
+	budgetOfAll = 16 << 20 // bytes
+	budgetShare = 4        // a network has one part in so many of what the others leave
 )
 
 func newBudget() *budget { return &budget{taking: map[netip.Prefix]int64{}} }
@@ -217,7 +218,8 @@ func newBudget() *budget { return &budget{taking: map[netip.Prefix]int64{}} }
 func (b *budget) take(network netip.Prefix, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.taken+n > budgetOfAll || b.taking[network]+n > budgetOfOne {
+	others := b.taken - b.taking[network]
+	if b.taking[network]+n > (budgetOfAll-others)/budgetShare {
 		return false
 	}
 	b.taken += n

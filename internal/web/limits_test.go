@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -64,25 +65,28 @@ func TestNoNetworkTakesAllThatOthersNeed(t *testing.T) {
 	for b.take(network("192.0.2.1"), one) {
 		taken++
 	}
-	if taken != budgetOfOne/one {
+	const ofOne = budgetOfAll / budgetShare
+	if taken != ofOne/one {
 		t.Errorf("one network took %d times 1 MiB", taken)
-	}
-	if b.take(network("192.0.2.1"), 1) || !b.take(network("192.0.2.2"), one) {
-		t.Error("another network is kept out, or the same one is not")
-	}
-	if !b.take(network("2001:db8:1:1::1"), budgetOfOne) || b.take(network("2001:db8:1:ffff::1"), 1) {
-		t.Error("a network of IPv6 is not one")
 	}
 	b.give(network("192.0.2.1"), one)
 	if !b.take(network("192.0.2.1"), one) {
 		t.Error("what was given back is not there")
 	}
-	b = newBudget()
-	for _, address := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"} {
-		b.take(network(address), budgetOfOne)
+	if b.take(network("192.0.2.1"), 1) || !b.take(network("192.0.2.2"), one) {
+		t.Error("another network is kept out, or the same one is not")
 	}
-	if b.take(network("192.0.2.5"), 1) || b.taken != budgetOfAll {
-		t.Errorf("%d bytes are taken in all", b.taken)
+	left := (budgetOfAll - b.taken) / budgetShare
+	if !b.take(network("2001:db8:1:1::1"), left) || b.take(network("2001:db8:1:ffff::1"), 1) {
+		t.Error("a network of IPv6 is not one")
+	}
+	b = newBudget()
+	for i := range 20 { // networks that take all they can
+		for b.take(network(fmt.Sprintf("192.0.2.%d", i+1)), limitOf(mostTyped).bytes) {
+		}
+	}
+	if !b.take(network("192.0.2.99"), limitOf("POST /login").bytes) || b.taken > budgetOfAll {
+		t.Errorf("20 networks keep the others out, with %d bytes in all", b.taken)
 	}
 }
 

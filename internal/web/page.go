@@ -233,6 +233,12 @@ func (s *site) authenticatedPost(take func(*http.Request, auth.Principal) (poste
 func (s *site) ownerPost(take func(*http.Request, auth.Principal) (posted, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := s.ownerOf(r.Context())
+		if errors.Is(err, auth.ErrNoSession) { // it has ended, perhaps by the first of two clicks
+			cookie := s.cookie("")
+			http.SetCookie(w, &cookie)
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			return
+		}
 		if err != nil {
 			s.writeError(w, r, err)
 			return

@@ -42,6 +42,7 @@ func TestASessionThatNobodyUsesIsLocked(t *testing.T) {
 		func() answer { return alice.ask("GET", "/api/v1/accounts", nil) },
 		func() answer { return alice.ask("POST", "/api/v1/preview", map[string]any{"link": link}) },
 		func() answer { return alice.ask("GET", "/", nil, "Sec-Fetch-Site", "cross-site") },
+		func() answer { return alice.ask("GET", "/settings", nil, "Sec-Fetch-Site", "same-site") },
 		func() answer { return alice.ask("GET", "/", nil, "Sec-Purpose", "prefetch") },
 	} {
 		if a := ask(); a.StatusCode != http.StatusOK || !pgtest.Value[bool](t, s.db.SuperConn, age) {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -100,6 +101,7 @@ func (s *site) changePassword(ctx context.Context, p auth.Principal, in *passwor
 type settingsView struct {
 	User         string
 	Sessions     []sessionView
+	Ended        string // why a session could not be ended
 	Message      string
 	Saved        string
 	Current, New field
@@ -143,5 +145,15 @@ func (s *site) passwordForm(r *http.Request, p auth.Principal) (posted, error) {
 
 func (s *site) endSessionForm(r *http.Request, p auth.Principal) (posted, error) {
 	_, err := s.endSession(r.Context(), p, &idInput{r.PathValue("id")})
-	return posted{next: "/settings"}, err
+	if errors.Is(err, store.ErrNotFound) {
+		err = errNoSession
+	}
+	return posted{next: "/settings", again: func(ctx context.Context, f form) (page, error) {
+		shown, err := s.settings(ctx, p, form{})
+		if v, ok := shown.View.(settingsView); ok {
+			v.Ended = f.message
+			shown.View = v
+		}
+		return shown, err
+	}}, err
 }

@@ -80,13 +80,18 @@ func (s *site) purgeAccount(ctx context.Context, p auth.Principal, in *purgeInpu
 type trashView struct {
 	Accounts []trashAccount
 	Days     int
+	Message  string
 	Saved    string
 }
 
 func (s *site) trashPage(r *http.Request, p auth.Principal) (page, error) {
-	accounts, err := trashOf(r.Context(), p)
-	v := trashView{Accounts: accounts, Days: store.TrashDays}
-	if r.URL.Query().Has("purged") {
+	return showTrash(r.Context(), p, form{values: r.URL.Query()})
+}
+
+func showTrash(ctx context.Context, p auth.Principal, f form) (page, error) {
+	accounts, err := trashOf(ctx, p)
+	v := trashView{Accounts: accounts, Days: store.TrashDays, Message: f.message}
+	if f.values.Has("purged") {
 		v.Saved = "Deleted for good."
 	}
 	return page{Name: "trash", Title: "Trash", View: v}, err
@@ -144,8 +149,10 @@ func (s *site) purgeForm(r *http.Request, p auth.Principal) (posted, error) {
 	if in.Body.Current, err = currentIn(r); err == nil {
 		_, err = s.purgeAccount(r.Context(), p, &in)
 	}
-	return posted{
-		next:  "/trash?purged",
-		again: func(ctx context.Context, f form) (page, error) { return showPurge(ctx, p, id, f) },
-	}, err
+	show := func(ctx context.Context, f form) (page, error) { return showPurge(ctx, p, id, f) }
+	if errors.Is(err, store.ErrNotFound) {
+		err = errNotInTrash
+		show = func(ctx context.Context, f form) (page, error) { return showTrash(ctx, p, f) }
+	}
+	return posted{next: "/trash?purged", again: show}, err
 }
