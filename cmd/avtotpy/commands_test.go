@@ -2,7 +2,9 @@ package main
 
 import (
 	"flag"
+	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,15 +13,17 @@ import (
 func TestEveryCommandIsExplained(t *testing.T) {
 	t.Parallel()
 	var p program
+	var files []string
 	for _, c := range p.commands() {
-		page := p.page(c)
-		if !strings.Contains(page, "\nExamples:\n  ") || !strings.Contains(c.examples, "avtotpy") {
+		files = append(files, c.helpFile())
+		page, text := p.page(c), c.manual()
+		if !strings.Contains(page, "\nExamples:\n  ") || !strings.Contains(text.examples, "avtotpy") {
 			t.Errorf("%s: its page holds no example", c.called())
 		}
 		if c.bind != nil && !regexp.MustCompile(`\nExit codes:\n +0  `).MatchString(page) {
 			t.Errorf("%s: its page holds no exit codes", c.called())
 		}
-		if c.summary == "" || c.about == "" {
+		if text.summary == "" || text.about == "" {
 			t.Errorf("%s: there is no summary, or no text", c.called())
 		}
 		for line := range strings.Lines(page) {
@@ -34,6 +38,10 @@ func TestEveryCommandIsExplained(t *testing.T) {
 			}
 		})
 	}
+	slices.Sort(files)
+	if all, err := fs.Glob(helpFiles, "help/*"); err != nil || !slices.Equal(all, files) {
+		t.Errorf("the help files are %q, %v, want those of the commands: %q", all, err, files)
+	}
 }
 
 func TestEveryExampleIsACommandLineThatExists(t *testing.T) {
@@ -41,7 +49,7 @@ func TestEveryExampleIsACommandLineThatExists(t *testing.T) {
 	var p program
 	called := regexp.MustCompile(`\bavtotpy( [a-z-][^|&")]*)?`)
 	for _, c := range p.commands() {
-		for line := range strings.Lines(c.examples) {
+		for line := range strings.Lines(c.manual().examples) {
 			if strings.HasPrefix(line, " ") { // what it is for
 				continue
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,12 @@ import (
 
 // errUnhealthy is the answer of a program that is not well, or none.
 var errUnhealthy = errors.New("not healthy")
+
+func (p program) bindHealthcheck(flags *flag.FlagSet) action {
+	live := flags.Bool("live", false, "ask whether it lives, not whether it is ready")
+	flags.Bool("ready", true, "ask whether it is ready; this is the default")
+	return func(ctx context.Context, _ []string) error { return p.healthcheck(ctx, *live) }
+}
 
 // healthcheck asks the program that runs in the same environment, for
 // exec probes, where there is no other client. It needs no settings but the address.

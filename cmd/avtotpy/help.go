@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -136,6 +138,42 @@ func flagMessage(err error, flags *flag.FlagSet) string {
 	return message
 }
 
+// helpFiles explain the commands, each in a file of its name: a summary for lists in the first
+// line, the text of its page, examples, and exit codes. Lines have up to 80 columns.
+//
+//go:embed help/*.txt
+var helpFiles embed.FS
+
+// A manual is what a help file says.
+type manual struct {
+	summary, about, examples string
+	exits                    string // "" for a command that only groups others
+}
+
+// manual reads the help file of a command. Without exit codes there, those of the group hold.
+func (c command) manual() manual {
+	content, _ := helpFiles.ReadFile(c.helpFile()) // a test proves that it is there
+	var m manual
+	rest, exits, _ := strings.Cut(string(content), "\nExit codes:\n")
+	rest, examples, _ := strings.Cut(rest, "\nExamples:\n")
+	m.summary, m.about, _ = strings.Cut(rest, "\n")
+	m.about, m.examples, m.exits = strings.TrimSpace(m.about), strings.TrimSpace(examples), strings.Trim(exits, "\n")
+	group, _, inGroup := strings.Cut(c.name, " ")
+	switch {
+	case c.bind == nil:
+		m.exits = ""
+	case m.exits == "" && inGroup:
+		all, _ := helpFiles.ReadFile(command{name: group}.helpFile())
+		_, exits, _ := strings.Cut(string(all), "\nExit codes:\n")
+		m.exits = strings.Trim(exits, "\n")
+	}
+	return m
+}
+
+func (c command) helpFile() string {
+	return "help/" + strings.ReplaceAll(cmp.Or(c.name, "avtotpy"), " ", "-") + ".txt"
+}
+
 // A usageError is a command line that is not understood.
 type usageError struct{ message, usage, help string }
 
@@ -183,6 +221,10 @@ func written(f *flag.Flag) string {
 	return "--" + f.Name + "=" + value
 }
 
+func (p program) bindHelp(*flag.FlagSet) action {
+	return func(_ context.Context, words []string) error { return p.help(words) }
+}
+
 // help prints the page of a command, or the page of all.
 func (p program) help(words []string) error {
 	c, rest := p.find(beforeFlags(words))
@@ -202,7 +244,8 @@ func (p program) page(c command) string {
 	if c.name == "" {
 		b.WriteString("AVTotpy is a self-hosted TOTP authenticator on PostgreSQL that manages its own\nschema.\n\n")
 	}
-	fmt.Fprintf(&b, "Usage: %s\n\n%s\n", p.usage(c), c.about)
+	text := c.manual()
+	fmt.Fprintf(&b, "Usage: %s\n\n%s\n", p.usage(c), text.about)
 	p.writeList(&b, c)
 	flags, _ := c.flags()
 	var rows [][]string
@@ -211,8 +254,8 @@ func (p program) page(c command) string {
 		rows = append(rows, []string{"  " + written(f), usage})
 	})
 	writeSection(&b, "Flags", columns(rows))
-	writeSection(&b, "Examples", indent(c.examples))
-	writeSection(&b, "Exit codes", indent(c.exits))
+	writeSection(&b, "Examples", indent(text.examples))
+	writeSection(&b, "Exit codes", indent(text.exits))
 	if c.name == "" {
 		b.WriteString("\n\"avtotpy help COMMAND\" explains a command, with examples and exit codes.\n\n")
 	}
@@ -225,7 +268,7 @@ func (p program) writeList(b *strings.Builder, c command) {
 	var rows [][]string
 	for _, other := range p.commands() {
 		if slices.Contains(names, other.name) {
-			rows = append(rows, []string{"  " + other.called(), other.summary})
+			rows = append(rows, []string{"  " + other.called(), other.manual().summary})
 		}
 	}
 	writeSection(b, "Commands", columns(rows))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"strings"
 	"time"
@@ -37,6 +38,12 @@ type rotation struct {
 	MasterKey string                 `json:"master_key"` // that seals now
 	Resealed  int                    `json:"resealed"`   // vault keys that another one had sealed
 	DataKeys  *store.DataKeyRotation `json:"data_keys,omitempty"`
+}
+
+func (p program) bindRotate(flags *flag.FlagSet) action {
+	dataKeys := flags.Bool("data-keys", false, "replace the data keys of all vaults, too")
+	asJSON := jsonFlag(flags)
+	return func(ctx context.Context, _ []string) error { return p.rotateKeys(ctx, *dataKeys, *asJSON) }
 }
 
 // rotateKeys seals the keys of all vaults with the first master key, and replaces them where that is wanted.

@@ -24,76 +24,8 @@ import (
 	"github.com/avtotpy/avtotpy/internal/web"
 )
 
-// userCommands are those with which an operator works on users, with the web server's connection and the master keys.
-func (p program) userCommands() []command {
-	const exits = ` 0  done
-64  the command line is wrong
-67  there is no such user, the name is taken, the password or the name is
-    refused, or the user cannot go
-69  the database does not answer
-75  the migrations have yet to run
-78  a setting is wrong`
-	return []command{
-		{ // only a group
-			name: "user", summary: "list, add and remove users, and reset passwords",
-			about: `Works on users with POSTGRES_CONNECTION_STR and AVTOTPY_MASTER_KEY, as the web
-server does, and while it runs. What is done stands in the audit log, with the
-name of the system user who did it.`,
-			examples: `avtotpy help user reset-password
-    a way back for who forgot their password`,
-		},
-		{
-			name: "user list", summary: "list users",
-			about: `Lists users with when they were last seen, in how many places they are logged
-in, and how many accounts they have.`,
-			examples: `avtotpy user list
-    all users, as a table`,
-			exits: exits,
-			bind:  p.bindUser(nil, userCommand.list),
-		},
-		{
-			name: "user add", takes: "NAME", summary: "add a user",
-			about: `Adds a user, also the first one; then the set-up page is closed. The password is
-read from the terminal, or the first line of standard input; it is never an
-argument, which others could see.`,
-			examples: `avtotpy user add alice
-    asks for the password
-avtotpy user add --generate alice
-    makes one, and prints it once`,
-			exits: exits,
-			bind:  p.bindUser(bindGenerate, userCommand.add),
-		},
-		{
-			name: "user reset-password", takes: "NAME", summary: "set another password for a user, and log them out",
-			about: `Sets another password for a user, and ends their sessions. It is read as
-"avtotpy user add" does.`,
-			examples: `avtotpy user reset-password --generate alice
-    makes a password, and prints it once`,
-			exits: exits,
-			bind:  p.bindUser(bindGenerate, userCommand.resetPassword),
-		},
-		{
-			name: "user end-sessions", takes: "NAME", summary: "log a user out everywhere",
-			about: `Ends all sessions of a user, who can log in again.`,
-			examples: `avtotpy user end-sessions alice
-    after a lost laptop`,
-			exits: exits,
-			bind:  p.bindUser(nil, userCommand.endSessions),
-		},
-		{
-			name: "user remove", takes: "NAME", summary: "remove a user and what they keep",
-			about: `Removes a user with their sessions and their personal vault: its codes are gone
-for good. The audit log stays. The last user cannot be removed, nor the only
-owner of a vault that others use.`,
-			examples: `avtotpy user remove --yes bob
-    remove bob and the accounts of bob`,
-			exits: exits,
-			bind:  p.bindUser(bindYes, userCommand.remove),
-		},
-	}
-}
-
-// A userCommand is one call of "avtotpy user", with its flags.
+// A userCommand is one call of "avtotpy user", with its flags: an operator works on users over the web server's
+// connection, with the master keys.
 type userCommand struct {
 	program
 	name     string // of the user; empty for list

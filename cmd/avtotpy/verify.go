@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,11 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate"
 )
+
+func (p program) bindVerify(flags *flag.FlagSet) action {
+	asJSON := jsonFlag(flags)
+	return func(ctx context.Context, _ []string) error { return p.verify(ctx, *asJSON) }
+}
 
 // verify prints whether the schema and the role's rights are what this program
 // expects, and changes nothing.

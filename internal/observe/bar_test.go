@@ -30,7 +30,9 @@ func TestTheBarFitsAnyTerminal(t *testing.T) {
 		{migrate.Progress{}, 80, ""},
 		{migrate.Progress{Phase: migrate.Done}, 80, ""},
 		{
-			migrate.Progress{Phase: migrate.Connecting, Since: now.Add(-3 * time.Second), WaitsFor: "connection refused"},
+			migrate.Progress{
+				Phase: migrate.Connecting, Since: now.Add(-3 * time.Second), WaitsFor: "connection refused",
+			},
 			80, "connecting for 3s, waits: connection refused",
 		},
 		{applying, 80, "[#####...............] applying 0012_add_tags.sql (2 of 4) for 1m15s"},

@@ -17,8 +17,8 @@ import (
 )
 
 // A RoleWatch audits the role of the web server, and compares the schema, while the program
-// serves. RUN has corrected the role's privileges before; in SKIP, and when somebody changes
-// them later, the watch notices and logs it.
+// serves. RUN has corrected the role's privileges before; in SKIP, and when they are changed
+// later, the watch notices and logs it.
 type RoleWatch struct {
 	migrator *migrate.Migrator
 	pool     *pgxpool.Pool
