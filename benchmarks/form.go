@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// A form says how much is run. Only the full form's sizes are those of the reaches.
+// A form says how much is run. Only the full form's sizes are those of the targets.
 type form struct {
 	name                  string
 	limit                 time.Duration // when it is over, what is left is not run

@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	full := flag.Bool("full", false, "the sizes of the reaches, in up to 20 minutes; otherwise smaller ones, in 2")
+	full := flag.Bool("full", false, "the sizes of the targets, in up to 20 minutes; otherwise smaller ones, in 2")
 	folder := flag.String("o", "", "folder for RESULTS.md and plot.svg")
 	only := flag.String("only", "", "comma-separated cases, for work on one of them: "+
 		strings.Join((&bench{}).caseNames(), ", "))
