@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/avtotpy/avtotpy/internal/problem"
 )
@@ -167,6 +168,8 @@ func (p *parser) kind(text string) {
 
 // secret reads the secret of a link: what base32 does not have is left out, with a warning.
 func (p *parser) secret(text string) {
+	// A fragment that somebody appended is none of it, though its letters look like base32.
+	text, fragment, _ := strings.Cut(text, "#")
 	clean, unknown := cleanSecret(text)
 	secret, whole := decodeSecret(clean)
 	p.key.Secret = secret
@@ -175,8 +178,8 @@ func (p *parser) secret(text string) {
 		p.problems.Add("secret", LinkWithout)
 	case len(secret) == 0:
 		p.problems.Add("secret", LinkNotBase32)
-	case len(unknown) > 0:
-		p.warn("secret", WarnLeftOut, len(unknown))
+	case len(unknown) > 0 || fragment != "":
+		p.warn("secret", WarnLeftOut, len(unknown)+utf8.RuneCountInString(fragment))
 	case inParts(text):
 		p.warn("secret", WarnParts)
 	case !whole:
@@ -274,10 +277,10 @@ func (p *parser) parameters(query string) map[string]string {
 	return values
 }
 
-// unset reports a value that stands for none: programs write null and undefined for what they do not know.
+// unset reports a value that stands for none: programs write null, undefined, None and nil for what they do not know.
 func unset(value string) bool {
 	switch strings.ToLower(strings.TrimSpace(value)) {
-	case "", "null", "undefined":
+	case "", "null", "undefined", "none", "nil":
 		return true
 	}
 	return false

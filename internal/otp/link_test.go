@@ -100,6 +100,11 @@ func TestParseReadsLinksAsTheyAreFound(t *testing.T) {
 			named("", "alice"),
 		},
 		{
+			"None and nil stand for nothing",
+			"otpauth://totp/alice?secret=JBSWY3DPEHPK3PXP&algorithm=None&digits=nil&period=None&issuer=None",
+			named("", "alice"),
+		},
+		{
 			"label and issuer differ", "otpauth://totp/Contoso:alice?secret=JBSWY3DPEHPK3PXP&issuer=Microsoft",
 			hello(func(k *Key) {
 				k.Issuer, k.LabelIssuer, k.Account = "Microsoft", "Contoso", "alice"
@@ -287,6 +292,10 @@ func TestParseRepairsWithAWarning(t *testing.T) {
 		{
 			"hotp without counter", "otpauth://hotp/?secret=JBSWY3DPEHPK3PXP", hello(func(k *Key) { k.Kind = HOTP }),
 			WarnNoCounter,
+		},
+		{
+			"a fragment", "otpauth://totp/?issuer=a&secret=JBSWY3DPEHPK3PXP#setup",
+			hello(func(k *Key) { k.Issuer = "a" }), WarnLeftOut,
 		},
 		{"unknown characters", "otpauth://totp/?secret=JBSW.Y3DP%00EHPK3PXP!", hello(nil), WarnLeftOut},
 		{"a character too many", "otpauth://totp/?secret=JBSWY3DPEHPK3PXPA", hello(nil), WarnRemainder},

@@ -87,7 +87,7 @@ type misfit struct {
 // cleanSecret returns the base32 characters of s in upper case, without the spaces, dashes and padding that
 // apps put between and after them, and separately the characters that are none.
 func cleanSecret(s string) (clean []byte, unknown []misfit) {
-	s = strings.TrimRightFunc(s, func(r rune) bool { return r == '=' || isFiller(r) })
+	s = strings.TrimRightFunc(strings.Map(narrow, s), func(r rune) bool { return r == '=' || isFiller(r) })
 	place := 0
 	for _, r := range s {
 		place++
@@ -101,6 +101,14 @@ func cleanSecret(s string) (clean []byte, unknown []misfit) {
 		}
 	}
 	return clean, unknown
+}
+
+// narrow returns the ASCII character of one of the wide forms that an input method for Chinese or Japanese types.
+func narrow(r rune) rune {
+	if '！' <= r && r <= '～' {
+		return r - '！' + '!'
+	}
+	return r
 }
 
 // isFiller reports whether r only separates groups: a space, a dash of any length, or one of the invisible

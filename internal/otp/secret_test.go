@@ -22,6 +22,7 @@ func TestParseSecretAcceptsWhatServicesShow(t *testing.T) {
 		"JBSW–Y3DP—EHPK‑3PXP",
 		"\ufeffJBSWY3DP\u200bEHPK3PXP",
 		"JBSWY3DPEHPK3PXP==",
+		"ＪＢＳＷ　Ｙ３ＤＰ－ｅｈｐｋ３ｐｘｐ＝＝", // as an input method types it
 	} {
 		got, err := ParseSecret(text)
 		if want := "Hello!\xde\xad\xbe\xef"; err != nil || string(got) != want {
