@@ -48,7 +48,7 @@ func (a Algorithm) hash() func() hash.Hash {
 // ParseAlgorithm understands the spellings that are found in links: sha-256, HmacSHA256, HMAC_SHA_256; null and no
 // text are the default. What it does not know it returns as it was, for Validate to report.
 func ParseAlgorithm(s string) Algorithm {
-	if unset(s) {
+	if Unset(s) {
 		return ""
 	}
 	name := strings.Map(func(r rune) rune {

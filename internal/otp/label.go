@@ -22,7 +22,7 @@ func (k Key) URI() string {
 	b.WriteString("?secret=" + encodeSecret(k.Secret))
 	if k.Issuer != "" {
 		issuer := escape(k.Issuer)
-		if unset(issuer) {
+		if Unset(issuer) {
 			issuer = fmt.Sprintf("%%%02X", issuer[0]) + issuer[1:] // the name, not what programs write for none
 		}
 		b.WriteString("&issuer=" + issuer)

@@ -266,7 +266,7 @@ func (p *parser) parameters(query string) map[string]string {
 		case !found && last == "issuer" && pair != "" && pair != "amp":
 			values[last] += "&" + unescape(pair, true)
 			continue
-		case !found, unset(text), strings.TrimSpace(value) == "":
+		case !found, Unset(text), strings.TrimSpace(value) == "":
 		case values[name] == "":
 			values[name] = value
 		case values[name] != value && name == "secret":
@@ -277,8 +277,8 @@ func (p *parser) parameters(query string) map[string]string {
 	return values
 }
 
-// unset reports a value that stands for none: programs write null, undefined, None and nil for what they do not know.
-func unset(value string) bool {
+// Unset reports a value that stands for none: programs write null, undefined, None and nil for what they do not know.
+func Unset(value string) bool {
 	switch strings.ToLower(strings.TrimSpace(value)) {
 	case "", "null", "undefined", "none", "nil":
 		return true

@@ -33,7 +33,7 @@ const (
 // ParseKind understands a kind in any letters; null and no text are the default. What it does not know it returns
 // as it was, for Validate to report.
 func ParseKind(s string) Kind {
-	if unset(s) {
+	if Unset(s) {
 		return ""
 	}
 	if kind := Kind(strings.ToLower(strings.TrimSpace(s))); kind == TOTP || kind == HOTP || kind == Steam {

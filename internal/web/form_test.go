@@ -107,6 +107,14 @@ func TestEveryFormWorksWithoutScripts(t *testing.T) {
 			[]string{"This is not a whole number.", `value="six"`, `<details id="advanced" open>`},
 		},
 		{
+			url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "counter": {"9223372036854775808"}, "kind": {"hotp"}},
+			[]string{"A counter of 9223372036854775808 is not possible", `value="9223372036854775808"`},
+		},
+		{
+			url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"99999999999999999999"}, "kind": {"totp"}},
+			[]string{"digits is not possible", `value="99999999999999999999"`},
+		},
+		{
 			url.Values{"box": {"JBSWY3DPEHPK3PXP"}, "digits": {"99"}, "kind": {"hotp"}},
 			[]string{"of 99 digits", `<option value="hotp" selected>`},
 		},

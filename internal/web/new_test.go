@@ -199,7 +199,10 @@ func TestSteamIsAskedFor(t *testing.T) {
 	alice := s.alice()
 	for _, form := range []url.Values{
 		{"box": {"otpauth://totp/Steam:gabe?secret=JBSWY3DPEHPK3PXP&digits=5&issuer=Steam"}},
-		{"box": {"JBSWY3DPEHPK3PXP"}, "issuer": {"Steam"}, "kind": {"totp"}, "digits": {"5"}},
+		{
+			"box": {"JBSWY3DPEHPK3PXP"}, "issuer": {"Steam"}, "kind": {"totp"}, "digits": {"5"},
+			"period": {"None"}, "algorithm": {"undefined"}, // as programs write what they do not know
+		},
 	} {
 		if page := alice.send("/accounts/new", form); page.StatusCode != http.StatusOK ||
 			!strings.Contains(page.text, "Which code does the site expect?") {

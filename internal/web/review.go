@@ -133,11 +133,14 @@ func (in *keyInput) readNumbers(r *http.Request) error {
 	var found problem.List
 	number := func(name string, kinds ...otp.Kind) (n int64) {
 		text := trim(r, name)
-		if !slices.Contains(kinds, otp.Kind(in.Kind)) || text == "" || strings.EqualFold(text, "null") {
+		if !slices.Contains(kinds, otp.Kind(in.Kind)) || otp.Unset(text) {
 			return 0
 		}
 		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 0 {
+		switch tooLarge := errors.Is(err, strconv.ErrRange) && n > 0; {
+		case tooLarge && name == "counter": // of the others the key's check says what is possible
+			found.Add(name, otp.CounterRange, text, 0, uint64(otp.MaxCounter))
+		case err != nil && !tooLarge || n < 0:
 			found.Add(name, notANumber)
 		}
 		return n
