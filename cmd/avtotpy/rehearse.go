@@ -68,7 +68,7 @@ type rehearsalDocument struct {
 	Drift    []migrate.Drift   `json:"drift"`
 	Role     string            `json:"role,omitempty"`
 	Findings []migrate.Finding `json:"findings"`
-	Unproved string            `json:"verifyFailure,omitempty"`
+	Unproved string            `json:"unproved,omitempty"`
 	Seconds  float64           `json:"seconds"`
 	Error    string            `json:"error,omitempty"`
 }
