@@ -8,7 +8,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 )
 
-// avtotpy is our migrator with all that it promises, the service's role and its rights
+// avtotpy is our migrator with all that it promises, the service's role and its privileges
 // included, which no peer has.
 func avtotpy() tool {
 	return tool{
@@ -28,7 +28,7 @@ const schemaName = "app"
 
 func migratorOf(bundle migrate.Bundle, web string) *migrate.Migrator {
 	role := migrate.Role{Name: web, Password: password}
-	// Some rights, so that there is something to prove: on the first table, whatever it is called.
+	// Some privileges, so that there is something to prove: on the first table, whatever it is called.
 	for _, m := range bundle.Migrations() {
 		var table string
 		if _, err := fmt.Sscanf(m.Name, "add_%s", &table); err == nil {

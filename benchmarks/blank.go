@@ -35,18 +35,23 @@ func (b *bench) onBlank(ctx context.Context, count int, limit rounds, through *r
 	if err != nil {
 		return all, err
 	}
-	var stay []*database
+	b.keep(ctx, count, through, tools, kept)
+	return all, nil
+}
+
+// keep drops the databases of the last round that no other case needs.
+func (b *bench) keep(ctx context.Context, count int, through *relay, tools []tool, databases []*database) {
+	var kept []*database
 	for i, t := range tools {
 		if t.floor || through != nil {
-			kept[i].drop(ctx)
+			databases[i].drop(ctx)
 			continue
 		}
-		stay = append(stay, kept[i])
+		kept = append(kept, databases[i])
 	}
 	if through == nil {
-		b.migrated[count] = stay
+		b.migrated[count] = kept
 	}
-	return all, nil
 }
 
 // table shows what was measured on blank databases.

@@ -13,16 +13,16 @@ import (
 // singleMessages is the least that a careful person could do by hand: each file as one
 // message, the next when the answer is there. No ledger, no lock, no way to go on after a crash.
 func singleMessages() tool {
-	return floorTool(floorOne, "", "")
+	return floorTool(floorOne, nil, nil)
 }
 
 // oneTransaction is the least that PostgreSQL can do with the files: one flush for all of them. A
 // history of thousands of files cannot be applied so in earnest: each lock is held until the end.
 func oneTransaction() tool {
-	return floorTool(floorAll, "BEGIN", "COMMIT")
+	return floorTool(floorAll, []string{"BEGIN"}, []string{"COMMIT"})
 }
 
-func floorTool(name, first, last string) tool {
+func floorTool(name string, first, last []string) tool {
 	return tool{
 		name: name, floor: true, layout: plain,
 		load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
@@ -32,29 +32,22 @@ func floorTool(name, first, last string) tool {
 				if err != nil {
 					return err
 				}
-				send := func(sql string) error {
-					if sql == "" {
-						return nil
-					}
-					_, err := c.Exec(ctx, sql).ReadAll()
-					return err
-				}
-				err = send(first)
-				for _, sql := range messages {
-					if err == nil {
-						err = send(sql)
-					}
-				}
-				if err == nil {
-					err = send(last)
-				}
-				return errors.Join(err, c.Close(ctx))
+				return errors.Join(sendAll(ctx, c, slices.Concat(first, messages, last)), c.Close(ctx))
 			}, err
 		},
 	}
 }
 
-// texts returns the files in order: the 10,000th does not come behind the 1,000th.
+func sendAll(ctx context.Context, conn *pgconn.PgConn, messages []string) error {
+	for _, sql := range messages {
+		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// texts returns the files in order: the 10,000th comes after the 9,999th, not after the 1,000th.
 func texts(files fs.FS) ([]string, error) {
 	entries, err := fs.ReadDir(files, ".")
 	if err != nil {

@@ -38,40 +38,7 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 	if len(questions) != 3 {
 		return fmt.Errorf("a start with nothing to do asked %d questions, not 3: %q", len(questions), questions)
 	}
-	facts, ledger, rights := questions[0], questions[1], questions[2]
-	without := func(question string, parts ...string) string {
-		for _, part := range parts {
-			pattern := regexp.MustCompile(part)
-			if !pattern.MatchString(question) {
-				err = fmt.Errorf("no start asks %q any more; bring this case up to date", part)
-			}
-			question = pattern.ReplaceAllString(question, "$1")
-		}
-		return question
-	}
-	variants := []struct {
-		name      string
-		questions []string
-	}{
-		{"the whole look", questions},
-		{"without the checksums", []string{
-			facts,
-			without(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`,
-				`,\s*coalesce\(string_agg\(.*newer()`), rights,
-		}},
-		{"without the schema's comment", []string{
-			facts,
-			without(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), rights,
-		}},
-		{"without looking for claims", []string{
-			facts,
-			without(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`,
-				`.*AS unfinished,\n()`, `.*AS claimed,\n()`), rights,
-		}},
-		{"without the privileges", []string{facts, ledger}},
-		{"only the last version", []string{"SELECT max(version) FROM " + schemaName + ".migrations"}},
-		{"SELECT 1", []string{"SELECT 1"}},
-	}
+	variants, err := variantsOf(questions)
 	if err != nil {
 		return err
 	}
@@ -102,6 +69,47 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 		s.row(m.name, short(m.median(whole)), short(max(full-m.median(whole), 0)), fmt.Sprint(len(m.samples)))
 	}
 	return nil
+}
+
+// A variant is the questions of a start, or a part of them.
+type variant struct {
+	name      string
+	questions []string
+}
+
+func variantsOf(questions []string) (all []variant, err error) {
+	facts, ledger, privileges := questions[0], questions[1], questions[2]
+	cut := func(question string, parts ...string) string {
+		for _, part := range parts {
+			pattern := regexp.MustCompile(part)
+			if !pattern.MatchString(question) {
+				err = fmt.Errorf("no start asks %q any more; bring this case up to date", part)
+			}
+			question = pattern.ReplaceAllString(question, "$1")
+		}
+		return question
+	}
+	all = []variant{
+		{"the whole look", questions},
+		{"without the checksums", []string{
+			facts,
+			cut(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`,
+				`,\s*coalesce\(string_agg\(.*newer()`), privileges,
+		}},
+		{"without the schema's comment", []string{
+			facts,
+			cut(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), privileges,
+		}},
+		{"without looking for claims", []string{
+			facts,
+			cut(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`,
+				`.*AS unfinished,\n()`, `.*AS claimed,\n()`), privileges,
+		}},
+		{"without the privileges", []string{facts, ledger}},
+		{"only the last version", []string{"SELECT max(version) FROM " + schemaName + ".migrations"}},
+		{"SELECT 1", []string{"SELECT 1"}},
+	}
+	return all, err
 }
 
 // record returns the simple queries that a run of our migrator sends; role is the service's,

@@ -21,21 +21,12 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for _, f := range newCorpus(seed, count) {
-		name, content := plain(f)
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil { //nolint:gosec // made-up data
-			return err
-		}
+	if err := writeCorpus(dir, newCorpus(seed, count)); err != nil {
+		return err
 	}
 	helper := func(ctx context.Context, db *database) *exec.Cmd {
 		command := exec.CommandContext(ctx, b.programs.upper, dir, db.web) //nolint:gosec // our own
 		command.Env = []string{"UPPER_CONN=" + db.conn(nil)}
-		return command
-	}
-	program := func(ctx context.Context, db *database) *exec.Cmd {
-		command := exec.CommandContext(ctx, b.programs.avtotpy, "migrate") //nolint:gosec // our own
-		command.Env = db.environ("")
 		return command
 	}
 	s := b.report.section(fmt.Sprintf("%d programs at once, blank", b.form.programs),
@@ -49,7 +40,7 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 		judged bool
 	}{
 		{"the migrator, 30 files", schemaName, count, helper, true},
-		{"avtotpy migrate, its own files", "avtotpy", 0, program, false},
+		{"avtotpy migrate, its own files", "avtotpy", 0, b.migrateCommand, false},
 	} {
 		b.say("%d programs at once: %s", b.form.programs, c.name)
 		var rows, failed int
@@ -76,6 +67,23 @@ func (b *bench) manyPrograms(ctx context.Context) error {
 		if c.judged {
 			b.report.judge(title, "each file applied once, no program failed",
 				fmt.Sprintf("%d rows, %d failed", rows, failed), rows == c.files && failed == 0)
+		}
+	}
+	return nil
+}
+
+func (b *bench) migrateCommand(ctx context.Context, db *database) *exec.Cmd {
+	command := exec.CommandContext(ctx, b.programs.avtotpy, "migrate") //nolint:gosec // our own
+	command.Env = db.environ("")
+	return command
+}
+
+func writeCorpus(dir string, files corpus) error {
+	for _, f := range files {
+		name, content := plain(f)
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil { //nolint:gosec // made-up data
+			return err
 		}
 	}
 	return nil

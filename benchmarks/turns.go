@@ -60,7 +60,7 @@ func takeTurns(ctx context.Context, log io.Writer, limit rounds, contenders []co
 		roundStart := time.Now()
 		for i, c := range contenders {
 			all[i].name = c.name
-			runtime.GC() // what one leaves behind must not cost the next
+			runtime.GC() // what one leaves must not cost the next
 			s, err := c.turn(ctx)
 			if err != nil {
 				return all, fmt.Errorf("%s: %w", c.name, err)

@@ -137,7 +137,7 @@ func (b *bench) webServer(ctx context.Context) error {
 	m := b.report.section("Peak memory of the program", "VmHWM of /proc.", "", "")
 	m.row("when it has started", mebibytes(idle))
 	m.row("serving the load above", mebibytes(serving))
-	m.row("and after somebody has logged in (argon2id takes 46 MiB while it hashes)", mebibytes(afterLogin))
+	m.row("and after a login (argon2id takes 46 MiB while it hashes)", mebibytes(afterLogin))
 	b.report.judge("Peak memory of the program, serving", "under 40 MiB",
 		fmt.Sprintf("%s; %s after a login", mebibytes(serving), mebibytes(afterLogin)), serving < 40<<20)
 	return nil

@@ -25,31 +25,7 @@ func (b *bench) wholeProcess(ctx context.Context) error {
 		return err
 	}
 	first.stop()
-	all, err := takeTurns(ctx, b.log, rounds{b.form.starts, 20 * time.Second}, []contender{
-		{"start to first answer", func(ctx context.Context) (s sample, err error) {
-			p, err := b.avtotpyServer(ctx, db)
-			if err != nil {
-				return s, err
-			}
-			defer p.stop()
-			s.whole = p.took
-			return s, nil
-		}},
-		{"avtotpy migrate", func(ctx context.Context) (s sample, err error) {
-			command := exec.CommandContext(ctx, b.programs.avtotpy, "migrate") //nolint:gosec // our own
-			command.Env = db.environ("")
-			start := time.Now()
-			_, err = command.Output()
-			s.whole = time.Since(start)
-			return s, withStderr(err)
-		}},
-		{"avtotpy version", func(ctx context.Context) (s sample, err error) {
-			start := time.Now()
-			_, err = exec.CommandContext(ctx, b.programs.avtotpy, "version").Output() //nolint:gosec // our own
-			s.whole = time.Since(start)
-			return s, withStderr(err)
-		}},
-	})
+	all, err := takeTurns(ctx, b.log, rounds{b.form.starts, 20 * time.Second}, b.processes(db))
 	if err != nil {
 		return err
 	}
@@ -77,6 +53,34 @@ func (b *bench) wholeProcess(ctx context.Context) error {
 		fmt.Sprintf("%s; 25 ms + %d logins of %s = %s; with a single login's time %s", short(start), logins,
 			short(connect), short(limit), short(25*time.Millisecond+connect)), start <= limit)
 	return nil
+}
+
+// processes are what is started on a database that is current.
+func (b *bench) processes(db *database) []contender {
+	return []contender{
+		{"start to first answer", func(ctx context.Context) (s sample, err error) {
+			p, err := b.avtotpyServer(ctx, db)
+			if err != nil {
+				return s, err
+			}
+			defer p.stop()
+			s.whole = p.took
+			return s, nil
+		}},
+		{"avtotpy migrate", func(ctx context.Context) (s sample, err error) {
+			command := b.migrateCommand(ctx, db)
+			start := time.Now()
+			_, err = command.Output()
+			s.whole = time.Since(start)
+			return s, withStderr(err)
+		}},
+		{"avtotpy version", func(ctx context.Context) (s sample, err error) {
+			start := time.Now()
+			_, err = exec.CommandContext(ctx, b.programs.avtotpy, "version").Output() //nolint:gosec // our own
+			s.whole = time.Since(start)
+			return s, withStderr(err)
+		}},
+	}
 }
 
 // logins counts the connections of a start until its first answer.

@@ -191,7 +191,7 @@ func (r *Recorder) write(l *line, now time.Time) {
 		}
 		return 1
 	}
-	// What is not held against anybody must not stand in front of what is: an attacker could send more of it.
+	// What is not held against any user must not stand in front of what is: an attacker could send more of it.
 	actions := slices.SortedFunc(maps.Keys(l.counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(harmless(a), harmless(b)), cmp.Compare(l.counts[b], l.counts[a]), cmp.Compare(a, b))
 	})

@@ -101,7 +101,7 @@ func TestAnAttackLeavesALineAndARowAMinute(t *testing.T) {
 	}
 }
 
-// TestManyAddressesAreBounded attacks from more addresses than anybody remembers, in one minute.
+// TestManyAddressesAreBounded attacks from more addresses than are remembered, in one minute.
 func TestManyAddressesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRecorder()

@@ -1,7 +1,7 @@
-// Package auth answers who is asking, and with what right.
+// Package auth answers who is asking, and what they proved.
 //
 // It promises that each way in gives a Principal; that each place that checks a password checks it
-// in one function, behind the same throttles; that an unknown name takes as long as a wrong
+// in one function, after the same throttles; that an unknown name takes as long as a wrong
 // password and is answered in the same words; that the work for visitors who are not known is bounded;
 // and that guessing at a name does not keep its owner out.
 package auth
@@ -64,7 +64,7 @@ func NewGate(st *store.Store, setupToken string, now func() time.Time, log *slog
 // What the gate answers, besides problems of fields, a *TooManyError, a *BusyError and what the store fails with.
 var (
 	ErrNoSession  = errors.New("there is no session, or it has ended")
-	ErrLocked     = errors.New("the session is locked, because nobody used it for a while")
+	ErrLocked     = errors.New("the session is locked, because it was not used for a while")
 	ErrWrongLogin = errors.New("name or password is wrong")
 )
 

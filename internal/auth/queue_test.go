@@ -102,7 +102,7 @@ func TestAKnownDeviceIsNextHoweverManyWait(t *testing.T) {
 	}
 }
 
-// TestWhoComesAtOnceDoesNotAskTheDatabaseFirst is about the moment before anybody waits.
+// TestWhoComesAtOnceDoesNotAskTheDatabaseFirst is about the moment before any request waits.
 func TestWhoComesAtOnceDoesNotAskTheDatabaseFirst(t *testing.T) {
 	t.Parallel()
 	var q queue

@@ -58,7 +58,7 @@ func closed(err error) error {
 	return err
 }
 
-// Make writes a backup. When it fails, or ctx ends, no file stays behind.
+// Make writes a backup. When it fails, or ctx ends, no file is left.
 func Make(ctx context.Context, o Options) (Backup, error) {
 	file, err := create(o.Dir)
 	if err != nil {

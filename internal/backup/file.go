@@ -15,7 +15,7 @@ import (
 )
 
 // A file is a backup in the making. It is locked as long as its writer lives, so that
-// what a killed one left behind can be distinguished from what another writes at this moment.
+// what a killed one left can be distinguished from what another writes at this moment.
 type file struct {
 	*os.File
 	dir  string
@@ -51,7 +51,7 @@ func create(dir string) (*file, error) {
 }
 
 // keep makes what was written safe on the disk, and then gives it its name, or one
-// with a number behind it when that is taken.
+// with a number after it when that is taken.
 func (f *file) keep(name string) (path string, size int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -83,7 +83,7 @@ func (f *file) keep(name string) (path string, size int64, err error) {
 
 // isArchive reads the first bytes: what was called pg_dump may have been something else.
 func (f *file) isArchive() error {
-	const magic = "PGDMP" // K_VERS in PostgreSQL's pg_backup_archiver.h goes behind it
+	const magic = "PGDMP" // K_VERS in PostgreSQL's pg_backup_archiver.h follows it
 	begin := make([]byte, len(magic))
 	if _, err := f.ReadAt(begin, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -102,7 +102,7 @@ func (f *file) discard() {
 	_ = f.Close() // keep has synced what matters
 }
 
-// sweep removes what killed backups left behind. A file's lock ends with its writer;
+// sweep removes what killed backups left. A file's lock ends with its writer;
 // one that was made this minute may not be locked yet.
 func sweep(dir string) {
 	const young, old = time.Minute, 24 * time.Hour

@@ -44,7 +44,7 @@ or set AVTOTPY_POSTGRES_BIN to the folder that holds it, or POSTGRES_MIGRATOR_BA
 
 // dump has pg_dump write the schema into a file.
 func (s *session) dump(ctx context.Context, program localpg.Program, o Options, file string) error {
-	// Owners and rights are in the archive, comments too: pg_restore leaves out on demand what does not fit.
+	// Owners and privileges are in the archive, comments too: pg_restore leaves out on demand what does not fit.
 	// Its own sync would come before ours.
 	arguments := []string{
 		"--format=custom", "--encoding=UTF8", "--schema=" + pattern(o.Schema), "--file=" + file,

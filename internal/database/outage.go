@@ -107,7 +107,7 @@ func (db *DB) Outages() int {
 	return db.outages
 }
 
-// AnsweredSince reports whether the server has answered anybody since then.
+// AnsweredSince reports whether the server has answered any query since then.
 func (db *DB) AnsweredSince(then time.Time) bool {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -190,8 +190,8 @@ func (db *DB) watchSilence(ctx context.Context) {
 	}
 }
 
-// examine finds out whether a suspicion is right. It is not as long as anybody gets answers: the server may be slow, or
-// have no room for one connection more, which those that are open are kept for.
+// examine finds out whether a suspicion is right. It is not as long as any query gets answers: the server may be slow,
+// or have no room for one connection more, which those that are open are kept for.
 func (db *DB) examine(ctx context.Context, s *suspicion, why error) {
 	err := db.lookOnce(ctx, KindOf(why) != ReadOnly)
 	db.mu.Lock()

@@ -30,7 +30,7 @@ type timelines struct {
 type PastError struct{ Timeline, Successor uint64 }
 
 func (e *PastError) Error() string {
-	return fmt.Sprintf("the server is a primary of the past, which nobody stopped: it writes timeline %d, and this "+
+	return fmt.Sprintf("the server is a primary of the past, which was never stopped: it writes timeline %d, and this "+
 		"process has worked with "+
 		"timeline %d of the same cluster; stop that server, or restart AVTotpy if the database was set back "+
 		"on purpose", e.Timeline, e.Successor)
@@ -42,7 +42,7 @@ func (t *timelines) note(ctx context.Context, conn *pgconn.PgConn) (newer bool, 
 	at, err := timelineOf(ctx, conn)
 	if err != nil {
 		if KindOf(err) != Away && KindOf(err) != Cancelled {
-			t.log.Debug("the server does not tell its timeline", "error", err)
+			t.log.Debug("the server does not reveal its timeline", "error", err)
 			return false, nil
 		}
 		return false, err

@@ -98,7 +98,7 @@ func (db *DB) waitsForStandby(ctx context.Context) (waits bool, err error) {
 	return waits, err
 }
 
-// confirmed makes a change that leaves nothing behind, and reports whether the server confirms it. Where the role may
+// confirmed makes a change that leaves nothing, and reports whether the server confirms it. Where the role may
 // not make it, it is enough that no session of ours waits any more.
 func (db *DB) confirmed(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, confirmFor+2*answerIn)

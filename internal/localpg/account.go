@@ -71,7 +71,7 @@ func OwnerOf(dataDir string) (*osuser.User, error) {
 	if parent.Mode().Perm()&others != 0 {
 		return nil, fmt.Errorf("data folder: %w", &owned.Error{
 			Path: home.path, Problem: fmt.Sprintf("belongs to %s, and is in a folder that others can write to (mode "+
-				"%04o), so that anybody may have made it", owner, parent.Mode().Perm()),
+				"%04o), so that any user may have made it", owner, parent.Mode().Perm()),
 			Next: fmt.Sprintf("Start as %s, or choose a folder in a place that only root writes to, such as "+
 				"/var/lib/avtotpy", owner),
 		})

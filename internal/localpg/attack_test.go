@@ -218,7 +218,7 @@ func TestWhoOwnsTheFolderIsRootsDecision(t *testing.T) {
 		t.Errorf("made by root: got %v, %v", owner, err)
 	}
 	must(t, os.Chmod(filepath.Dir(dir), os.ModeSticky|0o777))
-	if _, err := OwnerOf(dir); !is[*owned.Error](err) || !strings.Contains(err.Error(), "anybody may have made it") {
+	if _, err := OwnerOf(dir); !is[*owned.Error](err) || !strings.Contains(err.Error(), "any user may have made it") {
 		t.Errorf("in a folder like /tmp: got %v", err)
 	}
 	must(t, os.Chown(dir, 0, 0))

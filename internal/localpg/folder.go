@@ -103,7 +103,7 @@ func majorOf(dir *owned.Dir) (int, error) {
 	text, err := dir.Read("PG_VERSION", longest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("%s is not empty and holds no PostgreSQL cluster: restore it from a backup, or move it "+
-			"away to start anew", dir.Name())
+			"away to start again", dir.Name())
 	}
 	if err != nil {
 		return 0, fmt.Errorf("version of the cluster: %w", err)

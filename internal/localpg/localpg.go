@@ -1,4 +1,4 @@
-// Package localpg runs a PostgreSQL of our own as a child process, on a folder of ours.
+// Package localpg runs the embedded PostgreSQL as a child process, on a folder of ours.
 //
 // It never deletes or overwrites data: a cluster is made aside and renamed into a place that is empty, a
 // cluster of another major version is refused untouched, and a lost master key is never replaced by a new one.
@@ -14,7 +14,7 @@
 //
 // The server listens on that socket only and asks every role for a password. It ends with this process: Stop
 // shuts it down in order, on Linux the kernel does so when this process is killed, and elsewhere the next Start
-// stops the server that was left behind.
+// stops the server that was left.
 //
 // Nothing in the folder is trusted that belongs to others or that others may write to, and no link in it is followed
 // (internal/owned).

@@ -53,9 +53,9 @@ func (s *Server) isOurs(program, arguments string) bool {
 }
 
 func (s *Server) stopOrphan(ctx context.Context, pid int) error {
-	s.log.Warn("stopping a PostgreSQL that a killed instance left behind", "pid", pid)
+	s.log.Warn("stopping a PostgreSQL that a killed instance left", "pid", pid)
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("stop the PostgreSQL that a killed instance left behind, process %d: %w", pid, err)
+		return fmt.Errorf("stop the PostgreSQL that a killed instance left, process %d: %w", pid, err)
 	}
 	notice := time.NewTicker(noticeInterval)
 	defer notice.Stop()
@@ -67,7 +67,7 @@ func (s *Server) stopOrphan(ctx context.Context, pid int) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("wait for the PostgreSQL that a killed instance left behind, process %d: %w", pid, err)
+			return fmt.Errorf("wait for the PostgreSQL that a killed instance left, process %d: %w", pid, err)
 		}
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// childAttributes cannot tie the server's life to ours here: the next Start stops one that was left behind.
+// childAttributes cannot tie the server's life to ours here: the next Start stops one that was left.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

@@ -51,7 +51,7 @@ func Name(uid uint32) string {
 func (u User) String() string { return Name(u.UID) }
 
 // Become makes this process, all threads of it, run as the user: without supplementary groups, capabilities or a way
-// back, and on Linux so that no program that it starts can get more rights (no_new_privs). It needs root.
+// back, and on Linux so that no program that it starts can get more privileges (no_new_privs). It needs root.
 func (u User) Become() error {
 	if u.UID == 0 {
 		return errors.New("root cannot be given up in favour of root")
@@ -60,7 +60,7 @@ func (u User) Become() error {
 		named("drop the supplementary groups", syscall.Setgroups([]int{int(u.GID)})),
 		named("change the group", syscall.Setgid(int(u.GID))),
 	)
-	if err == nil { // the user last: it takes the right to do the rest along
+	if err == nil { // the user last: it takes the privilege to do the rest along
 		err = named("change the user", syscall.Setuid(int(u.UID)))
 	}
 	if err != nil {
@@ -87,11 +87,11 @@ func (u User) prove() error {
 
 // Protect keeps the memory of this process, and of those that it starts, out of core dumps, and on Linux from other
 // processes of the same user, debuggers included. It refuses to go on with the set-user-id bit: the environment would
-// be that of one user, and the rights those of another.
+// be that of one user, and the privileges those of another.
 func Protect() error {
 	if os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() {
-		return errors.New("the program's file has the set-user-id or set-group-id bit, which would give its rights " +
-			"to everybody who can start it: chmod ug-s FILE")
+		return errors.New("the program's file has the set-user-id or set-group-id bit, which would give its " +
+			"privileges to every user who can start it: chmod ug-s FILE")
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		return fmt.Errorf("turn core dumps off: %w", err)

@@ -69,7 +69,7 @@ func (u Users) given(fd int, path string) (warning string, err error) {
 	return "", nil
 }
 
-// othersReach reports whether every folder on the way to a file lets everybody through.
+// othersReach reports whether every folder on the way to a file lets every user through.
 func othersReach(path string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	for err == nil && path != filepath.Dir(path) {

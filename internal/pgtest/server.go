@@ -109,7 +109,7 @@ func Bin() string {
 	return os.Getenv("AVTOTPY_POSTGRES_BIN")
 }
 
-// sweep removes what a killed run left behind.
+// sweep removes what a killed run left.
 func sweep() {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*")) // the pattern is well-formed
 	for _, dir := range left {

@@ -216,7 +216,7 @@ func TestTheWebRoleIsRefused(t *testing.T) {
 	}
 }
 
-// GRANT without the right to only warns, so here the catalogue is the proof.
+// GRANT without the privilege to only warns, so here the catalogue is the proof.
 func TestTheWebRoleHandsNothingOn(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Migrated(t)

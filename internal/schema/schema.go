@@ -18,7 +18,7 @@ import (
 const Name = "avtotpy"
 
 // Released is the version of the last file that a release holds. Such files are never
-// edited again, and the tables that they made have rows: files behind it are
+// edited again, and the tables that they made have rows: files after it are
 // reviewed with that in mind. A release raises it; there has been none.
 const Released = 0
 

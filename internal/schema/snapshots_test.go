@@ -13,7 +13,7 @@ import (
 )
 
 // TestSnapshotsAreWhatTheMigrationsMake shows a change of the schema in the review of
-// the file behind the last one. CI holds the newest PostgreSQL to the same files.
+// the file after the last one. CI holds the newest PostgreSQL to the same files.
 func TestSnapshotsAreWhatTheMigrationsMake(t *testing.T) {
 	t.Parallel()
 	const folder = "migrations/snapshots"

@@ -547,7 +547,7 @@ func TestEachWriteOfTheWebRoleIsDecidedOn(t *testing.T) {
 		return nil
 	})
 	if err != nil || tag.RowsAffected() < 50 {
-		t.Errorf("%d rights, %v", tag.RowsAffected(), err)
+		t.Errorf("%d privileges, %v", tag.RowsAffected(), err)
 	}
 }
 

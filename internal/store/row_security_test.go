@@ -218,7 +218,7 @@ func TestTheDatabaseKnowsTheRoles(t *testing.T) {
 	}
 }
 
-// TestTheActingUserEndsWithTheTransaction uses one connection for everybody, as a
+// TestTheActingUserEndsWithTheTransaction uses one connection for all users, as a
 // pool does that is busy.
 func TestTheActingUserEndsWithTheTransaction(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func (f fixture) attempt(t *testing.T, a store.Attempt) time.Duration {
 	return wait
 }
 
-// past lets the waits of everybody end.
+// past lets all waits end.
 func (f fixture) past(t *testing.T) {
 	t.Helper()
 	pgtest.Exec(t, f.db.SuperConn, "UPDATE avtotpy.login_throttle SET wait_until = now() - interval '1 second'")

@@ -19,9 +19,9 @@ import (
 type setting struct{ name, value string }
 
 // pinned are the settings of each transaction. A server, a database, a role, a connection
-// string or what another client of a pooler left behind may have others. They go with each
+// string or what another client of a pooler left may have others. They go with each
 // transaction because a pooler in transaction mode may run the next one over another
-// connection, and would hand what SET leaves behind to other clients.
+// connection, and would hand what SET leaves to other clients.
 //
 // migrate/settings.txt holds all of PostgreSQL's, with the reasons.
 func pinned() []setting {

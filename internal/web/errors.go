@@ -45,7 +45,7 @@ var (
 	errNoOrigin    = &failure{status: http.StatusForbidden, text: saysNothing, event: auth.EventNoOrigin}
 	errLocked      = &failure{
 		status: http.StatusUnauthorized, kind: sessionLocked,
-		text: "Your session is locked, because nobody used it for a while. Enter your password to go on.",
+		text: "Your session is locked, because it was not used for a while. Enter your password to go on.",
 	}
 	errNoForm    = &failure{status: http.StatusBadRequest, text: "The form could not be read. Load the page again."}
 	errNotJSON   = &failure{status: http.StatusUnsupportedMediaType, text: "The body has to be application/json."}

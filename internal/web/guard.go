@@ -212,7 +212,7 @@ func (s *site) warnOfProxy(ctx context.Context, address netip.Addr) {
 	if s.notLately(&s.warnedOfProxy) {
 		s.Log.WarnContext(ctx, "a request says that a proxy forwarded it, and is taken as the sender's own; if the "+
 			"sender is your proxy, "+
-			"add it to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind it counts as one visitor", "sender",
+			"add it to AVTOTPY_TRUSTED_PROXIES, otherwise all people behind it count as one visitor", "sender",
 			senderName(address))
 	}
 }
@@ -226,13 +226,13 @@ func (s *site) warnOfHeader(ctx context.Context, address netip.Addr) {
 	if s.notLately(&s.warnedOfHeader) {
 		s.Log.WarnContext(ctx, "a proxy's request has "+sent+" and not "+read+
 			", which is the one that is read; if your proxies write "+sent+", "+
-			"add the word "+strings.ToLower(sent)+" to AVTOTPY_TRUSTED_PROXIES, otherwise everybody behind them "+
+			"add the word "+strings.ToLower(sent)+" to AVTOTPY_TRUSTED_PROXIES, otherwise all people behind them "+
 			"counts as one visitor",
 			"sender", senderName(address))
 	}
 }
 
-// notLately reports that something was not said in the last hour, and notes that it is said now: anybody can send a
+// notLately reports that something was not said in the last hour, and notes that it is said now: any visitor can send a
 // header.
 func (s *site) notLately(said *atomic.Int64) bool {
 	now, last := s.Now().Unix(), said.Load()

@@ -49,7 +49,7 @@ const (
 	MaxHeader = 16 << 10
 )
 
-// What is wrong with a request that asks for more than anybody needs.
+// What is wrong with a request that asks for more than any user needs.
 var (
 	errTooComplex = &failure{
 		status: http.StatusRequestEntityTooLarge,

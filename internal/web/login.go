@@ -19,7 +19,7 @@ type userBody struct {
 type sessionBody struct {
 	User      userBody  `json:"user"`
 	ExpiresAt time.Time `json:"expires_at" doc:"when it ends, however much it is used"`
-	LocksIn   int       `json:"locks_in" doc:"seconds until it is locked, unless somebody uses it before"`
+	LocksIn   int       `json:"locks_in" doc:"seconds until it is locked, unless it is used before"`
 }
 
 // A loggedIn answer brings the cookies of the session and of the device.

@@ -197,7 +197,7 @@ func TestABodyThatDoesNotArriveIsGivenUp(t *testing.T) {
 	}
 }
 
-// TestOneUserLeavesRoomForOthers changes more than anybody does by hand: each user has a share, whatever the session.
+// TestOneUserLeavesRoomForOthers changes more than a person does by hand: each user has a share, whatever the session.
 func TestOneUserLeavesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	now := time.Now() // stands still: no change is earned back

@@ -10,7 +10,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/transfer"
 )
 
-// What can be wrong with a form of a page, besides what the rooms behind it find.
+// What can be wrong with a form of a page, besides what the packages find that it uses.
 const (
 	noteLong   problem.Code = "note.long" // its characters, the most
 	notANumber problem.Code = "number"

@@ -105,13 +105,17 @@ func (h *house) readFunctions(p *packages.Package) {
 				h.say("%s:%d: %s has a cognitive complexity of %d", at.Filename, at.Line, function.Name, n)
 			}
 		}
-		for _, group := range f.Comments {
-			for line := range strings.Lines(group.Text()) {
-				h.comments++
-				if plain.MatchString(line) {
-					h.archaic++
-					h.say("%s: %s", p.Fset.Position(group.Pos()), strings.TrimSpace(line))
-				}
+		h.readComments(p, f)
+	}
+}
+
+func (h *house) readComments(p *packages.Package, f *ast.File) {
+	for _, group := range f.Comments {
+		for line := range strings.Lines(group.Text()) {
+			h.comments++
+			if plain.MatchString(line) {
+				h.archaic++
+				h.say("%s: %s", p.Fset.Position(group.Pos()), strings.TrimSpace(line))
 			}
 		}
 	}
@@ -132,11 +136,7 @@ func (h *house) readRoom(p *packages.Package) room {
 		}
 		r.exported++
 		if named, ok := object.Type().(*types.Named); ok && name == "Migrator" {
-			for m := range named.Methods() {
-				if m.Exported() {
-					r.methods++
-				}
-			}
+			r.methods = exportedMethods(named)
 		}
 	}
 	arrows := arrowsOf(p)
@@ -146,6 +146,15 @@ func (h *house) readRoom(p *packages.Package) room {
 		h.say("%s: %s knows %s, which stands above it", r.name, a.from, a.to)
 	}
 	return r
+}
+
+func exportedMethods(named *types.Named) (n int) {
+	for m := range named.Methods() {
+		if m.Exported() {
+			n++
+		}
+	}
+	return n
 }
 
 type arrow struct{ from, to string }
@@ -221,26 +230,11 @@ func greedy(arrows []arrow) []string {
 	for len(files) > 0 {
 		pick, best := 0, -1<<31
 		for i, f := range files {
-			known, knows := 0, 0
-			for _, a := range arrows {
-				if a.from == f && slices.Contains(files, a.to) {
-					knows++
-				}
-				if a.to == f && slices.Contains(files, a.from) {
-					known++
-				}
-			}
-			score := known - knows
-			if knows == 0 {
-				score = 1 << 30
-			} else if known == 0 {
-				score = 1<<29 - 1
-			}
-			if score > best {
+			if score := groundScore(f, files, arrows); score > best {
 				pick, best = i, score
 			}
 		}
-		if best == 1<<29-1 {
+		if best == ofTop {
 			top = append(top, files[pick])
 		} else {
 			ground = append(ground, files[pick])
@@ -249,6 +243,31 @@ func greedy(arrows []arrow) []string {
 	}
 	slices.Reverse(top)
 	return append(ground, top...)
+}
+
+const (
+	ofGround = 1 << 30
+	ofTop    = 1<<29 - 1
+)
+
+// groundScore is higher the more a file belongs to the ground, among those that are left.
+func groundScore(file string, left []string, arrows []arrow) int {
+	known, knows := 0, 0
+	for _, a := range arrows {
+		if a.from == file && slices.Contains(left, a.to) {
+			knows++
+		}
+		if a.to == file && slices.Contains(left, a.from) {
+			known++
+		}
+	}
+	switch {
+	case knows == 0:
+		return ofGround
+	case known == 0:
+		return ofTop
+	}
+	return known - knows
 }
 
 // readLines counts wide lines of Go and SQL, tests too.

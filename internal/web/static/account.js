@@ -12,7 +12,7 @@ const path = `accounts/${element.dataset.id}`;
 new Codes([card]);
 
 const form = new Form(element, async (values) => {
-	// Only what was changed here: somebody else may have changed the rest.
+	// Only what was changed here: another page may have changed the rest.
 	const changes = Object.entries(values).filter(([name, value]) => element.elements[name].type !== "hidden" && value !== element.elements[name].defaultValue);
 	const { body: { account } } = await request("PATCH", path, { body: Object.fromEntries(changes) });
 	form.keep();

@@ -29,7 +29,7 @@ class Clock {
 		return Date.now() - this.#ahead;
 	}
 
-	// set takes the time that a server's answer tells; it was written between sending and receiving.
+	// set takes the time of a server's answer; it was written between sending and receiving.
 	set(now, sentAt, receivedAt) {
 		this.#ahead = (sentAt + receivedAt) / 2 - Date.parse(now);
 		this.#warn();

@@ -8,7 +8,7 @@ import { Form, showFieldsFor } from "./form.js";
 
 const element = document.getElementById("new");
 const card = document.querySelector("#preview code-card");
-const touched = new Set(); // fields that were left; nobody is told about a secret that is still being typed
+const touched = new Set(); // fields that were left; a secret that is still being typed is not judged
 const typingPause = 350; // ms
 
 // A link says everything itself. No base32 secret holds a colon.

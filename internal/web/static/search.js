@@ -60,7 +60,7 @@ export class Search {
 	}
 }
 
-// wordsOf returns what a card can be found by. It is read when somebody searches, not while the page loads.
+// wordsOf returns what a card can be found by. It is read when a user searches, not while the page loads.
 function wordsOf(item) {
 	const shown = (part) => item.element.querySelector(part)?.textContent ?? "";
 	item.words ??= fold(`${shown(".card-title")} ${shown(".card-account")} ${item.element.dataset.note ?? ""}`);

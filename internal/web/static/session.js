@@ -1,4 +1,4 @@
-// The session of a page. It tells the server that somebody is there, and covers the page when nobody was for a while,
+// The session of a page. It reports to the server that the page is in use, and covers it when it was not for a while,
 // until the password is entered. What was typed stays.
 
 import { Problem, request } from "./api.js";
