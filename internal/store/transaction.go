@@ -196,6 +196,10 @@ func (s *Store) togetherOnce(ctx context.Context, user uuid.UUID, queries []quer
 	if slices.ContainsFunc(queries, func(q query) bool { return !known.queries[q.sql] }) {
 		return s.firstTime(ctx, conn, user, known, queries)
 	}
+	if err := known.frame(ctx, conn.Conn()); err != nil {
+		s.distrustNames(ctx, conn, err)
+		return err
+	}
 	var batch pgx.Batch
 	batch.Queue(begin)
 	if known.direct {
@@ -294,12 +298,10 @@ func (s *Store) meet(ctx context.Context, conn *pgx.Conn, known *knowledge) erro
 			systemPath); err != nil {
 			return err
 		}
-		// Each batch begins with one of these statements. Where it is not there, nothing of the batch runs, so it also
+		// Each batch begins with this statement. Where it is not there, nothing of the batch runs, so it also
 		// proves that the search_path is set.
-		for _, sql := range []string{s.pinDirect, begin, commit} {
-			if _, err := conn.Prepare(ctx, sql, sql); err != nil {
-				return err
-			}
+		if _, err := conn.Prepare(ctx, s.pinDirect, s.pinDirect); err != nil {
+			return err
 		}
 	}
 	known.met = true
@@ -340,7 +342,23 @@ func (s *Store) distrustNames(ctx context.Context, conn *pgxpool.Conn, err error
 type knowledge struct {
 	met     bool
 	direct  bool            // no pooler is in between: queries are prepared
+	framed  bool            // BEGIN and COMMIT are, too
 	queries map[string]bool // that it has described, and prepared when it is direct
+}
+
+// frame prepares what is around the queries of a batch, where they are prepared. It is not part of meet, because a
+// start, which asks little, waits for each of these round trips.
+func (k *knowledge) frame(ctx context.Context, conn *pgx.Conn) error {
+	if !k.direct || k.framed {
+		return nil
+	}
+	for _, sql := range []string{begin, commit} {
+		if _, err := conn.Prepare(ctx, sql, sql); err != nil {
+			return err
+		}
+	}
+	k.framed = true
+	return nil
 }
 
 func knownTo(conn *pgx.Conn) *knowledge {
