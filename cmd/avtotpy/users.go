@@ -162,7 +162,7 @@ func (c userCommand) add(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hash, err := auth.NewPassword(ctx, c.name, password)
+	hash, err := auth.NewUser(ctx, c.name, password)
 	if err != nil {
 		return explainProblems(err)
 	}

@@ -275,9 +275,16 @@ func checkName(found *problem.List, name string) {
 		found.Add("name", NameMissing)
 	case n > MaxName:
 		found.Add("name", NameLong, n, MaxName)
-	case strings.ContainsFunc(name, isControl):
+	case strings.ContainsFunc(name, isUnseen) || !strings.ContainsFunc(name, isSeen):
 		found.Add("name", NameUnseen)
 	}
 }
 
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+// isUnseen reports a character by which two names look alike that are not, or that turns the text around. The two
+// joiners are letters' business in Persian and in India.
+func isUnseen(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != nonJoiner && r != joiner
+}
+
+func isSeen(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }

@@ -106,3 +106,32 @@ func TestRandomPasswordsAreTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesThatCannotBeToldApartAreRefused: a name looks like what it is.
+func TestNamesThatCannotBeToldApartAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]problem.Code{
+		"alice": "", "Ärzte 3": "", "نامه\u200cای": "", "李雷": "", "o'neil@example.com": "", "🦊": "",
+		"": NameMissing, "  ": NameMissing,
+		"alice\u200b": NameUnseen, "\ufeffalice": NameUnseen, "ali\u00adce": NameUnseen, "\u202eecila": NameUnseen,
+		"\u2066alice": NameUnseen, "al\u2028ice": NameUnseen, "al\u0085ice": NameUnseen, "al\tice": NameUnseen,
+		"\u200d": NameUnseen, "\u0301": NameUnseen, "a\x00": NameUnseen,
+	} {
+		var found problem.List
+		checkName(&found, name)
+		var got problem.Code
+		if len(found) > 0 {
+			got = found[0].Code
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+	const odd, good = "alice\u200b", "correct horse battery staple"
+	if _, err := NewUser(t.Context(), odd, good); err == nil {
+		t.Error("an operator adds a user with an odd name")
+	}
+	if _, err := NewPassword(t.Context(), odd, good); err != nil {
+		t.Errorf("a user who has an odd name gets no other password: %v", err)
+	}
+}
