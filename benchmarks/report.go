@@ -18,9 +18,9 @@ type report struct {
 
 // A verdict holds a measured value against what the issue wanted.
 type verdict struct {
-	what, reach, measured string
-	met                   bool
-	apart                 string // why it is not to be judged here, such as sizes of the short form
+	what, target, measured string
+	met                    bool
+	apart                  string // why it is not to be judged here, such as sizes of the short form
 }
 
 // A section is a table.
@@ -31,8 +31,8 @@ type section struct {
 	rows   [][]string
 }
 
-func (r *report) judge(what, reach, measured string, met bool) {
-	v := verdict{what: what, reach: reach, measured: measured, met: met}
+func (r *report) judge(what, target, measured string, met bool) {
+	v := verdict{what: what, target: target, measured: measured, met: met}
 	if r.form.name != fullForm().name {
 		v.apart = "sizes of the short form"
 	}
@@ -65,10 +65,10 @@ func (r *report) markdown() string {
 	for _, fact := range r.facts {
 		fmt.Fprintf(&b, "- %s: %s\n", fact[0], fact[1])
 	}
-	b.WriteString("\n## Reach\n\n")
-	verdicts := section{header: []string{"Case", "Reach", "Measured", ""}}
+	b.WriteString("\n## Targets\n\n")
+	verdicts := section{header: []string{"Case", "Target", "Measured", ""}}
 	for _, v := range r.verdicts {
-		verdicts.row(v.what, v.reach, v.measured, v.word())
+		verdicts.row(v.what, v.target, v.measured, v.word())
 	}
 	verdicts.write(&b)
 	for _, s := range r.sections {

@@ -168,7 +168,7 @@ func (p *parser) kind(text string) {
 
 // secret reads the secret of a link: what base32 does not have is left out, with a warning.
 func (p *parser) secret(text string) {
-	// A fragment that somebody appended is none of it, though its letters look like base32.
+	// A fragment that was appended is not a part of it, though its letters look like base32.
 	text, fragment, _ := strings.Cut(text, "#")
 	clean, unknown := cleanSecret(text)
 	secret, whole := decodeSecret(clean)
