@@ -59,6 +59,23 @@ func TestASecondClickSaysThatItIsDone(t *testing.T) {
 	}
 }
 
+// TestOtherSitesDoNotSayWhatWasDone opens links of another site to pages that say that a form was taken.
+func TestOtherSitesDoNotSayWhatWasDone(t *testing.T) {
+	t.Parallel()
+	alice := newSite(t).alice()
+	account := "/accounts/" + alice.add(map[string]any{"link": link})
+	for path, text := range map[string]string{
+		"/settings?saved": "Password changed", "/trash?purged": "Deleted for good.", account + "?saved": "Saved",
+	} {
+		for from, says := range map[string]bool{"same-origin": true, "cross-site": false, "same-site": false} {
+			a := alice.ask("GET", path, nil, "Sec-Fetch-Site", from)
+			if a.StatusCode != http.StatusOK || strings.Contains(a.text, text) != says {
+				t.Errorf("%s, opened by %s: %s, which says %q or not: %s", path, from, a.Status, text, a.text)
+			}
+		}
+	}
+}
+
 // TestEveryFormWorksWithoutScripts sends each form as a browser does by itself: first with
 // something wrong in it, which is said at its field while what was typed is kept, and then right.
 func TestEveryFormWorksWithoutScripts(t *testing.T) {

@@ -72,6 +72,9 @@ func (s *site) authenticatedPage(show func(*http.Request, auth.Principal) (page,
 		if err != nil {
 			return page{}, err
 		}
+		if visitorOf(r.Context()).passive { // a link of another site must not say that a password was changed
+			r.URL.RawQuery = ""
+		}
 		p, err := show(r, who)
 		p.User = who.User().Name
 		if visitorOf(r.Context()).passive {
