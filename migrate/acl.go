@@ -1,6 +1,10 @@
 package migrate
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+)
 
 // A rightsSeen is the access control lists in which a role may stand: those of the
 // database, of the schema and of what is in it.
@@ -23,7 +27,7 @@ type listSeen struct {
 // the same: to take them apart here costs less than there, in a server process that has
 // just begun and has to look up each function of a question.
 func (m *Migrator) askRights(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$secured", isSecured).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$secured", isSecured).Replace(`
 	WITH here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),
 	entry AS MATERIALIZED (SELECT classid, objid, objsubid FROM pg_shdepend

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // TestWhatLoadAdvisesWorks applies what each refusal says to write instead.
@@ -68,7 +68,7 @@ func TestWhatLoadAdvisesWorks(t *testing.T) {
 			"ALTER TABLE app.p DETACH PARTITION app.q",
 		},
 	} {
-		if _, err := migrate.Load(files(c.refused)); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := bundle.Load(files(c.refused)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %q", c.refused, err, c.says)
 		}
 		sql = append(sql, c.instead)

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // applyAlone applies the next pending file, one without a transaction. Its claim is a
@@ -16,7 +20,7 @@ import (
 // comes the statement, and then the row is finished. Other migrators see the
 // unfinished row and poll. When the claiming process is gone, the next one takes the
 // claim over, and mends what an interrupted statement left behind.
-func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) error {
+func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) error {
 	s.Server.set = false // an index may call functions
 	if err := r.unpinned(ctx, conn, s, m); err != nil {
 		return err
@@ -53,7 +57,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *Mi
 
 // completeAlone runs the statement of a file, unless the migrator from which the claim was
 // taken had succeeded with it.
-func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen, taken bool) error {
+func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen, taken bool) error {
 	if taken {
 		if done, err := r.leftOver(ctx, conn, m); done || err != nil {
 			return err
@@ -64,10 +68,10 @@ func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *Migrati
 
 // disown lets the next migrator take a claim over at once. A session ends with its program, but
 // a pooler's goes on, and would seem to work on the file for another minute. If that fails, it does.
-func (r *run) disown(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen) {
+func (r *run) disown(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) {
 	_, _ = r.ask(context.WithoutCancel(ctx), conn, s, m, fmt.Sprintf(
 		"UPDATE %s SET claimed_by_start = '-infinity' WHERE version = %d AND duration IS NULL AND %s",
-		quoteName(r.Schema, ledgerName), m.Version, c.is()))
+		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is()))
 }
 
 // A claim is the right to apply one file, as its ledger row holds it.
@@ -77,7 +81,7 @@ type claim struct {
 }
 
 func (c claim) is() string {
-	return fmt.Sprintf("claimed_by_pid = %d AND claimed_by_start = %s", c.PID, quoteText(c.Start))
+	return fmt.Sprintf("claimed_by_pid = %d AND claimed_by_start = %s", c.PID, sqltext.QuoteText(c.Start))
 }
 
 // marker goes before the statement, as a comment: through a pooler it may run in
@@ -94,12 +98,12 @@ const markerFormat = "/* migration %s, claimed by %s of %s */"
 // do: they are used again.
 const myself = "(SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
 
-func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) (c claim, err error) {
+func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
-		quoteName(r.Schema, ledgerName), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
-		m.MinVersion, quoteText(r.Version), myself))
+		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
+		m.MinVersion, sqltext.QuoteText(r.Version), myself))
 	const notNull, check = "23502", "23514"
 	switch code := sqlState(err); {
 	case code == notNull || code == check:
@@ -114,15 +118,15 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migrati
 
 // finish puts down that the file was applied, by whoever holds the claim: the canary
 // divides by zero when somebody else has taken it over meanwhile.
-func (r *run) finish(m *Migration, c claim) string {
+func (r *run) finish(m *bundle.Migration, c claim) string {
 	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
 		SELECT 1 / count(*) FROM done; %s`,
-		quoteName(r.Schema, ledgerName), m.Version, c.is(), r.testify(m.Version, hex.EncodeToString(m.history[:])))
+		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is(), r.testify(m.Version, m.Fingerprint()))
 }
 
 // ask runs statements of ours about a claim in a transaction of their own, flushed to
 // disk, and returns the first row.
-func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration, sql string) (answer, error) {
+func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration, sql string) (answer, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
 	r.pause.lockLimit, r.pause.locked = r.lockLimit(), 0
 	limited, cancel := r.limited(ctx)
@@ -146,13 +150,13 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration
 // runAlone sends the file's one statement. When it fails, what it left behind is
 // removed and the claim is given back, so that the schema is at the version before
 // the file, as after any other failure.
-func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c claim, s seen) error {
+func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) error {
 	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
 	failed, out, err := r.exchange(ctx, conn, []message{statement})
 	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == transactionTimeout {
 		return r.place(statement, outcome{err: ended}) // with its session; the next start takes over
 	}
-	if err == nil && failed < 0 && m.alone().ifNotExists {
+	if err == nil && failed < 0 && m.NoTx().IfNotExists {
 		failed, out.err, err = r.passedOver(ctx, conn, m)
 	}
 	if err != nil || failed < 0 {
@@ -176,11 +180,11 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 				failure, err)
 		}
 		if failed, ok := errors.AsType[*MigrationError](failure); ok {
-			failed.Removed = m.alone().verb == "CREATE" || m.alone().verb == "REINDEX"
+			failed.Removed = m.NoTx().Verb == "CREATE" || m.NoTx().Verb == "REINDEX"
 		}
 	}
 	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s",
-		quoteName(r.Schema, ledgerName), m.Version, c.is()))
+		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is()))
 	if err != nil {
 		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
 	}
@@ -189,7 +193,7 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *Migration, c
 
 // spent is the error of a file without a transaction that was cancelled because other sessions
 // kept it waiting for too long. Its claim stays: the next start removes what it left behind.
-func (r *run) spent(m *Migration) error {
+func (r *run) spent(m *bundle.Migration) error {
 	busy := &BusyError{
 		Waited: r.pause.waited, Unfinished: true,
 		Err: fmt.Errorf("%s, which runs without a transaction, waited for other sessions and was cancelled", m.File),
@@ -207,10 +211,10 @@ const duplicateTable = "42P07"
 
 // passedOver finds what IF NOT EXISTS took for the index without being it: one that is
 // invalid, which serves no query, or another relation of that name. failed is 0 then.
-func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (failed int, why *pgconn.PgError,
+func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (failed int, why *pgconn.PgError,
 	err error,
 ) {
-	switch _, valid, err := r.askIndex(ctx, conn, m.alone()); {
+	switch _, valid, err := r.askIndex(ctx, conn, m.NoTx()); {
 	case err != nil:
 		return -1, nil, err
 	case valid:
@@ -219,7 +223,7 @@ func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *Migration)
 	return 0, &pgconn.PgError{
 		Code: duplicateTable,
 		Message: fmt.Sprintf("IF NOT EXISTS passed over %s, which is invalid, or is no index of this table",
-			quoteName(m.alone().schema, m.alone().name)),
+			sqltext.QuoteName(m.NoTx().Schema, m.NoTx().Name)),
 		Hint: "Drop it, or give the index another name.",
 	}, nil
 }

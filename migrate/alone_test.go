@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 const (
@@ -118,12 +119,12 @@ func TestWhatMayGoWithoutATransaction(t *testing.T) {
 		"-- migrate:no-transaction please\nVACUUM s.t":                       "takes no argument",
 		"-- Migrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON s.t (a)": "write the directive as",
 	} {
-		_, err := migrate.Load(files("-- migrate:no-transaction\n" + sql))
+		_, err := bundle.Load(files("-- migrate:no-transaction\n" + sql))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", sql, err, want)
 		}
 	}
-	if _, err := migrate.Load(files("CREATE INDEX CONCURRENTLY i ON s.t (a)")); err == nil ||
+	if _, err := bundle.Load(files("CREATE INDEX CONCURRENTLY i ON s.t (a)")); err == nil ||
 		!strings.Contains(err.Error(), "migrate:no-transaction") {
 		t.Errorf("without the directive: %v, want that it is named", err)
 	}

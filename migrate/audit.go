@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A Severity says what a Finding means.
@@ -167,7 +169,7 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 		}
 		if h.Grantor != "" { // REVOKE takes back only what the owner, or the role that runs it, has granted
 			what += fmt.Sprintf(", granted by %q", h.Grantor)
-			mend = []string{"SET ROLE " + quoteName(h.Grantor), mend[0], "RESET ROLE"}
+			mend = []string{"SET ROLE " + sqltext.QuoteName(h.Grantor), mend[0], "RESET ROLE"}
 		}
 		for _, g := range undone(declared, h) {
 			mend = append(mend, sql.grant(g))
@@ -180,7 +182,7 @@ func (m *Migrator) excessive(s seen, excess []heldGrant) []Finding {
 // dangers are what makes an existing role unfit, whatever it was granted. They are
 // never mended by the migrator: the role may be somebody else's.
 func (m *Migrator) dangers(s seen) []Finding {
-	name := quoteName(s.Role.Name)
+	name := sqltext.QuoteName(s.Role.Name)
 	var found []Finding
 	for _, d := range []struct {
 		is        bool
@@ -197,9 +199,9 @@ func (m *Migrator) dangers(s seen) []Finding {
 		}
 	}
 	for _, group := range s.Role.MemberOf {
-		revoke := "REVOKE " + quoteName(group.Role) + " FROM " + name
+		revoke := "REVOKE " + sqltext.QuoteName(group.Role) + " FROM " + name
 		if s.Server.Version >= 16_00_00 { // from there on a REVOKE takes back only what its grantor gave
-			revoke += " GRANTED BY " + quoteName(group.Grantor)
+			revoke += " GRANTED BY " + sqltext.QuoteName(group.Grantor)
 		}
 		found = append(found, Finding{Excess, fmt.Sprintf("is a member of %q", group.Role), revoke})
 	}
@@ -224,7 +226,7 @@ func (m *Migrator) dangers(s seen) []Finding {
 // the role owns there. What REASSIGN OWNED leaves alone has one of its own.
 func possessions(s seen) []Finding {
 	var found []Finding
-	role := quoteName(s.Role.Name)
+	role := sqltext.QuoteName(s.Role.Name)
 	things := map[string][]string{}
 	var databases []string
 	for _, o := range s.Held.Owned {
@@ -267,7 +269,7 @@ func (s seen) heir() string {
 	}
 	for _, name := range names {
 		if name != s.Role.Name {
-			return quoteName(name)
+			return sqltext.QuoteName(name)
 		}
 	}
 	return "CURRENT_USER"
@@ -286,7 +288,7 @@ func inDatabase(database, here string) string {
 // warnings are about what the migrator does not change, because others may rely
 // on it. What is in excess is left out.
 func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
-	role := quoteName(sql.role)
+	role := sqltext.QuoteName(sql.role)
 	var found []Finding
 	warn := func(what, mend string) { found = append(found, Finding{Warn, what, mend}) }
 	for _, p := range s.Held.Public {
@@ -307,7 +309,7 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
 		warn(fmt.Sprintf("owns %d large objects", n),
-			"SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+quoteText(sql.role))
+			"SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+sqltext.QuoteText(sql.role))
 	}
 	unsure := map[string]int{}
 	for _, o := range s.Held.Owned {
@@ -321,7 +323,7 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {
-			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+quoteName(e.Database)+
+			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+sqltext.QuoteName(e.Database)+
 				" FROM "+role)
 		}
 		if e.Objects > 0 {
@@ -333,7 +335,7 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 		name, _, _ := strings.Cut(set.Value, "=")
 		in := ""
 		if set.Database != "" {
-			in = " IN DATABASE " + quoteName(set.Database)
+			in = " IN DATABASE " + sqltext.QuoteName(set.Database)
 		}
 		whose, everybody := role, ""
 		if set.All {

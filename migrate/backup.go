@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A BackupError means that Migrator.Backup failed. Nothing was changed.
@@ -54,7 +57,7 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 // however long the backup takes.
 func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, version int) error {
 	begin, lead := r.begin(s.Server, flushed(s))
-	table := quoteName(r.Schema, ledgerName)
+	table := sqltext.QuoteName(r.Schema, ledger.Name)
 	limited, cancel := r.limited(ctx)
 	defer cancel()
 	locked, err := exec(limited, conn,

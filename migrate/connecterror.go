@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -54,7 +55,7 @@ func mayNotConnect(c *pgconn.Config, err *pgconn.PgError) error {
 		Lacks: fmt.Sprintf("the server does not let %q into the database %q: %s", c.User, database, err.Message),
 	}
 	if err.Routine == "CheckMyDatabase" {
-		lacks.SQL = []string{"GRANT CONNECT ON DATABASE " + quoteName(database) + " TO " + quoteName(c.User)}
+		lacks.SQL = []string{"GRANT CONNECT ON DATABASE " + sqltext.QuoteName(database) + " TO " + sqltext.QuoteName(c.User)}
 	}
 	return lacks
 }

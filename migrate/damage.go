@@ -103,7 +103,7 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	}
 	c.unread = told[1].err
 	if c.compared = c.unread == nil; c.compared {
-		c.drift = append(c.drift, m.withUndo(m.Bundle.beyondClaim(status.Claimed, snapshot, told[1].text),
+		c.drift = append(c.drift, m.withUndo(versionProof{m.Bundle}.beyondClaim(status.Claimed, snapshot, told[1].text),
 			status.Version)...)
 		c.drift = append(c.drift, m.strays(strays, status.Version)...)
 	}

@@ -3,6 +3,8 @@ package migrate
 import (
 	_ "embed"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A detour is an object outside of the schema that reaches its tables with the rights of somebody else, and that the
@@ -18,5 +20,5 @@ var detourSQL string
 
 // askDetours asks for them; role is an expression.
 func (m *Migrator) askDetours(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role).Replace(detourSQL)
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role).Replace(detourSQL)
 }

@@ -43,7 +43,7 @@
 // [Migrator.LockTimeout], since a statement that queues for a table lock makes
 // every query of the application queue behind it. A file must not end its
 // transaction, change the session, or use what cannot run in a transaction;
-// [Load] refuses such files and says what to write instead.
+// [bundle.Load] refuses such files and says what to write instead.
 //
 // [Migrator.Status], [Migrator.History] and [Migrator.Plan] tell how a database stands
 // and what Up would do, and change nothing; [Migrator.Rehearse] does it where it leaves

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 )
 
@@ -130,14 +131,18 @@ func subject(line string) string {
 // files between them leave the schema as it is, such as those that only move rows. When
 // there is none, it returns the nearest version, the later of two that are as near,
 // and the differences from it; 0 when the bundle has no snapshots.
-func (b Bundle) versionsLike(text string) (same []int, nearest int, drift []Drift) {
-	for i, snapshot := range b.snapshots {
+func versionsLike(b bundle.Bundle, text string) (same []int, nearest int, drift []Drift) {
+	for version := 1; ; version++ {
+		snapshot, ok := b.Snapshot(version)
+		if !ok {
+			break
+		}
 		d := CompareSnapshots(snapshot, text)
 		if len(d) == 0 {
-			same = append(same, i+1)
+			same = append(same, version)
 		}
 		if nearest == 0 || len(d) <= len(drift) {
-			nearest, drift = i+1, d
+			nearest, drift = version, d
 		}
 	}
 	if len(same) > 0 {

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 const (
@@ -54,9 +55,14 @@ func TestCompareSnapshotsTellsEachDifferenceInALine(t *testing.T) {
 
 func TestVersionsLikeFindsEveryEqualVersionOrTheNearest(t *testing.T) {
 	t.Parallel()
-	b := Bundle{snapshots: []string{"table a\n", snapshotOne, snapshotOne, snapshotTwo}}
+	b, err := bundle.Unchecked("SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4").WithSnapshots(historyFS(map[string]string{
+		"0001.txt": "table a\n", "0002.txt": snapshotOne, "0003.txt": snapshotOne, "0004.txt": snapshotTwo,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
-		bundle  Bundle
+		bundle  bundle.Bundle
 		text    string
 		same    []int
 		nearest int
@@ -67,63 +73,15 @@ func TestVersionsLikeFindsEveryEqualVersionOrTheNearest(t *testing.T) {
 		"none":         {b, strings.Replace(snapshotTwo, "bigint", "smallint", 1), nil, 4, 2},
 		"none, equal":  {b, strings.Replace(snapshotOne, "integer", "smallint", 1), nil, 3, 2},
 		"nothing":      {b, "", nil, 1, 1},
-		"no snapshots": {Bundle{}, snapshotOne, nil, 0, 0},
+		"no snapshots": {bundle.Bundle{}, snapshotOne, nil, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			same, nearest, drift := c.bundle.versionsLike(c.text)
+			same, nearest, drift := versionsLike(c.bundle, c.text)
 			if !slices.Equal(same, c.same) || nearest != c.nearest || len(drift) != c.drift {
 				t.Errorf("got %v, nearest %d, %v; want %v, nearest %d with %d differences", same, nearest, drift,
 					c.same, c.nearest, c.drift)
 			}
 		})
-	}
-}
-
-func TestWithSnapshotsReportsEveryProblemAtOnce(t *testing.T) {
-	t.Parallel()
-	b := BundleOf("SELECT 1", "SELECT 2", "SELECT 3")
-	_, err := b.WithSnapshots(bundleFS(map[string]string{
-		"0001.txt": "table a\n", "0004.txt": "", "0002.text": "",
-		"README.md": "", ".hidden": "",
-	}))
-	var lines []string
-	if err != nil {
-		lines = strings.Split(err.Error(), "\n")
-	}
-	want := []string{
-		"0002.txt: is missing: it is the snapshot of the schema after m.sql; generate the snapshots",
-		"0003.txt: is missing: it is the snapshot of the schema after m.sql; generate the snapshots",
-		"0002.text: is no snapshot of one of the 3 migrations; delete it",
-		"0004.txt: is no snapshot of one of the 3 migrations; delete it",
-	}
-	if !slices.Equal(lines, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func TestABundleKeepsItsSnapshots(t *testing.T) {
-	t.Parallel()
-	bare := BundleOf("SELECT 1", "SELECT 2")
-	b, err := bare.WithSnapshots(fstest.MapFS{"0001.txt": {Data: []byte("table a\r\n  x\r\n")}, "0002.txt": {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		bundle  Bundle
-		version int
-		text    string
-		ok      bool
-	}{
-		{b, 1, "table a\n  x\n", true},
-		{b, 2, "", true},
-		{b, 0, "", false},
-		{b, 3, "", false},
-		{b, -1, "", false},
-		{bare, 1, "", false},
-	} {
-		if text, ok := c.bundle.Snapshot(c.version); text != c.text || ok != c.ok {
-			t.Errorf("version %d: got %q, %v, want %q, %v", c.version, text, ok, c.text, c.ok)
-		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A ConnectError means that the database could not be reached in time, or that
@@ -85,11 +87,11 @@ func (e *ReadOnlyError) Error() string {
 	mend := "take default_transaction_read_only out of postgresql.conf, or of the connection string"
 	switch e.Source {
 	case "database":
-		mend = writable + "ALTER DATABASE " + quoteName(e.Database) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER DATABASE " + sqltext.QuoteName(e.Database) + " RESET default_transaction_read_only"
 	case "user":
-		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " RESET default_transaction_read_only"
+		mend = writable + "ALTER ROLE " + sqltext.QuoteName(e.Role) + " RESET default_transaction_read_only"
 	case "database user":
-		mend = writable + "ALTER ROLE " + quoteName(e.Role) + " IN DATABASE " + quoteName(e.Database) +
+		mend = writable + "ALTER ROLE " + sqltext.QuoteName(e.Role) + " IN DATABASE " + sqltext.QuoteName(e.Database) +
 			" RESET default_transaction_read_only"
 	}
 	return fmt.Sprintf("migrations are pending, but default_transaction_read_only is on for %q in the database %q "+

@@ -5,16 +5,18 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 func TestMigrationErrorShowsThePlace(t *testing.T) {
 	sql := "CREATE TABLE app.t (id int);\n\tALTER TABLE app.t ALTER COLUMN größe SET NOT NULL;\nSELECT 1;\n"
-	b, err := Load(bundleFS(map[string]string{"0001_add_tags.sql": sql}))
+	b, err := bundle.Load(historyFS(map[string]string{"0001_add_tags.sql": sql}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := Migrator{Schema: "app"}
-	msg := m.file(&b.migrations[0], serverSeen{Version: 180000}, "off")
+	msg := m.file(new(b.Migration(1)), serverSeen{Version: 180000}, "off")
 	r := run{Migrator: m}
 	prefix := len([]rune(msg.before))
 	for name, c := range map[string]struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -44,7 +45,7 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 func (e eventTriggers) names() string {
 	var names []string
 	for _, t := range e {
-		names = append(names, fmt.Sprintf("%q on %s, which calls %s", t.Name, t.Event, quoteName(t.Schema, t.Function)))
+		names = append(names, fmt.Sprintf("%q on %s, which calls %s", t.Name, t.Event, sqltext.QuoteName(t.Schema, t.Function)))
 	}
 	return strings.Join(names, "; ")
 }
@@ -52,8 +53,8 @@ func (e eventTriggers) names() string {
 // switchedOff is how a DBA switches them off.
 func (e eventTriggers) switchedOff() (sql []string) {
 	for _, t := range e {
-		sql = append(sql, "ALTER EVENT TRIGGER "+quoteName(t.Name)+" DISABLE",
-			"-- start again, and then ALTER EVENT TRIGGER "+quoteName(t.Name)+" "+t.Enabled)
+		sql = append(sql, "ALTER EVENT TRIGGER "+sqltext.QuoteName(t.Name)+" DISABLE",
+			"-- start again, and then ALTER EVENT TRIGGER "+sqltext.QuoteName(t.Name)+" "+t.Enabled)
 	}
 	return sql
 }
@@ -61,7 +62,7 @@ func (e eventTriggers) switchedOff() (sql []string) {
 // in are those whose function an error's context names.
 func (e eventTriggers) in(err *pgconn.PgError) eventTriggers {
 	return slices.DeleteFunc(slices.Clone(e), func(t eventTrigger) bool {
-		return !strings.Contains(err.Where, t.Function+"(") && !strings.Contains(err.Where, quoteName(t.Function)+"(")
+		return !strings.Contains(err.Where, t.Function+"(") && !strings.Contains(err.Where, sqltext.QuoteName(t.Function)+"(")
 	})
 }
 
@@ -106,7 +107,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	if space := r.closedTablespace(ctx, conn); err.Code == insufficientPrivilege && space != "" {
 		return stopped(m, failed, fmt.Sprintf("the role %q may not create anything in the tablespace %q, which "+
 			"default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
-			[]string{"GRANT CREATE ON TABLESPACE " + quoteName(space) + " TO " + quoteName(r.me)})
+			[]string{"GRANT CREATE ON TABLESPACE " + sqltext.QuoteName(space) + " TO " + sqltext.QuoteName(r.me)})
 	}
 	lacks, refused := errors.AsType[*PrivilegeError](failed)
 	// there is no schema yet that somebody else could own

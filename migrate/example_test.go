@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 //go:embed testdata/example/*.sql
@@ -18,11 +19,11 @@ var embedded embed.FS
 // A service of your own, with its own files, schema and role.
 func Example() {
 	files, _ := fs.Sub(embedded, "testdata/example") // 0001_notes.sql, 0002_tags.sql …
-	bundle, err := migrate.Load(files)
+	notes, err := bundle.Load(files)
 	if err != nil {
 		log.Fatal(err)
 	}
-	m := migrate.Migrator{Bundle: bundle, Schema: "notes", Role: migrate.Role{
+	m := migrate.Migrator{Bundle: notes, Schema: "notes", Role: migrate.Role{
 		Name: "notes_web", Password: os.Getenv("NOTES_WEB_PASSWORD"),
 		Privileges: []migrate.Privilege{
 			{On: "TABLE notes", Allow: "SELECT, INSERT (id, text), DELETE"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -29,7 +30,7 @@ func (r *run) exited(m message, o outcome, err error) error {
 	if file, ok := errors.AsType[*MigrationError](failure); ok {
 		file.Advice += ". The session ended with this error, because exit_on_error is on: let a DBA take that from " +
 			"the role, the " +
-			"database or the server, as in ALTER ROLE " + quoteName(r.me) + " RESET exit_on_error"
+			"database or the server, as in ALTER ROLE " + sqltext.QuoteName(r.me) + " RESET exit_on_error"
 		if file.Advice[0] == '.' {
 			file.Advice = "Mend the file and start again" + file.Advice
 		}

@@ -12,24 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
-
-// BundleOf makes a bundle of SQL texts without the checks of Load: for tests of
-// what happens when a file slips through.
-func BundleOf(sql ...string) Bundle {
-	var b Bundle
-	for i, s := range sql {
-		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
-		m.script = sqltext.Cut(s, ledgerName)
-		b.migrations = append(b.migrations, m)
-	}
-	b.remember()
-	return b
-}
-
-// KeepsOff refuses files that would change the ledger in a schema.
-func (b Bundle) KeepsOff(schema string) error { return b.keepsOff(schema) }
 
 // Verifier is the SCRAM verifier of a password.
 func Verifier(password string, salt []byte) (string, error) { return verifier(password, salt) }
@@ -69,8 +54,8 @@ func InDatabase(database, here string) string { return inDatabase(database, here
 func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string,
 	odd bool, err error,
 ) {
-	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(quoteText(role)), catalogue.Qualified+
-		m.askHeld(quoteText(role)))
+	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(sqltext.QuoteText(role)), catalogue.Qualified+
+		m.askHeld(sqltext.QuoteText(role)))
 	if err != nil {
 		return nil, nil, false, err
 	}
@@ -111,19 +96,19 @@ func (m *Migrator) AskedOfTheServer() (names []string) {
 }
 
 // SettingsText is the table of decisions.
-func SettingsText() string { return settingsText }
+func SettingsText() string { return setting.SettingsText }
 
 // Pins are the settings that a file's transaction pins to a value of the table, and whether
 // only some may set them.
 func Pins(version int) map[string]bool {
 	all := map[string]bool{}
-	for _, p := range pins() {
-		if p.restricted() || p.late() {
-			all[p.name] = p.restricted()
+	for _, p := range setting.Pins() {
+		if p.Restricted() || p.Late() {
+			all[p.Name] = p.Restricted()
 		}
 	}
-	for _, p := range meaning(version) {
-		all[p.name] = false
+	for _, p := range setting.Meaning(version) {
+		all[p.Name] = false
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -21,7 +22,7 @@ func (r *run) failure(m message, out outcome) error {
 		return &retryError{err: r.place(m, out)}
 	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server
 	// takes changes, and the file itself has ended that.
-	case out.err.Code == readOnly && (m.migration == nil || !m.migration.Alone && out.completed < m.lead):
+	case out.err.Code == readOnly && (m.migration == nil || !m.migration.NoTransaction && out.completed < m.lead):
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &PrivilegeError{
@@ -65,7 +66,7 @@ const (
 
 // canary is what the canary behind a file said, and "" when the error is another one's.
 func (m message) canary(out outcome) string {
-	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.script.Statements) {
+	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.Spans()) {
 		return ""
 	}
 	const undefinedSchema, wrongKind, unsupported = "3F000", "42809", "0A000"
@@ -92,8 +93,8 @@ func (m message) refusesRole(out outcome) bool {
 // was restored by somebody else belongs to them.
 func takeOver(schema, role string) []string {
 	return []string{
-		"ALTER SCHEMA " + quoteName(schema) + " OWNER TO " + quoteName(role),
-		"DO " + dollarQuote(strings.NewReplacer("$schema", quoteText(schema), "$role", quoteText(role)).Replace(` DECLARE s text; BEGIN
+		"ALTER SCHEMA " + sqltext.QuoteName(schema) + " OWNER TO " + sqltext.QuoteName(role),
+		"DO " + dollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(schema), "$role", sqltext.QuoteText(role)).Replace(` DECLARE s text; BEGIN
     FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
              UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
@@ -189,7 +190,7 @@ func (r *run) untilSet(setting string) string {
 	return fmt.Sprintf("without a transaction it runs with the %s of its session, which through a pooler is that "+
 		"of the role, the database or the server. "+
 		"Connect past the pooler, or let a DBA run\n  ALTER ROLE %s SET %s;\nand start again", name,
-		quoteName(r.me), setting)
+		sqltext.QuoteName(r.me), setting)
 }
 
 // lostRace reports whether the claim failed because another migrator was faster:
@@ -202,7 +203,7 @@ func (r *run) lostRace(m message, out outcome) bool {
 	}
 	switch out.err.Code {
 	case "23505", "23503": // unique and foreign key violation
-		return m.migration == nil || out.err.TableName == ledgerName && out.err.SchemaName == r.Schema
+		return m.migration == nil || out.err.TableName == ledger.Name && out.err.SchemaName == r.Schema
 	case "42P06", "42P07", "42710": // duplicate schema, table, object
 		return m.migration == nil
 	case "42P01", "3F000": // the ledger is gone: look what happened
@@ -239,8 +240,8 @@ func (r *run) place(m message, out outcome) error {
 		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and " +
 			"ROLLBACK out, or do without the call."
 	}
-	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.Alone, Err: out.err}
-	statements := m.migration.script.Statements
+	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.NoTransaction, Err: out.err}
+	statements := m.migration.Spans()
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.completed - m.lead; {
@@ -270,13 +271,13 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "at its commit: " + out.err.Message
 	}
 	e.Source = sourceLine(m.sql, e.Line)
-	if out.err.Code == readOnly && !m.migration.Alone {
+	if out.err.Code == readOnly && !m.migration.NoTransaction {
 		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
 	} else if out.err.Code == unsafeQuote {
 		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
 			"quote in it, or " +
-			"let a DBA run ALTER ROLE " + quoteName(r.me) + " SET backslash_quote = safe_encoding, and start again"
+			"let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) + " SET backslash_quote = safe_encoding, and start again"
 	} else if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
 	} else if out.err.Code == untranslatable {

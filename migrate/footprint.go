@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A Footprint is what a file did to a database beside its work.
@@ -133,7 +136,7 @@ func (s sight) strongest(before []lockSeen) map[uint32]string {
 // sight looks at the database from inside the transaction that is open, if any. It
 // reads catalogues only.
 func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err error) {
-	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName)).Replace(`
+	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name)).Replace(`
 		WITH ledger AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger)
 		SELECT json_build_object(
 			'wal', pg_current_wal_insert_lsn() - '0/0',

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A heartbeat watches from beside what the server does with a file, because the
@@ -305,7 +308,7 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {
-	return strings.NewReplacer("$schema", quoteText(h.Schema), "$ledger", quoteText(ledgerName), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", holderOf).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", holderOf).Replace(`
 	WITH ours AS (
 		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
 		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')

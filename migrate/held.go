@@ -5,16 +5,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A heldSeen is what the catalogue says a role holds, beyond its attributes. When a
 // start finds nothing odd about the role, only the Grants are known.
 type heldSeen struct {
-	Grants    []heldGrant `json:"grants"`
-	Owned     []owned     `json:"owned"`
-	Elsewhere []elsewhere `json:"elsewhere"`
-	Settings  []setting   `json:"settings"`
-	Secured   secured     `json:"secured"`
+	Grants    []heldGrant      `json:"grants"`
+	Owned     []owned          `json:"owned"`
+	Elsewhere []elsewhere      `json:"elsewhere"`
+	Settings  []changedSetting `json:"settings"`
+	Secured   secured          `json:"secured"`
 
 	Detours      []detour    `json:"-"`             // of an audit alone
 	LargeObjects int         `json:"large_objects"` // owned, in this database
@@ -45,7 +47,7 @@ func (h *heldSeen) inOrder() {
 			strings.Compare(a.Mapping, b.Mapping))
 	})
 	slices.SortFunc(h.Elsewhere, func(a, b elsewhere) int { return strings.Compare(a.Database, b.Database) })
-	slices.SortFunc(h.Settings, func(a, b setting) int {
+	slices.SortFunc(h.Settings, func(a, b changedSetting) int {
 		return cmp.Or(strings.Compare(a.Database, b.Database), strings.Compare(a.Value, b.Value))
 	})
 }
@@ -119,8 +121,8 @@ type elsewhere struct {
 	Objects  int    `json:"objects"` // in it
 }
 
-// A setting is what ALTER ROLE … SET left behind.
-type setting struct {
+// A changedSetting is what ALTER ROLE … SET left behind.
+type changedSetting struct {
 	Database string `json:"database"` // empty for all
 	Value    string `json:"value"`    // name=value
 	All      bool   `json:"all"`      // for each role
@@ -142,7 +144,7 @@ const classes = `CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUEN
 // of those objects, however large the catalogue is; a database may hold millions of
 // large objects.
 func (m *Migrator) askHeld(role string) string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes, "$secured", isSecured, "$harmful", harmful).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$owns", ownsAny, "$unsure", unsure, "$classes", classes, "$secured", isSecured, "$harmful", harmful).Replace(`
 	WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $role),
 	here AS (SELECT oid, datdba, datacl FROM pg_database WHERE datname = current_database()),
 	space AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $schema),

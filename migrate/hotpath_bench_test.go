@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -26,21 +28,21 @@ func longHistory() fstest.MapFS {
 func BenchmarkHotLoad10000Files(b *testing.B) {
 	files := longHistory()
 	for b.Loop() {
-		if _, err := Load(files); err != nil {
+		if _, err := bundle.Load(files); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkHotPlan10000Files(b *testing.B) {
-	bundle, err := Load(longHistory())
+	bundle, err := bundle.Load(longHistory())
 	if err != nil {
 		b.Fatal(err)
 	}
 	n := bundle.Version()
 	ledger := ledgerSeen{
-		Version: n, Rows: n, MinVersion: 1, Fingerprint: bundle.fingerprint(n),
-		Whole: bundle.fingerprint(n),
+		Version: n, Rows: n, MinVersion: 1, Fingerprint: bundle.Fingerprint(n),
+		Whole: bundle.Fingerprint(n),
 	}
 	ledger.Comment = witness{n, ledger.Whole}.String()
 	s := seen{Schema: &schemaSeen{Ledger: true}, Ledger: &ledger}
@@ -51,22 +53,12 @@ func BenchmarkHotPlan10000Files(b *testing.B) {
 	}
 }
 
-func BenchmarkHotFingerprint10000Files(b *testing.B) {
-	bundle, err := Load(longHistory())
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		bundle.remember()
-	}
-}
-
 func BenchmarkHotLex1MBOfStatements(b *testing.B) {
 	sql := strings.Repeat("INSERT INTO readings (id, place, value) VALUES (17, 'station 4', 1.5), (18, 'it''s "+
 		"here', $$x$$); -- measured\n", 10_000)
 	b.SetBytes(int64(len(sql)))
 	for b.Loop() {
-		if s := sqltext.Cut(sql, ledgerName); len(s.Statements) != 10_000 {
+		if s := sqltext.Cut(sql, ledger.Name); len(s.Statements) != 10_000 {
 			b.Fatal(len(s.Statements))
 		}
 	}

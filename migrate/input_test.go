@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 func TestAFileOf50MegabytesIsApplied(t *testing.T) {
@@ -38,8 +39,8 @@ func TestAFileThatNoServerTakesIsRefusedUnread(t *testing.T) {
 	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := migrate.Load(os.DirFS(folder))
-	if _, bad := errors.AsType[*migrate.BundleError](err); !bad ||
+	_, err := bundle.Load(os.DirFS(folder))
+	if _, bad := errors.AsType[*bundle.Error](err); !bad ||
 		err.Error() != "0001_huge.sql: is longer than the 1 GiB that PostgreSQL takes as one message; split it" {
 		t.Errorf("got %v, want only that it is too long", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // changesOfTheLedger are statements that make, change, lock or drop the ledger or what
@@ -56,20 +57,20 @@ func TestTheLedgersNameIsKept(t *testing.T) {
 			`U&"!006digrations" UESCAPE '!'`,
 		} {
 			sql := "SELECT 1;\n" + strings.ReplaceAll(sql, "$l", name)
-			_, err := migrate.Load(files(sql))
+			_, err := bundle.Load(files(sql))
 			if err == nil || !strings.HasPrefix(err.Error(), "0001_m1.sql:2:") ||
 				!strings.Contains(err.Error(), ": this name is kept for the ledger") {
 				t.Errorf("%s: got %v, want that the name is kept", sql, err)
 			}
 		}
 		for schema, want := range map[string]bool{"app": true, "other": false} {
-			bundle, err := migrate.Load(files(strings.ReplaceAll(sql, "$l", schema+".migrations")))
+			loaded, err := bundle.Load(files(strings.ReplaceAll(sql, "$l", schema+".migrations")))
 			if err != nil {
 				t.Errorf("%s in %s: %v, want that only Up can know", sql, schema, err)
 				continue
 			}
-			err = bundle.KeepsOff("app")
-			bad, refused := errors.AsType[*migrate.BundleError](err)
+			err = loaded.KeepsOff("app")
+			bad, refused := errors.AsType[*bundle.Error](err)
 			if refused != want {
 				t.Errorf("%s in %s: got %v, want refused %t", sql, schema, err, want)
 			}
@@ -90,15 +91,15 @@ func TestTheLedgersOwnIndexesAndSchemaAreKept(t *testing.T) {
 		"DROP SCHEMA other, app CASCADE", `DROP SCHEMA IF EXISTS "app"`, "ALTER SCHEMA app RENAME TO x",
 		"ALTER SCHEMA APP OWNER TO x", "CREATE TABLE db.app.migrations (a int)",
 	} {
-		bundle, err := migrate.Load(files(sql))
+		loaded, err := bundle.Load(files(sql))
 		if err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
-		m := migrate.Migrator{Bundle: bundle, Schema: "app"} // refused without a connection
-		if _, err := m.Up(t.Context(), "host=/nowhere user=u dbname=d"); !is[*migrate.BundleError](err) {
+		m := migrate.Migrator{Bundle: loaded, Schema: "app"} // refused without a connection
+		if _, err := m.Up(t.Context(), "host=/nowhere user=u dbname=d"); !is[*bundle.Error](err) {
 			t.Errorf("%s: got %v, want that it is refused", sql, err)
 		}
-		if err := bundle.KeepsOff("another"); err != nil {
+		if err := loaded.KeepsOff("another"); err != nil {
 			t.Errorf("%s: got %v in another schema", sql, err)
 		}
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
-)
 
-// ledgerName is the table, in the schema that is migrated, which remembers
-// what was applied. It is also the lock: see the package comment.
-const ledgerName = "migrations"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+)
 
 // ledgerComment tells a ledger that somebody changed from another tool's table.
 const ledgerComment = "the migrations applied to this schema; written by the migrator only"
@@ -22,7 +22,7 @@ const ledgerComment = "the migrations applied to this schema; written by the mig
 // claimed_by_start name the server process that works on a file which cannot
 // run inside a transaction; rebuilt marks rows that a repair wrote.
 func createLedger(schema string) string {
-	table := quoteName(schema, ledgerName)
+	table := sqltext.QuoteName(schema, ledger.Name)
 	return `CREATE TABLE ` + table + ` (
 	version          integer     PRIMARY KEY CHECK (version > 0),
 	prev             integer     UNIQUE REFERENCES ` + table + ` (version),
@@ -43,24 +43,24 @@ func createLedger(schema string) string {
 
 // labelLedger writes the comment by which a ledger is known whatever became of it.
 func labelLedger(table string) string {
-	return "COMMENT ON TABLE " + table + " IS " + quoteText(ledgerComment)
+	return "COMMENT ON TABLE " + table + " IS " + sqltext.QuoteText(ledgerComment)
 }
 
 // A message is one transaction on its way to the server, as one simple-protocol
 // message: its three parts are sent one behind the other.
 type message struct {
-	what      string     // for people: a file's name, "bootstrap" or "rights"
-	migration *Migration // nil for our own transactions
-	byHand    string     // what a DBA can run in its place, when it creates the role
-	roleAt    int        // then: how many statements succeed before that one
-	begin     string     // what of before opens the transaction, when it has a ledger's row
-	before    string     // BEGIN, settings and the claim: the ledger's row
-	sql       string     // the file, byte for byte
-	after     string     // the canary, the duration, the second witness and COMMIT
-	lead      int        // statements in before
-	flushes   bool       // its commit waits for the disk
-	onDisk    string     // otherwise: the begin of one that does
-	open      bool       // it leaves its transaction open, so that nothing is applied yet
+	what      string            // for people: a file's name, "bootstrap" or "rights"
+	migration *bundle.Migration // nil for our own transactions
+	byHand    string            // what a DBA can run in its place, when it creates the role
+	roleAt    int               // then: how many statements succeed before that one
+	begin     string            // what of before opens the transaction, when it has a ledger's row
+	before    string            // BEGIN, settings and the claim: the ledger's row
+	sql       string            // the file, byte for byte
+	after     string            // the canary, the duration, the second witness and COMMIT
+	lead      int               // statements in before
+	flushes   bool              // its commit waits for the disk
+	onDisk    string            // otherwise: the begin of one that does
+	open      bool              // it leaves its transaction open, so that nothing is applied yet
 }
 
 // flush makes the message one whose commit waits for the disk.
@@ -71,7 +71,7 @@ func (m *message) flush() {
 }
 
 // alone reports whether it is, or cleans up after, a file without a transaction.
-func (m message) alone() bool { return m.migration != nil && m.migration.Alone }
+func (m message) alone() bool { return m.migration != nil && m.migration.NoTransaction }
 
 func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
 
@@ -117,7 +117,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 	return opening + before +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL "+
 			"synchronous_commit = %s;",
-			m.lockTimeout(), quoteName(m.Schema), commit), count
+			m.lockTimeout(), sqltext.QuoteName(m.Schema), commit), count
 }
 
 // usual are the settings of each of our transactions which are the same in all of them.
@@ -141,12 +141,12 @@ func usual(server serverSeen) []assignment {
 // zero unless the transaction at the end is the one that wrote the row, and takes a
 // negative root when there is none: neither can be answered by a trigger, and only
 // the server can tell what they are, so that it does not try them when it plans.
-func (m *Migrator) file(mig *Migration, server serverSeen, commit string) message {
+func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string) message {
 	begin, statements := m.begin(server, commit)
-	table := quoteName(m.Schema, ledgerName)
+	table := sqltext.QuoteName(m.Schema, ledger.Name)
 	touched, guarded := "", ""
-	if !server.quiet || !mig.plain {
-		touched = "WHEN MATCHED" + ledgerTouched(table, mig.unseen) +
+	if !server.quiet || !mig.Plain() {
+		touched = "WHEN MATCHED" + ledgerTouched(table, mig.Unseen()) +
 			" THEN UPDATE SET version = ln(-pg_backend_pid()) "
 		// which would outlive the file, for the next one or for other clients
 		guarded = guard(mig, server) + "; DISCARD TEMP; "
@@ -161,7 +161,7 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = "+
 			"pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES "+
 			"(sqrt(-pg_backend_pid())); %s%s; COMMIT",
-			table, mig.Version, touched, guarded, m.testify(mig.Version, hex.EncodeToString(mig.history[:]))),
+			table, mig.Version, touched, guarded, m.testify(mig.Version, mig.Fingerprint())),
 		lead: statements + 1,
 	}
 }
@@ -172,7 +172,7 @@ func (m *Migrator) file(mig *Migration, server serverSeen, commit string) messag
 // A comment, statistics or a publication take no such lock. They are looked for where the file may hide them.
 // A grant is none: GRANT … ON ALL TABLES is right in a file, and a start takes back what is too much.
 func ledgerTouched(table string, unseen bool) string {
-	oid := quoteText(table) + "::regclass"
+	oid := sqltext.QuoteText(table) + "::regclass"
 	locked := "EXISTS (SELECT FROM pg_lock_status() WHERE pid = pg_backend_pid() AND relation = " + oid +
 		" AND mode IN (" + strongLocks + "))"
 	if !unseen {
@@ -198,11 +198,11 @@ const (
 )
 
 // ledgerRow puts a migration into the ledger.
-func (m *Migrator) ledgerRow(mig *Migration) string {
+func (m *Migrator) ledgerRow(mig *bundle.Migration) string {
 	return fmt.Sprintf(
 		`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
-		quoteName(m.Schema, ledgerName), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]),
-		mig.MinVersion, quoteText(m.Version))
+		sqltext.QuoteName(m.Schema, ledger.Name), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]),
+		mig.MinVersion, sqltext.QuoteText(m.Version))
 }
 
 // A LedgerRow is one applied migration as the database remembers it.
@@ -225,7 +225,7 @@ func ledgerRows(schema string) string {
 		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
 		'applied_at', CASE WHEN applied_at BETWEEN '0001-01-01' AND '9999-12-31' THEN applied_at ELSE '0001-01-01' END, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
 		'app_version', app_version, 'claimed', claimed_by_pid IS NOT NULL, 'rebuilt', rebuilt) ORDER BY version), '[]')
-	FROM (SELECT ` + ledgerColumns + ` FROM ` + quoteName(schema, ledgerName) + ` UNION ALL SELECT ` + ledgerNulls + ` WHERE false) l`
+	FROM (SELECT ` + ledgerColumns + ` FROM ` + sqltext.QuoteName(schema, ledger.Name) + ` UNION ALL SELECT ` + ledgerNulls + ` WHERE false) l`
 }
 
 // ledgerHead condenses the ledger into one short row, however long it is: its
@@ -251,5 +251,5 @@ func ledgerHead(schema string, bundleVersion int) string {
 		FROM (SELECT version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt FROM %[2]s) l,
 			LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
 			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) line) head`,
-		bundleVersion, quoteName(schema, ledgerName), quoteText(schema))
+		bundleVersion, sqltext.QuoteName(schema, ledger.Name), sqltext.QuoteText(schema))
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // seen is all that a start needs to know about a database, gathered in one
@@ -138,7 +140,7 @@ const (
 // ledger does not tell a history it asks, in a second one, what the schema holds.
 func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	var s seen
-	role, rights := quoteText(m.Role.Name), m.Role.Name != "" && (who == migrator || who == auditor)
+	role, rights := sqltext.QuoteText(m.Role.Name), m.Role.Name != "" && (who == migrator || who == auditor)
 	if who == prover || who == auditor && m.Role.Name == "" {
 		role, rights = "current_user", true // the service asks about itself
 	}
@@ -150,7 +152,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		questions = append(questions, catalogue.Qualified+m.askRights(role), catalogue.Qualified+m.askOwners())
 	case who == historian:
 		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+
-			catalogue.Ledger(quoteText(m.Schema), quoteText(ledgerName)))
+			catalogue.Ledger(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
 	}
 	answers, err := m.askPatiently(ctx, conn, questions...)
 	if err != nil {
@@ -255,7 +257,7 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 
 // askLocker asks who holds the ledger so that it cannot be read, or queues to.
 func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holder, err error) {
-	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
+	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", holderOf).Replace(`
 		SELECT coalesce((SELECT $holder
 			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
@@ -269,7 +271,7 @@ func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holde
 
 // askPatiently asks as one does who may meet a lock on the ledger.
 func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
-	table, locking := quoteName(m.Schema, ledgerName), 0
+	table, locking := sqltext.QuoteName(m.Schema, ledger.Name), 0
 	for _, question := range questions {
 		if strings.Contains(question, table) {
 			locking++
@@ -330,19 +332,19 @@ func readHeld(a answer) (*heldSeen, error) {
 // mayNotRead is the error of a role that lacks the right to read the ledger: a
 // migrator needs the schema to be its own, a service only to be granted it.
 func (m *Migrator) mayNotRead(s seen, who audience) error {
-	me, schema := quoteName(s.Me.Name), quoteName(m.Schema)
+	me, schema := sqltext.QuoteName(s.Me.Name), sqltext.QuoteName(m.Schema)
 	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the "+
 		"schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
 	if s.Schema.Mine {
 		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, "+
-			"and the table %s belongs to another role", s.Me.Name, m.Schema, quoteName(m.Schema, ledgerName))
+			"and the table %s belongs to another role", s.Me.Name, m.Schema, sqltext.QuoteName(m.Schema, ledger.Name))
 	}
 	if who == migrator || m.Role.Name != "" { // the service itself names no role
 		err.SQL = takeOver(m.Schema, s.Me.Name)
 		return err
 	}
 	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " +
-		quoteName(m.Schema, ledgerName) + " TO " + me}
+		sqltext.QuoteName(m.Schema, ledger.Name) + " TO " + me}
 	return err
 }
 
@@ -376,7 +378,7 @@ func (m *Migrator) askFacts(role string, who audience) string {
 	if who == migrator || who == prover {
 		powers = ""
 	}
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$role", role, "$ledger", quoteText(ledgerName), "$owns", owns).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$ledger", sqltext.QuoteText(ledger.Name), "$owns", owns).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num'), 'build', version(),
@@ -412,7 +414,7 @@ const askPowers = `
 
 // askInside asks what a schema holds whose ledger does not tell it.
 func (m *Migrator) askInside() string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$comment", quoteText(ledgerComment)).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$comment", sqltext.QuoteText(ledgerComment)).Replace(`
 	SELECT coalesce((SELECT json_build_object(
 		'comment', obj_description(n.oid, 'pg_namespace'),
 		'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A lookout sees the locks of a statement that runs without a transaction, in a scratch
@@ -29,7 +32,7 @@ func (r *run) standInTheWay(ctx context.Context) (*lookout, error) {
 	answers, err := flight(ctx, conn, `SELECT 'BEGIN; LOCK TABLE ' || string_agg(format('ONLY %I.%I', nspname, relname), ', ') || ' IN SHARE UPDATE EXCLUSIVE MODE'
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
-			AND NOT (nspname = `+quoteText(r.Schema)+` AND relname = `+quoteText(ledgerName)+`)`)
+			AND NOT (nspname = `+sqltext.QuoteText(r.Schema)+` AND relname = `+sqltext.QuoteText(ledger.Name)+`)`)
 	if err == nil && answers[0].err != nil {
 		err = answers[0].failure()
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // A Migrator brings one schema of a PostgreSQL database to the version of a
 // bundle. Bundle and Schema must be set; the rest works as zero values.
 type Migrator struct {
-	Bundle Bundle
+	Bundle bundle.Bundle
 	Schema string // created when it does not exist; the ledger lives in it
 	Role   Role   // the service's own role
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 //go:embed owners.sql
@@ -14,7 +16,7 @@ var ownersSQL string
 // askOwners asks for the objects of the schema whose owner somebody changed, each as a Drift: a migration cannot change
 // them any more.
 func (m *Migrator) askOwners() string {
-	return strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName)).Replace(ownersSQL)
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name)).Replace(ownersSQL)
 }
 
 // strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // These mean that an object, which a later file makes, is not there yet.
@@ -73,7 +75,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 // relations lists the tables and views of the schema.
 func (r *run) relations(ctx context.Context, conn *pgconn.PgConn) (names []string, err error) {
 	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(relname), '[]')
-		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+quoteText(r.Schema))
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+sqltext.QuoteText(r.Schema))
 	if err != nil {
 		return nil, err
 	}

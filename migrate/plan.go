@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // A State is how a database stands to a bundle.
@@ -42,10 +44,10 @@ func (s State) Fit() bool { return s == Current || s == AheadCompatible }
 // A Status says how a database stands to a bundle.
 type Status struct {
 	State      State
-	Version    int         // the ledger's last version; 0 when nothing was applied
-	Target     int         // the bundle's last version
-	MinVersion int         // the oldest bundle that the schema admits
-	Pending    []Migration // what would be applied
+	Version    int                // the ledger's last version; 0 when nothing was applied
+	Target     int                // the bundle's last version
+	MinVersion int                // the oldest bundle that the schema admits
+	Pending    []bundle.Migration // what would be applied
 	// the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is
 	// none
 	Claimed     int
@@ -69,10 +71,10 @@ type Difference struct {
 func (d Difference) String() string { return fmt.Sprintf("%04d: %s", d.Version, d.What) }
 
 // plan decides what the state is. It is a pure function.
-func plan(b Bundle, s seen) Status {
+func plan(b bundle.Bundle, s seen) Status {
 	status := Status{State: Blank, Target: b.Version()}
 	if blank(s.Schema) {
-		status.Pending, status.renamed = b.after(0), s.Renamed
+		status.Pending, status.renamed = b.After(0), s.Renamed
 		return status
 	}
 	ledger := s.Ledger
@@ -85,11 +87,11 @@ func plan(b Bundle, s seen) Status {
 	}
 	status.Version, status.MinVersion, status.Claimed = ledger.Version, ledger.MinVersion, ledger.Claimed
 	switch {
-	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.fingerprint(ledger.Version),
+	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.Fingerprint(ledger.Version),
 		ledger.Claimed != 0 && ledger.Claimed != ledger.Version+1:
 		status.State = Diverged
 	case ledger.Version < b.Version():
-		status.State, status.Pending = Behind, b.after(ledger.Version)
+		status.State, status.Pending = Behind, b.After(ledger.Version)
 	case ledger.Version == b.Version():
 		status.State = Current
 	case ledger.MinVersion <= b.Version():
@@ -127,7 +129,7 @@ func whyLost(s seen) string {
 }
 
 // compare names each row of the ledger that contradicts the bundle.
-func compare(b Bundle, rows []LedgerRow) []Difference {
+func compare(b bundle.Bundle, rows []LedgerRow) []Difference {
 	var found []Difference
 	differs := func(version int, format string, args ...any) {
 		found = append(found, Difference{version, fmt.Sprintf(format, args...)})
@@ -147,7 +149,7 @@ func compare(b Bundle, rows []LedgerRow) []Difference {
 		if row.Version < 1 || row.Version > b.Version() {
 			continue // applied by a newer program; it knows
 		}
-		switch m := b.migrations[row.Version-1]; {
+		switch m := b.Migration(row.Version); {
 		case row.Name != m.Name:
 			differs(row.Version, "the ledger calls it %q, the program %q", row.Name, m.Name)
 		case row.Checksum != hex.EncodeToString(m.Checksum[:]):

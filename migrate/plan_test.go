@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // bundleOf returns a bundle of n files, whose last one admits bundles from minVersion on.
-func bundleOf(t *testing.T, n, minVersion int) Bundle {
+func bundleOf(t *testing.T, n, minVersion int) bundle.Bundle {
 	t.Helper()
 	files := map[string]string{}
 	for i := range n {
@@ -17,7 +20,7 @@ func bundleOf(t *testing.T, n, minVersion int) Bundle {
 		}
 		files[fmt.Sprintf("%04d_m%d.sql", i+1, i+1)] = sql
 	}
-	b, err := Load(bundleFS(files))
+	b, err := bundle.Load(historyFS(files))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +34,12 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		if version > three.Version() {
 			return newer
 		}
-		return three.fingerprint(version)
+		return three.Fingerprint(version)
 	}
 	ledger := func(version, minVersion int) *ledgerSeen {
 		return &ledgerSeen{
 			Version: version, Rows: version, MinVersion: minVersion,
-			Fingerprint: three.fingerprint(version), Whole: history(version),
+			Fingerprint: three.Fingerprint(version), Whole: history(version),
 		}
 	}
 	// of the schema, and of the ledger below
@@ -127,7 +130,7 @@ func TestCompareNamesEachDifference(t *testing.T) {
 	b := bundleOf(t, 4, 1)
 	seconds := 0.1
 	rows := make([]LedgerRow, 0, 6)
-	for i, m := range append(b.Migrations(), Migration{Name: "m5"}) {
+	for i, m := range append(b.Migrations(), bundle.Migration{Name: "m5"}) {
 		rows = append(rows, LedgerRow{
 			Version: i + 1, Name: m.Name, Checksum: fmt.Sprintf("%x", m.Checksum),
 			MinVersion: m.MinVersion, Seconds: &seconds,
@@ -168,4 +171,12 @@ func TestACommentIsQuotedAsFarAsAnybodyNeeds(t *testing.T) {
 			t.Errorf("%.120s\n got %s\nwant that it ends in %s", comment, got, want)
 		}
 	}
+}
+
+func historyFS(files map[string]string) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for name, content := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	return fsys
 }

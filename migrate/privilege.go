@@ -5,7 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A Role is the unprivileged role that the service itself connects as. The
@@ -70,7 +71,7 @@ func rightsIn(declared []grant) []grant {
 func (r Role) declared(schema string) ([]grant, error) {
 	grants := []grant{
 		{Kind: "SCHEMA", Object: schema, Verb: "USAGE"},
-		{Kind: "TABLE", Object: ledgerName, Verb: "SELECT"},
+		{Kind: "TABLE", Object: ledger.Name, Verb: "SELECT"},
 	}
 	for _, p := range r.Privileges {
 		more, err := p.grants()
@@ -180,7 +181,7 @@ func (h heldGrant) neverMeant() bool {
 	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
 		return h.Verb == "CREATE"
 	}
-	return h.Kind == "TABLE" && h.Object == ledgerName && h.Verb != "SELECT" && !h.isRowSecurity()
+	return h.Kind == "TABLE" && h.Object == ledger.Name && h.Verb != "SELECT" && !h.isRowSecurity()
 }
 
 const parameter = "PARAMETER"
@@ -252,7 +253,7 @@ func (r rightsSQL) grant(g grant) string {
 	if g.Verb == rowSecurity {
 		return "ALTER " + r.object(g, true) + " ENABLE ROW LEVEL SECURITY"
 	}
-	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + quoteName(r.role)
+	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + sqltext.QuoteName(r.role)
 }
 
 // revoke takes back what is too much.
@@ -265,7 +266,7 @@ func (r rightsSQL) revoke(h heldGrant) string {
 	case h.everybodys:
 		return r.revokeFrom(h, "PUBLIC")
 	}
-	return r.revokeFrom(h, quoteName(r.role))
+	return r.revokeFrom(h, sqltext.QuoteName(r.role))
 }
 
 func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
@@ -287,7 +288,7 @@ func (g grant) verb() string {
 	if g.Column == "" {
 		return g.Verb
 	}
-	return g.Verb + " (" + quoteName(g.Column) + ")"
+	return g.Verb + " (" + sqltext.QuoteName(g.Column) + ")"
 }
 
 // object names it as GRANT does. ours tells names that are still to be quoted and
@@ -295,16 +296,16 @@ func (g grant) verb() string {
 func (r rightsSQL) object(g grant, ours bool) string {
 	switch {
 	case g.Kind == "DATABASE":
-		return "DATABASE " + quoteName(r.database)
+		return "DATABASE " + sqltext.QuoteName(r.database)
 	case g.Kind == "SCHEMA":
-		return "SCHEMA " + quoteName(g.Object)
+		return "SCHEMA " + sqltext.QuoteName(g.Object)
 	case !ours || g.Kind == "TYPE":
 		return g.Kind + " " + g.Object
 	case g.Kind == "FUNCTION":
 		name, arguments, _ := strings.Cut(g.Object, "(")
-		return "ROUTINE " + quoteName(r.schema, name) + "(" + arguments // procedures, too
+		return "ROUTINE " + sqltext.QuoteName(r.schema, name) + "(" + arguments // procedures, too
 	}
-	return g.Kind + " " + quoteName(r.schema, g.Object)
+	return g.Kind + " " + sqltext.QuoteName(r.schema, g.Object)
 }
 
 // describe writes a right for people.
@@ -321,16 +322,4 @@ func (r rightsSQL) describe(g grant, ours bool) string {
 		g.Verb += " (" + g.Column + ")"
 	}
 	return g.Verb + " ON " + g.Kind + " " + g.Object
-}
-
-func quoteName(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
-
-// quoteText writes a string literal that means the same whatever
-// standard_conforming_strings says.
-func quoteText(s string) string {
-	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		return " E" + strings.ReplaceAll(quoted, `\`, `\\`)
-	}
-	return quoted
 }

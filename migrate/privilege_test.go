@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 func TestPrivilegesReadLikeGrant(t *testing.T) {
@@ -94,7 +96,7 @@ func TestRoleIsCheckedBeforeAnythingIsSent(t *testing.T) {
 
 func TestQuoteTextSurvivesBothStringModes(t *testing.T) {
 	for in, want := range map[string]string{"a": "'a'", "it's": "'it''s'", `a\b'`: ` E'a\\b'''`} {
-		if got := quoteText(in); got != want {
+		if got := sqltext.QuoteText(in); got != want {
 			t.Errorf("quoteText(%q) = %s, want %s", in, got, want)
 		}
 	}

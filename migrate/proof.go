@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 )
 
 // An UnrepairableError means that it cannot be told with certainty which version a
@@ -39,8 +42,11 @@ func (e *UnrepairableError) Error() string {
 	return b.String()
 }
 
+// A versionProof finds out which version of a bundle a schema is at.
+type versionProof struct{ bundle.Bundle }
+
 // repair decides what is wrong with a ledger. It is a pure function.
-func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
+func (b versionProof) repair(e evidence, stated int) (r Repair, err error) {
 	if e.Renamed != nil {
 		return r, e.Renamed
 	}
@@ -55,7 +61,7 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 	}
 	for _, d := range e.table.damage {
 		if d.Change == Stranger {
-			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledgerName) +
+			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledger.Name) +
 				" stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
 		}
 	}
@@ -66,7 +72,7 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 	if r.Table {
 		r.Gone = e.table.gone()
 	}
-	if !b.hasSnapshots() {
+	if !b.HasSnapshots() {
 		return r, errors.New("this program has no snapshots of its schema, without which a ledger cannot be rebuilt")
 	}
 	if r.Version, r.Proof, err = b.prove(e, stated); err != nil {
@@ -74,7 +80,7 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 	}
 	version := r.Version
 	r.Rows = b.wrongRows(e.rows, version)
-	if comment := (witness{version, b.fingerprint(version)}).String(); comment != e.comment() {
+	if comment := (witness{version, b.Fingerprint(version)}).String(); comment != e.comment() {
 		r.Comment = comment
 	}
 	return r, nil
@@ -83,7 +89,7 @@ func (b Bundle) repair(e evidence, stated int) (r Repair, err error) {
 // prove tells which version the schema is at, and by what. The comment comes first: it
 // is written with each migration and is lost by other accidents than the ledger is.
 // Then what is left of the ledger; the schema itself has to agree in any case.
-func (b Bundle) prove(e evidence, stated int) (version int, proof string, err error) {
+func (b versionProof) prove(e evidence, stated int) (version int, proof string, err error) {
 	w, testified := parseWitness(e.comment())
 	if row := b.newest(e.rows); row.Version > 0 && w.version <= b.Version() {
 		return 0, "", &UnrepairableError{
@@ -102,7 +108,7 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and "+
 			"this one ends at %d", newest, b.Version()), Next: "Repair it with that program", Newer: true}
 	}
-	believed := testified && w.history == b.fingerprint(w.version)
+	believed := testified && w.history == b.Fingerprint(w.version)
 	if testified && !believed && !whole {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment tells of version %d of another "+
 			"history, with files that differ from this program's; "+
@@ -117,7 +123,7 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the ledger has the right rows up "+
 			"to version %d", stated, highest)}
 	}
-	same, nearest, drift := b.versionsLike(e.live)
+	same, nearest, drift := versionsLike(b.Bundle, e.live)
 	half := b.halfApplied(e)
 	if half > 0 && len(same) == 0 {
 		same = []int{half}
@@ -173,10 +179,10 @@ func (b Bundle) prove(e evidence, stated int) (version int, proof string, err er
 
 // newest is the row of a newer program's file, if there is one: a finished one above the
 // bundle that is not one of the bundle's own under another number.
-func (b Bundle) newest(rows []storedRow) (newest storedRow) {
+func (b versionProof) newest(rows []storedRow) (newest storedRow) {
 	for _, row := range rows {
-		own := slices.ContainsFunc(b.migrations,
-			func(m Migration) bool { return row.Checksum == fmt.Sprintf(`\x%x`, m.Checksum) })
+		own := slices.ContainsFunc(b.Migrations(),
+			func(m bundle.Migration) bool { return row.Checksum == fmt.Sprintf(`\x%x`, m.Checksum) })
 		if row.Version > b.Version() && row.Duration != nil && !own {
 			newest = row
 		}
@@ -184,7 +190,7 @@ func (b Bundle) newest(rows []storedRow) (newest storedRow) {
 	return newest
 }
 
-func (b Bundle) unlike(e evidence, version int, why string) error {
+func (b versionProof) unlike(e evidence, version int, why string) error {
 	snapshot, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
 	return b.afterClaim(e, &UnrepairableError{
 		Why: fmt.Sprintf(why, version), Version: version,
@@ -204,7 +210,7 @@ func (e evidence) claimed() (row storedRow, ok bool) {
 
 // halfApplied is the version below a file that is claimed, when the schema differs from
 // it only by what that file may have done already; 0 when it does not.
-func (b Bundle) halfApplied(e evidence) int {
+func (b versionProof) halfApplied(e evidence) int {
 	row, ok := e.claimed()
 	version := row.Version - 1
 	snapshot, known := b.Snapshot(version)
@@ -217,7 +223,7 @@ func (b Bundle) halfApplied(e evidence) int {
 // beyondClaim lists how a schema differs from what it should be, but for what the file
 // without a transaction that is claimed may have done already; claimed is 0 when none is.
 // An invalid index is what a statement leaves that was interrupted, or has not finished.
-func (b Bundle) beyondClaim(claimed int, want, live string) []Drift {
+func (b versionProof) beyondClaim(claimed int, want, live string) []Drift {
 	drift := CompareSnapshots(want, live)
 	if claimed == 0 {
 		return drift
@@ -234,7 +240,7 @@ func (b Bundle) beyondClaim(claimed int, want, live string) []Drift {
 
 // afterClaim says of a schema with differences what of them may be the work of a file that
 // is claimed.
-func (b Bundle) afterClaim(e evidence, differs *UnrepairableError) error {
+func (b versionProof) afterClaim(e evidence, differs *UnrepairableError) error {
 	row, ok := e.claimed()
 	switch {
 	case !ok:
@@ -260,7 +266,7 @@ func versions(list []int) string {
 
 // vouchedFor returns the highest version whose row is right, and whether the ledger is
 // whole up to there and holds nothing else.
-func (b Bundle) vouchedFor(rows []storedRow) (highest int, whole bool) {
+func (b versionProof) vouchedFor(rows []storedRow) (highest int, whole bool) {
 	whole = true
 	for i, row := range rows {
 		switch {
@@ -278,7 +284,7 @@ func (b Bundle) vouchedFor(rows []storedRow) (highest int, whole bool) {
 }
 
 // lastRight is the highest version of this program's own whose row is right.
-func (b Bundle) lastRight(rows []storedRow) int {
+func (b versionProof) lastRight(rows []storedRow) int {
 	last := 0
 	for _, row := range rows {
 		if b.wrong(row) == "" {
@@ -289,11 +295,11 @@ func (b Bundle) lastRight(rows []storedRow) int {
 }
 
 // wrong says how a row contradicts the bundle; "" when it does not.
-func (b Bundle) wrong(row storedRow) string {
+func (b versionProof) wrong(row storedRow) string {
 	if row.Version < 1 || row.Version > b.Version() {
 		return "is no version of this program"
 	}
-	m := b.migrations[row.Version-1]
+	m := b.Migration(row.Version)
 	switch {
 	case row.Name != m.Name:
 		return fmt.Sprintf("the ledger calls it %q, the program %q", row.Name, m.Name)
@@ -314,7 +320,7 @@ const twice = "is in the ledger twice; the row that was written first stays"
 
 // wrongRows lists what has to be done to make the ledger that of a version. The claim
 // on the next file stays: it is being applied.
-func (b Bundle) wrongRows(rows []storedRow, version int) []RowRepair {
+func (b versionProof) wrongRows(rows []storedRow, version int) []RowRepair {
 	var repairs []RowRepair
 	found := map[int]storedRow{}
 	for _, row := range rows {
@@ -328,7 +334,7 @@ func (b Bundle) wrongRows(rows []storedRow, version int) []RowRepair {
 			repairs = append(repairs, RowRepair{row.Version, row.Name, "is in the ledger, and was never applied", true})
 		}
 	}
-	for _, m := range b.migrations[:version] {
+	for _, m := range b.Migrations()[:version] {
 		row, ok := found[m.Version]
 		what := "is missing from the ledger"
 		if ok {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // reconcile makes the role's rights equal to the declared ones and reports done
@@ -181,7 +183,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 			"which checks passwords on its own account (%v); "+
 			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give "+
 			"user and password to the pooler", r.Role.Name, reason(refusal)),
-			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+quoteName(r.Role.Name)+
+			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+sqltext.QuoteName(r.Role.Name)+
 				" and its password")
 	case s.Role.Comment != r.mark(s.Database):
 		return false, r.unmarked()
@@ -189,15 +191,15 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in, and it cannot be "+
 			"set: the server is a standby, or is read-only by a setting. "+
 			"Start once with the primary, or when the database can be written to", r.Role.Name),
-			`-- there, in psql, which sends only a verifier: \password `+quoteName(r.Role.Name))
+			`-- there, in psql, which sends only a verifier: \password `+sqltext.QuoteName(r.Role.Name))
 	case r.report.PasswordSet:
 		return r.lockedOut(fmt.Sprintf("the role %q cannot log in although its password was just set; "+
 			"the server's pg_hba.conf may send it to another method or server of passwords", r.Role.Name),
 			"SELECT * FROM pg_hba_file_rules")
 	}
-	name := quoteName(r.Role.Name)
+	name := sqltext.QuoteName(r.Role.Name)
 	err = r.apply(ctx, conn, []message{r.wrap("password", s,
-		[]string{"ALTER ROLE " + name + " PASSWORD " + quoteText(newVerifier(r.Role.Password))})})
+		[]string{"ALTER ROLE " + name + " PASSWORD " + sqltext.QuoteText(newVerifier(r.Role.Password))})})
 	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
 		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it",
 			r.Role.Name, s.Me.Name)
@@ -229,7 +231,7 @@ func (r *run) unmarked() error {
 			"does not bear the mark of this program and database, "+
 			"and may be another application's. Configure the password that it has, choose another name, or let a "+
 			"DBA set it", r.Role.Name),
-		SQL:    []string{`-- in psql, which sends only a verifier: \password ` + quoteName(r.Role.Name)},
+		SQL:    []string{`-- in psql, which sends only a verifier: \password ` + sqltext.QuoteName(r.Role.Name)},
 		beyond: true,
 	}
 }

@@ -195,7 +195,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 	if err != nil {
 		return err
 	}
-	report.Drift = r.Bundle.beyondClaim(report.Status.Claimed, made, live.text)
+	report.Drift = versionProof{r.Bundle}.beyondClaim(report.Status.Claimed, made, live.text)
 	r.Log = r.Log.With("rehearsal", c.name)
 	sub.Log, sub.Bundle, sub.Role, sub.report, sub.me = r.Log, r.Bundle, r.Role,
 		Report{From: r.report.From, To: r.report.To}, r.me
@@ -208,7 +208,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 func (r *run) inScratch() *run {
 	m := r.Migrator
 	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler),
-		Bundle{migrations: r.Bundle.migrations[:r.report.To]}
+		r.Bundle.UpTo(r.report.To)
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
 	sub.left = func() time.Duration { return min(sub.pause.left(), m.waitable()) }

@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A RenamedError means that the schema is missing, and another one looks like it: somebody
@@ -22,7 +25,7 @@ func (e *RenamedError) Error() string {
 		"and the service's role has its rights there. Nothing was changed. If it was renamed, its owner can run: "+
 		"ALTER SCHEMA %[5]s RENAME TO %[4]s; "+
 		"(an empty %[4]s has to be dropped first). To begin with an empty schema instead, use another database",
-		e.Schema, e.Found, e.Version, quoteName(e.Schema), quoteName(e.Found))
+		e.Schema, e.Found, e.Version, sqltext.QuoteName(e.Schema), sqltext.QuoteName(e.Found))
 }
 
 // lookForRenamed asks, where the schema is missing or empty, for one that holds the history
@@ -31,8 +34,8 @@ func (e *RenamedError) Error() string {
 // others to take away.
 func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role string, s *seen) error {
 	answers, err := flight(ctx, conn, untimed+
-		strings.NewReplacer("$schema", quoteText(m.Schema), "$ledger", quoteText(ledgerName), "$role", role,
-			"$witness", quoteText(witnessVersion+"%")).Replace(`
+		strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$role", role,
+			"$witness", sqltext.QuoteText(witnessVersion+"%")).Replace(`
 		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
 		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
 		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $witness
@@ -49,7 +52,7 @@ func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role
 			return err
 		}
 		l, err := readLedger(heads[0])
-		if err == nil && l.tells() && l.Fingerprint == m.Bundle.fingerprint(min(l.Version, m.Bundle.Version())) {
+		if err == nil && l.tells() && l.Fingerprint == m.Bundle.Fingerprint(min(l.Version, m.Bundle.Version())) {
 			s.Renamed = &RenamedError{Schema: m.Schema, Found: candidate, Version: l.Version}
 			return nil
 		}

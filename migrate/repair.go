@@ -12,7 +12,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A Repair is what Repair found, and what it wrote or would write.
@@ -89,7 +92,7 @@ func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, o RepairOptions) 
 	if err != nil {
 		return Repair{}, err
 	}
-	repair, err := r.Bundle.repair(e, o.Version)
+	repair, err := versionProof{r.Bundle}.repair(e, o.Version)
 	if err != nil || !o.Write || !repair.Needed() {
 		return repair, err
 	}
@@ -157,7 +160,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 // out of the way that hides rows from the table's owner, and puts it back. Columns of
 // another type make the ledger a damaged one, whose rows are lost.
 func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) error {
-	table := quoteName(r.Schema, ledgerName)
+	table := sqltext.QuoteName(r.Schema, ledger.Name)
 	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledgerColumns +
 		" FROM " + table +
 		" UNION ALL SELECT NULL, " + ledgerNulls + " WHERE false) m"
@@ -189,7 +192,7 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 // askGrants asks for the statements that grant anew what others were granted on the
 // ledger, as far as the columns are there that it is made with.
 func (r *run) askGrants() string {
-	return strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table", quoteText(quoteName(r.Schema, ledgerName)), "$role", quoteText(r.Role.Name), "$columns", quoteText("{"+ledgerColumns+"}")).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table", sqltext.QuoteText(sqltext.QuoteName(r.Schema, ledger.Name)), "$role", sqltext.QuoteText(r.Role.Name), "$columns", sqltext.QuoteText("{"+ledgerColumns+"}")).Replace(`
 		WITH ledger AS (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger),
 		entry AS (SELECT '' AS columns, a.* FROM ledger, aclexplode(relacl) a
 			UNION ALL SELECT format(' (%I)', attname), a.* FROM ledger l JOIN pg_attribute ON attrelid = l.oid AND attname = ANY ($columns::text[]), aclexplode(attacl) a)
@@ -219,7 +222,7 @@ func (s seen) comment() string {
 // rebuild writes a repair in one transaction, in which it examines everything once
 // more behind a lock: a migrator may have been at work since.
 func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repair Repair) error {
-	table := quoteName(r.Schema, ledgerName)
+	table := sqltext.QuoteName(r.Schema, ledger.Name)
 	first := r.newLedger()
 	switch { // nobody queues, for all who ask the ledger whether the schema is fit would queue behind
 	case e.rows != nil && !repair.Table:
@@ -271,14 +274,14 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 // the middle had taken away the constraints that forbid it. A sound table keeps the rows
 // that are right, and all that others made of it.
 func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
-	table := quoteName(r.Schema, ledgerName)
+	table := sqltext.QuoteName(r.Schema, ledger.Name)
 	if repair.Table {
 		if e.rows != nil {
 			sql = append(sql, "DROP TABLE "+table, r.newLedger())
 		}
 		sql = append(sql, e.grants...)
 		if r.Role.Name != "" && e.Role != nil { // without it the service could not see that all is well
-			sql = append(sql, "GRANT SELECT ON "+table+" TO "+quoteName(r.Role.Name))
+			sql = append(sql, "GRANT SELECT ON "+table+" TO "+sqltext.QuoteName(r.Role.Name))
 		}
 	}
 	if repair.Label && !repair.Table {
@@ -295,7 +298,7 @@ func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
 	if len(removed) > 0 && !repair.Table {
 		sql = append(sql, "DELETE FROM "+table+" WHERE version IN ("+strings.Join(removed, ", ")+")")
 	}
-	return append(sql, r.testify(repair.Version, r.Bundle.fingerprint(repair.Version))), nil
+	return append(sql, r.testify(repair.Version, r.Bundle.Fingerprint(repair.Version))), nil
 }
 
 // rightRows are the rows that have to be written, all of them into a table that is made
@@ -310,14 +313,14 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 			removed = append(removed, strconv.Itoa(row.Version))
 		default:
 			wrong[row.Version] = true
-			rows = append(rows, r.rebuiltRow(r.Bundle.migrations[row.Version-1]))
+			rows = append(rows, r.rebuiltRow(r.Bundle.Migration(row.Version)))
 		}
 	}
 	if !repair.Table {
 		return rows, removed
 	}
 	for _, row := range e.rows {
-		if !wrong[row.Version] && (row.claimed() || r.Bundle.wrong(row) == "") {
+		if !wrong[row.Version] && (row.claimed() || versionProof{r.Bundle}.wrong(row) == "") {
 			wrong[row.Version] = true // without a primary key there could be another one of it
 			row.Prev = before(row.Version)
 			rows = append(rows, row)
@@ -329,8 +332,8 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 // newLedger creates the ledger for nobody but its owner, whatever default privileges say.
 func (r *run) newLedger() string {
 	return createLedger(r.Schema) + "; DO " +
-		dollarQuote(strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$table",
-			quoteText(quoteName(r.Schema, ledgerName))).Replace(
+		dollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table",
+			sqltext.QuoteText(sqltext.QuoteName(r.Schema, ledger.Name))).Replace(
 			`DECLARE s text; BEGIN
 			FOR s IN SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $table, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
 				FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) WHERE nspname = $schema AND relname = $ledger AND grantee <> relowner
@@ -350,13 +353,13 @@ const (
 func putRows(table, document string) string {
 	return "INSERT INTO " + table + " (" + ledgerColumns + `)
 		SELECT version, prev, name, checksum, min_version, coalesce(applied_at, now()), duration, coalesce(applied_by, current_user), app_version, claimed_by_pid, claimed_by_start, rebuilt
-		FROM json_to_recordset(` + quoteText(document) + `) AS row (version int, prev int, name text, checksum bytea, min_version int, applied_at timestamptz, duration interval,
+		FROM json_to_recordset(` + sqltext.QuoteText(document) + `) AS row (version int, prev int, name text, checksum bytea, min_version int, applied_at timestamptz, duration interval,
 			applied_by text, app_version text, claimed_by_pid int, claimed_by_start timestamptz, rebuilt boolean)
 		ON CONFLICT (version) DO UPDATE SET (` + ledgerColumns + `) = ROW (excluded.*)`
 }
 
 // rebuiltRow is the row of a file that was applied nobody knows when.
-func (r *run) rebuiltRow(m Migration) storedRow {
+func (r *run) rebuiltRow(m bundle.Migration) storedRow {
 	none := "0"
 	return storedRow{
 		Version: m.Version, Name: m.Name, Checksum: fmt.Sprintf(`\x%x`, m.Checksum), MinVersion: m.MinVersion,

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // check refuses what could not work later or not everywhere.
@@ -28,10 +31,10 @@ const attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLIC
 
 // createRole creates the role with a mark that tells it from somebody else's.
 func (r *run) createRole(database string) []string {
-	name := quoteName(r.Role.Name)
+	name := sqltext.QuoteName(r.Role.Name)
 	return []string{
-		"CREATE ROLE " + name + " " + attributes + " PASSWORD " + quoteText(newVerifier(r.Role.Password)),
-		"COMMENT ON ROLE " + name + " IS " + quoteText(r.mark(database)),
+		"CREATE ROLE " + name + " " + attributes + " PASSWORD " + sqltext.QuoteText(newVerifier(r.Role.Password)),
+		"COMMENT ON ROLE " + name + " IS " + sqltext.QuoteText(r.mark(database)),
 	}
 }
 
@@ -41,9 +44,9 @@ func (r *run) createRole(database string) []string {
 func (r *run) bootstrap(s seen) message {
 	var statements []string
 	if s.Schema == nil {
-		statements = append(statements, "CREATE SCHEMA "+quoteName(r.Schema))
+		statements = append(statements, "CREATE SCHEMA "+sqltext.QuoteName(r.Schema))
 	}
-	statements = append(statements, createLedger(r.Schema), r.openLedger(), r.testify(0, r.Bundle.fingerprint(0)))
+	statements = append(statements, createLedger(r.Schema), r.openLedger(), r.testify(0, r.Bundle.Fingerprint(0)))
 	if r.Role.Name != "" && s.Role == nil {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
@@ -53,7 +56,7 @@ func (r *run) bootstrap(s seen) message {
 // openLedger takes row level security off the ledger, which an event trigger may put on each
 // new table: with it the service's role finds no row, or nobody does.
 func (r *run) openLedger() string {
-	return "ALTER TABLE " + quoteName(r.Schema, ledgerName) + " NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
+	return "ALTER TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) + " NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
 }
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on
@@ -62,7 +65,7 @@ func (r *run) openLedger() string {
 // is always polling here.
 func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) message {
 	sql := r.rightsSQL(s)
-	statements := []string{"LOCK TABLE " + quoteName(r.Schema, ledgerName) + " IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
+	statements := []string{"LOCK TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) + " IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
 	if create {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
@@ -126,10 +129,10 @@ func (r *run) mayHaveRole(s seen) error {
 // createByHand is what a DBA runs where the migrator may not create roles. The
 // password stays out of it: statements are kept in logs.
 func (m *Migrator) createByHand(s seen) string {
-	name := quoteName(m.Role.Name)
+	name := sqltext.QuoteName(m.Role.Name)
 	return strings.Join([]string{
 		"CREATE ROLE " + name + " " + attributes,
-		"GRANT CONNECT ON DATABASE " + quoteName(s.Database) + " TO " + name,
+		"GRANT CONNECT ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " + name,
 		`-- then, in psql, which sends only a verifier: \password ` + name,
 	}, ";\n")
 }

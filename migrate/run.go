@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A run is one call of Up.
@@ -48,7 +51,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	case m.Bundle.Version() == 0:
 		return nil, errors.New("migrate: the Migrator has no Bundle")
 	}
-	if err := m.Bundle.keepsOff(m.Schema); err != nil {
+	if err := m.Bundle.KeepsOff(m.Schema); err != nil {
 		return nil, err
 	}
 	if err := m.Role.check(m.Schema); err != nil {
@@ -253,7 +256,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	if err != nil {
 		return err
 	}
-	if next := &status.Pending[0]; next.Alone {
+	if next := &status.Pending[0]; next.NoTransaction {
 		if held { // it takes more than one transaction, so the turn cannot be kept
 			err = r.soon(ctx, conn, "COMMIT")
 		}
@@ -308,7 +311,7 @@ func (r *run) messages(s seen, status Status) []message {
 	if status.State == Blank {
 		messages = append(messages, r.bootstrap(s))
 	}
-	together := slices.IndexFunc(status.Pending, func(m Migration) bool { return m.Alone })
+	together := slices.IndexFunc(status.Pending, func(m bundle.Migration) bool { return m.NoTransaction })
 	if together < 0 {
 		together = len(status.Pending)
 	}
@@ -316,7 +319,7 @@ func (r *run) messages(s seen, status Status) []message {
 		pending := &status.Pending[i]
 		m := r.file(pending, s.Server, "off")
 		m.onDisk, _ = r.begin(s.Server, flushed(s))
-		s.Server.set = s.Server.set && s.Server.quiet && pending.plain // the others may leave something behind
+		s.Server.set = s.Server.set && s.Server.quiet && pending.Plain() // the others may leave something behind
 		if last := i == together-1; last {
 			m.flush()
 		}
@@ -350,7 +353,7 @@ func (r *run) mayMigrate(s seen) error {
 	case s.Schema == nil && !s.Me.MayCreate:
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),
-			SQL:   []string{"GRANT CREATE ON DATABASE " + quoteName(s.Database) + " TO " + quoteName(s.Me.Name)},
+			SQL:   []string{"GRANT CREATE ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " + sqltext.QuoteName(s.Me.Name)},
 		}
 	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the second witness
 		return &PrivilegeError{

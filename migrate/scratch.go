@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A scratch is a blank database on the same server, for one rehearsal.
@@ -47,7 +49,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 	create, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.Wait, silentError(r.Wait))
 	defer cancel()
 	said := r.silence("a scratch database, for which the server makes a checkpoint and copies files")
-	err = r.order(create, conn, "CREATE DATABASE "+quoteName(c.name)+" "+c.options)
+	err = r.order(create, conn, "CREATE DATABASE "+sqltext.QuoteName(c.name)+" "+c.options)
 	said()
 	switch {
 	case sqlState(err) == "42501":
@@ -60,7 +62,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 			r.Log.Warn("after the rehearsal", "error", undropped)
 		}
 	}()
-	if err := r.order(create, conn, "COMMENT ON DATABASE "+quoteName(c.name)+" IS "+c.mark); err != nil {
+	if err := r.order(create, conn, "COMMENT ON DATABASE "+sqltext.QuoteName(c.name)+" IS "+c.mark); err != nil {
 		return fmt.Errorf("mark the scratch database: %w", err)
 	}
 	r.Log.Info("made a scratch database", "database", c.name)
@@ -71,7 +73,7 @@ func mayNotCreateDatabases(me string) error {
 	return &PrivilegeError{
 		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a rehearsal "+
 			"with the data, on a restored copy, does without", me),
-		SQL: []string{"ALTER ROLE " + quoteName(me) + " CREATEDB"},
+		SQL: []string{"ALTER ROLE " + sqltext.QuoteName(me) + " CREATEDB"},
 	}
 }
 
@@ -98,7 +100,7 @@ func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, err
 	program := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(r.Program), "_")
 	c.beginsWith = program[:min(len(program), longest)] + "_rehearsal_"
 	c.name = fmt.Sprintf("%s%d_%d_%s", c.beginsWith, here.PID, here.Start, strings.ToLower(rand.Text()[:4]))
-	c.mark = quoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
+	c.mark = sqltext.QuoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
 	c.pooled = pooled(conn, here.PID)
 	c.options = here.createOptions()
 	return c, nil
@@ -117,18 +119,18 @@ type localeSeen struct {
 // createOptions are those of CREATE DATABASE. Only template0 goes with any encoding
 // and locale, and nobody has added anything to it.
 func (l localeSeen) createOptions() string {
-	options := "TEMPLATE template0 ENCODING " + quoteText(l.Encoding) + " LC_COLLATE " + quoteText(l.Collate) +
-		" LC_CTYPE " + quoteText(l.Ctype)
+	options := "TEMPLATE template0 ENCODING " + sqltext.QuoteText(l.Encoding) + " LC_COLLATE " + sqltext.QuoteText(l.Collate) +
+		" LC_CTYPE " + sqltext.QuoteText(l.Ctype)
 	switch l.Provider {
 	case "i":
-		options += " LOCALE_PROVIDER icu ICU_LOCALE " + quoteText(l.Locale)
+		options += " LOCALE_PROVIDER icu ICU_LOCALE " + sqltext.QuoteText(l.Locale)
 	case "b":
-		options += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + quoteText(l.Locale)
+		options += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + sqltext.QuoteText(l.Locale)
 	default:
 		options += " LOCALE_PROVIDER libc"
 	}
 	if l.Rules != "" {
-		options += " ICU_RULES " + quoteText(l.Rules)
+		options += " ICU_RULES " + sqltext.QuoteText(l.Rules)
 	}
 	return options
 }
@@ -138,7 +140,7 @@ func (l localeSeen) createOptions() string {
 // any comment was made by somebody who did not live to write it. That a sweep fails is
 // no reason not to rehearse.
 func (c scratch) sweep(ctx context.Context) {
-	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", quoteText(c.beginsWith), "$mark", c.mark).Replace(`
+	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", sqltext.QuoteText(c.beginsWith), "$mark", c.mark).Replace(`
 		SELECT coalesce(json_agg(datname), '[]') FROM pg_database d, regexp_match(substr(datname, length($begins) + 1), '^([0-9]+)_([0-9]+)_[a-z0-9]+$') made
 		WHERE starts_with(datname, $begins) AND made IS NOT NULL AND pg_has_role(datdba, 'USAGE')
 			AND coalesce(shobj_description(d.oid, 'pg_database'), $mark) = $mark
@@ -151,7 +153,7 @@ func (c scratch) sweep(ctx context.Context) {
 	for _, name := range left {
 		if err == nil {
 			// without FORCE: whoever is there by now is at work
-			err = c.order(ctx, c.conn, "DROP DATABASE IF EXISTS "+quoteName(name))
+			err = c.order(ctx, c.conn, "DROP DATABASE IF EXISTS "+sqltext.QuoteName(name))
 		}
 		if err == nil {
 			c.Log.Info("dropped the scratch database of a rehearsal that was killed", "database", name)
@@ -169,7 +171,7 @@ func (c scratch) sweep(ctx context.Context) {
 func (c scratch) drop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	conn, database := c.conn, quoteName(c.name)
+	conn, database := c.conn, sqltext.QuoteName(c.name)
 	ask := func(sql string) error {
 		err := c.order(ctx, conn, sql)
 		if _, lost := errors.AsType[*lostError](err); lost {

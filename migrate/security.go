@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // undeclaredSecurity lists the tables whose row level security no migration turns on: an
@@ -27,7 +29,7 @@ func (m *Migrator) undeclaredSecurity(declared []grant, s seen) []heldGrant {
 		switch {
 		case !h.isRowSecurity():
 			return false
-		case h.Object == ledgerName:
+		case h.Object == ledger.Name:
 			return true
 		case compared:
 			return !turnedOn(objects, h)
@@ -45,7 +47,7 @@ func turnedOn(objects map[string]*catalogue.Object, h heldGrant) bool {
 	if h.Verb == forcedSecurity {
 		line = "row security forced"
 	}
-	for _, name := range []string{h.Object, quoteName(h.Object)} {
+	for _, name := range []string{h.Object, sqltext.QuoteName(h.Object)} {
 		if table := objects["table "+name]; table != nil {
 			return table.Facts[line]
 		}
@@ -59,7 +61,7 @@ func (r *run) hidden(s seen) bool {
 		return false
 	}
 	return slices.ContainsFunc(s.Held.Grants,
-		func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledgerName })
+		func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledger.Name })
 }
 
 // unhide takes it off before anything is planned: a ledger that shows no rows looks lost.

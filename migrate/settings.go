@@ -3,116 +3,18 @@ package migrate
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
-
-// settingsText holds a decision about each of PostgreSQL's settings.
-//
-//go:embed settings.txt
-var settingsText string
-
-// A pin is a setting that has the same value in the transaction of each file, whatever the
-// server, the database, the role, the connection or an earlier file say.
-type pin struct {
-	name  string
-	since []int  // the versions that have it, each from this on, such as 150008
-	file  string // its value; "-" is none, and in angle brackets is what the code computes
-	local string // whether a file may have another: yes, no, or a limit
-	web   string // its value for the web server, by package store
-	why   string
-}
-
-var pins = sync.OnceValue(func() []pin { //nolint:gochecknoglobals // settings.txt, read once
-	var all []pin
-	for line := range strings.Lines(settingsText) {
-		columns := strings.Split(line, "|")
-		const count = 6
-		if len(columns) != count || strings.HasPrefix(line, "#") {
-			continue
-		}
-		for i := range columns {
-			columns[i] = strings.TrimSpace(columns[i])
-		}
-		p := pin{name: columns[0], file: columns[2], local: columns[3], web: columns[4], why: columns[5]}
-		for version := range strings.FieldsSeq(columns[1]) {
-			major, minor, _ := strings.Cut(version, ".")
-			n, _ := strconv.Atoi(major) // the test of settings.txt has read it
-			m, _ := strconv.Atoi(minor) // the same; 0 when there is none
-			p.since = append(p.since, n*10_000+m)
-		}
-		all = append(all, p)
-	}
-	return all
-})
-
-// knownTo reports whether a server has the setting: one that was added to an old major
-// version, too, is missing in its first minor ones.
-func (p pin) knownTo(version int) bool {
-	known := false
-	for _, since := range p.since {
-		known = known || version >= since && (version/10_000 == since/10_000 || since == p.since[len(p.since)-1])
-	}
-	return known
-}
-
-// computed is what the code sets, and not the table.
-func (p pin) computed() bool { return strings.HasPrefix(p.file, "<") && p.file != nothing }
-
-const nothing = "<nothing>"
-
-// alias is the word by which SET knows it, too: SET TIME ZONE, SET XML OPTION, SET SCHEMA.
-func (p pin) alias() string {
-	switch p.name {
-	case "TimeZone":
-		return "time zone"
-	case "xmloption":
-		return "xml option"
-	case "search_path":
-		return "set local schema"
-	}
-	return p.name
-}
-
-// byBegin reports whether BEGIN sets it.
-func (p pin) byBegin() bool {
-	return strings.HasPrefix(p.name, "transaction_") && p.name != "transaction_timeout"
-}
-
-// onSockets reports whether it is about the connection, which begin pins where the server
-// can tell that its client is gone.
-func (p pin) onSockets() bool {
-	return strings.HasPrefix(p.name, "tcp_") || p.name == "client_connection_check_interval"
-}
-
-// restricted reports whether it takes a superuser, or a privilege of its own, to set it.
-func (p pin) restricted() bool {
-	return p.name == "session_replication_role" || p.name == "plpgsql.variable_conflict"
-}
-
-// late reports whether the server reads a message by it before that can set it.
-func (p pin) late() bool { return p.name == "backslash_quote" }
-
-// meaning are the pins that the table gives a value, on a server of a version.
-func meaning(version int) []pin {
-	var all []pin
-	for _, p := range pins() {
-		if p.knownTo(version) && !p.computed() && !p.byBegin() && !p.onSockets() && !p.restricted() &&
-			!strings.HasSuffix(p.name, "_timeout") {
-			all = append(all, p)
-		}
-	}
-	return all
-}
 
 // An assignment gives a setting a value.
 type assignment struct{ name, value string }
@@ -121,20 +23,12 @@ type assignment struct{ name, value string }
 // beside those which begin computes.
 func pinned(version int) []assignment {
 	var all []assignment
-	for _, p := range meaning(version) {
-		if p.name != "TimeZone" { // begin has it, for all
-			all = append(all, assignment{p.name, p.setTo()})
+	for _, p := range setting.Meaning(version) {
+		if p.Name != "TimeZone" { // begin has it, for all
+			all = append(all, assignment{p.Name, p.SetTo()})
 		}
 	}
 	return all
-}
-
-// setTo is the value of the table.
-func (p pin) setTo() string {
-	if p.file == nothing {
-		return ""
-	}
-	return p.file
 }
 
 // assign is one query that sets what differs, and returns no rows. To ask for a setting costs a
@@ -153,7 +47,7 @@ func listed(settings []assignment) string {
 		names, values = append(names, arrayElement(a.name)), append(values, arrayElement(a.value))
 	}
 	unnest := func(elements []string) string {
-		return "pg_catalog.unnest(" + quoteText("{"+strings.Join(elements, ",")+"}") + "::pg_catalog.text[])"
+		return "pg_catalog.unnest(" + sqltext.QuoteText("{"+strings.Join(elements, ",")+"}") + "::pg_catalog.text[])"
 	}
 	return "(SELECT " + unnest(names) + " AS n, " + unnest(values) + " AS want OFFSET 0) s"
 }
@@ -166,15 +60,15 @@ func arrayElement(text string) string {
 // guard is a query that fails, and names the setting, when the file before it left one
 // behind that the files after it would be read by, or that it may not have changed. It
 // asks for those alone that this file's text does not set for itself.
-func guard(mig *Migration, server serverSeen) string {
+func guard(mig *bundle.Migration, server serverSeen) string {
 	text := strings.ToLower(mig.SQL)
 	kept := []assignment{{"role", server.me}, {"lock_timeout", ""}} // any but 0
-	for _, p := range meaning(server.Version) {
-		if p.name == "exit_on_error" { // it would end the session that is to say so, and each transaction has it off
+	for _, p := range setting.Meaning(server.Version) {
+		if p.Name == "exit_on_error" { // it would end the session that is to say so, and each transaction has it off
 			continue
 		}
-		if p.local == "no" || !strings.Contains(text, strings.ToLower(p.name)) && !strings.Contains(text, p.alias()) {
-			kept = append(kept, assignment{p.name, p.setTo()})
+		if p.Local == "no" || !strings.Contains(text, strings.ToLower(p.Name)) && !strings.Contains(text, p.Alias()) {
+			kept = append(kept, assignment{p.Name, p.SetTo()})
 		}
 	}
 	return "SELECT pg_catalog.format('" + guardMark + "%s = %s', n, v)::pg_catalog.int4 FROM (SELECT n, want, " +
@@ -190,7 +84,7 @@ const guardMark = "changed "
 // changed returns the setting, with its value, that the guard after a file found.
 func (m message) changed(out outcome) string {
 	if m.migration == nil || m.after == "" || out.raw == nil || out.raw.Code != invalidText ||
-		out.completed != m.lead+len(m.migration.script.Statements)+1 {
+		out.completed != m.lead+len(m.migration.Spans())+1 {
 		return ""
 	}
 	_, found, _ := strings.Cut(out.raw.Message, guardMark)
@@ -205,7 +99,7 @@ func differing(wanted []assignment) string {
 	var values []string
 	for _, a := range wanted {
 		values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", a.name,
-			quoteText(a.value)))
+			sqltext.QuoteText(a.value)))
 	}
 	return strings.Replace(askDiffering, "$values", strings.Join(values, ", "), 1)
 }
@@ -248,9 +142,9 @@ func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []
 // an error for what we may not.
 func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen) error {
 	var wanted []assignment
-	for _, p := range pins() {
-		if p.restricted() {
-			wanted = append(wanted, assignment{p.name, p.setTo()})
+	for _, p := range setting.Pins() {
+		if p.Restricted() {
+			wanted = append(wanted, assignment{p.Name, p.SetTo()})
 		}
 	}
 	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted),
@@ -291,7 +185,7 @@ func valueOf(settings []assignment, name string) string {
 // unpinned refuses a file without a transaction that comes through a pooler, where nothing can
 // be set for it, while a setting that differs would change what its literals and conditions mean.
 // Another client's SET may be met later all the same; what a DBA sets is the same in each session.
-func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *Migration) error {
+func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *bundle.Migration) error {
 	wanted := readBy(mig, s.Server.Version)
 	if !r.pooled || len(wanted) == 0 {
 		return nil
@@ -314,7 +208,7 @@ func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *Mi
 
 // readBy are the settings by which the server reads the values and conditions of a file without
 // a transaction. Only an index has any.
-func readBy(mig *Migration, version int) []assignment {
+func readBy(mig *bundle.Migration, version int) []assignment {
 	literal, null, money, equals := false, false, false, false
 	for _, t := range sqltext.Tokens(mig.SQL)[0] {
 		literal = literal || strings.HasSuffix(t.Text, "'") || strings.HasPrefix(t.Text, "$")
@@ -333,9 +227,9 @@ func readBy(mig *Migration, version int) []assignment {
 		names = append(names, "transform_null_equals")
 	}
 	var all []assignment
-	for _, p := range meaning(version) {
-		if slices.Contains(names, p.name) {
-			all = append(all, assignment{p.name, p.setTo()})
+	for _, p := range setting.Meaning(version) {
+		if slices.Contains(names, p.Name) {
+			all = append(all, assignment{p.Name, p.SetTo()})
 		}
 	}
 	return all
@@ -352,32 +246,4 @@ func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSe
 	server.set = true
 	return r.soon(ctx, conn, "SELECT FROM "+listed(usual(*server))+
 		" WHERE pg_catalog.set_config(n, want, false) IS NULL")
-}
-
-// plain reports whether a file runs nothing but what its text shows, where no event trigger
-// adds to it: no function, no trigger, and no constant that the constraints of a type may be
-// asked about. Then it can change neither a setting nor, where the loader has looked, the
-// ledger. It is false when in doubt.
-func plain(sql string, statements []sqltext.Statement) bool {
-	for _, s := range statements {
-		words, text := s.Words, strings.ToUpper(sql[s.Start:s.End])
-		has := func(word string) bool { return slices.Contains(words, word) }
-		if len(words) > 2 && (words[1] == "UNIQUE" || words[1] == "UNLOGGED") {
-			words = words[1:]
-		}
-		switch {
-		case len(words) < 2: // such as one in parentheses
-			return false
-		case words[0] == "COMMENT":
-		case s.Words[0] != "CREATE":
-			return false
-		case words[1] == "TABLE" && !has("AS") && !has("OF") && !has("PARTITION") && !strings.ContainsAny(text, "'$") &&
-			// which build indexes with conditions
-			!strings.Contains(text, "EXCLUDE") && !strings.Contains(text, "LIKE"):
-		case words[1] == "INDEX" && !has("WHERE") && !has("USING") && strings.Count(text, "(") == 1: // of columns
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // decided lists the settings of settings.txt.
@@ -125,7 +126,7 @@ INSERT INTO app.said (what) SELECT extra::text FROM (SELECT regexp_replace('a.b'
 
 // sensitiveBundle is everything, the file above, and one that a role of its own cannot hide
 // settings from: an index whose predicate holds a date, without a transaction.
-func sensitiveBundle(t *testing.T) migrate.Bundle {
+func sensitiveBundle(t *testing.T) bundle.Bundle {
 	t.Helper()
 	all := fstest.MapFS{}
 	entries, err := os.ReadDir("testdata/everything")
@@ -142,7 +143,7 @@ func sensitiveBundle(t *testing.T) migrate.Bundle {
 	all[fmt.Sprintf("%04d_sensitive.sql", last+1)] = &fstest.MapFile{Data: []byte(sensitive)}
 	all[fmt.Sprintf("%04d_alone.sql", last+2)] = &fstest.MapFile{Data: []byte("-- migrate:no-transaction\n" +
 		`CREATE INDEX CONCURRENTLY preserved_d ON app.preserved (d) WHERE d > '02/03/2026' AND e <> E'\'' AND s <> 'a\b' AND i > '-1 2:03:04'`)}
-	bundle, err := migrate.Load(all)
+	bundle, err := bundle.Load(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func sensitiveBundle(t *testing.T) migrate.Bundle {
 }
 
 // made is what a bundle made of a database: its snapshot, and the rows that depend on settings.
-func made(t *testing.T, db *pgtest.DB, bundle migrate.Bundle, pooled bool) (snapshot, rows string) {
+func made(t *testing.T, db *pgtest.DB, bundle bundle.Bundle, pooled bool) (snapshot, rows string) {
 	t.Helper()
 	m := &migrate.Migrator{Bundle: bundle, Schema: "app", ConnectWait: pgtest.Patience}
 	m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}

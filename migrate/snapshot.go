@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // Snapshot connects, describes the schema as a text for people, and closes its
@@ -53,8 +55,8 @@ func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []st
 				"is brought to each version in turn. Name another one", m.Schema)
 		}
 		begun = true
-		for i := len(texts); i < len(m.Bundle.migrations); i++ { // after a connection was lost, where it was
-			r.Bundle = Bundle{migrations: m.Bundle.migrations[:i+1]}
+		for i := len(texts); i < m.Bundle.Version(); i++ { // after a connection was lost, where it was
+			r.Bundle = m.Bundle.UpTo(i + 1)
 			if err := r.steps(ctx, conn); err != nil {
 				return err
 			}
@@ -143,7 +145,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 			min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
 	for _, question := range questions {
-		messages = append(messages, settings+question(quoteText(m.Schema), quoteText(ledgerName)))
+		messages = append(messages, settings+question(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
 	}
 	answers, err := flight(ctx, conn, append(messages, others...)...)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 var update = flag.Bool("update", false, "write testdata/everything/snapshots and ledger.txt")
@@ -21,7 +22,7 @@ var update = flag.Bool("update", false, "write testdata/everything/snapshots and
 // make.
 func everything(t *testing.T, schema string) *migrate.Migrator {
 	t.Helper()
-	bundle, err := migrate.Load(os.DirFS("testdata/everything"))
+	bundle, err := bundle.Load(os.DirFS("testdata/everything"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A stage is where files are rehearsed: a scratch database, or the real one from inside a
@@ -43,9 +47,9 @@ func (st *stage) play(ctx context.Context, report *Rehearsal) error {
 }
 
 // rehearse applies one file between two looks at the catalogue.
-func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, err error) {
-	file = Rehearsed{Version: m.Version, Name: m.Name, File: m.File, Alone: m.Alone}
-	if m.Alone && st.inside {
+func (st *stage) rehearse(ctx context.Context, m *bundle.Migration) (file Rehearsed, err error) {
+	file = Rehearsed{Version: m.Version, Name: m.Name, File: m.File, Alone: m.NoTransaction}
+	if m.NoTransaction && st.inside {
 		file.Left = "it runs without a transaction, so it could not be rolled back"
 		return file, st.send(ctx, st.wrap("the row of "+m.File, st.seen,
 			[]string{st.ledgerRow(m) + " ON CONFLICT DO NOTHING"}))
@@ -55,7 +59,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 		return file, err
 	}
 	began, locks := time.Now(), []lockSeen(nil)
-	if m.Alone {
+	if m.NoTransaction {
 		began, locks, err = st.alone(ctx, m)
 	} else {
 		err = st.send(ctx, st.file(m, st.seen.Server, "off"))
@@ -70,7 +74,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 	}
 	after.Locks = append(after.Locks, locks...)
 	file.Footprint = footprint(before, after)
-	if m.Alone { // it has counted itself
+	if m.NoTransaction { // it has counted itself
 		return file, nil
 	}
 	st.count(Applied{m.Version, m.Name, file.Elapsed})
@@ -82,7 +86,7 @@ func (st *stage) rehearse(ctx context.Context, m *Migration) (file Rehearsed, er
 
 // alone applies a file without a transaction for real, and tells its locks and when
 // nothing was in its way any more. Without a second connection it does without the locks.
-func (st *stage) alone(ctx context.Context, m *Migration) (began time.Time, locks []lockSeen, err error) {
+func (st *stage) alone(ctx context.Context, m *bundle.Migration) (began time.Time, locks []lockSeen, err error) {
 	s, err := st.look(ctx, st.conn, service)
 	if err != nil {
 		return began, nil, err
@@ -114,7 +118,7 @@ func (st *stage) send(ctx context.Context, m message) error {
 	if st.conn.TxStatus() != 'I' {
 		m.before = strings.TrimPrefix(m.before, opening)
 		m.lead--
-		touched := ledgerTouched(quoteName(st.Schema, ledgerName), m.migration != nil && m.migration.unseen)
+		touched := ledgerTouched(sqltext.QuoteName(st.Schema, ledger.Name), m.migration != nil && m.migration.Unseen())
 		m.after = strings.Replace(m.after, touched, " AND false", 1) // of the transaction that made the ledger
 	}
 	m.after = strings.TrimSuffix(m.after, "COMMIT") + "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"

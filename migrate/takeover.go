@@ -8,6 +8,10 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A claimant is who holds a claim, as the server sees it.
@@ -21,7 +25,7 @@ type claimant struct {
 // takeOver waits until the claim on a file is finished or its process gone, and then
 // takes it over by a comparison and a change in one statement: of many migrators that
 // wait, one succeeds.
-func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migration) (c claim, err error) {
+func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
 	var old claimant
 	err = r.await(ctx, func() (*Holder, error) {
 		if old, err = r.askClaimant(ctx, conn, m); err != nil || !old.Alive {
@@ -40,7 +44,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 				applied_by = current_user, app_version = %s
 			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
 		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
-		quoteName(r.Schema, ledgerName), quoteText(r.Version), myself, m.Version, old.is()))
+		sqltext.QuoteName(r.Schema, ledger.Name), sqltext.QuoteText(r.Version), myself, m.Version, old.is()))
 	if err != nil {
 		return c, err
 	}
@@ -52,8 +56,8 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *Migr
 // now, and a migrator that is there leaves no such gap. A statement with the claim's
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
-func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration) (c claimant, err error) {
-	answers, err := flight(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", quoteName(r.Schema, ledgerName), "$version", strconv.Itoa(m.Version), "$holder", holderOf, "$marker", quoteText(markerFormat)).Replace(`
+func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
+	answers, err := flight(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$holder", holderOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
 		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
@@ -82,14 +86,14 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *Migration
 
 // leftOver reports whether the statement had succeeded before its migrator died, and
 // otherwise removes what it left behind.
-func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (done bool, err error) {
+func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (done bool, err error) {
 	// the others do no harm when they are done again
-	if statement := m.alone(); statement.verb == "CREATE" || statement.verb == "DROP" {
+	if statement := m.NoTx(); statement.Verb == "CREATE" || statement.Verb == "DROP" {
 		exists, valid, err := r.askIndex(ctx, conn, statement)
 		if err != nil {
 			return false, err
 		}
-		if statement.verb == "CREATE" && valid || statement.verb == "DROP" && !exists {
+		if statement.Verb == "CREATE" && valid || statement.Verb == "DROP" && !exists {
 			return true, nil
 		}
 	}
@@ -98,14 +102,14 @@ func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *Migration) (
 
 // askIndex asks whether the index that the statement names exists, on the table that it
 // names, and is valid.
-func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s aloneStatement) (exists, valid bool, err error) {
+func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) (exists, valid bool, err error) {
 	table := ""
-	if s.table != "" {
-		table = " AND indrelid = to_regclass(" + s.qualified(s.table) + ")"
+	if s.Table != "" {
+		table = " AND indrelid = to_regclass(" + s.Qualified(s.Table) + ")"
 	}
 	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
 		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
-		quoteText(quoteName(s.schema)), quoteText(s.name), table))
+		sqltext.QuoteText(sqltext.QuoteName(s.Schema)), sqltext.QuoteText(s.Name), table))
 	if err != nil {
 		return false, false, err
 	}
@@ -119,13 +123,13 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s aloneStatemen
 
 // mend drops the invalid indexes that an interrupted statement left behind: of the
 // name that it was to create, or those beside the ones that it was to replace.
-func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error {
-	alone := m.alone()
-	if alone.left() == "" {
+func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) error {
+	alone := m.NoTx()
+	if alone.LeftInvalid() == "" {
 		return nil
 	}
 	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
-		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, quoteText(quoteName(alone.schema)), alone.left()))
+		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()))
 	if err != nil {
 		return err
 	}
@@ -137,7 +141,7 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *Migration) error
 		r.Log.Warn("dropping an invalid index that an interrupted statement left behind", "index", index, "file",
 			m.File)
 		drop := message{what: m.File, migration: m, sql: "DROP INDEX CONCURRENTLY IF EXISTS " +
-			quoteName(alone.schema, index)}
+			sqltext.QuoteName(alone.Schema, index)}
 		failed, out, err := r.exchange(ctx, conn, []message{drop})
 		switch {
 		case err != nil:

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // flushEvery is how often one of the files that are sent together is committed with a wait
@@ -20,7 +24,7 @@ type tally struct {
 	// of unflushed, and of what the report lists: a heartbeat may count files, too
 	mu        sync.Mutex
 	unflushed []Applied                    // committed, and possibly not on disk yet
-	doubtful  []*Migration                 // sent over a connection that was lost before the answer came
+	doubtful  []*bundle.Migration          // sent over a connection that was lost before the answer came
 	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
 	password  bool                         // the role's password was sent like that
 }
@@ -51,7 +55,7 @@ func (r *run) applied(m message, d time.Duration) {
 	if m.byHand != "" {
 		r.roleCreated()
 	}
-	if m.migration != nil && !m.migration.Alone { // these count when their row is finished
+	if m.migration != nil && !m.migration.NoTransaction { // these count when their row is finished
 		r.tally.mu.Lock()
 		r.tally.unflushed = append(r.tally.unflushed, Applied{m.migration.Version, m.migration.Name, d})
 		r.tally.mu.Unlock()
@@ -113,7 +117,7 @@ func (r *run) doubt(messages ...message) {
 	for _, m := range messages {
 		switch {
 		case m.open:
-		case m.migration != nil && !m.migration.Alone:
+		case m.migration != nil && !m.migration.NoTransaction:
 			r.tally.doubtful = append(r.tally.doubtful, m.migration)
 		case m.byHand != "":
 			r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
@@ -155,7 +159,7 @@ func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status 
 
 func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status Status) error {
 	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful),
-		func(m *Migration) bool { return m.Version > status.Version })
+		func(m *bundle.Migration) bool { return m.Version > status.Version })
 	if len(doubtful) == 0 {
 		r.tally.doubtful = nil
 		return nil
@@ -199,7 +203,7 @@ func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
 func (r *run) flushing(version int) string {
 	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s "+
 		"SET app_version = app_version WHERE version = %d; COMMIT",
-		r.commit, r.lockTimeout(), quoteName(r.Schema, ledgerName), version)
+		r.commit, r.lockTimeout(), sqltext.QuoteName(r.Schema, ledger.Name), version)
 }
 
 // granted puts changes of the role's rights into the report, each once: after a failover they

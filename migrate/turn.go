@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // awaitTurn is a courtesy, so that sixty replicas do not queue up on one row: it
@@ -51,7 +54,7 @@ func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
 
 func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int, error) {
 	answers, err := flight(ctx, conn,
-		untimed+strings.NewReplacer("$schema", quoteText(r.Schema), "$ledger", quoteText(ledgerName), "$holder", holderOf).Replace(`
+		untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", holderOf).Replace(`
 		SELECT coalesce((SELECT $holder
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
@@ -59,7 +62,7 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int,
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
 		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
-			quoteName(r.Schema, ledgerName))
+			sqltext.QuoteName(r.Schema, ledger.Name))
 	if err != nil {
 		return nil, 0, err
 	}

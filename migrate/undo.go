@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // withUndo gives each difference the SQL that takes it back, as far as one line of a snapshot
@@ -37,7 +39,7 @@ func (m *Migrator) replace(lacks, has Drift, version int) string {
 // undo is the SQL for one difference, "" where a line does not tell it.
 func (m *Migrator) undo(d Drift, version int) string {
 	kind, name := objectOf(d.Object)
-	object := quoteName(m.Schema) + "." + name
+	object := sqltext.QuoteName(m.Schema) + "." + name
 	switch {
 	case kind == "function" || kind == "procedure" || kind == "view" && (d.Change == Rewrote || d.Change == Gone):
 		if d.Change == Stranger {
@@ -59,10 +61,10 @@ func (m *Migrator) undo(d Drift, version int) string {
 	case about == "constraint":
 		return "ALTER " + on + " DROP CONSTRAINT " + part
 	case about == "index":
-		return "DROP INDEX " + quoteName(m.Schema) + "." + part
+		return "DROP INDEX " + sqltext.QuoteName(m.Schema) + "." + part
 	case strings.HasPrefix(d.Line, "unique index "):
 		part, _ = firstName(strings.TrimPrefix(d.Line, "unique index "))
-		return "DROP INDEX " + quoteName(m.Schema) + "." + part
+		return "DROP INDEX " + sqltext.QuoteName(m.Schema) + "." + part
 	case d.Line == "row security enabled":
 		return "ALTER " + on + " DISABLE ROW LEVEL SECURITY"
 	case d.Line == "row security forced":
@@ -77,7 +79,7 @@ func (m *Migrator) undo(d Drift, version int) string {
 // remake makes a line again that is missing.
 func (m *Migrator) remake(about, part, definition, line, on, object string) string {
 	inSchema := func(sql string) string {
-		return "SET search_path = " + quoteName(m.Schema) + "; " + sql + "; RESET search_path"
+		return "SET search_path = " + sqltext.QuoteName(m.Schema) + "; " + sql + "; RESET search_path"
 	}
 	switch {
 	case about == "policy":
@@ -127,12 +129,12 @@ func (m *Migrator) definedIn(kind, name string, version int) string {
 	bare, _, _ := strings.Cut(name, "(")
 	defines := regexp.MustCompile(`(?i)\bCREATE\s+(OR\s+REPLACE\s+)?` + kind + `\s+("?\w+"?\.)?` +
 		regexp.QuoteMeta(bare) + `[\s(]`)
-	for i := min(version, len(m.Bundle.migrations)) - 1; i >= 0; i-- {
-		file := m.Bundle.migrations[i]
+	for i := min(version, m.Bundle.Version()); i >= 1; i-- {
+		file := m.Bundle.Migration(i)
 		if found := defines.FindStringIndex(file.SQL); found != nil {
 			line := 1 + strings.Count(file.SQL[:found[0]], "\n")
 			return fmt.Sprintf("-- as the owner of the schema, run CREATE OR REPLACE %s %s.%s as in %s, line %d",
-				strings.ToUpper(kind), quoteName(m.Schema), bare, file.File, line)
+				strings.ToUpper(kind), sqltext.QuoteName(m.Schema), bare, file.File, line)
 		}
 	}
 	return ""

@@ -18,6 +18,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -42,7 +43,7 @@ func tables(n int) []string {
 
 func migrator(tb testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	tb.Helper()
-	bundle, err := migrate.Load(files(sql...))
+	bundle, err := bundle.Load(files(sql...))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func TestAFileThatEndsItsTransactionIsNoticed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, "SELECT 1")
-	m.Bundle = migrate.BundleOf("CREATE TABLE app.t1 (id int)",
+	m.Bundle = bundle.Unchecked("CREATE TABLE app.t1 (id int)",
 		"CREATE TABLE app.t2 (id int); COMMIT; CREATE TABLE app.t3 (id int)", "SELECT 1")
 	_, err := m.Up(t.Context(), db.MigratorConn)
 	var failed *migrate.MigrationError
@@ -733,7 +734,7 @@ func TestAnyIdentifierWorks(t *testing.T) {
 			name = name[:62-len(name)%2]
 			name = strings.ToValidUTF8(name, "")
 		}
-		bundle, err := migrate.Load(files("CREATE TABLE t1 (id int)"))
+		bundle, err := bundle.Load(files("CREATE TABLE t1 (id int)"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -854,7 +855,7 @@ func TestNoticesAndProgressAreLogged(t *testing.T) {
 func TestLoadedFilesAreNotChangedByWhoeverHoldsThem(t *testing.T) {
 	t.Parallel()
 	fsys := files(tables(3)...)
-	bundle, err := migrate.Load(fsys)
+	bundle, err := bundle.Load(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // failure is the error of an answer. Where a DBA took a catalogue or a function of the server
@@ -23,7 +25,7 @@ func (a answer) failure() error {
 	}
 	to := "PUBLIC" // as it is by default; some poolers do not say who asks
 	if a.me != "" {
-		to = quoteName(a.me)
+		to = sqltext.QuoteName(a.me)
 	}
 	kind := "catalogue"
 	if function {
@@ -50,20 +52,20 @@ func withheldError(kind, name, me, to, said string) *PrivilegeError {
 		name, said)
 	switch kind {
 	case "catalogue":
-		lacks.SQL = []string{"GRANT SELECT ON pg_catalog." + quoteName(name) + " TO " + to}
+		lacks.SQL = []string{"GRANT SELECT ON pg_catalog." + sqltext.QuoteName(name) + " TO " + to}
 		return lacks
 	case "schema":
 		lacks.SQL = []string{"GRANT USAGE ON SCHEMA " + name + " TO " + to}
 		return lacks
 	case "language":
-		lacks.SQL = []string{"GRANT USAGE ON LANGUAGE " + quoteName(name) + " TO " + to}
+		lacks.SQL = []string{"GRANT USAGE ON LANGUAGE " + sqltext.QuoteName(name) + " TO " + to}
 		return lacks
 	case "type":
-		lacks.SQL = []string{"GRANT USAGE ON TYPE pg_catalog." + quoteName(name) + " TO " + to}
+		lacks.SQL = []string{"GRANT USAGE ON TYPE pg_catalog." + sqltext.QuoteName(name) + " TO " + to}
 		return lacks
 	}
 	lacks.SQL = []string{"DO " + dollarQuote(" DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE "+
-		"pronamespace = 'pg_catalog'::regnamespace AND proname = "+quoteText(name)+
+		"pronamespace = 'pg_catalog'::regnamespace AND proname = "+sqltext.QuoteText(name)+
 		"\n    LOOP EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO "+
 		strings.ReplaceAll(strings.ReplaceAll(to, "'", "''"), "%", "%%")+"', f); END LOOP; END ")}
 	return lacks
@@ -88,7 +90,7 @@ func (a answer) withheld() (name string, function bool) {
 	}
 	last := ""
 	for _, word := range words { // afterwards, for words such as function may be names in a question, too
-		if strings.Contains(a.asked, quoteName(word)) || strings.Contains(a.asked, quoteText(word)) {
+		if strings.Contains(a.asked, sqltext.QuoteName(word)) || strings.Contains(a.asked, sqltext.QuoteText(word)) {
 			return "", false
 		}
 		last = word
@@ -114,7 +116,7 @@ func (r *run) withheldFrom(ctx context.Context, conn *pgconn.PgConn, err *pgconn
 		return nil
 	}
 	answers, lost := flight(ctx, conn, untimed+
-		strings.ReplaceAll(askWithheld, "$words", quoteText("{"+strings.Join(words, ",")+"}")))
+		strings.ReplaceAll(askWithheld, "$words", sqltext.QuoteText("{"+strings.Join(words, ",")+"}")))
 	if lost != nil {
 		return nil //nolint:nilerr // it is asked only to explain something
 	}
@@ -131,5 +133,5 @@ func (r *run) withheldFrom(ctx context.Context, conn *pgconn.PgConn, err *pgconn
 	}
 	// in the plural there, so that no word of the server's is quoted in the question
 	kind := strings.TrimSuffix(strings.TrimPrefix(found[0].Kind, "of "), "s")
-	return withheldError(kind, found[0].Name, r.me, quoteName(r.me), err.Message)
+	return withheldError(kind, found[0].Name, r.me, sqltext.QuoteName(r.me), err.Message)
 }

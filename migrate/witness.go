@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A witness is what the schema's comment says of the ledger: its version and the
@@ -26,7 +28,7 @@ func (w witness) String() string {
 
 // testify is the statement that writes the second witness.
 func (m *Migrator) testify(version int, history string) string {
-	return "COMMENT ON SCHEMA " + quoteName(m.Schema) + " IS " + quoteText(witness{version, history}.String())
+	return "COMMENT ON SCHEMA " + sqltext.QuoteName(m.Schema) + " IS " + sqltext.QuoteText(witness{version, history}.String())
 }
 
 // parseWitness reads a schema's comment; ok is false when it is no witness, because

@@ -14,12 +14,15 @@ func TestArrowsPointOneWay(t *testing.T) {
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
 		"migrate": {
-			"migrate/connstring", "migrate/redact", "migrate/internal/",
+			"migrate/bundle", "migrate/connstring", "migrate/redact", "migrate/internal/",
 			"github.com/jackc/",
 		},
 		"migrate/connstring":         {"github.com/jackc/"},
 		"migrate/redact":             {"github.com/jackc/"},
-		"migrate/review":             {"migrate", "github.com/jackc/"},
+		"migrate/bundle":             {"migrate/internal/"},
+		"migrate/review":             {"migrate/bundle", "migrate/internal/"},
+		"migrate/internal/ledger":    {},
+		"migrate/internal/setting":   {},
 		"migrate/internal/sqltext":   {},
 		"migrate/internal/catalogue": {},
 		"internal/otp":               {"internal/problem"},

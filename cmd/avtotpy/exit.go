@@ -16,6 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/owned"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
@@ -67,7 +68,7 @@ func exitCode(err error) int {
 		return exitBusy
 	case needsDBA(err):
 		return exitPrivilege
-	case is[*migrate.MigrationError](err), is[*migrate.BundleError](err):
+	case is[*migrate.MigrationError](err), is[*bundle.Error](err):
 		return exitMigration
 	case needsNewerProgram(err), is[*migrate.AheadError](err):
 		return exitAhead

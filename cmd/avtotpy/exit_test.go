@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/backup"
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 func TestEachErrorHasItsExitCode(t *testing.T) {
@@ -29,7 +30,7 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.MigrationError{Next: "make room", Err: &pgconn.PgError{Code: "53100"}}, 75},
 		{fmt.Errorf("bootstrap: %w", &pgconn.PgError{Code: "53100"}), 75},
 		{&migrate.ConnectError{Err: &pgconn.PgError{Code: "53300"}}, 69},
-		{&migrate.BundleError{}, 65},
+		{&bundle.Error{}, 65},
 		{&migrate.ConnectError{Err: errors.New("connection refused")}, 69},
 		{&migrate.StandbyError{}, 69},
 		{&localpg.StoppedError{}, 69},

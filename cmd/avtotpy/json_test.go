@@ -12,6 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // nobodyAnswers is a connection string that is worth no wait.
@@ -144,7 +145,7 @@ func TestPlanInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	if len(got.Pending) != got.Target {
 		t.Fatalf("%d files are pending, want %d", len(got.Pending), got.Target)
 	}
-	bundle, err := migrate.Load(schema.Files())
+	bundle, err := bundle.Load(schema.Files())
 	if err != nil {
 		t.Fatal(err)
 	}

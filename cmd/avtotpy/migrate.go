@@ -12,6 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -83,7 +84,7 @@ type pendingFile struct {
 	SQL        string   `json:"sql,omitempty"` // when it was asked for
 }
 
-func pendingFiles(migrations []migrate.Migration, withSQL bool) []pendingFile {
+func pendingFiles(migrations []bundle.Migration, withSQL bool) []pendingFile {
 	files := make([]pendingFile, len(migrations))
 	for i, m := range migrations {
 		files[i] = pendingFile{

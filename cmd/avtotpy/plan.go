@@ -10,6 +10,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // A planCommand is one call of "avtotpy migrate plan", with its flags.
@@ -144,7 +145,7 @@ func writeSteps(b *strings.Builder, plan migrate.Plan, l inspection, paint func(
 }
 
 // writeSQL shows each file under a line with its name, byte for byte.
-func writeSQL(b *strings.Builder, pending []migrate.Migration, paint func(colour, string) string) {
+func writeSQL(b *strings.Builder, pending []bundle.Migration, paint func(colour, string) string) {
 	for _, m := range pending {
 		fmt.Fprintf(b, "\n%s\n%s", paint(bold, "==== "+m.File+" ===="), m.SQL)
 		if !strings.HasSuffix(m.SQL, "\n") {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // A DB is a database for one test. The connection strings are in the key=value
@@ -116,7 +117,7 @@ func (s *server) migrateTemplate() (*DB, error) {
 			return nil, fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	bundle, err := migrate.Load(schema.Files()) // without the snapshots, which tests write
+	bundle, err := bundle.Load(schema.Files()) // without the snapshots, which tests write
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // At returns a database at an earlier version of the schema, without a web role: for tests that insert rows as
@@ -43,7 +44,7 @@ func (db *DB) Upgrade(tb testing.TB) {
 
 func (db *DB) up(tb testing.TB, files fs.FS, role migrate.Role) {
 	tb.Helper()
-	bundle, err := migrate.Load(files)
+	bundle, err := bundle.Load(files)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/internal/schema"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
@@ -12,7 +12,7 @@ import (
 // each rule wants, and how a file says that it is wrong, is in docs/writing-migrations.md.
 func TestContributorsMistakesAreFound(t *testing.T) {
 	t.Parallel()
-	bundle, err := migrate.Load(schema.Files()) // without the snapshots, which -update is about to write
+	bundle, err := bundle.Load(schema.Files()) // without the snapshots, which -update is about to write
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestContributorsMistakesAreFound(t *testing.T) {
 // files need not hold to that, when they belong to one release.
 func TestTheFirstFilesWouldDoAfterReleases(t *testing.T) {
 	t.Parallel()
-	bundle, err := migrate.Load(schema.Files()) // without the snapshots, which -update is about to write
+	bundle, err := bundle.Load(schema.Files()) // without the snapshots, which -update is about to write
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // Name is the schema in which everything lives, the ledger included.
@@ -37,26 +37,26 @@ func Files() fs.FS {
 }
 
 // Bundle is the migrations of this release.
-func Bundle() (migrate.Bundle, error) { return Load(Files()) }
+func Bundle() (bundle.Bundle, error) { return Load(Files()) }
 
 // Load reads migrations that lie as those of Files do; other releases of the program
 // may have no snapshots.
-func Load(files fs.FS) (migrate.Bundle, error) {
-	bundle, err := migrate.Load(files)
+func Load(files fs.FS) (bundle.Bundle, error) {
+	loaded, err := bundle.Load(files)
 	if err != nil {
-		return migrate.Bundle{}, fmt.Errorf("the migrations of this program:\n%w", err)
+		return bundle.Bundle{}, fmt.Errorf("the migrations of this program:\n%w", err)
 	}
 	const folder = "snapshots"
 	if _, err := fs.Stat(files, folder); errors.Is(err, fs.ErrNotExist) {
-		return bundle, nil
+		return loaded, nil
 	}
 	snapshots, err := fs.Sub(files, folder)
 	if err == nil {
-		bundle, err = bundle.WithSnapshots(snapshots)
+		loaded, err = loaded.WithSnapshots(snapshots)
 	}
 	if err != nil {
-		return migrate.Bundle{}, fmt.Errorf("the snapshots of this program's migrations (go test ./internal/schema "+
+		return bundle.Bundle{}, fmt.Errorf("the snapshots of this program's migrations (go test ./internal/schema "+
 			"-update writes them):\n%w", err)
 	}
-	return bundle, nil
+	return loaded, nil
 }

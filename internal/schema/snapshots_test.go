@@ -10,6 +10,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // TestSnapshotsAreWhatTheMigrationsMake shows a change of the schema in the review of
@@ -17,7 +18,7 @@ import (
 func TestSnapshotsAreWhatTheMigrationsMake(t *testing.T) {
 	t.Parallel()
 	const folder = "migrations/snapshots"
-	bundle, err := migrate.Load(schema.Files())
+	bundle, err := bundle.Load(schema.Files())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -222,11 +222,11 @@ func TestEachQueryHasTheSettings(t *testing.T) {
 	}
 }
 
-// TestTheTableOfSettingsSaysWhatIsPinned holds the decisions of migrate/settings.txt about the
+// TestTheTableOfSettingsSaysWhatIsPinned holds the decisions of migrate/internal/setting/settings.txt about the
 // web server to what its transactions begin with. Those of a transaction itself go with BEGIN.
 func TestTheTableOfSettingsSaysWhatIsPinned(t *testing.T) {
 	t.Parallel()
-	table, err := os.ReadFile(filepath.Join("..", "..", "migrate", "settings.txt"))
+	table, err := os.ReadFile(filepath.Join("..", "..", "migrate", "internal", "setting", "settings.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}

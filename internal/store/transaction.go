@@ -23,7 +23,7 @@ type setting struct{ name, value string }
 // transaction because a pooler in transaction mode may run the next one over another
 // connection, and would hand what SET leaves to other clients.
 //
-// migrate/settings.txt holds all of PostgreSQL's, with the reasons.
+// migrate/internal/setting/settings.txt holds all of PostgreSQL's, with the reasons.
 func pinned() []setting {
 	return []setting{
 		// While a query waits, its connection is missing in the pool, and the request that waits for it holds up

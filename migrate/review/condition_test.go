@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
@@ -60,7 +60,7 @@ func TestConditionsThatChooseNothing(t *testing.T) {
 		if err := conn.QueryRow(t.Context(), question).Scan(&all, &some); err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
-		bundle, err := migrate.Load(files(table, "DELETE FROM app.c WHERE "+sql))
+		bundle, err := bundle.Load(files(table, "DELETE FROM app.c WHERE "+sql))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
@@ -57,7 +57,7 @@ func (c change) said(tb testing.TB) (map[verdict]string, bool) {
 	for _, f := range c.files {
 		sql = append(sql, strings.Join(f, ";\n"))
 	}
-	bundle, err := migrate.Load(files(sql...))
+	bundle, err := bundle.Load(files(sql...))
 	if err != nil {
 		return nil, false
 	}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // made is what the files so far have made, as far as rules ask for it. Names are
@@ -87,7 +87,7 @@ type foreignKey struct {
 	columns []string
 	valid   bool
 	table   name
-	file    *migrate.Migration
+	file    *bundle.Migration
 	at      int
 }
 
@@ -167,7 +167,7 @@ func (t *table) isKey(name string) bool {
 }
 
 // note keeps what a constraint brings to its table.
-func (m *made) note(c constraint, n name, file *migrate.Migration) {
+func (m *made) note(c constraint, n name, file *bundle.Migration) {
 	t := m.table(n)
 	named := func(suffix string, columns ...string) string { // as PostgreSQL does where no name is given
 		return cmp.Or(c.name, strings.Join(append([]string{n.name}, append(columns, suffix)...), "_"))

@@ -463,7 +463,7 @@ func (r *review) dropIndex(at int, n name) {
 	for of, t := range r.made.tables {
 		if slices.ContainsFunc(t.indexes, func(i index) bool { return i.name == n.name }) {
 			r.unique(at, "DROP INDEX "+n.String(), name{n.schema, of, at}, n.name)
-			if !r.file.Alone && !t.stored {
+			if !r.file.NoTransaction && !t.stored {
 				r.locks(name{n.schema, of, at}, "DROP INDEX", useIt)
 			}
 		}

@@ -18,14 +18,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // Bundle finds the mistakes in the files behind version released, the last one of the
 // last release. Files up to released are history: they are only read to know what
 // there is.
-func Bundle(b migrate.Bundle, schema string, released int) []migrate.Problem {
+func Bundle(b bundle.Bundle, schema string, released int) []bundle.Problem {
 	files := b.Migrations()
 	r := &review{schema: schema, released: released, made: made{
 		objects: map[object]int{}, tables: map[string]*table{}, domains: map[string]domain{},
@@ -47,7 +47,7 @@ type review struct {
 	found    []finding
 
 	// Of the file at hand.
-	file      *migrate.Migration
+	file      *bundle.Migration
 	temporary map[string]bool // tables that the file makes for itself
 	locked    lock            // the first one on what a release made
 	gone      []gone          // what an older program may miss at the file's end
@@ -66,13 +66,13 @@ type gone struct {
 
 // A finding is one place that breaks a rule.
 type finding struct {
-	file    *migrate.Migration
+	file    *bundle.Migration
 	at      int
 	rule    rule
 	message string
 }
 
-func (r *review) read(m *migrate.Migration) {
+func (r *review) read(m *bundle.Migration) {
 	r.file, r.temporary, r.locked, r.gone, r.touched = m, map[string]bool{}, lock{}, nil, map[int]bool{}
 	for _, tokens := range sqltext.Tokens(m.SQL) {
 		r.statement(tokens)
@@ -180,13 +180,13 @@ func (r *review) takes(at int, what string, back func() bool) {
 
 // setsMinVersion tells a min-version of the file's own from one that an earlier file
 // has set for all that follow.
-func setsMinVersion(m *migrate.Migration) bool {
+func setsMinVersion(m *bundle.Migration) bool {
 	return slices.ContainsFunc(m.Directives(), func(d string) bool { return strings.HasPrefix(d, "min-version ") })
 }
 
 // problems returns what was found behind the release and is not allowed, and what is
 // wrong with the directives that allow.
-func (r *review) problems(files []migrate.Migration) []migrate.Problem {
+func (r *review) problems(files []bundle.Migration) []bundle.Problem {
 	var found []finding
 	for _, f := range r.found {
 		if f.file.Version > r.released && !allows(f.file, f.rule) {
@@ -199,7 +199,7 @@ func (r *review) problems(files []migrate.Migration) []migrate.Problem {
 		if m.Version <= r.released {
 			continue
 		}
-		for _, a := range m.Allowed {
+		for _, a := range m.Exemptions {
 			if message := r.idle(m, a); message != "" {
 				found = append(found, finding{file: m, at: a.Offset, message: message})
 			}
@@ -208,20 +208,20 @@ func (r *review) problems(files []migrate.Migration) []migrate.Problem {
 	slices.SortStableFunc(found, func(x, y finding) int {
 		return cmp.Or(x.file.Version-y.file.Version, x.at-y.at)
 	})
-	problems := make([]migrate.Problem, len(found))
+	problems := make([]bundle.Problem, len(found))
 	for i, f := range found {
 		line, column := sqltext.Place(f.file.SQL, f.at)
-		problems[i] = migrate.Problem{File: f.file.File, Line: line, Column: column, Message: f.message}
+		problems[i] = bundle.Problem{File: f.file.File, Line: line, Column: column, Message: f.message}
 	}
 	return problems
 }
 
-func allows(m *migrate.Migration, r rule) bool {
-	return slices.ContainsFunc(m.Allowed, func(a migrate.Allowance) bool { return a.Rule == string(r) })
+func allows(m *bundle.Migration, r rule) bool {
+	return slices.ContainsFunc(m.Exemptions, func(a bundle.Exemption) bool { return a.Rule == string(r) })
 }
 
 // idle says what is wrong with a directive that allows what is not there.
-func (r *review) idle(m *migrate.Migration, a migrate.Allowance) string {
+func (r *review) idle(m *bundle.Migration, a bundle.Exemption) string {
 	switch {
 	case !slices.Contains(rules(), rule(a.Rule)):
 		return fmt.Sprintf("there is no rule %q to allow; there are %s", a.Rule, joinRules())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
@@ -1050,7 +1051,7 @@ func files(sql ...string) fstest.MapFS {
 
 func judge(tb testing.TB, sql ...string) []string {
 	tb.Helper()
-	bundle, err := migrate.Load(files(append([]string{released}, sql...)...))
+	bundle, err := bundle.Load(files(append([]string{released}, sql...)...))
 	if err != nil {
 		tb.Fatalf("%s: %v", strings.Join(sql, "\n"), err)
 	}
@@ -1145,7 +1146,7 @@ func TestTheGoodFormsWork(t *testing.T) {
 // transaction.
 func applied(tb testing.TB, sql []string) {
 	tb.Helper()
-	bundle, err := migrate.Load(files(append([]string{released}, sql...)...))
+	bundle, err := bundle.Load(files(append([]string{released}, sql...)...))
 	if err != nil {
 		tb.Error(err)
 		return
@@ -1177,7 +1178,7 @@ func TestVolatileFunctionsAreTheServers(t *testing.T) {
 
 func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
 	const alone = "-- migrate:no-transaction\n"
-	bundle, err := migrate.Load(files(released, alone+"CREATE UNIQUE INDEX CONCURRENTLY i ON app.users (team)",
+	bundle, err := bundle.Load(files(released, alone+"CREATE UNIQUE INDEX CONCURRENTLY i ON app.users (team)",
 		"ALTER TABLE app.users ADD CONSTRAINT k UNIQUE USING INDEX i",
 		"ALTER TABLE app.users ADD CONSTRAINT f FOREIGN KEY (team) REFERENCES app.teams NOT VALID", alone+
 			"REINDEX TABLE CONCURRENTLY app.users", alone+"DROP INDEX CONCURRENTLY app.users_age_idx"))
@@ -1194,7 +1195,7 @@ func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
 }
 
 func TestReviewLeavesHistoryAlone(t *testing.T) {
-	bundle, err := migrate.Load(files("CREATE TABLE t (a serial)",
+	bundle, err := bundle.Load(files("CREATE TABLE t (a serial)",
 		"-- migrate:allow nonsense because it was so\nALTER TABLE t RENAME TO u", "CREATE TABLE v (a integer)"))
 	if err != nil {
 		t.Fatal(err)
@@ -1256,7 +1257,7 @@ func FuzzReview(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(_ *testing.T, sql string) {
-		if bundle, err := migrate.Load(files(released, sql)); err == nil {
+		if bundle, err := bundle.Load(files(released, sql)); err == nil {
 			review.Bundle(bundle, "app", 1)
 		}
 	})
@@ -1279,7 +1280,7 @@ func TestTheWorkedExampleWorks(t *testing.T) {
 		"(\\d{4}_[a-z_]+\\.sql)\n.*?```").FindAllStringSubmatch(string(page), -1) {
 		fsys[block[1]] = &fstest.MapFile{Data: []byte(strings.Trim(block[0], "`sql"))}
 	}
-	bundle, err := migrate.Load(fsys)
+	bundle, err := bundle.Load(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}

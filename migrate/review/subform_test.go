@@ -13,7 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/review"
 )
 
@@ -608,7 +608,7 @@ func ruleNames(tb testing.TB, sql string) string {
 			strings.Contains(sql, "SCHEMA")) || strings.HasPrefix(sql, "DROP INDEX CONCURRENTLY") {
 		sql = "-- migrate:no-transaction\n" + sql
 	}
-	bundle, err := migrate.Load(files(subformsMade, sql))
+	bundle, err := bundle.Load(files(subformsMade, sql))
 	if err != nil {
 		return "refused"
 	}

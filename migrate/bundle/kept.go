@@ -1,15 +1,16 @@
-package migrate
+package bundle
 
 import (
 	"slices"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // ledgerRelations are the names that are kept for the ledger and its indexes in the schema
 // that is migrated. All begin with the ledger's.
 func ledgerRelations() []string {
-	return []string{ledgerName, ledgerName + "_pkey", ledgerName + "_prev_key"}
+	return []string{ledger.Name, ledger.Name + "_pkey", ledger.Name + "_prev_key"}
 }
 
 // refusal says why a file may not change the relation.
@@ -262,9 +263,9 @@ func described(c cursor) []relationName {
 	return []relationName{c.relation()}
 }
 
-// keepsOff refuses files that would change the ledger in this schema. Load cannot: it does
+// KeepsOff refuses files that would change the ledger in this schema. Load cannot: it does
 // not know which schema it is.
-func (b Bundle) keepsOff(schema string) error {
+func (b Bundle) KeepsOff(schema string) error {
 	var problems []Problem
 	for _, m := range b.migrations {
 		for _, n := range m.kept {
@@ -275,7 +276,7 @@ func (b Bundle) keepsOff(schema string) error {
 		}
 	}
 	if len(problems) > 0 {
-		return &BundleError{problems}
+		return &Error{problems}
 	}
 	return nil
 }

@@ -1,10 +1,11 @@
-package migrate_test
+package bundle_test
 
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // TestFilesOfOtherToolsAreNotTakenForOurs has what their files hold that means something to
@@ -78,7 +79,7 @@ func TestFilesOfOtherToolsAreNotTakenForOurs(t *testing.T) {
 		up + "COPY app.t (id) FROM stdin;\n1\n2\t'x\n\\.\n\nSELECT 1;\n": "write INSERT … VALUES",
 		"USE app;\nSELECT 1": "",
 	} {
-		_, err := migrate.Load(files(sql))
+		_, err := bundle.Load(fstest.MapFS{"0001_m1.sql": {Data: []byte(sql)}})
 		lines := 0
 		if err != nil {
 			lines = 1 + strings.Count(err.Error(), "\n")

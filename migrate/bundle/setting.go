@@ -1,9 +1,10 @@
-package migrate
+package bundle
 
 import (
 	"slices"
 	"strings"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -130,16 +131,16 @@ func mayNotSet(name string, value sqltext.Token) string {
 	case "role", "session", "session_authorization":
 		return "what a file makes belongs to the role that migrates, which owns the schema; leave this out"
 	}
-	for _, p := range pins() {
+	for _, p := range setting.Pins() {
 		switch {
-		case !strings.EqualFold(p.name, name):
-		case p.local == "no" && p.byBegin():
-			return p.name + " " + tooLate
-		case p.local == "no":
-			return p.name + " is " + p.file + " for each file, so that a file means the same on each server; " +
+		case !strings.EqualFold(p.Name, name):
+		case p.Local == "no" && p.ByBegin():
+			return p.Name + " " + tooLate
+		case p.Local == "no":
+			return p.Name + " is " + p.File + " for each file, so that a file means the same on each server; " +
 				"leave this out"
-		case p.local == "a limit" && limitless(value):
-			return p.name + " = 0 takes the limit away: " + p.why + "; write a limit, such as '30s'"
+		case p.Local == "a limit" && limitless(value):
+			return p.Name + " = 0 takes the limit away: " + p.Why + "; write a limit, such as '30s'"
 		}
 	}
 	return ""

@@ -1,10 +1,12 @@
-package migrate
+package bundle
 
 import (
 	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 )
 
 func TestFilesMayNotSetWhatOthersAreReadBy(t *testing.T) {
@@ -68,8 +70,8 @@ func TestFilesMayNotSetWhatOthersAreReadBy(t *testing.T) {
 // those of the table of settings.
 func TestASettingThatNoFileMayChangeIsReportedOnce(t *testing.T) {
 	t.Parallel()
-	for _, p := range append(pins(), pin{name: "role", local: "no"}, pin{name: "session_authorization", local: "no"}) {
-		if p.local != "no" {
+	for _, p := range append(setting.Pins(), setting.Pin{Name: "role", Local: "no"}, setting.Pin{Name: "session_authorization", Local: "no"}) {
+		if p.Local != "no" {
 			continue
 		}
 		for _, form := range []string{
@@ -77,11 +79,11 @@ func TestASettingThatNoFileMayChangeIsReportedOnce(t *testing.T) {
 			"SELECT set_config('%s', 'x', true)",
 			"DO $$ BEGIN SET LOCAL %s = 'x'; END $$", "SELECT 1; SET LOCAL %s = 'x'; SELECT 2",
 		} {
-			sql := strings.ReplaceAll(form, "%s", p.name)
+			sql := strings.ReplaceAll(form, "%s", p.Name)
 			_, err := Load(fstest.MapFS{"0001_a.sql": {Data: []byte(sql)}})
-			refused, ok := errors.AsType[*BundleError](err)
-			if !ok || len(refused.Problems) != 1 || p.why != "" && strings.Contains(err.Error(), p.why) {
-				t.Errorf("%s: got %v, want one problem, without %q", sql, err, p.why)
+			refused, ok := errors.AsType[*Error](err)
+			if !ok || len(refused.Problems) != 1 || p.Why != "" && strings.Contains(err.Error(), p.Why) {
+				t.Errorf("%s: got %v, want one problem, without %q", sql, err, p.Why)
 			}
 		}
 	}

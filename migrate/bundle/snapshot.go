@@ -1,4 +1,4 @@
-package migrate
+package bundle
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func (b Bundle) WithSnapshots(fsys fs.FS) (Bundle, error) {
 	}
 	unread := map[string]bool{}
 	for _, entry := range entries {
-		unread[entry.Name()] = !passedOver(entry)
+		unread[entry.Name()] = !ignored(entry)
 	}
 	var problems []Problem
 	snapshots := make([]string, len(b.migrations))
@@ -48,7 +48,7 @@ func (b Bundle) WithSnapshots(fsys fs.FS) (Bundle, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return Bundle{}, &BundleError{problems}
+		return Bundle{}, &Error{problems}
 	}
 	b.snapshots = snapshots
 	return b, nil
@@ -63,6 +63,7 @@ func (b Bundle) Snapshot(version int) (text string, ok bool) {
 	return b.snapshots[version-1], true
 }
 
-func (b Bundle) hasSnapshots() bool { return len(b.snapshots) > 0 }
+// HasSnapshots reports whether the bundle has snapshots.
+func (b Bundle) HasSnapshots() bool { return len(b.snapshots) > 0 }
 
 func snapshotFile(version int) string { return fmt.Sprintf("%04d.txt", version) }

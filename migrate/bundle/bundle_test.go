@@ -1,4 +1,4 @@
-package migrate
+package bundle
 
 import (
 	"errors"
@@ -90,7 +90,7 @@ func TestLoadRefusesBadBundles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := Load(bundleFS(c.files))
-			var bad *BundleError
+			var bad *Error
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %q", err, c.want)
 			}
@@ -143,7 +143,7 @@ func TestLoadReportsEveryProblemAtOnce(t *testing.T) {
 	_, err := Load(bundleFS(map[string]string{
 		"0001_a.sql": "BEGIN;\nSELECT 1;\nCOMMIT;", "0003_c.sql": "SELECT 'x", "notes.txt": "?",
 	}))
-	var bad *BundleError
+	var bad *Error
 	if !errors.As(err, &bad) || len(bad.Problems) != 5 {
 		t.Fatalf("got %v, want five problems", err)
 	}
@@ -193,7 +193,7 @@ func FuzzLoad(f *testing.F) {
 			m = Migration{Version: version, Name: short, File: name, SQL: content, Checksum: checksum([]byte(content))}
 			problems = m.check()
 		}
-		_ = (&BundleError{problems}).Error()
+		_ = (&Error{problems}).Error()
 	})
 }
 
@@ -222,5 +222,16 @@ func TestAStatementThatEndsTheTransactionIsToBeLeftOut(t *testing.T) {
 			!strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", sql, err, want)
 		}
+	}
+}
+
+func BenchmarkHotFingerprint10000Files(b *testing.B) {
+	files := make([]string, 10_000)
+	for i := range files {
+		files[i] = "SELECT 1"
+	}
+	bundle := Unchecked(files...)
+	for b.Loop() {
+		bundle.computeFingerprints()
 	}
 }

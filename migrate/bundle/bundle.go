@@ -1,4 +1,9 @@
-package migrate
+// Package bundle reads migration files and refuses what cannot run safely.
+//
+// A bundle is the whole history of a schema: files 0001_name.sql, 0002_name.sql and so on, without gaps. Load reports everything
+// that is wrong with them at once, each with file, line and column and what to write instead. Comments that begin
+// with "-- migrate:" are directives. WithSnapshots adds what the schema looks like after each file.
+package bundle
 
 import (
 	"bytes"
@@ -14,6 +19,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -27,13 +33,13 @@ type Migration struct {
 	// the oldest bundle, by its last version, that can work with the schema after this file
 	MinVersion int
 
-	// Alone means that the file runs outside of a transaction, because its one statement
+	// NoTransaction means that the file runs outside of a transaction, because its one statement
 	// cannot run inside: "-- migrate:no-transaction".
-	Alone bool
+	NoTransaction bool
 
-	// Allowed are the rules of package review that the file may break:
+	// Exemptions are the rules of package review that the file may break:
 	// "-- migrate:allow RULE because REASON".
-	Allowed []Allowance
+	Exemptions []Exemption
 
 	script  sqltext.Script    // its statements, for errors that point into it
 	unseen  bool              // whether it may do what its text does not show
@@ -56,12 +62,18 @@ func (b Bundle) Migrations() []Migration { return slices.Clone(b.migrations) }
 // nothing is pending; 0 for an empty bundle.
 func (b Bundle) Version() int { return len(b.migrations) }
 
-// after returns the files behind a version.
-func (b Bundle) after(version int) []Migration { return b.migrations[min(version, len(b.migrations)):] }
+// Migration returns the file of a version, from 1 to Version.
+func (b Bundle) Migration(version int) Migration { return b.migrations[version-1] }
 
-// fingerprint condenses the ledger that the files up to a version leave, so
-// that one short value tells whether the two agree; ledgerHead has the same in SQL.
-func (b Bundle) fingerprint(version int) string {
+// UpTo returns the files up to a version, without snapshots.
+func (b Bundle) UpTo(version int) Bundle { return Bundle{migrations: b.migrations[:version]} }
+
+// After returns the files after a version.
+func (b Bundle) After(version int) []Migration { return b.migrations[min(version, len(b.migrations)):] }
+
+// Fingerprint condenses the ledger that the files up to a version leave, so that one short value shows whether the two
+// agree.
+func (b Bundle) Fingerprint(version int) string {
 	history := sha256.Sum256(nil)
 	if n := min(version, len(b.migrations)); n > 0 {
 		history = b.migrations[n-1].history
@@ -69,9 +81,9 @@ func (b Bundle) fingerprint(version int) string {
 	return hex.EncodeToString(history[:])
 }
 
-// remember computes each file's history: one pass, because hashing all files before
+// computeFingerprints computes each file's history: one pass, because hashing all files before
 // each file again would make ten thousand of them slow.
-func (b Bundle) remember() {
+func (b Bundle) computeFingerprints() {
 	h := sha256.New()
 	var line []byte
 	for i := range b.migrations {
@@ -107,11 +119,11 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
 }
 
-// A BundleError holds everything that is wrong with a bundle. Nothing is sent
+// An Error holds everything that is wrong with a bundle. Nothing is sent
 // to a database while there is one.
-type BundleError struct{ Problems []Problem }
+type Error struct{ Problems []Problem }
 
-func (e *BundleError) Error() string {
+func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		lines[i] = p.String()
@@ -135,7 +147,7 @@ func Load(fsys fs.FS) (Bundle, error) {
 	var b Bundle
 	var problems []Problem
 	for _, entry := range entries {
-		if passedOver(entry) {
+		if ignored(entry) {
 			continue
 		}
 		m, wrong := readMigration(fsys, entry.Name())
@@ -147,15 +159,15 @@ func Load(fsys fs.FS) (Bundle, error) {
 	if len(b.migrations) == 0 && len(problems) == 0 {
 		problems = append(problems, Problem{Message: noMigrations(entries)})
 	}
-	problems = append(problems, b.order()...)
+	problems = append(problems, b.sortAndCheck()...)
 	if len(problems) > 0 {
-		return Bundle{}, &BundleError{problems}
+		return Bundle{}, &Error{problems}
 	}
-	b.remember()
+	b.computeFingerprints()
 	return b, nil
 }
 
-func passedOver(entry fs.DirEntry) bool {
+func ignored(entry fs.DirEntry) bool {
 	name := entry.Name()
 	return entry.IsDir() || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") ||
 		path.Ext(name) == ".md" || path.Ext(name) == ".go"
@@ -171,9 +183,9 @@ func noMigrations(entries []fs.DirEntry) string {
 	return "no migrations here: the first one is called 0001_some_name.sql"
 }
 
-// order sorts the files and checks that versions run 1, 2, 3 …; minimum
+// sortAndCheck sorts the files and checks that versions run 1, 2, 3 …; minimum
 // versions are carried forward, for the schema stays as demanding as it was.
-func (b Bundle) order() []Problem {
+func (b Bundle) sortAndCheck() []Problem {
 	slices.SortFunc(b.migrations, func(x, y Migration) int { return x.Version - y.Version })
 	var problems []Problem
 	previous := Migration{MinVersion: 1}
@@ -261,7 +273,7 @@ func (m *Migration) check() []Problem {
 		wrong(offset, message)
 		return problems
 	}
-	m.script = sqltext.Cut(m.SQL, ledgerName)
+	m.script = sqltext.Cut(m.SQL, ledger.Name)
 	for _, e := range m.script.Errors {
 		wrong(e.Offset, e.Message)
 	}
@@ -284,7 +296,7 @@ func (m *Migration) check() []Problem {
 			File:    m.File,
 			Message: "holds no statement; delete the file or write what it should do",
 		})
-	case n > 1 && m.Alone:
+	case n > 1 && m.NoTransaction:
 		wrong(m.script.Statements[1].Start, "a file without a transaction holds exactly one statement: what had "+
 			"succeeded before a failure could not be taken back; give this one a file of its own")
 	}
@@ -311,13 +323,13 @@ func (m *Migration) checkStatement(s sqltext.Statement, wrong func(offset int, m
 			}
 		}
 	}
-	if !m.Alone {
+	if !m.NoTransaction {
 		if message := forbidden(m.SQL, s); message != "" {
 			wrong(s.Start, message)
 		}
 		return
 	}
-	if _, bad := parseAlone(sqltext.Tokens(m.SQL[s.Start:s.End])[0]); bad != nil {
+	if _, bad := parseNoTx(sqltext.Tokens(m.SQL[s.Start:s.End])[0]); bad != nil {
 		wrong(s.Start+bad.offset, bad.message)
 	}
 }
@@ -347,7 +359,7 @@ func unreadable(sql string) (offset int, message string) {
 func (m *Migration) directive(c sqltext.Comment) error {
 	text, ok := strings.CutPrefix(c.Text, "migrate:")
 	last := len(m.script.Statements) - 1
-	if c.Block && misspelt(c.Text) {
+	if c.Block && looksLikeDirective(c.Text) {
 		return errors.New("a directive is a comment of its own line: -- migrate:…")
 	}
 	if mark := othersMark(c.Text, !c.Begun, last >= 0 && m.script.Statements[last].Start > c.Offset); mark != "" &&
@@ -358,7 +370,7 @@ func (m *Migration) directive(c sqltext.Comment) error {
 		return nil
 	}
 	if !ok || strings.HasPrefix(text, " ") {
-		if misspelt(c.Text) {
+		if looksLikeDirective(c.Text) {
 			return fmt.Errorf("write the directive as -- migrate:…, in small letters and without spaces before or " +
 				"behind the colon")
 		}
@@ -377,10 +389,10 @@ func (m *Migration) directive(c sqltext.Comment) error {
 	case name == "no-transaction" && argument != "":
 		return fmt.Errorf("no-transaction takes no argument; %q is too much", argument)
 	case name == "no-transaction":
-		m.Alone = true
+		m.NoTransaction = true
 		return nil
 	case name == "allow":
-		return m.allow(c.Offset, argument)
+		return m.exempt(c.Offset, argument)
 	}
 	return fmt.Errorf("there is no directive %q; known are min-version, no-transaction and allow", name)
 }
@@ -400,6 +412,18 @@ func (m *Migration) setMinVersion(argument string) error {
 	return nil
 }
 
+// Fingerprint condenses the ledger that this file and those before it leave.
+func (m Migration) Fingerprint() string { return hex.EncodeToString(m.history[:]) }
+
+// Plain reports whether the file runs nothing but what its text shows.
+func (m Migration) Plain() bool { return m.plain }
+
+// Unseen reports whether the file may do what its text does not show.
+func (m Migration) Unseen() bool { return m.unseen }
+
+// Spans returns where in the file each statement is.
+func (m Migration) Spans() []sqltext.Statement { return m.script.Statements }
+
 // Statements returns the number of SQL statements in the file.
 func (m Migration) Statements() int { return len(m.script.Statements) }
 
@@ -413,4 +437,17 @@ func (m Migration) Directives() []string {
 		}
 	}
 	return found
+}
+
+// Unchecked makes a bundle of SQL texts, versions 1, 2, …, without the checks of Load. It is for tests of what happens when
+// a file slips through.
+func Unchecked(sql ...string) Bundle {
+	var b Bundle
+	for i, s := range sql {
+		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
+		m.script = sqltext.Cut(s, ledger.Name)
+		b.migrations = append(b.migrations, m)
+	}
+	b.computeFingerprints()
+	return b
 }

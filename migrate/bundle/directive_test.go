@@ -1,4 +1,4 @@
-package migrate
+package bundle
 
 import (
 	"errors"
@@ -56,7 +56,7 @@ func TestMisspeltDirectivesAreRefused(t *testing.T) {
 			"0001_a.sql": "SELECT 1", "0002_b.sql": "SELECT 1",
 			"0003_c.sql": comment + "\nSELECT 1;",
 		}))
-		var bad *BundleError
+		var bad *Error
 		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), "0003_c.sql:") ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n got %v\nwant %s", comment, err, want)

@@ -1,0 +1,22 @@
+package sqltext
+
+import "strings"
+
+// QuoteName writes an identifier of one or more parts.
+func QuoteName(parts ...string) string {
+	quoted := make([]string, len(parts))
+	for i, part := range parts {
+		quoted[i] = `"` + strings.ReplaceAll(strings.ReplaceAll(part, "\x00", ""), `"`, `""`) + `"`
+	}
+	return strings.Join(quoted, ".")
+}
+
+// QuoteText writes a string literal that means the same whatever
+// standard_conforming_strings says.
+func QuoteText(s string) string {
+	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return " E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}
