@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -46,7 +47,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 	}
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
 	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
-		if _, lost := errors.AsType[*lostError](err); lost {
+		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 			r.tally.doubtful = append(r.tally.doubtful, m)
 		}
 		return err
@@ -57,7 +58,9 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 
 // completeAlone runs the statement of a file, unless the migrator from which the claim was
 // taken had succeeded with it.
-func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen, taken bool) error {
+func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen,
+	taken bool,
+) error {
 	if taken {
 		if done, err := r.leftOver(ctx, conn, m); done || err != nil {
 			return err
@@ -104,16 +107,15 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
 		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
 		m.MinVersion, sqltext.QuoteText(r.Version), myself))
-	const notNull, check = "23502", "23514"
-	switch code := sqlState(err); {
-	case code == notNull || code == check:
-		return c, r.refusedRow(m.File, a.err.Message)
-	case err == nil && len(a.values) == 0:
+	switch code := pg.SQLState(err); {
+	case code == pg.NotNullViolation || code == pg.CheckViolation:
+		return c, r.refusedRow(m.File, a.Err.Message)
+	case err == nil && len(a.Values) == 0:
 		return c, r.refusedRow(m.File, swallowed)
 	case err != nil:
 		return c, err
 	}
-	return c, a.into(&c)
+	return c, a.Decode(&c)
 }
 
 // finish puts down that the file was applied, by whoever holds the claim: the canary
@@ -126,25 +128,24 @@ func (r *run) finish(m *bundle.Migration, c claim) string {
 
 // ask runs statements of ours about a claim in a transaction of their own, flushed to
 // disk, and returns the first row.
-func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration, sql string) (answer, error) {
+func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration, sql string) (pg.Result, error) {
 	begin, lead := r.begin(s.Server, flushed(s))
 	r.pause.lockLimit, r.pause.locked = r.lockLimit(), 0
 	limited, cancel := r.limited(ctx)
 	defer cancel()
-	a, err := exec(limited, conn, begin+" "+sql+"; COMMIT")
-	if err == nil && a.err == nil {
+	a, err := pg.Exec(limited, conn, begin+" "+sql+"; COMMIT")
+	if err == nil && a.Err == nil {
 		r.countFlushed()
 	}
-	if err != nil || a.err == nil {
+	if err != nil || a.Err == nil {
 		return a, err
 	}
-	const divisionByZero = "22012"
 	failure := error(&retryError{err: errRaceLost, soon: true})
-	if a.err.Code != divisionByZero {
+	if a.Err.Code != pg.DivisionByZero {
 		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead},
-			outcome{err: a.err, completed: lead})
+			outcome{err: a.Err, completed: lead})
 	}
-	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.err, r.settle(ctx, conn, failure))
+	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.Err, r.settle(ctx, conn, failure))
 }
 
 // runAlone sends the file's one statement. When it fails, what it left behind is
@@ -153,7 +154,7 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Mi
 func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) error {
 	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
 	failed, out, err := r.exchange(ctx, conn, []message{statement})
-	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == transactionTimeout {
+	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == pg.TransactionTimeout {
 		return r.place(statement, outcome{err: ended}) // with its session; the next start takes over
 	}
 	if err == nil && failed < 0 && m.NoTx().IfNotExists {
@@ -165,16 +166,16 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 	failure := r.failure(statement, out)
 	switch {
 	// to remove what it left behind would wait for the same sessions
-	case r.pause.spent && out.err.Code == queryCanceled:
+	case r.pause.spent && out.err.Code == pg.QueryCanceled:
 		return r.spent(m)
-	case ctx.Err() != nil && out.err.Code == queryCanceled:
+	case ctx.Err() != nil && out.err.Code == pg.QueryCanceled:
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
-	if out.raw != nil && out.err.Code != queryCanceled {
+	if out.raw != nil && out.err.Code != pg.QueryCanceled {
 		failure = r.blame(ctx, conn, statement, out.raw, failure)
 	}
-	if out.err.Code != duplicateTable {
+	if out.err.Code != pg.DuplicateTable {
 		if err := r.mend(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w",
 				failure, err)
@@ -207,11 +208,11 @@ func (r *run) spent(m *bundle.Migration) error {
 }
 
 // duplicateTable is the error of an index, too: then it is not ours to remove.
-const duplicateTable = "42P07"
 
 // passedOver finds what IF NOT EXISTS took for the index without being it: one that is
 // invalid, which serves no query, or another relation of that name. failed is 0 then.
-func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (failed int, why *pgconn.PgError,
+func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (failed int,
+	why *pgconn.PgError,
 	err error,
 ) {
 	switch _, valid, err := r.askIndex(ctx, conn, m.NoTx()); {
@@ -221,7 +222,7 @@ func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Mig
 		return -1, nil, nil
 	}
 	return 0, &pgconn.PgError{
-		Code: duplicateTable,
+		Code: pg.DuplicateTable,
 		Message: fmt.Sprintf("IF NOT EXISTS passed over %s, which is invalid, or is no index of this table",
 			sqltext.QuoteName(m.NoTx().Schema, m.NoTx().Name)),
 		Hint: "Drop it, or give the index another name.",
@@ -234,7 +235,7 @@ func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Mig
 // is shared, so there nothing is set: then the file fails if such a timeout strikes, and
 // says so.
 func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, server serverSeen) error {
-	if pooled(conn, c.PID) {
+	if pg.IsPooled(conn, c.PID) {
 		return nil
 	}
 	settings := assign(append(usual(server), assignment{"lock_timeout", "0"},
@@ -254,14 +255,14 @@ func (r *run) soon(ctx context.Context, conn *pgconn.PgConn, sql string) error {
 
 // order runs a statement whose answer is only whether it succeeded.
 func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error {
-	a, err := exec(ctx, conn, sql)
-	if err != nil || a.err == nil {
+	a, err := pg.Exec(ctx, conn, sql)
+	if err != nil || a.Err == nil {
 		return err
 	}
 	if conn.TxStatus() == 'I' {
-		if lacks := r.withheldFrom(ctx, conn, a.err); lacks != nil {
+		if lacks := r.withheldFrom(ctx, conn, a.Err); lacks != nil {
 			return lacks
 		}
 	}
-	return a.err
+	return a.Err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -78,7 +79,7 @@ func unfit(lacks string, findings []Finding) error {
 	if len(findings) == 0 {
 		return nil
 	}
-	err := &PrivilegeError{}
+	err := &pg.PrivilegeError{}
 	what := make([]string, len(findings))
 	for i, f := range findings {
 		what[i] = f.What
@@ -309,7 +310,8 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	}
 	if n := s.Held.LargeObjects; n > 0 { // PostgreSQL cannot forbid it, so it must not stop a start
 		warn(fmt.Sprintf("owns %d large objects", n),
-			"SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+sqltext.QuoteText(sql.role))
+			"SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE pg_get_userbyid(lomowner) = "+
+				sqltext.QuoteText(sql.role))
 	}
 	unsure := map[string]int{}
 	for _, o := range s.Held.Owned {
@@ -323,7 +325,8 @@ func warnings(sql rightsSQL, s seen, excess []heldGrant) []Finding {
 	}
 	for _, e := range s.Held.Elsewhere {
 		if e.Connect {
-			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+sqltext.QuoteName(e.Database)+
+			warn(fmt.Sprintf("rights on the database %q", e.Database), "REVOKE ALL ON DATABASE "+
+				sqltext.QuoteName(e.Database)+
 				" FROM "+role)
 		}
 		if e.Objects > 0 {

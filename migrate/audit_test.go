@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // audited is what an audit over the migrator's connection finds.
@@ -148,7 +149,8 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 			"FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
 		"a procedure": {
 			"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE " +
-				"app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.p()",
+				"app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess,
+			"EXECUTE ON FUNCTION app.p()",
 			mended, "",
 		},
 		"a type": {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE " +
@@ -333,7 +335,8 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		},
 		"our function for everybody": {
 			"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER " +
-				"FUNCTION app.f OWNER TO %m", migrate.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", mended,
+				"FUNCTION app.f OWNER TO %m", migrate.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)",
+			mended,
 			"",
 		},
 		"another's table for everybody": {
@@ -458,7 +461,7 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 				}
 				return
 			case fails:
-				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+				lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 				if !ok || left == nil || !slices.Contains(lacks.SQL, finding.SQL) {
 					t.Errorf("Up: %v, want a PrivilegeError with %s; left %v", err, finding.SQL, left)
 				}
@@ -572,7 +575,7 @@ func TestASchemaThatIsAheadIsJudgedByWhatNoVersionAllows(t *testing.T) {
 			continue
 		}
 		_, err := older.Up(t.Context(), db.MigratorConn)
-		lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+		lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 		if plan := planned(t, older, db.MigratorConn); !ok || !slices.Contains(lacks.SQL, serious(a)[0].SQL) ||
 			plan.Refusal == nil || plan.Refusal.Error() != err.Error() {
 			t.Errorf("%s: Up: %v, planned %v; want a PrivilegeError with %s", name, err, plan.Refusal,
@@ -598,7 +601,7 @@ func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, revoke+db.WebRole)
 		m.Role.Name = ""
 		v, err := m.Audit(t.Context(), db.WebConn)
-		if _, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || v.Audit == nil ||
+		if _, ok := errors.AsType[*pg.PrivilegeError](err); !ok || v.Audit == nil ||
 			findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
 			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
 		}
@@ -672,7 +675,7 @@ func TestWhatEverybodyMayDoStopsAStartBeforeItMigrates(t *testing.T) {
 	db := pgtest.Blank(t)
 	pgtest.Exec(t, db.SuperConn, "GRANT CREATE ON DATABASE "+db.Name+" TO PUBLIC")
 	_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !slices.Contains(lacks.SQL, `REVOKE CREATE ON DATABASE "`+db.Name+`" FROM PUBLIC CASCADE`) {
 		t.Errorf("got %v, want a PrivilegeError with the REVOKE", err)
 	}
@@ -827,7 +830,7 @@ func TestADangerousParameterForEverybodyStopsAStart(t *testing.T) {
 				break
 			}
 			_, err := m.Up(t.Context(), db.MigratorConn)
-			lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+			lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 			if !ok || !slices.Contains(lacks.SQL, mend) {
 				t.Errorf("%s: got %v, want a PrivilegeError with the REVOKE", plant, err)
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // Await asks for the Status until a service with this bundle can work with the
@@ -39,7 +41,7 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 		if !cutOff {
 			obstacle = explained(why)
 		}
-		if left := one.left(); left > 0 && r.pause.sleep(inTime, min(jitter(interval), left)) == nil {
+		if left := one.left(); left > 0 && r.pause.sleep(inTime, min(pg.Jitter(interval), left)) == nil {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -54,8 +56,8 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 func mayPass(why error) bool {
 	_, unmigrated := errors.AsType[*UnmigratedError](why)
 	_, unreachable := errors.AsType[*ConnectError](why)
-	_, forbidden := errors.AsType[*PrivilegeError](why)
-	_, broken := errors.AsType[*lostError](why)
+	_, forbidden := errors.AsType[*pg.PrivilegeError](why)
+	_, broken := errors.AsType[*pg.ConnLostError](why)
 	_, busy := errors.AsType[*BusyError](why) // somebody has locked the ledger
 	return unmigrated || unreachable || forbidden || broken || busy
 }
@@ -66,7 +68,7 @@ func explained(why error) error {
 	if connect, ok := errors.AsType[*ConnectError](why); ok && connect.DeniesRole() {
 		return fmt.Errorf("%w, unless the migrations that create this role have yet to run", why)
 	}
-	if forbidden, ok := errors.AsType[*PrivilegeError](why); ok {
+	if forbidden, ok := errors.AsType[*pg.PrivilegeError](why); ok {
 		return errors.New(forbidden.Lacks + ", unless the migrations that grant it have yet to run")
 	}
 	return why

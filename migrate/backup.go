@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -37,7 +38,7 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 	}
 	r.phase(BackingUp)
 	err = r.whileHeld(ctx, conn, func(ctx context.Context) error { return r.Backup(ctx, status) })
-	switch _, broken := err.(*lostError); { //nolint:errorlint // only our own connection's, not what Backup may wrap
+	switch _, broken := err.(*pg.ConnLostError); { //nolint:errorlint // only our own connection's, not what Backup may wrap
 	case err == nil:
 		r.backedUp = true
 		return true, nil
@@ -60,22 +61,22 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	table := sqltext.QuoteName(r.Schema, ledger.Name)
 	limited, cancel := r.limited(ctx)
 	defer cancel()
-	locked, err := exec(limited, conn,
+	locked, err := pg.Exec(limited, conn,
 		fmt.Sprintf("%s LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT; SELECT coalesce(max(version), 0) FROM %[2]s",
 			begin, table))
 	if err != nil {
 		return err
 	}
 	var head int
-	err = locked.into(&head)
+	err = locked.Decode(&head)
 	switch {
 	case err == nil && head == version:
 		return nil
-	case err == nil, sqlState(err) == lockNotAvailable:
+	case err == nil, pg.SQLState(err) == pg.LockNotAvailable:
 		err = &retryError{err: errRaceLost, soon: true}
-	case locked.err != nil:
+	case locked.Err != nil:
 		err = r.failure(message{what: "lock the ledger for a backup", lead: lead},
-			outcome{err: locked.err, completed: lead})
+			outcome{err: locked.Err, completed: lead})
 	}
 	return r.settle(ctx, conn, err)
 }
@@ -101,7 +102,7 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 		if err != nil {
 			cancel()
 			<-done //nolint:errcheck // it was cancelled, and the loss says why
-			return &lostError{err}
+			return &pg.ConnLostError{Err: err}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/connstring"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -66,12 +67,12 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return conn, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case !worthRetrying(err) || over:
+		case !pg.IsTemporary(err) || over:
 			return nil, r.connectError(err, time.Since(started))
 		case attempts.tries == 0:
-			r.Log.Info("the database does not answer yet; trying again", "for", tries, "error", reason(err))
+			r.Log.Info("the database does not answer yet; trying again", "for", tries, "error", pg.Reason(err))
 		}
-		r.teller.change(func(now *Progress) { now.WaitsFor = reason(err).Error() })
+		r.teller.change(func(now *Progress) { now.WaitsFor = pg.Reason(err).Error() })
 		attempts.waited = time.Since(started)
 		if attempts.before(inTime, &retryError{err: err}) != nil {
 			if ctx.Err() != nil {
@@ -89,14 +90,14 @@ func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkServer(conn.ParameterStatus); err != nil {
-		abandon(ctx, conn)
+	if err := pg.CheckServer(conn.ParameterStatus); err != nil {
+		pg.Discard(ctx, conn)
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, r.config.ConnectTimeout)
 	defer cancel()
 	if err := speakUTF8(limited, conn); err != nil {
-		abandon(ctx, conn) // at once, for it may go on to be silent
+		pg.Discard(ctx, conn) // at once, for it may go on to be silent
 		if limited.Err() != nil {
 			return nil, fmt.Errorf("no answer to the first statement for %s: %w", r.config.ConnectTimeout,
 				limited.Err())

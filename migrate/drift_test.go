@@ -55,7 +55,8 @@ func TestCompareSnapshotsTellsEachDifferenceInALine(t *testing.T) {
 
 func TestVersionsLikeFindsEveryEqualVersionOrTheNearest(t *testing.T) {
 	t.Parallel()
-	b, err := bundle.Unchecked("SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4").WithSnapshots(historyFS(map[string]string{
+	b, err := bundle.Unchecked("SELECT 1", "SELECT 2", "SELECT 3",
+		"SELECT 4").WithSnapshots(historyFS(map[string]string{
 		"0001.txt": "table a\n", "0002.txt": snapshotOne, "0003.txt": snapshotOne, "0004.txt": snapshotTwo,
 	}))
 	if err != nil {

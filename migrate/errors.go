@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -39,31 +40,15 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // Refused reports whether waiting does not help: the user, the password, the database's
 // name, a parameter or a certificate is wrong.
 func (e *ConnectError) Refused() bool {
-	code := sqlState(e.Err)
+	code := pg.SQLState(e.Err)
 	return e.settings || strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D")
 }
 
 // DeniesRole reports whether the server or a pooler turned down the user, the password or the
 // database's name, which the migrations may have yet to create.
 func (e *ConnectError) DeniesRole() bool {
-	code := sqlState(e.Err)
-	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D") || code == protocolViolation && e.settings
-}
-
-// A PrivilegeError means that the migrator's role lacks a right, or that the
-// service's role cannot be what it is meant to be. Nothing was changed.
-type PrivilegeError struct {
-	Lacks string
-	SQL   []string // what a DBA can run to mend it
-
-	beyond bool // it is not about the rights of the service's role
-}
-
-func (e *PrivilegeError) Error() string {
-	if len(e.SQL) == 0 {
-		return e.Lacks
-	}
-	return e.Lacks + ". A DBA can run:\n  " + strings.Join(e.SQL, ";\n  ") + ";"
+	code := pg.SQLState(e.Err)
+	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D") || code == pg.ProtocolViolation && e.settings
 }
 
 // A StandbyError means that something is pending, and the server is a standby
@@ -119,8 +104,8 @@ func (e *BusyError) Error() string {
 	if e.Unfinished {
 		end = "The next start removes what it left unfinished, and runs it again; try again later"
 	}
-	if lost, ok := errors.AsType[*lostError](e.Err); ok {
-		end = diagnose(lost.err).next + ". " + end
+	if lost, ok := errors.AsType[*pg.ConnLostError](e.Err); ok {
+		end = pg.Diagnose(lost.Err).Next + ". " + end
 	}
 	return fmt.Sprintf("waited %s in all: %v%s. %s", e.Waited.Round(time.Millisecond), e.Err, holder, end)
 }
@@ -245,6 +230,7 @@ type retryError struct {
 }
 
 func (e *retryError) Error() string { return e.err.Error() }
+
 func (e *retryError) Unwrap() error { return e.err }
 
 var (
@@ -253,3 +239,12 @@ var (
 	// errBusy means that another migrator has not finished in time.
 	errBusy = errors.New("another migrator is still at work")
 )
+
+// A PrivilegeError means that a role lacks what is needed for the task.
+type PrivilegeError = pg.PrivilegeError
+
+// A Holder is a session that keeps a migrator waiting.
+type Holder = pg.Holder
+
+// An IndexBuild is how far the server is with an index.
+type IndexBuild = pg.IndexBuild

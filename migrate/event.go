@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
@@ -32,10 +33,10 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 	if conn.TxStatus() != 'I' {
 		return nil
 	}
-	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
 			'enabled', CASE evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
 		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`)
-	if err != nil || answers[0].into(&found) != nil {
+	if err != nil || answers[0].Decode(&found) != nil {
 		return nil
 	}
 	return found
@@ -45,7 +46,8 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 func (e eventTriggers) names() string {
 	var names []string
 	for _, t := range e {
-		names = append(names, fmt.Sprintf("%q on %s, which calls %s", t.Name, t.Event, sqltext.QuoteName(t.Schema, t.Function)))
+		names = append(names, fmt.Sprintf("%q on %s, which calls %s", t.Name, t.Event,
+			sqltext.QuoteName(t.Schema, t.Function)))
 	}
 	return strings.Join(names, "; ")
 }
@@ -62,7 +64,8 @@ func (e eventTriggers) switchedOff() (sql []string) {
 // in are those whose function an error's context names.
 func (e eventTriggers) in(err *pgconn.PgError) eventTriggers {
 	return slices.DeleteFunc(slices.Clone(e), func(t eventTrigger) bool {
-		return !strings.Contains(err.Where, t.Function+"(") && !strings.Contains(err.Where, sqltext.QuoteName(t.Function)+"(")
+		return !strings.Contains(err.Where, t.Function+"(") &&
+			!strings.Contains(err.Where, sqltext.QuoteName(t.Function)+"(")
 	})
 }
 
@@ -73,7 +76,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	if _, again := errors.AsType[*retryError](failed); again || conn.TxStatus() != 'I' {
 		return failed
 	}
-	if _, away := errors.AsType[*lostError](failed); away {
+	if _, away := errors.AsType[*pg.ConnLostError](failed); away {
 		return failed
 	}
 	all := r.eventTriggers(ctx, conn)
@@ -86,7 +89,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	if len(guilty) > 0 {
 		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
 		sql := guilty.switchedOff()
-		if err.Code == insufficientPrivilege {
+		if err.Code == pg.InsufficientPrivilege {
 			why += fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, "+
 				"or switch it off for the time of the start", r.me)
 		} else {
@@ -104,15 +107,15 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		return stopped(m, failed, "row level security refused a row of a migration. Where no migration turns it on "+
 			"with FORCE, an event trigger of this database does: "+all.names(), all.switchedOff())
 	}
-	if space := r.closedTablespace(ctx, conn); err.Code == insufficientPrivilege && space != "" {
+	if space := r.closedTablespace(ctx, conn); err.Code == pg.InsufficientPrivilege && space != "" {
 		return stopped(m, failed, fmt.Sprintf("the role %q may not create anything in the tablespace %q, which "+
 			"default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
 			[]string{"GRANT CREATE ON TABLESPACE " + sqltext.QuoteName(space) + " TO " + sqltext.QuoteName(r.me)})
 	}
-	lacks, refused := errors.AsType[*PrivilegeError](failed)
+	lacks, refused := errors.AsType[*pg.PrivilegeError](failed)
 	// there is no schema yet that somebody else could own
 	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") {
-		lacks = &PrivilegeError{Lacks: "bootstrap: " + words(err), beyond: true}
+		lacks = &pg.PrivilegeError{Lacks: "bootstrap: " + words(err), Beyond: true}
 		if len(all) > 0 {
 			lacks.Lacks += ". One of the event triggers of this database may be why, such as one that changes the " +
 				"owners of new tables: " + all.names()
@@ -120,7 +123,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 		}
 		return lacks
 	}
-	if file, ok := errors.AsType[*MigrationError](failed); ok && err.Code == insufficientPrivilege && len(all) > 0 {
+	if file, ok := errors.AsType[*MigrationError](failed); ok && err.Code == pg.InsufficientPrivilege && len(all) > 0 {
 		file.Advice = strings.TrimPrefix(file.Advice+
 			". Where an event trigger of this database gives what files make to another role ("+all.names()+"), "+
 			"a DBA can switch it off: "+strings.Join(all.switchedOff(), "; "), ". ")
@@ -130,20 +133,20 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 
 // stopped is the error of a message that something else stopped. Of a file it keeps the place.
 func stopped(m message, failed error, why string, sql []string) error {
-	lacks := &PrivilegeError{Lacks: m.what + ": " + why, SQL: sql, beyond: true}
+	lacks := &pg.PrivilegeError{Lacks: m.what + ": " + why, SQL: sql, Beyond: true}
 	file, ok := errors.AsType[*MigrationError](failed)
 	if !ok {
 		return lacks
 	}
-	file.Refused, file.Next = true, (&PrivilegeError{Lacks: why, SQL: sql}).Error()
+	file.Refused, file.Next = true, (&pg.PrivilegeError{Lacks: why, SQL: sql}).Error()
 	return failed
 }
 
 // closedTablespace is the default tablespace, when the role may not use it.
 func (r *run) closedTablespace(ctx context.Context, conn *pgconn.PgConn) (name string) {
-	answers, err := flight(ctx, conn, untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
 		WHERE spcname = current_setting('default_tablespace') AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`)
-	if err != nil || answers[0].into(&name) != nil {
+	if err != nil || answers[0].Decode(&name) != nil {
 		return ""
 	}
 	return name

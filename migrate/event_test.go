@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // logTo is a log that a test reads.
@@ -232,7 +233,7 @@ func TestAHardenedCatalogueIsNamed(t *testing.T) {
 				if err == nil {
 					break
 				}
-				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+				lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 				if !ok || len(lacks.SQL) == 0 || !strings.Contains(strings.Join(lacks.SQL, ""), "GRANT "+right) ||
 					round > 5 {
 					t.Errorf("without %s %s: %s: %v; want the SQL that gives it back", right, on, step, err)

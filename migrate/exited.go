@@ -2,10 +2,10 @@ package migrate
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
@@ -18,11 +18,11 @@ import (
 // server finds before the transaction begins, in the text of the message, and a file without a transaction.
 func (r *run) exited(m message, o outcome, err error) error {
 	said := o.raw
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		said = pg
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
+		said = refusal
 	}
 	if m.migration == nil || said == nil || said.SeverityUnlocalized != "FATAL" || transient(said) ||
-		!ofStatement(said.Code) {
+		!pg.OfStatement(said.Code) {
 		return nil
 	}
 	o.raw, o.err = said, redact.Server(said, m.sql)
@@ -36,12 +36,4 @@ func (r *run) exited(m message, o outcome, err error) error {
 		}
 	}
 	return failure
-}
-
-// ofStatement reports whether an error is of a statement, and not of the session, the server or what is around it.
-func ofStatement(code string) bool {
-	const idleInTransaction = "25P03"
-	class := code[:min(2, len(code))]
-	return code != idleInTransaction && code != transactionTimeout &&
-		!slices.Contains([]string{"", "00", "08", "28", "40", "53", "57", "58", "XX"}, class)
 }

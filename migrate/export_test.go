@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
@@ -23,7 +24,7 @@ func Verifier(password string, salt []byte) (string, error) { return verifier(pa
 const WindowMessages = windowMessages
 
 // Jitter spreads waits.
-func Jitter(d time.Duration) time.Duration { return jitter(d) }
+func Jitter(d time.Duration) time.Duration { return pg.Jitter(d) }
 
 // LookOver is the look of a start, for benchmarks: with or without the question
 // about the role's rights.
@@ -54,13 +55,13 @@ func InDatabase(database, here string) string { return inDatabase(database, here
 func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string,
 	odd bool, err error,
 ) {
-	answers, err := flight(ctx, conn, catalogue.Qualified+m.askRights(sqltext.QuoteText(role)), catalogue.Qualified+
+	answers, err := pg.Batch(ctx, conn, catalogue.Qualified+m.askRights(sqltext.QuoteText(role)), catalogue.Qualified+
 		m.askHeld(sqltext.QuoteText(role)))
 	if err != nil {
 		return nil, nil, false, err
 	}
 	var rights rightsSeen
-	if err := answers[0].into(&rights); err != nil {
+	if err := answers[0].Decode(&rights); err != nil {
 		return nil, nil, false, err
 	}
 	held, odd := rights.held(&roleSeen{Name: role}, nil)
@@ -127,6 +128,6 @@ func Limits(m Migrator, waited time.Duration) (lock time.Duration, question stri
 		return 0, "", 0, err
 	}
 	r.pause.waited = waited
-	question = strings.TrimPrefix(r.patiently(1), untimed)
+	question = strings.TrimPrefix(r.patiently(1), pg.Untimed)
 	return r.lockLimit(), strings.Trim(question, "; "), r.answersIn(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -18,19 +19,20 @@ func (r *run) failure(m message, out outcome) error {
 	switch {
 	case r.lostRace(m, out):
 		return &retryError{err: errRaceLost, soon: true}
-	case transient(out.err), out.err.Code == queryCanceled && (m.migration == nil || out.completed < m.lead):
+	case transient(out.err), out.err.Code == pg.QueryCanceled && (m.migration == nil || out.completed < m.lead):
 		return &retryError{err: r.place(m, out)}
 	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server
 	// takes changes, and the file itself has ended that.
-	case out.err.Code == readOnly && (m.migration == nil || !m.migration.NoTransaction && out.completed < m.lead):
+	case out.err.Code == pg.ReadOnlyTransaction &&
+		(m.migration == nil || !m.migration.NoTransaction && out.completed < m.lead):
 		return &StandbyError{}
 	case m.refusesRole(out):
-		return &PrivilegeError{
+		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message),
 			SQL:   []string{m.byHand},
 		}
-	case out.err.Code == insufficientPrivilege && (m.migration == nil || out.completed < m.lead):
-		return &PrivilegeError{
+	case out.err.Code == pg.InsufficientPrivilege && (m.migration == nil || out.completed < m.lead):
+		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it",
 				m.what, out.err.Message),
 			SQL: takeOver(r.Schema, r.me),
@@ -59,9 +61,9 @@ const swallowed = "a trigger or a rule swallows it"
 
 // What the canary says; see Migrator.file.
 const (
-	endedItself = "22012" // division_by_zero
-	rowGone     = "2201F" // invalid_argument_for_power_function, of a root, too
-	tableBroken = "2201E" // invalid_argument_for_logarithm
+	endedItself = pg.DivisionByZero
+	rowGone     = pg.InvalidArgumentForPower
+	tableBroken = pg.InvalidArgumentForLogarithm
 )
 
 // canary is what the canary behind a file said, and "" when the error is another one's.
@@ -69,12 +71,12 @@ func (m message) canary(out outcome) string {
 	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.Spans()) {
 		return ""
 	}
-	const undefinedSchema, wrongKind, unsupported = "3F000", "42809", "0A000"
 	switch code := out.err.Code; code {
 	case endedItself, rowGone, tableBroken:
 		return code
 	// it dropped or renamed it
-	case undefinedTable, undefinedSchema, undefinedColumn, wrongKind, unsupported, insufficientPrivilege:
+	case pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedColumn, pg.WrongObjectType, pg.FeatureNotSupported,
+		pg.InsufficientPrivilege:
 		return tableBroken
 	}
 	return ""
@@ -86,7 +88,7 @@ func (m message) canary(out outcome) string {
 func (m message) refusesRole(out outcome) bool {
 	atCommit := strings.Count(m.sql, ";\n") + 1 + m.lead
 	return m.byHand != "" && (out.completed == m.roleAt || out.completed == m.roleAt+1 ||
-		out.completed == atCommit && out.err.Code == "XX000")
+		out.completed == atCommit && out.err.Code == pg.InternalError)
 }
 
 // takeOver makes a role the owner of a schema and of all that is in it: a dump that
@@ -94,7 +96,7 @@ func (m message) refusesRole(out outcome) bool {
 func takeOver(schema, role string) []string {
 	return []string{
 		"ALTER SCHEMA " + sqltext.QuoteName(schema) + " OWNER TO " + sqltext.QuoteName(role),
-		"DO " + dollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(schema), "$role", sqltext.QuoteText(role)).Replace(` DECLARE s text; BEGIN
+		"DO " + sqltext.DollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(schema), "$role", sqltext.QuoteText(role)).Replace(` DECLARE s text; BEGIN
     FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
                WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
              UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
@@ -104,33 +106,6 @@ func takeOver(schema, role string) []string {
 	}
 }
 
-// dollarQuote puts text between dollar signs with a tag that does not occur in it.
-func dollarQuote(text string) string {
-	tag := "$$"
-	for n := 1; strings.Contains(text, tag); n++ {
-		tag = fmt.Sprintf("$do%d$", n)
-	}
-	return tag + text + tag
-}
-
-const (
-	// queryCanceled in a statement of ours, and not of a file's, is a DBA's short
-	// statement_timeout that struck before ours took its place.
-	queryCanceled      = "57014"
-	lockNotAvailable   = "55P03"
-	transactionTimeout = "25P04"
-	readOnly           = "25006" // read_only_sql_transaction
-
-	invalidTransactionEnd = "2D000" // invalid_transaction_termination
-)
-
-// disturbed reports whether a question of ours, which only reads, met a lock or a DBA's
-// timeout: then it is asked again.
-func disturbed(err error) bool {
-	pg, ours := err.(*pgconn.PgError) //nolint:errorlint // a file's failure, which wraps one, is none
-	return ours && (pg.Code == queryCanceled || pg.Code == lockNotAvailable)
-}
-
 // blameless says why a file, or a statement of ours, is not to blame for a failure, and
 // what to do; "" when it may be.
 func (r *run) blameless(m message, err *pgconn.PgError) string {
@@ -138,24 +113,24 @@ func (r *run) blameless(m message, err *pgconn.PgError) string {
 	switch code := err.Code; {
 	case transient(err):
 		return "another session was in its way, and pg_stat_activity shows whose transactions are open"
-	case code == diskFull:
+	case code == pg.DiskFull:
 		return "the disk of the database server is full. Make room there and start again"
-	case code == "53200": // out_of_memory, of locks too
+	case code == pg.OutOfMemory:
 		return "the database server ran out of memory, or of room for locks (max_locks_per_transaction). " +
 			"Let a DBA raise that and start again"
-	case code == "53400": // configuration_limit_exceeded
+	case code == pg.ConfigurationLimitExceeded:
 		return "a limit that a DBA has set was reached. Let a DBA raise it and start again"
-	case strings.HasPrefix(code, "53"), code == "58030": // insufficient resources; io_error
+	case strings.HasPrefix(code, "53"), code == pg.IoError: // insufficient resources; io_error
 		return "the database server ran out of something, or its disk fails. See to it and start again"
-	case alone && code == queryCanceled:
+	case alone && code == pg.QueryCanceled:
 		return "somebody cancelled it, or " + r.untilSet("statement_timeout = 0")
-	case alone && code == transactionTimeout:
+	case alone && code == pg.TransactionTimeout:
 		return r.untilSet("transaction_timeout = 0")
-	case alone && code == readOnly:
+	case alone && code == pg.ReadOnlyTransaction:
 		return r.untilSet("default_transaction_read_only = off")
-	case code == queryCanceled && setsTimeout(m.sql):
+	case code == pg.QueryCanceled && setsTimeout(m.sql):
 		return ""
-	case code == queryCanceled:
+	case code == pg.QueryCanceled:
 		return "somebody cancelled it. Start again"
 	}
 	return ""
@@ -169,15 +144,15 @@ func setsTimeout(sql string) bool {
 
 // advice is what may help beside a change of the file: somebody else can do what it needs.
 func advice(err *pgconn.PgError, statement string) string {
-	const unsupported, badValue = "0A000", "22023"
 	verb := strings.ToUpper(strings.Join(strings.Fields(statement), " "))
 	extension := strings.HasPrefix(verb, "CREATE EXTENSION") || strings.HasPrefix(verb, "ALTER EXTENSION")
 	switch code := err.Code; {
-	case extension && code == insufficientPrivilege:
+	case extension && code == pg.InsufficientPrivilege:
 		return "Let a superuser create the extension and start again: with IF NOT EXISTS the file finds it there"
-	case extension && (code == unsupported || code == badValue || code == undefinedObject || code == "58P01"):
+	case extension && (code == pg.FeatureNotSupported || code == pg.InvalidParameterValue || code == pg.UndefinedObject ||
+		code == pg.UndefinedFile):
 		return "Let a DBA install this version of the extension on the server and start again, or change the file"
-	case code == insufficientPrivilege:
+	case code == pg.InsufficientPrivilege:
 		return "The migrator's role lacks a privilege for this statement: let a DBA grant it and start again, or " +
 			"change the file"
 	}
@@ -202,11 +177,11 @@ func (r *run) lostRace(m message, out outcome) bool {
 		return false
 	}
 	switch out.err.Code {
-	case "23505", "23503": // unique and foreign key violation
+	case pg.UniqueViolation, pg.ForeignKeyViolation:
 		return m.migration == nil || out.err.TableName == ledger.Name && out.err.SchemaName == r.Schema
-	case "42P06", "42P07", "42710": // duplicate schema, table, object
+	case pg.DuplicateSchema, pg.DuplicateTable, pg.DuplicateObject:
 		return m.migration == nil
-	case "42P01", "3F000": // the ledger is gone: look what happened
+	case pg.UndefinedTable, pg.InvalidSchemaName: // the ledger is gone: look what happened
 		return m.migration != nil
 	}
 	return false
@@ -216,9 +191,9 @@ func (r *run) lostRace(m message, out outcome) bool {
 // way.
 func transient(err *pgconn.PgError) bool {
 	switch err.Code {
-	case "55P03", "40P01", "40001": // lock not available, deadlock, serialization failure
+	case pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure:
 		return true
-	case "XX000":
+	case pg.InternalError:
 		return strings.Contains(err.Message, "tuple concurrently")
 	}
 	return false
@@ -236,11 +211,14 @@ func (r *run) place(m message, out outcome) error {
 		return fmt.Errorf("%s: %w%s", m.what, out.err,
 			strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
 	}
-	if out.err.Code == invalidTransactionEnd && out.err.Hint == "" {
+	if out.err.Code == pg.InvalidTransactionTermination && out.err.Hint == "" {
 		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and " +
 			"ROLLBACK out, or do without the call."
 	}
-	e := &MigrationError{File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.NoTransaction, Err: out.err}
+	e := &MigrationError{
+		File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.NoTransaction,
+		Err: out.err,
+	}
 	statements := m.migration.Spans()
 	e.Statements = len(statements)
 	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
@@ -271,16 +249,17 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "at its commit: " + out.err.Message
 	}
 	e.Source = sourceLine(m.sql, e.Line)
-	if out.err.Code == readOnly && !m.migration.NoTransaction {
+	if out.err.Code == pg.ReadOnlyTransaction && !m.migration.NoTransaction {
 		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
-	} else if out.err.Code == unsafeQuote {
+	} else if out.err.Code == pg.NonstandardEscape {
 		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
 			"quote in it, or " +
-			"let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) + " SET backslash_quote = safe_encoding, and start again"
+			"let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) +
+			" SET backslash_quote = safe_encoding, and start again"
 	} else if e.Statement > 0 {
 		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
-	} else if out.err.Code == untranslatable {
+	} else if out.err.Code == pg.UntranslatableCharacter {
 		e.Advice = "The encoding of this database lacks a character of the file: create the database with " +
 			"ENCODING 'UTF8'"
 	}
@@ -290,13 +269,11 @@ func (r *run) place(m message, out outcome) error {
 // unparsed reports an error that the server finds in a whole message, before it runs any of it: in what encodes the
 // text, in the escapes of a string, or in how deep it is nested.
 func unparsed(err *pgconn.PgError) bool {
-	const badBytes, tooComplex, tooNested = "22021", "54001", "54000"
-	return slices.Contains([]string{badBytes, untranslatable, tooComplex, tooNested}, err.Code)
+	return slices.Contains([]string{
+		pg.CharacterNotInRepertoire, pg.UntranslatableCharacter, pg.StatementTooComplex,
+		pg.ProgramLimitExceeded,
+	}, err.Code)
 }
-
-const unsafeQuote = "22P06" // nonstandard_use_of_escape_character
-
-const untranslatable = "22P05" // a character that the database's encoding lacks
 
 func byteOffset(s string, runes int) int {
 	for i := range s {

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // A service that takes no verifiers says so at CREATE ROLE, or only at the commit.
@@ -39,10 +42,13 @@ func TestARefusedRoleIsToldFromOtherFailures(t *testing.T) {
 // TestWhoWasInTheWayIsKnownToTheNextAttempt: the last one may end before a heartbeat sees anybody.
 func TestWhoWasInTheWayIsKnownToTheNextAttempt(t *testing.T) {
 	t.Parallel()
-	for _, m := range []message{{what: "rights"}, {what: "0001_a.sql", migration: &Migration{File: "0001_a.sql"}}} {
+	for _, m := range []message{
+		{what: "rights"},
+		{what: "0001_a.sql", migration: &bundle.Migration{File: "0001_a.sql"}},
+	} {
 		r := &run{}
 		r.awaiting(m)
-		r.teller.blocker = &Holder{PID: 1}
+		r.teller.blocker = &pg.Holder{PID: 1}
 		r.awaiting(m)
 		if now, _ := r.teller.moment(); now.Holder == nil {
 			t.Errorf("%s: it is forgotten", m.what)

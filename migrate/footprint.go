@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -136,7 +137,7 @@ func (s sight) strongest(before []lockSeen) map[uint32]string {
 // sight looks at the database from inside the transaction that is open, if any. It
 // reads catalogues only.
 func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err error) {
-	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name)).Replace(`
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name)).Replace(`
 		WITH ledger AS MATERIALIZED (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger)
 		SELECT json_build_object(
 			'wal', pg_current_wal_insert_lsn() - '0/0',
@@ -152,7 +153,7 @@ func (m *Migrator) sight(ctx context.Context, conn *pgconn.PgConn) (s sight, err
 	if err != nil {
 		return s, err
 	}
-	if err := answers[0].into(&s); err != nil {
+	if err := answers[0].Decode(&s); err != nil {
 		return s, fmt.Errorf("look at what a file did: %w", err)
 	}
 	return s, nil

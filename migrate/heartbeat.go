@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -53,7 +54,7 @@ const silentTimes = 3
 // closed. stop returns why conn was closed, if it was.
 func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func() error) {
 	h := &heartbeat{run: r, pid: conn.PID(), main: conn}
-	ctx = metered(ctx, meter{}) // its questions have limits of their own, and keep nobody waiting
+	ctx = pg.Metered(ctx, pg.Meter{}) // its questions have limits of their own, and keep nobody waiting
 	done, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
@@ -152,7 +153,7 @@ func (h *heartbeat) giveUpFrozen(since time.Time) {
 		return
 	}
 	h.pause.waited += waited
-	h.giveUp(silentError(waited.Round(time.Second)), waited)
+	h.giveUp(pg.SilentError(waited.Round(time.Second)), waited)
 }
 
 // flushAside has the files before a long one put on disk, over the second connection, so that
@@ -179,11 +180,11 @@ func (h *heartbeat) flushAside(ctx context.Context) {
 
 // A vital is what the server shows of a process that works for us.
 type vital struct {
-	WaitsFor string      `json:"waits_for"`
-	Holder   *Holder     `json:"holder"`
-	Index    *IndexBuild `json:"index"`
-	Waited   float64     `json:"waited"` // seconds since it began to wait for the lock
-	Works    bool        `json:"works"`  // some process works for us
+	WaitsFor string         `json:"waits_for"`
+	Holder   *pg.Holder     `json:"holder"`
+	Index    *pg.IndexBuild `json:"index"`
+	Waited   float64        `json:"waited"` // seconds since it began to wait for the lock
+	Works    bool           `json:"works"`  // some process works for us
 
 	Unreplicated bool `json:"unreplicated"` // no commit waits for a standby
 
@@ -273,12 +274,12 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 		}
 		h.silent++
 	}
-	if lacks, ok := errors.AsType[*PrivilegeError](err); ok && !h.unshown {
+	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok && !h.unshown {
 		h.unshown = true
 		h.Log.Warn("what the server does for the migration cannot be shown, and the time that it waits for locks "+
 			"cannot be counted", "error", lacks)
 	} else {
-		h.Log.Debug("what the server does for the migration could not be asked", "error", reason(err))
+		h.Log.Debug("what the server does for the migration could not be asked", "error", pg.Reason(err))
 	}
 	h.askAgain = time.Now().Add(h.Heartbeat)
 	if h.conn != nil {
@@ -296,11 +297,11 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 		}
 		h.conn = conn
 	}
-	answers, err := flight(ctx, h.conn, untimed+h.question())
+	answers, err := pg.Batch(ctx, h.conn, pg.Untimed+h.question())
 	if err != nil {
 		return err
 	}
-	return answers[0].into(v)
+	return answers[0].Decode(v)
 }
 
 // question finds the process that works for us and what keeps it. Behind a pooler
@@ -308,7 +309,7 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", holderOf).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", pg.HolderOf).Replace(`
 	WITH ours AS (
 		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
 		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')

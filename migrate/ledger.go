@@ -201,7 +201,8 @@ const (
 func (m *Migrator) ledgerRow(mig *bundle.Migration) string {
 	return fmt.Sprintf(
 		`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
-		sqltext.QuoteName(m.Schema, ledger.Name), mig.Version, mig.Version-1, mig.Name, hex.EncodeToString(mig.Checksum[:]),
+		sqltext.QuoteName(m.Schema, ledger.Name), mig.Version, mig.Version-1, mig.Name,
+		hex.EncodeToString(mig.Checksum[:]),
 		mig.MinVersion, sqltext.QuoteText(m.Version))
 }
 

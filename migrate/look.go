@@ -13,6 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -66,10 +67,6 @@ type serverSeen struct {
 	set      bool         // this session has the usual settings, for each transaction
 	quiet    bool         // no event trigger does something beside each statement
 }
-
-// pooled reports whether a pooler is in between: it makes up the process id that it gives to
-// its clients. pid is that of the process which answers.
-func pooled(conn *pgconn.PgConn, pid int) bool { return int(conn.PID()) != pid }
 
 // release is the version as people write it, such as 15.18.
 func (s serverSeen) release() string {
@@ -158,7 +155,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	if err != nil {
 		return s, err
 	}
-	if err := answers[0].into(&s); err != nil {
+	if err := answers[0].Decode(&s); err != nil {
 		return s, err
 	}
 	s.Server.me = s.Me.Name
@@ -175,7 +172,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		}
 		err = m.lookForRenamed(ctx, conn, asked, &s)
 	}
-	unreadable := sqlState(err) == insufficientPrivilege && s.Schema != nil
+	unreadable := pg.SQLState(err) == pg.InsufficientPrivilege && s.Schema != nil
 	if unreadable {
 		err = m.mayNotRead(s, who)
 	}
@@ -192,10 +189,10 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	switch {
 	case rights && who == auditor:
 		if s.Held, err = readHeld(answers[2]); err == nil {
-			err = answers[3].into(&s.Held.Detours)
+			err = answers[3].Decode(&s.Held.Detours)
 		}
 	case rights:
-		_ = answers[3].into(&s.Strays) // only a warning is about them
+		_ = answers[3].Decode(&s.Strays) // only a warning is about them
 		err = m.readRights(ctx, conn, answers[2], role, &s)
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = m.readHistory(answers[2], answers[3], &s)
@@ -213,7 +210,7 @@ func (m *Migrator) lookInside(ctx context.Context, conn *pgconn.PgConn, s *seen)
 	if err != nil {
 		return err
 	}
-	if err := answers[0].into(s.Schema); err != nil {
+	if err := answers[0].Decode(s.Schema); err != nil {
 		return err
 	}
 	if s.Ledger, err = readLedger(answers[1]); err == nil && s.Ledger != nil && s.Ledger.Foreign {
@@ -224,15 +221,15 @@ func (m *Migrator) lookInside(ctx context.Context, conn *pgconn.PgConn, s *seen)
 
 // readHistory reads what only a historian asks. Rows that cannot be read are those of a
 // damaged table.
-func (m *Migrator) readHistory(rows, told answer, s *seen) error {
-	err := rows.into(&s.History)
-	if otherTable(sqlState(err)) {
+func (m *Migrator) readHistory(rows, told pg.Result, s *seen) error {
+	err := rows.Decode(&s.History)
+	if otherTable(pg.SQLState(err)) {
 		s.Ledger, err = &ledgerSeen{Foreign: true, Damaged: true}, nil
 	}
-	if err == nil && told.err != nil {
-		err = told.failure()
+	if err == nil && told.Err != nil {
+		err = told.Failure()
 	}
-	s.Table = tableOf(catalogue.Tell(told.values, m.Schema))
+	s.Table = tableOf(catalogue.Tell(told.Values, m.Schema))
 	return err
 }
 
@@ -241,7 +238,7 @@ func (m *Migrator) readHistory(rows, told answer, s *seen) error {
 func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	began := time.Now()
 	s, err := m.look(ctx, conn, who)
-	if disturbed(err) {
+	if pg.IsDisturbed(err) {
 		busy := &BusyError{
 			Waited: time.Since(began),
 			Err: errors.New("another session has locked the ledger, and pg_stat_activity shows whose " +
@@ -256,8 +253,8 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 }
 
 // askLocker asks who holds the ledger so that it cannot be read, or queues to.
-func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holder, err error) {
-	answers, err := flight(ctx, conn, untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", holderOf).Replace(`
+func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *pg.Holder, err error) {
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", pg.HolderOf).Replace(`
 		SELECT coalesce((SELECT $holder
 			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
@@ -266,11 +263,11 @@ func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *Holde
 	if err != nil {
 		return nil, err
 	}
-	return h, answers[0].into(&h)
+	return h, answers[0].Decode(&h)
 }
 
 // askPatiently asks as one does who may meet a lock on the ledger.
-func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]answer, error) {
+func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]pg.Result, error) {
 	table, locking := sqltext.QuoteName(m.Schema, ledger.Name), 0
 	for _, question := range questions {
 		if strings.Contains(question, table) {
@@ -280,12 +277,8 @@ func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questi
 	for i := range questions {
 		questions[i] = m.patiently(locking) + questions[i]
 	}
-	return flight(ctx, conn, questions...)
+	return pg.Batch(ctx, conn, questions...)
 }
-
-// untimed goes before a question, in one message and so in one transaction with it: a
-// timeout that a DBA set for the application's queries is not meant for ours.
-const untimed = "SET LOCAL statement_timeout = 0; SET LOCAL exit_on_error = off; "
 
 // mostPatience is how long a flight waits for locks at most; its answers have to come within
 // answerLimit.
@@ -296,24 +289,24 @@ const mostPatience = 7 * time.Second
 // say that there is a lock.
 func (m *Migrator) patiently(questions int) string {
 	if m.LockTimeout <= 0 {
-		return untimed
+		return pg.Untimed
 	}
 	left := min(m.waitable(), orElse(m.ConnectWait, time.Minute))
 	limit := min(m.LockTimeout, mostPatience, max(left/2, leastLock)) / time.Duration(max(questions, 1))
-	return untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(limit.Milliseconds(), 1))
+	return pg.Untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(limit.Milliseconds(), 1))
 }
 
 // readRights asks for the rest when the role holds something odd. role is an expression.
-func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer, role string, s *seen) error {
+func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a pg.Result, role string, s *seen) error {
 	var rights rightsSeen
-	if err := a.into(&rights); err != nil {
+	if err := a.Decode(&rights); err != nil {
 		return err
 	}
 	held, odd := rights.held(s.Role, s.Schema)
 	if s.Held = held; !odd {
 		return nil
 	}
-	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+m.askHeld(role))
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+m.askHeld(role))
 	if err != nil {
 		return err
 	}
@@ -321,9 +314,9 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a answer
 	return err
 }
 
-func readHeld(a answer) (*heldSeen, error) {
+func readHeld(a pg.Result) (*heldSeen, error) {
 	held := new(heldSeen)
-	err := a.into(held)
+	err := a.Decode(held)
 	held.Grants = append(held.Grants, held.Secured.grants()...)
 	held.inOrder()
 	return held, err
@@ -333,7 +326,7 @@ func readHeld(a answer) (*heldSeen, error) {
 // migrator needs the schema to be its own, a service only to be granted it.
 func (m *Migrator) mayNotRead(s seen, who audience) error {
 	me, schema := sqltext.QuoteName(s.Me.Name), sqltext.QuoteName(m.Schema)
-	err := &PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the "+
+	err := &pg.PrivilegeError{Lacks: fmt.Sprintf("the role %q may not read the ledger of applied migrations in the "+
 		"schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
 	if s.Schema.Mine {
 		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, "+
@@ -348,14 +341,14 @@ func (m *Migrator) mayNotRead(s seen, who audience) error {
 	return err
 }
 
-func readLedger(a answer) (*ledgerSeen, error) {
+func readLedger(a pg.Result) (*ledgerSeen, error) {
 	var l ledgerSeen
-	err := a.into(&l)
-	switch code := sqlState(err); {
+	err := a.Decode(&l)
+	switch code := pg.SQLState(err); {
 	case code == "": // no error of the server's
 		l.Whole = cmp.Or(l.Whole, l.Fingerprint)
 		return &l, err
-	case code == "42P01" || code == "3F000": // undefined_table, invalid_schema_name
+	case code == pg.UndefinedTable || code == pg.InvalidSchemaName:
 		return nil, nil
 	case otherTable(code):
 		return &ledgerSeen{Foreign: true}, nil
@@ -367,7 +360,7 @@ func readLedger(a answer) (*ledgerSeen, error) {
 // another table or view bears its name, or that its columns are not what they were: an
 // undefined column or function, a type mismatch, a wrong kind of object.
 func otherTable(code string) bool {
-	return slices.Contains([]string{"42703", "42883", "42804", "42809"}, code)
+	return slices.Contains([]string{pg.UndefinedColumn, pg.UndefinedFunction, pg.DatatypeMismatch, pg.WrongObjectType}, code)
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
@@ -425,16 +418,6 @@ func (m *Migrator) askInside() string {
 		FROM pg_namespace n WHERE n.nspname = $schema), 'null')`) // it may be gone by now
 }
 
-const insufficientPrivilege = "42501"
-
-// sqlState returns the server's error code, "" when the error is not the server's.
-func sqlState(err error) string {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code
-	}
-	return ""
-}
-
 // differences compares the ledger with the bundle, row by row. It is asked only
 // when their fingerprints have shown that they disagree.
 func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Difference, error) {
@@ -443,7 +426,7 @@ func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Diff
 		return nil, err
 	}
 	var rows []LedgerRow
-	if err := answers[0].into(&rows); err != nil {
+	if err := answers[0].Decode(&rows); err != nil {
 		return nil, err
 	}
 	return compare(m.Bundle, rows), nil

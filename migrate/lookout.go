@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -29,15 +30,15 @@ func (r *run) standInTheWay(ctx context.Context) (*lookout, error) {
 	}
 	l := &lookout{r, conn}
 	// LOCK TABLE knows neither materialised views nor foreign tables.
-	answers, err := flight(ctx, conn, `SELECT 'BEGIN; LOCK TABLE ' || string_agg(format('ONLY %I.%I', nspname, relname), ', ') || ' IN SHARE UPDATE EXCLUSIVE MODE'
+	answers, err := pg.Batch(ctx, conn, `SELECT 'BEGIN; LOCK TABLE ' || string_agg(format('ONLY %I.%I', nspname, relname), ', ') || ' IN SHARE UPDATE EXCLUSIVE MODE'
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
 			AND NOT (nspname = `+sqltext.QuoteText(r.Schema)+` AND relname = `+sqltext.QuoteText(ledger.Name)+`)`)
-	if err == nil && answers[0].err != nil {
-		err = answers[0].failure()
+	if err == nil && answers[0].Err != nil {
+		err = answers[0].Failure()
 	}
-	if err == nil && len(answers[0].values[0]) > 0 {
-		err = r.order(ctx, conn, string(answers[0].values[0]))
+	if err == nil && len(answers[0].Values[0]) > 0 {
+		err = r.order(ctx, conn, string(answers[0].Values[0]))
 	}
 	if err != nil {
 		l.letGo(ctx)
@@ -52,13 +53,13 @@ func (l *lookout) see(ctx context.Context, pid uint32) []lockSeen {
 	const longEnough, often = time.Minute, time.Millisecond
 	for began := time.Now(); time.Since(began) < longEnough; {
 		server := strconv.Itoa(int(pid))
-		answers, err := flight(context.WithoutCancel(ctx), l.conn, locksOf(server)+
+		answers, err := pg.Batch(context.WithoutCancel(ctx), l.conn, locksOf(server)+
 			" AND EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = "+server+" AND NOT granted)")
 		if err != nil {
 			return nil
 		}
 		var locks []lockSeen
-		if err := answers[0].into(&locks); err != nil || len(locks) > 0 {
+		if err := answers[0].Decode(&locks); err != nil || len(locks) > 0 {
 			return locks
 		}
 		select {

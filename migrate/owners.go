@@ -16,7 +16,8 @@ var ownersSQL string
 // askOwners asks for the objects of the schema whose owner somebody changed, each as a Drift: a migration cannot change
 // them any more.
 func (m *Migrator) askOwners() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name)).Replace(ownersSQL)
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger",
+		sqltext.QuoteText(ledger.Name)).Replace(ownersSQL)
 }
 
 // strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a

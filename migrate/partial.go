@@ -8,16 +8,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // These mean that an object, which a later file makes, is not there yet.
-const (
-	undefinedTable    = "42P01"
-	undefinedColumn   = "42703"
-	undefinedFunction = "42883"
-	undefinedObject   = "42704"
-)
 
 // grantSoFar gives the role the declared rights on what is there, after a start that applied
 // files and then failed: the newest release whose files are all there has to be able to serve.
@@ -47,9 +42,9 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 			continue
 		}
 		m := r.rights(s, false, []grant{g}, nil)
-		a, err := exec(ctx, conn, m.before+m.sql+m.after)
-		if err == nil && a.err != nil {
-			err = a.err
+		a, err := pg.Exec(ctx, conn, m.before+m.sql+m.after)
+		if err == nil && a.Err != nil {
+			err = a.Err
 		}
 		if conn.TxStatus() != 'I' && !conn.IsClosed() && r.order(ctx, conn, "ROLLBACK") != nil {
 			return
@@ -57,10 +52,10 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 		switch {
 		case err == nil:
 			granted = append(granted, r.rightsSQL(s).describe(g, true))
-		case !slices.Contains([]string{undefinedTable, undefinedColumn, undefinedFunction, undefinedObject},
-			sqlState(err)):
+		case !slices.Contains([]string{pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject},
+			pg.SQLState(err)):
 			r.Log.Warn("the role's rights on what is there could not be granted; the next start does it", "role",
-				r.Role.Name, "error", reason(err))
+				r.Role.Name, "error", pg.Reason(err))
 			return
 		}
 	}
@@ -74,11 +69,11 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 
 // relations lists the tables and views of the schema.
 func (r *run) relations(ctx context.Context, conn *pgconn.PgConn) (names []string, err error) {
-	answers, err := flight(ctx, conn, untimed+`SELECT coalesce(json_agg(relname), '[]')
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(relname), '[]')
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+sqltext.QuoteText(r.Schema))
 	if err != nil {
 		return nil, err
 	}
-	err = answers[0].into(&names)
+	err = answers[0].Decode(&names)
 	return names, err
 }

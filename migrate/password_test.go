@@ -16,6 +16,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // withPassword is the service's connection string with another password.
@@ -123,7 +124,7 @@ func TestAChangedPasswordReachesOnlyARoleOfOurs(t *testing.T) {
 					m := migrator(t, db, tables(files)...)
 					m.Role.Rotate, m.Role.Password = true, changed
 					report, err := m.Up(t.Context(), db.MigratorConn)
-					if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok ||
+					if lacks, ok := errors.AsType[*pg.PrivilegeError](err); !ok ||
 						!strings.Contains(fmt.Sprint(lacks.SQL), `\password "`+db.WebRole) || len(report.Applied) > 0 {
 						t.Errorf("got %+v, %v; want nothing applied, and what a DBA can do", report, err)
 					}
@@ -203,7 +204,7 @@ func TestAPromisedLoginThatDoesNotWork(t *testing.T) {
 			}
 			m.Role.MustLogIn = true
 			_, err := m.Up(t.Context(), conn)
-			if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok ||
+			if lacks, ok := errors.AsType[*pg.PrivilegeError](err); !ok ||
 				!strings.Contains(lacks.Lacks, c.says) || !strings.Contains(strings.Join(lacks.SQL, ""), fill(c.sql)) {
 				t.Errorf("got %v; want %q and what to do", err, c.says)
 			}
@@ -223,7 +224,7 @@ func TestAServerThatRefusesTheRoleNamesTheNextStep(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	m.Role.Password = db.WebRole
 	_, err := m.Up(t.Context(), db.MigratorConn)
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !strings.Contains(err.Error(), "the server did not create the role") ||
 		!strings.Contains(strings.Join(lacks.SQL, ""), "CREATE ROLE") {
 		t.Errorf("got %v, want what a DBA can do", err)

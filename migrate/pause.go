@@ -3,8 +3,9 @@ package migrate
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // A pause spaces the attempts of one run and keeps its budget: each wait is
@@ -36,7 +37,7 @@ func (p *pause) before(ctx context.Context, why error) error {
 	if again, ok := errors.AsType[*retryError](why); ok && again.soon {
 		longest = 50 * time.Millisecond
 	}
-	d := jitter(min(longest, 25*time.Millisecond<<min(p.tries, 10)))
+	d := pg.Jitter(min(longest, 25*time.Millisecond<<min(p.tries, 10)))
 	return p.sleep(ctx, min(d, p.left()))
 }
 
@@ -71,7 +72,7 @@ func (r *run) retry(ctx context.Context, why error) error {
 			append(about(now), "for", r.Wait)...)
 	}
 	var err error
-	if sqlState(why) == lockNotAvailable && now.File != "" {
+	if pg.SQLState(why) == pg.LockNotAvailable && now.File != "" {
 		err = r.pause.queued(ctx)
 	}
 	if err == nil {
@@ -88,9 +89,4 @@ func (r *run) retry(ctx context.Context, why error) error {
 func inTheWay(why error) bool {
 	again, ok := errors.AsType[*retryError](why)
 	return ok && !again.soon
-}
-
-// jitter returns between half of d and d.
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads replicas in time; nothing secret hangs on it
 }

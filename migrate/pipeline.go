@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
@@ -178,7 +179,7 @@ func (p *pipeline) read(ctx context.Context, m message) (outcome, error) {
 	for {
 		msg, err := p.conn.ReceiveMessage(ctx)
 		if err != nil {
-			return o, &lostError{err}
+			return o, &pg.ConnLostError{Err: err}
 		}
 		switch msg := msg.(type) {
 		case *pgproto3.CommandComplete:
@@ -206,13 +207,13 @@ func (r *run) apply(ctx context.Context, conn *pgconn.PgConn, messages []message
 		return err
 	case failed < 0 && r.pause.unconfirmed:
 		return r.unconfirmed()
-	case failed >= 0 && r.pause.unconfirmed && out.err.Code == queryCanceled: // the standby was faster
+	case failed >= 0 && r.pause.unconfirmed && out.err.Code == pg.QueryCanceled: // the standby was faster
 		return r.settle(ctx, conn, r.unconfirmed())
 	case failed < 0 && ctx.Err() != nil && r.head() < r.Bundle.Version():
 		err = r.interrupted(ctx)
 	case failed < 0:
 		return nil
-	case ctx.Err() != nil && out.err.Code == queryCanceled: // by interrupt
+	case ctx.Err() != nil && out.err.Code == pg.QueryCanceled: // by interrupt
 		err = r.interrupted(ctx)
 	default:
 		err = r.failure(messages[failed], out)
@@ -242,11 +243,11 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 	close(done)
 	<-joined
 	if why := unwatch(); why != nil && err != nil {
-		err = &lostError{why}
+		err = &pg.ConnLostError{Err: why}
 	}
-	if failed >= 0 && r.pause.spent && out.err.Code == queryCanceled && !messages[failed].alone() {
+	if failed >= 0 && r.pause.spent && out.err.Code == pg.QueryCanceled && !messages[failed].alone() {
 		out.err = &pgconn.PgError{
-			Severity: "ERROR", Code: lockNotAvailable,
+			Severity: "ERROR", Code: pg.LockNotAvailable,
 			Message: "canceling statement due to lock timeout",
 		}
 	}

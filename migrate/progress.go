@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // A Phase is what a call of Up is busy with.
@@ -41,9 +43,9 @@ type Progress struct {
 	File       string // whose answer is awaited, also while waiting to try it again; empty between files
 	Number, Of int    // which of the files of this call it is; 0 without a file
 
-	WaitsFor string      // what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
-	Holder   *Holder     // the session that holds things up, nil while none is known
-	Index    *IndexBuild // how far the index is that the file builds, nil when it builds none
+	WaitsFor string         // what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
+	Holder   *pg.Holder     // the session that holds things up, nil while none is known
+	Index    *pg.IndexBuild // how far the index is that the file builds, nil when it builds none
 }
 
 // A teller keeps what is happening and tells it on. The one who listens is called
@@ -54,9 +56,9 @@ type teller struct {
 	begun time.Time // when the answer that is awaited became the next one
 	tell  func(Progress)
 
-	what    string    // the file, or the message of ours, that was tried last
-	since   time.Time // the first attempt at it
-	blocker *Holder   // the last session that was seen in its way
+	what    string     // the file, or the message of ours, that was tried last
+	since   time.Time  // the first attempt at it
+	blocker *pg.Holder // the last session that was seen in its way
 
 	said    time.Time // the last line about it in the log
 	told    string    // of whom the log says that it is waited for
@@ -130,7 +132,7 @@ func (r *run) awaiting(m message) {
 }
 
 // waitingFor says that another migrator is at work.
-func (r *run) waitingFor(h *Holder) {
+func (r *run) waitingFor(h *pg.Holder) {
 	r.phase(Waiting)
 	r.teller.change(func(now *Progress) { now.Holder = h })
 }
@@ -149,8 +151,8 @@ func (r *run) retrying(why error) {
 
 // inShort is an error without the lines of the file that it quotes.
 func inShort(err error) string {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Message
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refusal.Message
 	}
 	return err.Error()
 }

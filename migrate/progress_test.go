@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // A onlooker keeps what a migrator tells, and calls back on what a test waits for.
@@ -215,7 +216,7 @@ func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
 		CREATE FUNCTION app.slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $f$
 			BEGIN WHILE `+shut+` LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN $1; END $f$;
 		CREATE INDEX ON app.t1 (app.slowly(id))`)
-	var index *migrate.IndexBuild
+	var index *pg.IndexBuild
 	m.Heartbeat, m.Progress = 20*time.Millisecond, func(p migrate.Progress) {
 		if p.Index != nil {
 			index = p.Index
@@ -230,7 +231,7 @@ func TestTheHeartbeatTellsHowFarAnIndexIs(t *testing.T) {
 
 func TestAnIndexBuildSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
-	for want, build := range map[string]migrate.IndexBuild{
+	for want, build := range map[string]pg.IndexBuild{
 		"building index: scanning table, 3 of 9 blocks": {
 			Phase: "building index: scanning table", BlocksDone: 3,
 			BlocksTotal: 9,

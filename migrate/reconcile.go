@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -60,7 +61,7 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		r.rightsSent = true
 		r.granted(granted, revoked)
 	}
-	if _, lost := errors.AsType[*lostError](err); lost {
+	if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 		r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
 			if s.Held == nil {
 				return true
@@ -72,7 +73,7 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 			return true
 		})
 	}
-	if lacks, refused := errors.AsType[*PrivilegeError](err); refused && s.Role != nil && !lacks.beyond {
+	if lacks, refused := errors.AsType[*pg.PrivilegeError](err); refused && s.Role != nil && !lacks.Beyond {
 		audit, _ := r.audit(s) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
 	}
@@ -138,7 +139,7 @@ func (r *run) fitAhead(s seen) error {
 		return err
 	}
 	err := r.auditAlways(s).Err()
-	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
+	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok {
 		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer " +
 			"program's next start does what it may"
 	}
@@ -158,7 +159,7 @@ func (r *run) grantsFollow(s seen) bool {
 // unmended says of what differs that somebody else has to mend it: it lies outside
 // of the schema, or a GRANT or REVOKE did not change it, which then only warns.
 func (r *run) unmended(s seen, differs error) error {
-	if lacks, ok := errors.AsType[*PrivilegeError](differs); ok {
+	if lacks, ok := errors.AsType[*pg.PrivilegeError](differs); ok {
 		lacks.Lacks = fmt.Sprintf("%s. This is not for %q to change", lacks.Lacks, s.Me.Name)
 	}
 	return differs
@@ -178,11 +179,11 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 		return true, nil
 	case logsIn:
 		return true, nil
-	case pooled(conn, s.Server.PID):
+	case pg.IsPooled(conn, s.Server.PID):
 		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in through this pooler, "+
 			"which checks passwords on its own account (%v); "+
 			"it is not changed. If it is a new one, migrate over a direct connection to the server; otherwise give "+
-			"user and password to the pooler", r.Role.Name, reason(refusal)),
+			"user and password to the pooler", r.Role.Name, pg.Reason(refusal)),
 			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+sqltext.QuoteName(r.Role.Name)+
 				" and its password")
 	case s.Role.Comment != r.mark(s.Database):
@@ -200,7 +201,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 	name := sqltext.QuoteName(r.Role.Name)
 	err = r.apply(ctx, conn, []message{r.wrap("password", s,
 		[]string{"ALTER ROLE " + name + " PASSWORD " + sqltext.QuoteText(newVerifier(r.Role.Password))})})
-	if lacks, ok := errors.AsType[*PrivilegeError](err); ok {
+	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok {
 		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it",
 			r.Role.Name, s.Me.Name)
 		lacks.SQL = []string{`-- in psql, which sends only a verifier: \password ` + name}
@@ -208,7 +209,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 	if err == nil {
 		r.passwordSet()
 	}
-	if _, lost := errors.AsType[*lostError](err); lost {
+	if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 		r.tally.password = true
 	}
 	return false, err
@@ -218,7 +219,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 // the error where nobody else notices.
 func (r *run) lockedOut(why, sql string) (done bool, err error) {
 	if r.Role.MustLogIn {
-		return false, &PrivilegeError{Lacks: why, SQL: []string{sql}, beyond: true}
+		return false, &pg.PrivilegeError{Lacks: why, SQL: []string{sql}, Beyond: true}
 	}
 	r.Log.Warn(why, "role", r.Role.Name)
 	return true, nil
@@ -226,13 +227,13 @@ func (r *run) lockedOut(why, sql string) (done bool, err error) {
 
 // unmarked is the error of a role that somebody else made with another password.
 func (r *run) unmarked() error {
-	return &PrivilegeError{
+	return &pg.PrivilegeError{
 		Lacks: fmt.Sprintf("the configured password of the role %q does not log in, and it is not changed: the role "+
 			"does not bear the mark of this program and database, "+
 			"and may be another application's. Configure the password that it has, choose another name, or let a "+
 			"DBA set it", r.Role.Name),
 		SQL:    []string{`-- in psql, which sends only a verifier: \password ` + sqltext.QuoteName(r.Role.Name)},
-		beyond: true,
+		Beyond: true,
 	}
 }
 
@@ -240,7 +241,7 @@ func (r *run) unmarked() error {
 // afterwards either.
 func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) ||
-		pooled(conn, s.Server.PID) {
+		pg.IsPooled(conn, s.Server.PID) {
 		return nil
 	}
 	if r.admitted = r.logsIn(ctx) == nil; !r.admitted {
@@ -262,12 +263,12 @@ func (r *run) logsIn(ctx context.Context) error {
 	if err == nil {
 		r.close(ctx, conn)
 	}
-	switch code := sqlState(err); {
-	case code == invalidPassword, code == protocolViolation && deniesLogin(err.Error()):
+	switch code := pg.SQLState(err); {
+	case code == pg.InvalidPassword, code == pg.ProtocolViolation && pg.DeniesLogin(err.Error()):
 		return err
-	case code == invalidAuthorization:
+	case code == pg.InvalidAuthorization:
 		r.Log.Warn("the server does not let the service's role in from this machine, whatever its password: see "+
-			"pg_hba.conf", "role", r.Role.Name, "error", reason(err))
+			"pg_hba.conf", "role", r.Role.Name, "error", pg.Reason(err))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // RehearseOptions say where files are rehearsed. The zero value is a scratch database,
@@ -131,7 +132,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	if err != nil {
 		return err
 	}
-	r.me, r.pooled = s.Me.Name, pooled(conn, s.Server.PID)
+	r.me, r.pooled = s.Me.Name, pg.IsPooled(conn, s.Server.PID)
 	r.report.From, r.report.To = report.Status.Version, report.Status.Version
 	switch report.Status.State {
 	case Blank, Behind, Current:
@@ -262,10 +263,10 @@ func (r *run) lostInRehearsal(err error) error {
 // others counts who else is connected. The server shows of other roles' sessions only
 // that they are there, and gives its own workers no user.
 func (r *run) others(ctx context.Context, conn *pgconn.PgConn) (clients int, err error) {
-	answers, err := flight(ctx, conn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+	answers, err := pg.Batch(ctx, conn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 		AND usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'`)
 	if err == nil {
-		err = answers[0].into(&clients)
+		err = answers[0].Decode(&clients)
 	}
 	return clients, err
 }
@@ -282,12 +283,12 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 	if failed, ok := errors.AsType[*MigrationError](err); ok {
 		failed.Rehearsal, failed.Version = true, report.Status.Version
 	}
-	if _, ok := errors.AsType[*lostError](err); ok { // withConnection knows what to do
+	if _, ok := errors.AsType[*pg.ConnLostError](err); ok { // withConnection knows what to do
 		return err
 	}
 	if again, ok := errors.AsType[*retryError](err); ok {
 		busy := &BusyError{Waited: r.pause.waited, Err: again.err}
-		if sqlState(err) == lockNotAvailable {
+		if pg.SQLState(err) == pg.LockNotAvailable {
 			busy.Waited += max(r.pause.lockLimit-r.pause.locked, 0)
 		}
 		r.retrying(again)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // rehearsing is a blank database whose migrator may make scratch databases.
@@ -265,7 +266,7 @@ func TestRehearsalWithoutTheRightSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	_, err := migrator(t, db, tables(1)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !slices.Equal(lacks.SQL, []string{"ALTER ROLE " + `"` + db.Migrator() + `" CREATEDB`}) ||
 		!strings.Contains(lacks.Lacks, "restored copy") {
 		t.Errorf("got %v, want the SQL and the other way", err)
@@ -280,7 +281,7 @@ func TestRehearsalWithoutCreateRoleLeavesTheProofOut(t *testing.T) {
 	if r.Audit != nil || !strings.Contains(r.Unproved, "may not create roles") || len(r.Files) != 2 {
 		t.Errorf("%+v, want two files and no proof", r)
 	}
-	if _, ok := errors.AsType[*migrate.PrivilegeError](r.Err()); !ok {
+	if _, ok := errors.AsType[*pg.PrivilegeError](r.Err()); !ok {
 		t.Errorf("got %v, want that a start would refuse, too", r.Err())
 	}
 }

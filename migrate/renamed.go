@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -33,8 +34,9 @@ func (e *RenamedError) Error() string {
 // such schemas on purpose gives each a role of its own, or there would be rights in the
 // others to take away.
 func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role string, s *seen) error {
-	answers, err := flight(ctx, conn, untimed+
-		strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$role", role,
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+
+		strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$role",
+			role,
 			"$witness", sqltext.QuoteText(witnessVersion+"%")).Replace(`
 		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
 		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
@@ -45,7 +47,7 @@ func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role
 		return err
 	}
 	var found []string
-	_ = answers[0].into(&found) // a hint that cannot be had; what is wrong with the rights, others say better
+	_ = answers[0].Decode(&found) // a hint that cannot be had; what is wrong with the rights, others say better
 	for _, candidate := range found {
 		heads, err := m.askPatiently(ctx, conn, ledgerHead(candidate, m.Bundle.Version()))
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -149,11 +150,11 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 			return e, err
 		}
 	}
-	answers, err := flight(ctx, conn, catalogue.Qualified+r.askGrants())
+	answers, err := pg.Batch(ctx, conn, catalogue.Qualified+r.askGrants())
 	if err != nil {
 		return e, err
 	}
-	return e, answers[0].into(&e.grants)
+	return e, answers[0].Decode(&e.grants)
 }
 
 // readRows reads all of the ledger, in the order in which it lies there. It takes a policy
@@ -175,15 +176,15 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 	}
 	limited, cancel := r.limited(ctx)
 	defer cancel()
-	rows, err := exec(limited, conn, before+ask)
+	rows, err := pg.Exec(limited, conn, before+ask)
 	if err != nil {
 		return err
 	}
 	if err := r.soon(ctx, conn, after); err != nil {
 		return err
 	}
-	err = rows.into(&e.rows)
-	if otherTable(sqlState(err)) {
+	err = rows.Decode(&e.rows)
+	if otherTable(pg.SQLState(err)) {
 		e.Ledger, e.rows, err = &ledgerSeen{Foreign: true, Damaged: true}, nil, nil
 	}
 	return err
@@ -236,19 +237,18 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 	step := func(sql string) error {
 		limited, cancel := r.limited(ctx)
 		defer cancel()
-		a, err := exec(limited, conn, sql)
-		if err != nil || a.err == nil {
+		a, err := pg.Exec(limited, conn, sql)
+		if err != nil || a.Err == nil {
 			return err
 		}
-		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: a.err, completed: lead})
-		const dependentObjects = "2BP01"
-		if a.err.Code == dependentObjects {
+		failure := r.failure(message{what: "repair", before: begin, lead: lead}, outcome{err: a.Err, completed: lead})
+		if a.Err.Code == pg.DependentObjects {
 			failure = &UnrepairableError{
-				Why:  "it is made anew, and something depends on it: " + a.err.Detail,
+				Why:  "it is made anew, and something depends on it: " + a.Err.Detail,
 				Next: "Drop that and repair again",
 			}
 		}
-		return r.blame(ctx, conn, message{what: "repair", sql: sql}, a.err, r.settle(ctx, conn, failure))
+		return r.blame(ctx, conn, message{what: "repair", sql: sql}, a.Err, r.settle(ctx, conn, failure))
 	}
 	if err := step(begin + " " + first); err != nil {
 		return err
@@ -332,7 +332,8 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 // newLedger creates the ledger for nobody but its owner, whatever default privileges say.
 func (r *run) newLedger() string {
 	return createLedger(r.Schema) + "; DO " +
-		dollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table",
+		sqltext.DollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger",
+			sqltext.QuoteText(ledger.Name), "$table",
 			sqltext.QuoteText(sqltext.QuoteName(r.Schema, ledger.Name))).Replace(
 			`DECLARE s text; BEGIN
 			FOR s IN SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $table, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)

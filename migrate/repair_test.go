@@ -13,6 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // story is a history in which the third file changes only rows, so that versions 2 and
@@ -427,7 +428,7 @@ func TestOnlyTheOwnerRepairs(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, "TRUNCATE app.migrations", "ALTER SCHEMA app OWNER TO postgres",
 		"GRANT USAGE ON SCHEMA app TO "+owner(t, db))
 	_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
-	if lacks, ok := errors.AsType[*migrate.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
+	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); !ok || len(lacks.SQL) == 0 {
 		t.Errorf("got %v, want a PrivilegeError with SQL", err)
 	}
 }
@@ -452,7 +453,7 @@ func TestALedgerOfSomebodyElseIsAdvisedAlike(t *testing.T) {
 			return err
 		},
 	} {
-		lacks, ok := errors.AsType[*migrate.PrivilegeError](ask())
+		lacks, ok := errors.AsType[*pg.PrivilegeError](ask())
 		if !ok || fmt.Sprint(lacks.SQL) != want {
 			t.Errorf("%s: got %v\nwant a PrivilegeError with %s", name, lacks, want)
 		}

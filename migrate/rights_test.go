@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // held lists what the role of the service holds in the schema, from the catalogue.
@@ -101,7 +102,7 @@ func TestARoleThatIsNotFitIsRefusedAndLeftAlone(t *testing.T) {
 			db := pgtest.Blank(t)
 			pgtest.Exec(t, db.SuperConn, fmt.Sprintf(c.make, db.WebRole))
 			_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
-			var lacks *migrate.PrivilegeError
+			var lacks *pg.PrivilegeError
 			if !errors.As(err, &lacks) || !strings.Contains(err.Error(), c.says) || len(lacks.SQL) == 0 {
 				t.Errorf("got %v, want a PrivilegeError with %q and SQL", err, c.says)
 			}
@@ -119,7 +120,7 @@ func TestTheMigratorsOwnRoleIsNotTheServices(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	m.Role.Name = pgtest.Value[string](t, db.MigratorConn, "SELECT current_user::text")
 	_, err := m.Up(t.Context(), db.MigratorConn)
-	var lacks *migrate.PrivilegeError
+	var lacks *pg.PrivilegeError
 	if !errors.As(err, &lacks) || !strings.Contains(err.Error(), "the migrator itself") {
 		t.Errorf("got %v, want that the role is the migrator's own", err)
 	}
@@ -164,7 +165,7 @@ func TestMissingRightsOfTheMigratorAreNamedBeforeAnythingChanges(t *testing.T) {
 			db := pgtest.Blank(t)
 			pgtest.Exec(t, db.SuperConn, fmt.Sprintf(c.prepare, owner(t, db), quote(db.Name)))
 			_, err := migrator(t, db, tables(1)...).Up(t.Context(), db.MigratorConn)
-			var lacks *migrate.PrivilegeError
+			var lacks *pg.PrivilegeError
 			if !errors.As(err, &lacks) || !strings.Contains(err.Error(), c.says) ||
 				!strings.Contains(strings.Join(lacks.SQL, ";"), c.sql) {
 				t.Errorf("got %v, want %q and the SQL %q", err, c.says, c.sql)
@@ -204,7 +205,7 @@ func TestADumpThatSomebodyElseRestoredIsTakenOver(t *testing.T) {
 		"ALTER TABLE app.t1 ADD COLUMN note text; ALTER TYPE app.mood ADD VALUE 'sad'; DROP FUNCTION app.one; DROP "+
 			"VIEW app.v; ALTER SEQUENCE app.numbers INCREMENT 2")...)
 	_, err := next.Up(t.Context(), db.MigratorConn)
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || len(lacks.SQL) == 0 {
 		t.Fatalf("got %v, want a PrivilegeError with SQL", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -56,7 +57,8 @@ func (r *run) bootstrap(s seen) message {
 // openLedger takes row level security off the ledger, which an event trigger may put on each
 // new table: with it the service's role finds no row, or nobody does.
 func (r *run) openLedger() string {
-	return "ALTER TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) + " NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
+	return "ALTER TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) +
+		" NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
 }
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on
@@ -65,7 +67,8 @@ func (r *run) openLedger() string {
 // is always polling here.
 func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) message {
 	sql := r.rightsSQL(s)
-	statements := []string{"LOCK TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) + " IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
+	statements := []string{"LOCK TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) +
+		" IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
 	if create {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
@@ -112,7 +115,7 @@ func (r *run) mayHaveRole(s seen) error {
 	case r.Role.Name == "":
 		return nil
 	case r.Role.Name == s.Me.Name:
-		return &PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself "+
+		return &pg.PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself "+
 			"connects as; give the service a role of its own, by another name", r.Role.Name)}
 	case s.Role != nil:
 		return unfit(fmt.Sprintf("the role %q already exists and is not fit to be the service's role (choose "+
@@ -120,7 +123,7 @@ func (r *run) mayHaveRole(s seen) error {
 	case s.Me.Superuser || s.Me.CreatesRole:
 		return nil
 	}
-	return &PrivilegeError{
+	return &pg.PrivilegeError{
 		Lacks: fmt.Sprintf("the role %q does not exist, and %q may not create roles", r.Role.Name, s.Me.Name),
 		SQL:   []string{r.createByHand(s)},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -74,7 +75,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	var err error
 	r.config, err = r.parseConfig(connString)
 	if err == nil {
-		r.config.DialFunc = dial
+		r.config.DialFunc = pg.Dial
 	}
 	return r, err
 }
@@ -90,7 +91,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 // and looks again, for only the ledger knows whether a COMMIT in flight arrived.
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
-	ctx = metered(ctx, meter{limit: r.answersIn, waited: func(d time.Duration) { r.pause.waited += d }})
+	ctx = pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Waited: func(d time.Duration) { r.pause.waited += d }})
 	for {
 		began := time.Now()
 		conn, err := r.connect(ctx)
@@ -101,26 +102,26 @@ func (r *run) untilDone(ctx context.Context) error {
 			return err
 		}
 		err = r.steps(ctx, conn)
-		if _, broken := errors.AsType[*lostError](err); err != nil && !broken {
+		if _, broken := errors.AsType[*pg.ConnLostError](err); err != nil && !broken {
 			_ = r.flush(context.WithoutCancel(ctx), conn) // what cannot be proved to be on disk is not reported
 			r.grantSoFar(ctx, conn, err)
 		}
 		r.close(ctx, conn)
-		lost, ok := errors.AsType[*lostError](err)
+		lost, ok := errors.AsType[*pg.ConnLostError](err)
 		switch {
 		case !ok:
 			return err
 		case ctx.Err() != nil:
 			return r.interrupted(ctx)
-		case refusedForGood(lost):
-			return r.connectError(lost.err, time.Since(r.started))
+		case pg.RefusedForGood(lost):
+			return r.connectError(lost.Err, time.Since(r.started))
 		}
 		r.reconnected = true
-		r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
+		r.Log.Warn("connection to the database lost; connecting again", "error", pg.Reason(lost.Err))
 		r.countLoss()
 		if err := r.retry(ctx, err); err != nil {
 			if _, over := errors.AsType[*BusyError](err); over {
-				err = r.blameLosses(r.connectError(lost.err, time.Since(r.started)))
+				err = r.blameLosses(r.connectError(lost.Err, time.Since(r.started)))
 			}
 			return err
 		}
@@ -136,7 +137,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 			s, err = r.look(ctx, conn, migrator)
 			return err
 		})
-		if disturbed(err) && ctx.Err() == nil {
+		if pg.IsDisturbed(err) && ctx.Err() == nil {
 			if h, unknown := r.askLocker(ctx, conn); unknown == nil && h != nil {
 				r.Log.Warn("another session has locked the table of applied migrations; asking again", "held_up_by",
 					h.String())
@@ -149,7 +150,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		if err != nil {
 			return err
 		}
-		r.me, r.pooled, r.commit = s.Me.Name, pooled(conn, s.Server.PID), flushed(s)
+		r.me, r.pooled, r.commit = s.Me.Name, pg.IsPooled(conn, s.Server.PID), flushed(s)
 		if r.hidden(s) {
 			err := r.unhide(ctx, conn, s)
 			if again, ok := errors.AsType[*retryError](err); ok {
@@ -196,7 +197,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		if done && err == nil {
 			err = r.flush(ctx, conn)
 		}
-		if disturbed(err) && ctx.Err() == nil {
+		if pg.IsDisturbed(err) && ctx.Err() == nil {
 			err = &retryError{err: err}
 		}
 		switch again, ok := errors.AsType[*retryError](err); {
@@ -282,7 +283,7 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 	}
 	c, err := r.compareLive(ctx, conn, s, status)
 	if err != nil {
-		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && disturbed(pg) {
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && pg.IsDisturbed(refusal) {
 			err = &retryError{err: err}
 		}
 		return err
@@ -351,12 +352,13 @@ func (r *run) mayMigrate(s seen) error {
 	case s.Server.ReadOnly != "":
 		return &ReadOnlyError{Database: s.Database, Role: s.Me.Name, Source: s.Server.ReadOnly}
 	case s.Schema == nil && !s.Me.MayCreate:
-		return &PrivilegeError{
+		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),
-			SQL:   []string{"GRANT CREATE ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " + sqltext.QuoteName(s.Me.Name)},
+			SQL: []string{"GRANT CREATE ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " +
+				sqltext.QuoteName(s.Me.Name)},
 		}
 	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the second witness
-		return &PrivilegeError{
+		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema,
 				s.Schema.Owner),
 			SQL: takeOver(r.Schema, s.Me.Name),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -46,13 +47,13 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 		return context.Cause(ctx)
 	}
 	// Not to be cancelled half-way: the server would finish it, and nobody know.
-	create, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.Wait, silentError(r.Wait))
+	create, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.Wait, pg.SilentError(r.Wait))
 	defer cancel()
 	said := r.silence("a scratch database, for which the server makes a checkpoint and copies files")
 	err = r.order(create, conn, "CREATE DATABASE "+sqltext.QuoteName(c.name)+" "+c.options)
 	said()
 	switch {
-	case sqlState(err) == "42501":
+	case pg.SQLState(err) == pg.InsufficientPrivilege:
 		return mayNotCreateDatabases(s.Me.Name)
 	case err != nil:
 		return fmt.Errorf("create a scratch database: %w", err)
@@ -70,7 +71,7 @@ func (r *run) withScratch(ctx context.Context, conn *pgconn.PgConn, s seen, f fu
 }
 
 func mayNotCreateDatabases(me string) error {
-	return &PrivilegeError{
+	return &pg.PrivilegeError{
 		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a rehearsal "+
 			"with the data, on a restored copy, does without", me),
 		SQL: []string{"ALTER ROLE " + sqltext.QuoteName(me) + " CREATEDB"},
@@ -81,7 +82,7 @@ func mayNotCreateDatabases(me string) error {
 // told whether that is gone, even when it died before it could write a comment.
 func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, error) {
 	c := scratch{run: r, conn: conn}
-	answers, err := flight(ctx, conn, `SELECT json_build_object('pid', a.pid, 'start', (extract(epoch FROM backend_start) * 1000000)::bigint,
+	answers, err := pg.Batch(ctx, conn, `SELECT json_build_object('pid', a.pid, 'start', (extract(epoch FROM backend_start) * 1000000)::bigint,
 			'encoding', pg_encoding_to_char(encoding), 'provider', datlocprovider, 'collate', datcollate, 'ctype', datctype,
 			'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), 'rules', coalesce(to_jsonb(d) ->> 'daticurules', ''))
 		FROM pg_database d, pg_stat_activity a WHERE d.datname = current_database() AND a.pid = pg_backend_pid()`)
@@ -93,15 +94,16 @@ func (r *run) newScratch(ctx context.Context, conn *pgconn.PgConn) (scratch, err
 		PID   int   `json:"pid"`
 		Start int64 `json:"start"`
 	}
-	if err := answers[0].into(&here); err != nil {
+	if err := answers[0].Decode(&here); err != nil {
 		return c, err
 	}
 	const longest = 24 // of a name of 63 bytes
 	program := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(r.Program), "_")
 	c.beginsWith = program[:min(len(program), longest)] + "_rehearsal_"
 	c.name = fmt.Sprintf("%s%d_%d_%s", c.beginsWith, here.PID, here.Start, strings.ToLower(rand.Text()[:4]))
-	c.mark = sqltext.QuoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value", r.Program))
-	c.pooled = pooled(conn, here.PID)
+	c.mark = sqltext.QuoteText(fmt.Sprintf("scratch database of a rehearsal by %s; it holds nothing of value",
+		r.Program))
+	c.pooled = pg.IsPooled(conn, here.PID)
 	c.options = here.createOptions()
 	return c, nil
 }
@@ -119,7 +121,8 @@ type localeSeen struct {
 // createOptions are those of CREATE DATABASE. Only template0 goes with any encoding
 // and locale, and nobody has added anything to it.
 func (l localeSeen) createOptions() string {
-	options := "TEMPLATE template0 ENCODING " + sqltext.QuoteText(l.Encoding) + " LC_COLLATE " + sqltext.QuoteText(l.Collate) +
+	options := "TEMPLATE template0 ENCODING " + sqltext.QuoteText(l.Encoding) + " LC_COLLATE " +
+		sqltext.QuoteText(l.Collate) +
 		" LC_CTYPE " + sqltext.QuoteText(l.Ctype)
 	switch l.Provider {
 	case "i":
@@ -140,7 +143,7 @@ func (l localeSeen) createOptions() string {
 // any comment was made by somebody who did not live to write it. That a sweep fails is
 // no reason not to rehearse.
 func (c scratch) sweep(ctx context.Context) {
-	answers, err := flight(ctx, c.conn, strings.NewReplacer("$begins", sqltext.QuoteText(c.beginsWith), "$mark", c.mark).Replace(`
+	answers, err := pg.Batch(ctx, c.conn, strings.NewReplacer("$begins", sqltext.QuoteText(c.beginsWith), "$mark", c.mark).Replace(`
 		SELECT coalesce(json_agg(datname), '[]') FROM pg_database d, regexp_match(substr(datname, length($begins) + 1), '^([0-9]+)_([0-9]+)_[a-z0-9]+$') made
 		WHERE starts_with(datname, $begins) AND made IS NOT NULL AND pg_has_role(datdba, 'USAGE')
 			AND coalesce(shobj_description(d.oid, 'pg_database'), $mark) = $mark
@@ -148,7 +151,7 @@ func (c scratch) sweep(ctx context.Context) {
 				OR a.pid::text = made[1] AND (backend_start IS NULL OR (extract(epoch FROM backend_start) * 1000000)::bigint::text = made[2]))`))
 	var left []string
 	if err == nil {
-		err = answers[0].into(&left)
+		err = answers[0].Decode(&left)
 	}
 	for _, name := range left {
 		if err == nil {
@@ -174,7 +177,7 @@ func (c scratch) drop(ctx context.Context) error {
 	conn, database := c.conn, sqltext.QuoteName(c.name)
 	ask := func(sql string) error {
 		err := c.order(ctx, conn, sql)
-		if _, lost := errors.AsType[*lostError](err); lost {
+		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 			if conn, err = c.connect(ctx); err == nil {
 				err = c.order(ctx, conn, sql)
 			}
@@ -191,8 +194,7 @@ func (c scratch) drop(ctx context.Context) error {
 	if err == nil {
 		err = ask(plain)
 	}
-	const objectInUse = "55006"
-	for sqlState(err) == objectInUse || sqlState(err) == insufficientPrivilege {
+	for pg.SQLState(err) == pg.ObjectInUse || pg.SQLState(err) == pg.InsufficientPrivilege {
 		if forced := ask(plain + " WITH (FORCE)"); forced == nil {
 			return nil
 		}
@@ -222,8 +224,8 @@ func (c scratch) enter(ctx context.Context, r *run) (*pgconn.PgConn, error) {
 	if err == nil {
 		return conn, nil
 	}
-	if !c.pooled && worthRetrying(err) {
-		return nil, &lostError{err}
+	if !c.pooled && pg.IsTemporary(err) {
+		return nil, &pg.ConnLostError{Err: err}
 	}
 	failed := r.connectError(err, 0)
 	if e, ok := errors.AsType[*ConnectError](failed); ok && c.pooled {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -74,7 +75,7 @@ func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 
 // insists adds to a difference that came back after it was mended what may have brought it.
 func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs error) error {
-	lacks, ok := errors.AsType[*PrivilegeError](differs)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](differs)
 	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
 	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.rightsSent &&
 		len(r.undeclaredSecurity(declared, s)) > 0 {

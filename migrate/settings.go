@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
@@ -83,15 +84,13 @@ const guardMark = "changed "
 
 // changed returns the setting, with its value, that the guard after a file found.
 func (m message) changed(out outcome) string {
-	if m.migration == nil || m.after == "" || out.raw == nil || out.raw.Code != invalidText ||
+	if m.migration == nil || m.after == "" || out.raw == nil || out.raw.Code != pg.InvalidTextRepresentation ||
 		out.completed != m.lead+len(m.migration.Spans())+1 {
 		return ""
 	}
 	_, found, _ := strings.Cut(out.raw.Message, guardMark)
 	return strings.TrimRight(found, `"»“”'`)
 }
-
-const invalidText = "22P02" // invalid_text_representation
 
 // differing asks for settings that are not what they have to be: where they come from, and
 // whether we may set them.
@@ -131,11 +130,11 @@ type differentSetting struct {
 func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting,
 	err error,
 ) {
-	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted))
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+differing(wanted))
 	if err != nil {
 		return nil, err
 	}
-	return found, answers[0].into(&found)
+	return found, answers[0].Decode(&found)
 }
 
 // restricted keeps what only a superuser or a grant can set, and we may pin, for begin. It is
@@ -147,17 +146,17 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 			wanted = append(wanted, assignment{p.Name, p.SetTo()})
 		}
 	}
-	answers, err := flight(ctx, conn, untimed+catalogue.Qualified+differing(wanted),
-		untimed+catalogue.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D'))")
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+differing(wanted),
+		pg.Untimed+catalogue.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D'))")
 	if err != nil {
 		return err
 	}
 	var found []differentSetting
-	if err := answers[0].into(&found); err != nil {
+	if err := answers[0].Decode(&found); err != nil {
 		return err
 	}
-	_ = answers[1].into(&s.Server.quiet) // where a DBA keeps event triggers from being read, there may be some
-	lacks := &PrivilegeError{}
+	_ = answers[1].Decode(&s.Server.quiet) // where a DBA keeps event triggers from being read, there may be some
+	lacks := &pg.PrivilegeError{}
 	for _, f := range found {
 		if f.May {
 			s.Server.settable = append(s.Server.settable, assignment{f.Name, valueOf(wanted, f.Name)})
@@ -194,7 +193,7 @@ func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *bu
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	lacks := &PrivilegeError{}
+	lacks := &pg.PrivilegeError{}
 	for _, f := range found {
 		lacks.Lacks = fmt.Sprintf("%s runs without a transaction and holds a value or a condition that depends on "+
 			"%s, which is %q for the role %q, must be %q, "+

@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // decided lists the settings of settings.txt.
@@ -183,7 +184,7 @@ func throughAPooler(t *testing.T, db *pgtest.DB, m *migrate.Migrator) {
 	t.Helper()
 	to := map[string]string{"d": db.MigratorConn}
 	_, err := m.Up(t.Context(), pgtest.PgBouncer(t, 2, to)["d"])
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !strings.Contains(lacks.Lacks, "cannot be set through a pooler") ||
 		!slices.ContainsFunc(lacks.SQL, func(sql string) bool {
 			return strings.HasSuffix(sql, " RESET IntervalStyle")
@@ -261,7 +262,7 @@ func TestASettingThatIsNotOursToPinStopsTheStart(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, alter+" SET "+name+" = '"+turnedAround()[name]+"'")
 				m := migrator(t, db, "CREATE TABLE app.t1 (id int)")
 				_, err := m.Up(t.Context(), db.MigratorConn)
-				lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+				lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 				if !ok || !slices.Equal(lacks.SQL, []string{alter + " RESET " + name}) ||
 					!strings.HasPrefix(lacks.Lacks, name+" is ") {
 					t.Fatalf("got %v", err)

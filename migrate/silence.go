@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // sayAfter is how long the database may be silent until the log says what is waited for.
@@ -37,8 +39,8 @@ func (r *run) asking(what string, ask func() error) error {
 	stop := r.silence(what)
 	err := ask()
 	stop()
-	_, lost := errors.AsType[*lostError](err)
-	if counted := r.pause.waited - before; lost || disturbed(err) {
+	_, lost := errors.AsType[*pg.ConnLostError](err)
+	if counted := r.pause.waited - before; lost || pg.IsDisturbed(err) {
 		r.pause.waited += max(time.Since(began)-counted, 0)
 	}
 	return err
@@ -70,14 +72,14 @@ func (m *Migrator) lockTimeout() int64 { return max(m.lockLimit().Milliseconds()
 
 // answersIn is how long all answers of a look may take.
 func (r *run) answersIn() time.Duration {
-	return max(min(r.waitable(), r.ConnectWait, answerLimit), leastAnswer)
+	return max(min(r.waitable(), r.ConnectWait, pg.AnswerLimit), leastAnswer)
 }
 
 // limited bounds a statement of ours, which may queue for a lock of the ledger, and otherwise
 // takes no time. The server gets to say that there was no lock to be had.
 func (r *run) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := max(r.answersIn(), r.lockLimit()+leastAnswer/2)
-	return context.WithTimeoutCause(ctx, limit, silentError(limit))
+	return context.WithTimeoutCause(ctx, limit, pg.SilentError(limit))
 }
 
 // connectsIn is how long to try to connect, and until when the last attempt has to succeed. After a

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -106,16 +107,16 @@ func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, 
 	strays []Drift, err error,
 ) {
 	all, rest, err := m.describeAnd(ctx, conn, questions,
-		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), untimed+catalogue.Qualified+m.askOwners())
+		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), pg.Untimed+catalogue.Qualified+m.askOwners())
 	if err == nil {
-		err = rest[1].into(&strays)
+		err = rest[1].Decode(&strays)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	now, err := readLedger(rest[0])
 	switch {
-	case sqlState(err) == insufficientPrivilege, s.Ledger == nil && now == nil:
+	case pg.SQLState(err) == pg.InsufficientPrivilege, s.Ledger == nil && now == nil:
 		return all, strays, nil
 	case err != nil:
 		return nil, nil, err
@@ -134,27 +135,27 @@ func (l ledgerSeen) sameAs(now ledgerSeen) bool {
 // describeAnd asks each question about the schema and then the others, all in one flight.
 func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questions []question,
 	others ...string,
-) (all []told, rest []answer, err error) {
+) (all []told, rest []pg.Result, err error) {
 	if m.Schema == "" {
 		return nil, nil, errors.New("migrate: the Migrator has no Schema")
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
-	settings := untimed + catalogue.Settings +
+	settings := pg.Untimed + catalogue.Settings +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; ",
 			min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
 	for _, question := range questions {
 		messages = append(messages, settings+question(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
 	}
-	answers, err := flight(ctx, conn, append(messages, others...)...)
+	answers, err := pg.Batch(ctx, conn, append(messages, others...)...)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, a := range answers[:len(questions)] {
-		t := told{text: catalogue.Tell(a.values, m.Schema)}
-		if a.err != nil {
-			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.failure())}
+		t := told{text: catalogue.Tell(a.Values, m.Schema)}
+		if a.Err != nil {
+			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.Failure())}
 		}
 		all = append(all, t)
 	}

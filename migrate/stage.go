@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -127,7 +128,7 @@ func (st *stage) send(ctx context.Context, m message) error {
 	if err == nil && failed >= 0 {
 		err = st.failure(m, out)
 		// to find out why takes a transaction of its own; this one has failed
-		if out.err.Code == insufficientPrivilege {
+		if out.err.Code == pg.InsufficientPrivilege {
 			st.rollBack(ctx)
 			err = st.blame(ctx, st.conn, m, out.raw, err)
 		}
@@ -180,11 +181,10 @@ func (st *stage) prove(ctx context.Context, report *Rehearsal) error {
 func (st *stage) explain(err error, report *Rehearsal) error {
 	failed, ok := errors.AsType[*MigrationError](err)
 	leftOut := slices.ContainsFunc(report.Files, func(f Rehearsed) bool { return f.Left != "" })
-	const unsafeNewEnumValue = "55P04"
 	switch {
 	case !ok || !st.inside:
 		return err
-	case failed.Err.Code == unsafeNewEnumValue:
+	case failed.Err.Code == pg.UnsafeNewEnumValue:
 		return fmt.Errorf("%w\nA start gives each file a transaction of its own, and does not fail like this. "+
 			"Rehearse without the data, too", err)
 	case leftOut:
@@ -202,6 +202,6 @@ func (st *stage) rollBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := st.order(ctx, st.conn, "ROLLBACK"); err != nil {
-		abandon(ctx, st.conn)
+		pg.Discard(ctx, st.conn)
 	}
 }

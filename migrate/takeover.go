@@ -11,15 +11,16 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A claimant is who holds a claim, as the server sees it.
 type claimant struct {
 	claim
-	Checksum string  `json:"checksum"`
-	Alive    bool    `json:"alive"`
-	Holder   *Holder `json:"holder"`
+	Checksum string     `json:"checksum"`
+	Alive    bool       `json:"alive"`
+	Holder   *pg.Holder `json:"holder"`
 }
 
 // takeOver waits until the claim on a file is finished or its process gone, and then
@@ -27,7 +28,7 @@ type claimant struct {
 // wait, one succeeds.
 func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
 	var old claimant
-	err = r.await(ctx, func() (*Holder, error) {
+	err = r.await(ctx, func() (*pg.Holder, error) {
 		if old, err = r.askClaimant(ctx, conn, m); err != nil || !old.Alive {
 			return nil, err
 		}
@@ -48,7 +49,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 	if err != nil {
 		return c, err
 	}
-	return c, a.into(&c)
+	return c, a.Decode(&c)
 }
 
 // askClaimant asks who holds the claim. A process is alive when it is there, unless
@@ -57,7 +58,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
-	answers, err := flight(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$holder", holderOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
+	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$holder", pg.HolderOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
 		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
@@ -68,10 +69,10 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Mi
 	switch {
 	case err != nil:
 		return c, err
-	case answers[0].err == nil && len(answers[0].values) == 0: // finished, or given back
+	case answers[0].Err == nil && len(answers[0].Values) == 0: // finished, or given back
 		return c, &retryError{err: errRaceLost, soon: true}
 	}
-	if err := answers[0].into(&c); err != nil {
+	if err := answers[0].Decode(&c); err != nil {
 		return c, err
 	}
 	if c.Checksum != hex.EncodeToString(m.Checksum[:]) {
@@ -107,7 +108,7 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) 
 	if s.Table != "" {
 		table = " AND indrelid = to_regclass(" + s.Qualified(s.Table) + ")"
 	}
-	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
+	answers, err := pg.Batch(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
 		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
 		sqltext.QuoteText(sqltext.QuoteName(s.Schema)), sqltext.QuoteText(s.Name), table))
 	if err != nil {
@@ -117,7 +118,7 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) 
 		Valid bool `json:"valid"`
 		Rows  int  `json:"rows"`
 	}
-	err = answers[0].into(&index)
+	err = answers[0].Decode(&index)
 	return index.Rows > 0, index.Valid, err
 }
 
@@ -128,13 +129,13 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration
 	if alone.LeftInvalid() == "" {
 		return nil
 	}
-	answers, err := flight(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
+	answers, err := pg.Batch(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
 		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()))
 	if err != nil {
 		return err
 	}
 	var invalid []string
-	if err := answers[0].into(&invalid); err != nil {
+	if err := answers[0].Decode(&invalid); err != nil {
 		return err
 	}
 	for _, index := range invalid {
@@ -146,7 +147,7 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration
 		switch {
 		case err != nil:
 			return err
-		case failed >= 0 && r.pause.spent && out.err.Code == queryCanceled:
+		case failed >= 0 && r.pause.spent && out.err.Code == pg.QueryCanceled:
 			return r.spent(m)
 		case failed >= 0:
 			return fmt.Errorf("drop the invalid index %s: %w", index, out.err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -164,12 +165,12 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		r.tally.doubtful = nil
 		return nil
 	}
-	answers, err := flight(ctx, conn, r.patiently(1)+ledgerRows(r.Schema))
+	answers, err := pg.Batch(ctx, conn, r.patiently(1)+ledgerRows(r.Schema))
 	if err != nil {
 		return err
 	}
 	var rows []LedgerRow
-	if err := answers[0].into(&rows); err != nil {
+	if err := answers[0].Decode(&rows); err != nil {
 		return err
 	}
 	r.tally.doubtful = nil

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -15,7 +16,7 @@ import (
 // returns when no other session holds the ledger's lock. When the ledger has moved on
 // meanwhile, the error says that it is time to look again.
 func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) error {
-	return r.await(ctx, func() (*Holder, error) {
+	return r.await(ctx, func() (*pg.Holder, error) {
 		h, head, err := r.askHolder(ctx, conn)
 		if err == nil && head != version {
 			err = &retryError{err: errRaceLost, soon: true}
@@ -27,7 +28,7 @@ func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) e
 // await asks until nobody holds things up any more. It polls instead of blocking: a
 // blocked statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the other
 // migrator would wait for it for ever.
-func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
+func (r *run) await(ctx context.Context, ask func() (*pg.Holder, error)) error {
 	var said time.Time
 	interval := 10 * time.Millisecond
 	for {
@@ -45,16 +46,16 @@ func (r *run) await(ctx context.Context, ask func() (*Holder, error)) error {
 			now, _ := r.teller.moment()
 			r.Log.Info("waiting for another migrator", about(now)...)
 		}
-		if err := r.pause.sleep(ctx, min(jitter(interval), max(r.pause.left(), time.Millisecond))); err != nil {
+		if err := r.pause.sleep(ctx, min(pg.Jitter(interval), max(r.pause.left(), time.Millisecond))); err != nil {
 			return err
 		}
 		interval = min(interval*3/2, 500*time.Millisecond)
 	}
 }
 
-func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int, error) {
-	answers, err := flight(ctx, conn,
-		untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", holderOf).Replace(`
+func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*pg.Holder, int, error) {
+	answers, err := pg.Batch(ctx, conn,
+		pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", pg.HolderOf).Replace(`
 		SELECT coalesce((SELECT $holder
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
@@ -66,11 +67,11 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*Holder, int,
 	if err != nil {
 		return nil, 0, err
 	}
-	var h *Holder
-	if err := answers[0].into(&h); err != nil {
+	var h *pg.Holder
+	if err := answers[0].Decode(&h); err != nil {
 		return nil, 0, err
 	}
 	var head int
-	err = answers[1].into(&head)
+	err = answers[1].Decode(&head)
 	return h, head, err
 }

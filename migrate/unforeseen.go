@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // An UnforeseenError is an error of the server for which no step has an explanation. What
@@ -31,29 +33,29 @@ func (e *UnforeseenError) Unwrap() error { return e.Err }
 // unforeseen names the step of an error that is the server's alone, with nothing but words
 // around it.
 func unforeseen(doing func() string, err error) error {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err
 	}
-	for inner := err; inner != error(pg); inner = errors.Unwrap(inner) { //nolint:errorlint // it walks the chain
+	for inner := err; inner != error(refusal); inner = errors.Unwrap(inner) { //nolint:errorlint // it walks the chain
 		if _, several := inner.(interface{ Unwrap() []error }); several || explains(inner) {
 			return err
 		}
 	}
-	words, bare := strings.CutSuffix(err.Error(), pg.Error())
+	words, bare := strings.CutSuffix(err.Error(), refusal.Error())
 	switch {
 	case !bare: // what follows says more
 		return err
 	case words == "":
-		return &UnforeseenError{Step: doing(), Err: pg}
+		return &UnforeseenError{Step: doing(), Err: refusal}
 	}
-	return &UnforeseenError{Step: strings.TrimSuffix(words, ": "), Err: pg}
+	return &UnforeseenError{Step: strings.TrimSuffix(words, ": "), Err: refusal}
 }
 
 // explains reports whether an error is more than words around another one.
 func explains(err error) bool {
 	switch err.(type) { //nolint:errorlint // each error of the chain is asked by itself
-	case *MigrationError, *BusyError, *ConnectError, *PrivilegeError, *BackupError, *lostError, *retryError,
+	case *MigrationError, *BusyError, *ConnectError, *pg.PrivilegeError, *BackupError, *pg.ConnLostError, *retryError,
 		*UnforeseenError:
 		return true
 	}

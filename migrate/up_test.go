@@ -19,6 +19,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -465,7 +466,7 @@ func TestAnOlderBundleWaitsForWhatANewerOneGrants(t *testing.T) {
 	}
 	pgtest.Exec(t, db.MigratorConn, take)
 	_, err := m.Up(t.Context(), db.MigratorConn)
-	lacks, ok := errors.AsType[*migrate.PrivilegeError](err)
+	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !slices.Equal(lacks.SQL, []string{`GRANT USAGE ON SCHEMA "app" TO "` + db.WebRole + `"`}) ||
 		!strings.Contains(err.Error(), "changes no rights") {
 		t.Errorf("nobody grants: got %v, want a PrivilegeError with the GRANT", err)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // Status connects, tells how the database stands to the bundle, and closes its
@@ -157,25 +159,25 @@ func (m *Migrator) withConnection(
 			r.ConnectWait = time.Until(until)
 		}
 		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error {
-			return ask(metered(ctx, meter{limit: r.answersIn}), r, conn)
+			return ask(pg.Metered(ctx, pg.Meter{Limit: r.answersIn}), r, conn)
 		})
-		lost, ok := errors.AsType[*lostError](err)
+		lost, ok := errors.AsType[*pg.ConnLostError](err)
 		switch {
 		case !ok, ctx.Err() != nil:
 			return err
-		case refusedForGood(lost):
-			return r.connectError(lost.err, time.Since(started))
+		case pg.RefusedForGood(lost):
+			return r.connectError(lost.Err, time.Since(started))
 		case !harmless:
-			return r.lostInRehearsal(lost.err)
+			return r.lostInRehearsal(lost.Err)
 		}
 		if time.Now().Before(until) {
-			r.Log.Warn("connection to the database lost; connecting again", "error", reason(lost.err))
+			r.Log.Warn("connection to the database lost; connecting again", "error", pg.Reason(lost.Err))
 			if attempts.before(ctx, &retryError{err: err}) != nil && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 		}
 		if !time.Now().Before(until) { // in silence, too
-			return r.connectError(lost.err, time.Since(started))
+			return r.connectError(lost.Err, time.Since(started))
 		}
 	}
 }
@@ -234,7 +236,7 @@ func (m *Migrator) verifyOnce(ctx context.Context, conn *pgconn.PgConn) (Verific
 
 func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn, who audience) (v Verification, s seen, err error) {
 	s, err = m.glance(ctx, conn, who)
-	if _, unreadable := errors.AsType[*PrivilegeError](err); unreadable && s.Held != nil {
+	if _, unreadable := errors.AsType[*pg.PrivilegeError](err); unreadable && s.Held != nil {
 		audit := m.auditAlways(s)
 		v.Status.Role, v.Status.TooMuch, v.Audit = s.Me.Name, s.tooMuch(), &audit
 	}

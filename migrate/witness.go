@@ -28,7 +28,8 @@ func (w witness) String() string {
 
 // testify is the statement that writes the second witness.
 func (m *Migrator) testify(version int, history string) string {
-	return "COMMENT ON SCHEMA " + sqltext.QuoteName(m.Schema) + " IS " + sqltext.QuoteText(witness{version, history}.String())
+	return "COMMENT ON SCHEMA " + sqltext.QuoteName(m.Schema) + " IS " +
+		sqltext.QuoteText(witness{version, history}.String())
 }
 
 // parseWitness reads a schema's comment; ok is false when it is no witness, because

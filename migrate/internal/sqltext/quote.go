@@ -1,6 +1,9 @@
 package sqltext
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // QuoteName writes an identifier of one or more parts.
 func QuoteName(parts ...string) string {
@@ -19,4 +22,13 @@ func QuoteText(s string) string {
 		return " E" + strings.ReplaceAll(quoted, `\`, `\\`)
 	}
 	return quoted
+}
+
+// DollarQuote puts text between dollar signs with a tag that does not occur in it.
+func DollarQuote(text string) string {
+	tag := "$$"
+	for n := 1; strings.Contains(text, tag); n++ {
+		tag = fmt.Sprintf("$do%d$", n)
+	}
+	return tag + text + tag
 }

@@ -1,4 +1,5 @@
-package migrate
+// Package pg is one connection to PostgreSQL: many questions in one round trip, errors by class, and what a session is busy with.
+package pg
 
 import (
 	"cmp"
@@ -15,57 +16,57 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// An answer is what one query of a flight brought back: the first column of its
+// A Result is what one query of a flight brought back: the first column of its
 // rows, or the server's error.
-type answer struct {
-	values [][]byte
-	err    *pgconn.PgError
+type Result struct {
+	Values [][]byte
+	Err    *pgconn.PgError
 	asked  string // the question
 	me     string // who asked, as the server calls it
 }
 
-// into unmarshals the single JSON document that every question here asks for.
-func (a answer) into(target any) error {
-	if a.err != nil {
-		return a.failure()
+// Decode unmarshals the single JSON document that every question here asks for.
+func (a Result) Decode(target any) error {
+	if a.Err != nil {
+		return a.Failure()
 	}
-	if len(a.values) != 1 {
-		return fmt.Errorf("read the database's state: %d rows instead of one", len(a.values))
+	if len(a.Values) != 1 {
+		return fmt.Errorf("read the database's state: %d rows instead of one", len(a.Values))
 	}
-	return json.Unmarshal(a.values[0], target)
+	return json.Unmarshal(a.Values[0], target)
 }
 
-// answerLimit is how long all answers of a flight may take together. A server that is
+// AnswerLimit is how long all answers of a flight may take together. A server that is
 // there answers within a second, after at most mostPatience of waiting for a lock; one that
 // is not, or a pooler that is paused, may stay silent for ever.
-const answerLimit = 30 * time.Second
+const AnswerLimit = 30 * time.Second
 
-// A meter says how long the answers of a flight may take, and counts the time for which nothing came
+// A Meter says how long the answers of a flight may take, and counts the time for which nothing came
 // of one.
-type meter struct {
-	limit  func() time.Duration
-	waited func(time.Duration) // nil where nobody counts
+type Meter struct {
+	Limit  func() time.Duration
+	Waited func(time.Duration) // nil where nobody counts
 }
 
 type meterKey struct{}
 
-// metered gives each flight a limit that is shorter than answerLimit.
-func metered(ctx context.Context, m meter) context.Context {
+// Metered gives each flight a limit that is shorter than answerLimit.
+func Metered(ctx context.Context, m Meter) context.Context {
 	return context.WithValue(ctx, meterKey{}, m)
 }
 
-func meterOf(ctx context.Context) meter {
-	if m, ok := ctx.Value(meterKey{}).(meter); ok && m.limit != nil {
+func meterOf(ctx context.Context) Meter {
+	if m, ok := ctx.Value(meterKey{}).(Meter); ok && m.Limit != nil {
 		return m
 	}
-	return meter{limit: func() time.Duration { return answerLimit }}
+	return Meter{Limit: func() time.Duration { return AnswerLimit }}
 }
 
 // count counts the time since a flight began, if it was lost, or met a lock.
-func (m meter) count(began time.Time, answers []answer, err error) {
-	locked := slices.ContainsFunc(answers, func(a answer) bool { return a.err != nil && disturbed(a.err) })
-	if m.waited != nil && (err != nil || locked) {
-		m.waited(time.Since(began))
+func (m Meter) count(began time.Time, answers []Result, err error) {
+	locked := slices.ContainsFunc(answers, func(a Result) bool { return a.Err != nil && IsDisturbed(a.Err) })
+	if m.Waited != nil && (err != nil || locked) {
+		m.Waited(time.Since(began))
 	}
 }
 
@@ -75,12 +76,12 @@ var (
 	errUnfinished = errors.New("the transaction of the questions did not end")
 )
 
-// A silentError is that no answer came for so long.
-type silentError time.Duration
+// A SilentError is that no answer came for so long.
+type SilentError time.Duration
 
-func (e silentError) Error() string { return fmt.Sprintf("no answer for %s", time.Duration(e)) }
+func (e SilentError) Error() string { return fmt.Sprintf("no answer for %s", time.Duration(e)) }
 
-// flight asks several questions, which only read, before it hears the first answer, so
+// Batch asks several questions, which only read, before it hears the first answer, so
 // that all of them together cost one round trip. They are messages of one read-only
 // transaction, each from the same savepoint, so that one which fails (a ledger that does
 // not exist) leaves the others alone, and SET LOCAL in a question is for that question.
@@ -93,11 +94,11 @@ func (e silentError) Error() string { return fmt.Sprintf("no answer for %s", tim
 // that the connection is of no use any more.
 //
 // The error is the connection's; the server's own are in the answers.
-func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) (answers []answer, err error) {
+func Batch(ctx context.Context, conn *pgconn.PgConn, questions ...string) (answers []Result, err error) {
 	meter, started := meterOf(ctx), time.Now()
 	defer func() { meter.count(started, answers, err) }()
-	limit := meter.limit()
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, silentError(limit))
+	limit := meter.Limit()
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, SilentError(limit))
 	defer cancel()
 	began := conn.TxStatus()
 	mark := rand.Text()
@@ -107,24 +108,24 @@ func flight(ctx context.Context, conn *pgconn.PgConn, questions ...string) (answ
 	}
 	if err := conn.Frontend().Flush(); err != nil {
 		err = parting(ctx, conn, err)
-		abandon(ctx, conn)
-		return nil, &lostError{err}
+		Discard(ctx, conn)
+		return nil, &ConnLostError{err}
 	}
-	answers = make([]answer, 0, len(messages))
+	answers = make([]Result, 0, len(messages))
 	for i := range messages {
 		a, err := receive(ctx, conn)
 		if err == nil {
 			err = a.unmark(mark + strconv.Itoa(i))
 		}
 		if err != nil {
-			abandon(ctx, conn)
+			Discard(ctx, conn)
 			return nil, lost(ctx, err)
 		}
 		answers = append(answers, a)
 	}
 	if conn.TxStatus() != began {
-		abandon(ctx, conn)
-		return nil, &lostError{errUnfinished}
+		Discard(ctx, conn)
+		return nil, &ConnLostError{errUnfinished}
 	}
 	for i := range questions {
 		answers[i].asked, answers[i].me = questions[i], conn.ParameterStatus("session_authorization")
@@ -154,31 +155,31 @@ func flightMessages(mark string, outside bool, questions []string) []string {
 }
 
 // unmark takes the mark away with which an answer begins.
-func (a *answer) unmark(mark string) error {
-	if len(a.values) == 0 || string(a.values[0]) != mark {
-		if a.err != nil { // at what comes before the mark
-			return a.err
+func (a *Result) unmark(mark string) error {
+	if len(a.Values) == 0 || string(a.Values[0]) != mark {
+		if a.Err != nil { // at what comes before the mark
+			return a.Err
 		}
 		return errNotOurs
 	}
-	a.values = slices.Delete(a.values, 0, 1)
+	a.Values = slices.Delete(a.Values, 0, 1)
 	return nil
 }
 
-// exec sends one message, which may write, and waits for its answer for as long as ctx lets
+// Exec sends one message, which may write, and waits for its answer for as long as ctx lets
 // it. Nothing is sent ahead: each message may be a transaction of its own.
-func exec(ctx context.Context, conn *pgconn.PgConn, sql string) (answer, error) {
+func Exec(ctx context.Context, conn *pgconn.PgConn, sql string) (Result, error) {
 	conn.Frontend().SendQuery(&pgproto3.Query{String: sql})
 	err := conn.Frontend().Flush()
 	if err != nil {
 		err = parting(ctx, conn, err)
-		abandon(ctx, conn)
-		return answer{}, &lostError{err}
+		Discard(ctx, conn)
+		return Result{}, &ConnLostError{err}
 	}
 	a, err := receive(ctx, conn)
 	if err != nil {
-		abandon(ctx, conn)
-		return answer{}, lost(ctx, err)
+		Discard(ctx, conn)
+		return Result{}, lost(ctx, err)
 	}
 	a.asked, a.me = sql, conn.ParameterStatus("session_authorization")
 	return a, nil
@@ -190,14 +191,14 @@ func parting(ctx context.Context, conn *pgconn.PgConn, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_, said := receive(ctx, conn)
-	if sqlState(said) != "" {
+	if SQLState(said) != "" {
 		return said
 	}
 	return err
 }
 
 // receive reads the answer to one message.
-func receive(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
+func receive(ctx context.Context, conn *pgconn.PgConn) (a Result, err error) {
 	for {
 		msg, err := conn.ReceiveMessage(ctx)
 		if err != nil {
@@ -205,33 +206,38 @@ func receive(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
 		}
 		switch msg := msg.(type) {
 		case *pgproto3.DataRow:
-			a.values = append(a.values, slices.Clone(msg.Values[0]))
+			a.Values = append(a.Values, slices.Clone(msg.Values[0]))
 		case *pgproto3.ErrorResponse:
-			a.err = pgconn.ErrorResponseToPgError(msg)
+			a.Err = pgconn.ErrorResponseToPgError(msg)
 		case *pgproto3.ReadyForQuery:
 			return a, nil
 		}
 	}
 }
 
-// abandon closes a connection on which answers are still to come: whoever used it
+// Discard closes a connection on which answers are still to come: whoever used it
 // next, of a pool for instance, would take them for the answers to other questions.
-func abandon(ctx context.Context, conn *pgconn.PgConn) {
+func Discard(ctx context.Context, conn *pgconn.PgConn) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel() // it is not to wait for anything
 	_ = conn.Close(ctx)
 }
 
-// A lostError is a connection that broke: what was in flight has an unknown
+// A ConnLostError is a connection that broke: what was in flight has an unknown
 // outcome, and only another look at the ledger can tell.
-type lostError struct{ err error }
+type ConnLostError struct{ Err error }
 
-func (e *lostError) Error() string {
-	return "connection to the database lost: " + reason(e.err).Error()
+func (e *ConnLostError) Error() string {
+	return "connection to the database lost: " + Reason(e.Err).Error()
 }
-func (e *lostError) Unwrap() error { return e.err }
+
+func (e *ConnLostError) Unwrap() error { return e.Err }
 
 // lost names the reason when it was our own context that broke a connection.
 func lost(ctx context.Context, err error) error {
-	return &lostError{cmp.Or(context.Cause(ctx), err)}
+	return &ConnLostError{cmp.Or(context.Cause(ctx), err)}
 }
+
+// Untimed goes before a question, in one message and so in one transaction with it: a
+// timeout that a DBA set for the application's queries is not meant for ours.
+const Untimed = "SET LOCAL statement_timeout = 0; SET LOCAL exit_on_error = off; "

@@ -1,9 +1,11 @@
-package migrate
+package pg
 
 import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Holder is a session that holds up a migrator: another migrator at work, or one
@@ -38,10 +40,10 @@ func (h Holder) String() string {
 	return s
 }
 
-// holderOf is the JSON of a Holder, in a query in which pid is the process and a
+// HolderOf is the JSON of a Holder, in a query in which pid is the process and a
 // its row of pg_stat_activity, if it has one. A client that a session waits for is
 // not worth a word: its state says it better.
-const holderOf = `json_build_object('pid', pid,
+const HolderOf = `json_build_object('pid', pid,
 	'application', CASE WHEN pid = 0 THEN 'a prepared transaction (see pg_prepared_xacts)' ELSE coalesce(nullif(a.application_name, ''), 'a session') END,
 	'state', coalesce(a.state, ''), 'since', a.xact_start, 'query_since', a.query_start,
 	'waits_for', CASE WHEN a.wait_event_type <> 'Client' THEN a.wait_event_type || ' ' || a.wait_event ELSE '' END)`
@@ -76,3 +78,7 @@ func (i IndexBuild) String() string {
 	}
 	return i.Phase
 }
+
+// IsPooled reports whether a pooler is in between: it makes up the process id that it gives to
+// its clients. pid is that of the process which answers.
+func IsPooled(conn *pgconn.PgConn, pid int) bool { return int(conn.PID()) != pid }

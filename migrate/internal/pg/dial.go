@@ -1,4 +1,4 @@
-package migrate
+package pg
 
 import (
 	"context"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// dial opens a connection whose other end may vanish without a word: the system asks after
+// Dial opens a connection whose other end may vanish without a word: the system asks after
 // twenty quiet seconds, and gives it up within a minute. The server may work on a file for
 // hours, and is as quiet.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
+func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: 20 * time.Second, Interval: 10 * time.Second,
