@@ -34,7 +34,7 @@ const (
 	// backup of what they would change, or the server has no room
 	exitBusy      = 75
 	exitAhead     = 76 // the schema is ahead and incompatible
-	exitPrivilege = 77 // the privileged role lacks a right
+	exitPrivilege = 77 // a role lacks a privilege, or has too many
 	exitSettings  = 78 // bad configuration
 	exitSignalled = 128
 )
@@ -131,7 +131,7 @@ type bugError struct{ err error }
 
 func (e *bugError) Error() string {
 	safe := ""
-	if !is[*migrate.UnforeseenError](e.err) { // which says that itself
+	if !is[*migrate.UnforeseenError](e.err) { // whose message says that itself
 		safe = ". Starting again is safe: what was applied stays, and nothing is half-done"
 	}
 	return e.err.Error() + safe + ". If it happens again, please report it with this message and the lines of the " +

@@ -11,7 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 )
 
-// warnOfNetworks says, once in a start, what crosses a network that others can listen to or change.
+// warnOfNetworks warns, once in a start, of what crosses a network that others can listen to or change.
 func warnOfNetworks(cfg config.Config, log *slog.Logger) {
 	var plain []string
 	for _, conn := range []struct {
@@ -43,7 +43,7 @@ func warnOfNetworks(cfg config.Config, log *slog.Logger) {
 }
 
 // mayBePlain reports whether a connection string lets a connection to another machine be made without TLS, at the first
-// try or as a way out (sslmode disable, allow, prefer). A string that is no good gets its message elsewhere.
+// try or as a way out (sslmode disable, allow, prefer). A string that is not valid gets its message elsewhere.
 func mayBePlain(conn string) bool {
 	if conn == "" {
 		return false

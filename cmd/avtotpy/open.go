@@ -84,7 +84,7 @@ func (p program) open(ctx context.Context, m opening) (*opened, context.Context,
 }
 
 // observe begins to show what the program does: a port that is taken is a setting to correct, and a start that takes
-// long is one to look at.
+// long is one to observe.
 func (p program) observe(ctx context.Context, o *opened, m opening) error {
 	options := observe.Options{Addr: o.cfg.HealthAddr, Version: version(), Environ: p.environ, Log: o.log}
 	if p.wantsBar(o.cfg) {

@@ -96,8 +96,8 @@ func (c *planCommand) writeText(plan migrate.Plan, l inspection) error {
 	case plan.Refusal != nil:
 		b.WriteString("\n" + fold("A start would refuse: "+plan.Refusal.Error()))
 	case plan.Nothing() && plan.Status.State == migrate.AheadCompatible:
-		b.WriteString("\nA start changes nothing on a schema that is ahead. Whether the schema and the web server's " +
-			"rights\nare as they should be was not judged: the release that migrated it can tell.\n")
+		b.WriteString("\n" + fold("A start changes nothing on a schema that is ahead. Whether the schema and the web "+
+			"server's privileges are as they should be was not judged: the release that migrated it can do that."))
 	case plan.Nothing() && !l.privileged:
 		b.WriteString("\nNo file is pending.\n")
 	case plan.Nothing():
@@ -106,8 +106,8 @@ func (c *planCommand) writeText(plan migrate.Plan, l inspection) error {
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT does this, and so does \"avtotpy migrate\".\n")
 	}
 	if !l.privileged {
-		b.WriteString("\nAsked over POSTGRES_CONNECTION_STR: rights are compared, and what the migrator\nmay do is " +
-			"known, only over POSTGRES_MIGRATOR_CONNECTION_STR.\n")
+		b.WriteString("\n" + fold("Asked over POSTGRES_CONNECTION_STR: privileges are compared, and what the migrator "+
+			"may do is known, only over POSTGRES_MIGRATOR_CONNECTION_STR."))
 	}
 	if *c.sql {
 		writeSQL(&b, plan.Status.Pending, paint)
@@ -125,7 +125,7 @@ func writeSteps(b *strings.Builder, plan migrate.Plan, l inspection, paint func(
 	}
 	if plan.CreateRole {
 		step("Create role ")
-		fmt.Fprintf(b, "%s, with its %d declared rights\n", printable(l.Role.Name), len(plan.Grant))
+		fmt.Fprintf(b, "%s, with its %d declared privileges\n", printable(l.Role.Name), len(plan.Grant))
 		plan.Grant = nil
 	}
 	var files [][]string

@@ -263,16 +263,17 @@ func (c *readinessCheck) checkPrivileges(ctx context.Context, conn *pgx.Conn) er
 	}
 	found, err := c.migrator.ProveOver(ctx, conn)
 	if err != nil {
-		return c.inPublic("the rights of the web server's user cannot be read", err)
+		return c.inPublic("the privileges of the web server's user cannot be read", err)
 	}
 	own := len(found.Status.TooMuch) == 0 // another role, such as the owner, does not need the declared privileges
 	if own && found.Audit != nil && found.Audit.Count(migrate.Missing) > 0 {
 		c.missing = true
-		c.complain("the web server's user lacks rights", found.Audit.Err())
+		c.complain("the web server's user lacks privileges", found.Audit.Err())
 		return errLacks
 	}
 	if !c.missing {
-		c.log.Error("a request was refused for want of a right, and the web server's user holds all that are declared",
+		c.log.Error("a request was refused for want of a privilege, and the web server's user holds all that are "+
+			"declared",
 			"error", lacked)
 	}
 	c.missing = false

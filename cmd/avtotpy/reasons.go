@@ -14,7 +14,7 @@ var (
 	errNoAnswer = errors.New("the database does not answer; try again in a moment")
 	errReadOnly = errors.New("the database takes no changes at the moment: it is a standby, or a setting makes " +
 		"it read-only")
-	errPast = errors.New("the database that answers is a primary of the past, which nobody stopped; the log " +
+	errPast = errors.New("the database that answers is a primary of the past, which was not stopped; the log " +
 		"of this program says more")
 	errUnconfirmed = errors.New("the database confirms no changes at the moment: each COMMIT waits for a " +
 		"synchronous standby that does not answer")
@@ -22,7 +22,7 @@ var (
 	errLacking = errors.New("the database lacks disk, memory or connections, or cannot read or write its files; " +
 		"the log of this program says which")
 	errFails = errors.New("the database answers with an error, which the log of this program explains")
-	errLacks = errors.New("the web server's user lacks a right in the database; \"avtotpy migrate verify\" " +
+	errLacks = errors.New("the web server's user lacks a privilege in the database; \"avtotpy migrate verify\" " +
 		"lists what is missing")
 	errLocked  = errors.New("another session has locked the table of applied migrations; try again in a moment")
 	errRefused = errors.New("the database does not let the web server in: the migrations, which create its " +

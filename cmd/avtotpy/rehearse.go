@@ -204,7 +204,7 @@ func writeProofs(b *strings.Builder, r migrate.Rehearsal, withData bool, paint f
 	}
 	switch {
 	case r.Unproved != "":
-		b.WriteString(fold("The web server's rights were not proved: " + r.Unproved + "."))
+		b.WriteString(fold("The web server's privileges were not proved: " + r.Unproved + "."))
 	case r.Audit != nil && len(r.Audit.Findings) == 0:
 		fmt.Fprintf(b, "The role %s would hold exactly the declared privileges.\n", printable(r.Audit.Role))
 	case r.Audit != nil:
@@ -232,7 +232,7 @@ func verdict(r migrate.Rehearsal, failed error, withData bool) string {
 	case r.Refusal != nil:
 		return where + "A start would refuse: " + r.Refusal.Error()
 	case r.Audit != nil && r.Audit.Err() != nil:
-		return where + "A start would stop, because rights differ from the declared ones and it may not fix them."
+		return where + "A start would stop, because privileges differ from the declared ones and it may not fix them."
 	case len(r.Drift) > 0:
 		return where + "The files can be applied, but somebody changed the schema by hand: undo that, or write a " +
 			"migration that does the same."

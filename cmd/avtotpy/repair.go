@@ -124,7 +124,7 @@ func repairLines(r migrate.Repair) [][]string {
 	case r.Table:
 		lines = append(lines, []string{
 			"replace", table,
-			"it is damaged; rows that are right and others' rights are kept",
+			"it is damaged; rows that are right and others' privileges are kept",
 		})
 	}
 	for _, row := range r.Rows {

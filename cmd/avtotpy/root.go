@@ -130,7 +130,7 @@ func becomeAsked(cfg config.Config, asked *osuser.User, warns bool, log *slog.Lo
 		return nil
 	}
 	before := reliesOn(cfg)
-	if err := become(*asked, "AVTOTPY_USER says so", log); err != nil {
+	if err := become(*asked, "AVTOTPY_USER names it", log); err != nil {
 		return err
 	}
 	if reliesOn(cfg) != before {

@@ -112,7 +112,7 @@ func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator
 		return nil
 	}
 	return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of "+
-		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the rights. "+
+		"POSTGRES_MIGRATOR_UNPRIVILEGED_USER (%q), the only one that gets the privileges. "+
 		"Nothing was changed; put that user and its password into POSTGRES_CONNECTION_STR",
 		cmp.Or(found.Status.Role, web.User), cfg.WebRole)}
 }

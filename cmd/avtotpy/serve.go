@@ -151,7 +151,7 @@ func authenticate(ctx context.Context, st *store.Store, log *slog.Logger) error 
 }
 
 // prove makes sure that the unprivileged connection works, reaches the schema that was
-// just migrated, and is that of a role which holds exactly the declared rights. The role is
+// just migrated, and is that of a role which holds exactly the declared privileges. The role is
 // the one that the server names: poolers rename users.
 func (s service) prove(ctx context.Context, pool *pgxpool.Pool) (migrate.Verification, error) {
 	found, err := proveOnce(ctx, selfAudit(s.migrator), pool, s.cfg.WebConn.Reveal())
@@ -189,10 +189,10 @@ func verifyFailure(cfg config.Config, found migrate.Verification, err error) err
 			"be able to do that. "+
 			"Put the user of POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s and its password into it", role,
 			strings.Join(found.Status.TooMuch, ", "), inBrackets(cfg.WebRole))}
-	case another && isPrivilege: // whose SQL would give rights to a role that has nothing to do with it
+	case another && isPrivilege: // whose SQL would give privileges to a role that has nothing to do with it
 		return &settingsError{fmt.Errorf("POSTGRES_CONNECTION_STR connects as %q, which is not the user of "+
 			"POSTGRES_MIGRATOR_UNPRIVILEGED_USER%s, "+
-			"and does not hold exactly the declared rights%s. Correct POSTGRES_CONNECTION_STR", role,
+			"and does not hold exactly the declared privileges%s. Correct POSTGRES_CONNECTION_STR", role,
 			inBrackets(cfg.WebRole), cmp.Or(differences(found.Audit), ": "+lacks.Lacks))}
 	case err != nil:
 		return fmt.Errorf("POSTGRES_CONNECTION_STR: %w", err)

@@ -126,7 +126,7 @@ func surroundings() map[string]surrounding {
 			says: `(?s)event trigger "guard".*frozen until Monday.*Open a ticket.*ALTER EVENT TRIGGER "guard" DISABLE`,
 			mend: unguard,
 		},
-		"a trigger that lacks a right": {
+		"a trigger that lacks a privilege": {
 			plant: "CREATE TABLE public.ddl_log (tag text); " +
 				raises("ddl_command_end", "CREATE%%", "INSERT INTO public.ddl_log VALUES (tg_tag)"), exit: -1,
 			says: `(?s)"guard".*permission denied for table ddl_log.*SECURITY DEFINER`,
@@ -176,12 +176,12 @@ func surroundings() map[string]surrounding {
 		"pg_roles for nobody": {
 			plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77,
 			says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC",
-			skip: "lacks a right",
+			skip: "lacks a privilege",
 		},
 		"version() for nobody": {
 			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77,
 			says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC",
-			skip: "lacks a right",
+			skip: "lacks a privilege",
 		},
 		"a tablespace that is not ours": {
 			plant: "ALTER ROLE %m SET default_tablespace = pg_global", exit: -1,
@@ -191,7 +191,7 @@ func surroundings() map[string]surrounding {
 		"an extension in our schema": {plant: "CREATE FUNCTION avtotpy.of_an_extension() RETURNS int LANGUAGE sql " +
 			"AS 'SELECT 1'", role: true, verify: 74},
 		"no CONNECT for everybody": {plant: "REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON " +
-			"DATABASE %d TO %m WITH GRANT OPTION", skip: "lacks a right"},
+			"DATABASE %d TO %m WITH GRANT OPTION", skip: "lacks a privilege"},
 		"no functions for everybody": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m REVOKE EXECUTE ON FUNCTIONS " +
 			"FROM PUBLIC"},
 		"row level security, by hand": {plant: "ALTER TABLE avtotpy.users ENABLE ROW LEVEL SECURITY, FORCE ROW " +

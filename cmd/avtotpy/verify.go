@@ -20,7 +20,7 @@ func (p program) bindVerify(flags *flag.FlagSet) action {
 	return func(ctx context.Context, _ []string) error { return p.verify(ctx, *asJSON) }
 }
 
-// verify prints whether the schema and the role's rights are what this program
+// verify prints whether the schema and the role's privileges are what this program
 // expects, and changes nothing.
 func (p program) verify(ctx context.Context, asJSON bool) error {
 	write := writeVerification
@@ -67,13 +67,13 @@ func (l inspection) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 	case role != a.Role:
 		finding := migrate.Finding{
 			Severity: migrate.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which "+
-				"holds the same rights by chance", role),
+				"holds the same privileges by chance", role),
 			SQL: fmt.Sprintf("-- put the user %q and its password into POSTGRES_CONNECTION_STR", a.Role),
 		}
 		if web.Audit == nil || web.Audit.Err() != nil {
 			finding.Severity, finding.What = migrate.Excess,
 				fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly "+
-					"these rights%s", role, differences(web.Audit))
+					"these privileges%s", role, differences(web.Audit))
 		}
 		a.Findings = append(a.Findings, finding)
 		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
@@ -128,9 +128,9 @@ func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, pai
 	}
 	switch {
 	case ahead && a.Err() == nil:
-		b.WriteString("\nOnly the ledger up to this release, and rights that no release may have, were judged. " +
-			"Whether the schema\nis as it should be, and the role's other rights, the release that migrated it " +
-			"can judge.\n")
+		b.WriteString("\n" + fold("Only the ledger up to this release, and privileges that no release may have, were "+
+			"judged. Whether the schema is as it should be, and the role's other privileges, the release that "+
+			"migrated it can judge."))
 	case a.Err() != nil:
 		b.WriteString("\nA start in mode RUN or RUN_AND_EXIT fixes what lies in the schema. The rest, and warnings " +
 			"if you like, is for a DBA to run.\n")
@@ -139,9 +139,9 @@ func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, pai
 		b.WriteString("\nThe privileges are the declared ones. What they let the role do is not proved while the " +
 			"schema is not as its migrations make it.\n")
 	case a.Detours > 0:
-		b.WriteString("\nOn the schema itself the role holds the declared privileges and no more. Through objects " +
-			"outside of it, which the\nwarnings name, it may do more: they run with the rights of their owner. The " +
-			"SQL under each takes that away.\n")
+		b.WriteString("\n" + fold("On the schema itself the role holds the declared privileges and no more. Through "+
+			"objects outside of it, which the warnings name, it may do more: they run with the privileges of their "+
+			"owner. The SQL under each takes that away."))
 	case len(a.Findings) > 0:
 		b.WriteString("\nThe role holds exactly the declared privileges. Warnings are about what others decide; the " +
 			"SQL under each takes it away.\n")

@@ -237,7 +237,7 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 		t.Skip("no named pipes: ", err)
 	}
 	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil ||
-		!strings.Contains(err.Error(), "nobody has written") {
+		!strings.Contains(err.Error(), "nothing was written") {
 		t.Errorf("a pipe that nobody writes to: got %v", err)
 	}
 	silent, err := os.OpenFile(pipe, os.O_RDWR, 0)
@@ -245,7 +245,7 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := readSecretFile(pipe, owned.Ours(), time.Millisecond); err == nil ||
-		!strings.Contains(err.Error(), "nobody has written") {
+		!strings.Contains(err.Error(), "nothing was written") {
 		t.Errorf("a pipe that somebody holds and does not write to: got %v", err)
 	}
 	_ = silent.Close()                                             // it wrote nothing
@@ -351,7 +351,8 @@ func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	})
 	want := []string{
 		"AVTOTPY_COLOUR: there is no such variable",
-		"AVTOTPY_DATA_DIR_FILE: there is no such variable; AVTOTPY_DATA_DIR is no secret and can't be given as a file",
+		"AVTOTPY_DATA_DIR_FILE: there is no such variable; AVTOTPY_DATA_DIR is not a secret" +
+			" and can't be given as a file",
 		"AVTOTPY_LISTEN_ADR: there is no such variable; did you mean AVTOTPY_LISTEN_ADDR?",
 		"POSTGRES_MIGRATOR_MODUS: there is no such variable; did you mean POSTGRES_MIGRATOR_MODE?",
 	}

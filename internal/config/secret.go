@@ -64,7 +64,7 @@ func readSecretFile(path string, trusted owned.Users, timeout time.Duration) (te
 	defer func() { _ = f.Close() }() // it was only read
 	content, err := readSecret(f, most+1, timeout)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "", "", fmt.Errorf("nobody has written to the pipe %q for %s", path, timeout)
+		return "", "", fmt.Errorf("nothing was written to the pipe %q for %s", path, timeout)
 	}
 	if err != nil {
 		return "", "", unreadable(path, err)
@@ -117,7 +117,7 @@ func unreadable(path string, err error) error {
 	if refused, ok := errors.AsType[*owned.Error](err); ok && shown {
 		return refused
 	} else if ok {
-		err = errors.New("it is not trusted, as others could have changed it, or it is no file")
+		err = errors.New("it is not trusted, as others could have changed it, or it is not a file")
 	}
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathError.Err

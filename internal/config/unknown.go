@@ -37,7 +37,7 @@ const injectedByKubernetes = `^AVTOTPY_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|
 // suggestion names the known variable that was probably meant.
 func suggestion(name string, known map[string]bool) string {
 	if plain, ok := strings.CutSuffix(name, fileSuffix); ok && known[plain] {
-		return fmt.Sprintf("; %s is no secret and can't be given as a file", plain)
+		return fmt.Sprintf("; %s is not a secret and can't be given as a file", plain)
 	}
 	best, distance := Nearest(name, slices.Collect(maps.Keys(known)))
 	// Half of a short word is another word.
