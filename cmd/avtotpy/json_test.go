@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -239,4 +240,52 @@ func names(tree any) []string {
 		}
 	}
 	return found
+}
+
+// TestEveryKeyOfTheDocumentsIsDocumented holds keys that are seldom there, too: a renamed one is a changed interface.
+func TestEveryKeyOfTheDocumentsIsDocumented(t *testing.T) {
+	t.Parallel()
+	pages := map[string]string{}
+	for _, name := range []string{"cli.md", "privileges.md", "users.md"} {
+		content, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = string(content)
+	}
+	for _, c := range []struct {
+		page     string
+		document any
+	}{
+		{"cli.md", statusDocument{}},
+		{"cli.md", planDocument{}},
+		{"cli.md", rehearsalDocument{}},
+		{"cli.md", repairDocument{}},
+		{"privileges.md", verification{}},
+		{"users.md", userDocument{}},
+	} {
+		for _, key := range keysOf(reflect.TypeOf(c.document)) {
+			if !strings.Contains(pages[c.page], "`"+key+"`") && !strings.Contains(pages[c.page], `"`+key+`"`) {
+				t.Errorf("docs/%s does not explain the key %q of %T", c.page, key, c.document)
+			}
+		}
+	}
+}
+
+// keysOf lists the keys of a type in JSON, of its parts too.
+func keysOf(of reflect.Type) (keys []string) {
+	switch of.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return keysOf(of.Elem())
+	case reflect.Struct:
+	default:
+		return nil
+	}
+	for i := range of.NumField() {
+		if key, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ","); key != "" && key != "-" {
+			keys = append(keys, key)
+			keys = append(keys, keysOf(of.Field(i).Type)...)
+		}
+	}
+	return keys
 }
