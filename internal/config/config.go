@@ -81,14 +81,10 @@ func (c Config) Embedded() bool {
 	return c.MigratorConn == "" && c.WebConn == ""
 }
 
-// Load reads the settings from an environment as os.Environ returns it, and the files that it names. It
-// returns warnings also when there is an error. The error has one line for each problem.
-func Load(environ []string) (Config, []string, error) {
-	return LoadFor("", environ)
-}
-
-// LoadFor is Load for a command that starts in one mode, whatever POSTGRES_MIGRATOR_MODE says. For Inspect,
-// either connection will do; the privileged one needs the name of the unprivileged user.
+// LoadFor reads the settings from an environment as os.Environ returns it, and the files that it names, for a command
+// that starts in one mode, whatever POSTGRES_MIGRATOR_MODE says; "" is the mode that it says. For Inspect, either
+// connection will do; the privileged one needs the name of the unprivileged user. It returns warnings also when there
+// is an error. The error has one line for each problem.
 func LoadFor(m Mode, environ []string) (Config, []string, error) {
 	l := loader{env: parseEnviron(environ), config: Config{Mode: m}}
 	l.trusted = owned.Ours(l.asked()...)

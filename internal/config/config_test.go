@@ -97,7 +97,7 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 			[]string{`POSTGRES_MIGRATOR_MODE: "run" is not RUN, RUN_AND_EXIT or SKIP`},
 		},
 	} {
-		_, _, err := Load(append(c.environ, "HOME=/home/a"))
+		_, _, err := LoadFor("", append(c.environ, "HOME=/home/a"))
 		if (err != nil) != (len(c.want) > 0) {
 			t.Errorf("%s: got %v", c.name, err)
 		}
@@ -111,7 +111,7 @@ func TestEachModeNeedsOnlyWhatItUses(t *testing.T) {
 
 func TestSkipNeverReadsThePrivilegedConnection(t *testing.T) {
 	t.Parallel()
-	c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", admin, web, user, pass, key})
+	c, _, err := LoadFor("", []string{"POSTGRES_MIGRATOR_MODE=SKIP", admin, web, user, pass, key})
 	if err != nil || c.MigratorConn != "" || c.WebPassword != "" || c.WebConn == "" || c.WebRole != "web" {
 		t.Errorf("got %q, %q (%v)", c.MigratorConn.Reveal(), c.WebPassword.Reveal(), err)
 	}
@@ -119,7 +119,7 @@ func TestSkipNeverReadsThePrivilegedConnection(t *testing.T) {
 
 func TestEveryProblemIsToldAtOnceWithAnExampleAndNoSecret(t *testing.T) {
 	t.Parallel()
-	_, _, err := Load([]string{
+	_, _, err := LoadFor("", []string{
 		"POSTGRES_MIGRATOR_MODE=RUN",
 		"POSTGRES_MIGRATOR_CONNECTION_STR=postgres://admin:hunter2/x@db/avtotpy",
 		"POSTGRES_CONNECTION_STR=host=db;user=web;password=hunter3",
@@ -208,7 +208,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		"two newlines\n\n": "two newlines\n",
 		"windows\r\n":      "windows",
 	} {
-		c, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" +
+		c, _, err := LoadFor("", []string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" +
 			file("key", content)})
 		if err != nil || c.MasterKey.Reveal() != want {
 			t.Errorf("%q: got %q, %v; want %q", content, c.MasterKey.Reveal(), err, want)
@@ -222,7 +222,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 		dir:                                        "is a folder",
 		"hunter2":                                  "its path is not shown",
 	} {
-		_, _, err := Load([]string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
+		_, _, err := LoadFor("", []string{"POSTGRES_MIGRATOR_MODE=SKIP", web, "AVTOTPY_MASTER_KEY_FILE=" + path})
 		if err == nil || !strings.Contains(err.Error(), "AVTOTPY_MASTER_KEY_FILE: ") ||
 			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: got %v, want %q", path, err, want)
@@ -282,7 +282,7 @@ func TestAPipeIsReadOnceAndNotWaitedForForEver(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	t.Parallel()
-	c, warnings, err := Load([]string{
+	c, warnings, err := LoadFor("", []string{
 		"HOME=/home/a", "POSTGRES_MIGRATOR_LOCK_TIMEOUT=2", "POSTGRES_MIGRATOR_WAIT=1h", "AVTOTPY_LISTEN_ADDR=",
 		"AVTOTPY_PUBLIC_URL=https://OTP.example.com:443/",
 		"AVTOTPY_LOG_LEVEL=Debug", "AVTOTPY_LOG_FORMAT=JSON", "AVTOTPY_DATA_DIR=/srv/otp",
@@ -333,7 +333,7 @@ func TestBackupsAreOnWhereNobodyElseMakesThem(t *testing.T) {
 		{[]string{admin, web, user, pass, key, dir}, ""},
 		{[]string{admin, web, user, pass, key, own + "/else"}, "/else"},
 	} {
-		cfg, _, err := Load(c.environ)
+		cfg, _, err := LoadFor("", c.environ)
 		if err != nil || cfg.BackupDir != c.want {
 			t.Errorf("%v: got %q, %v; want %q", c.environ, cfg.BackupDir, err, c.want)
 		}
@@ -342,7 +342,7 @@ func TestBackupsAreOnWhereNobodyElseMakesThem(t *testing.T) {
 
 func TestUnknownVariablesAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	_, warnings, err := Load([]string{
+	_, warnings, err := LoadFor("", []string{
 		"HOME=/home/a", "AVTOTPY_LISTEN_ADR=:80", "POSTGRES_MIGRATOR_MODUS=RUN", "AVTOTPY_COLOUR=red",
 		"AVTOTPY_DATA_DIR_FILE=/x",
 		"AVTOTPY_SERVICE_HOST=10.0.0.1", "AVTOTPY_SERVICE_PORT=80", "AVTOTPY_SERVICE_PORT_HTTP=80",
@@ -390,7 +390,7 @@ func TestSkipWarnsOfSecretsThatItDoesNotNeed(t *testing.T) {
 		"AVTOTPY_MASTER_KEY=k1:" + strings.Repeat("A", 43) + "=",
 	}
 	for mode, want := range map[Mode]int{Skip: 2, Run: 0} {
-		_, warnings, err := Load(append(slices.Clone(environ), "POSTGRES_MIGRATOR_MODE="+string(mode)))
+		_, warnings, err := LoadFor("", append(slices.Clone(environ), "POSTGRES_MIGRATOR_MODE="+string(mode)))
 		if err != nil || len(warnings) != want || strings.Contains(strings.Join(warnings, ""), "hunter2") {
 			t.Errorf("%s: got %q, %v, want %d warnings", mode, warnings, err, want)
 		}

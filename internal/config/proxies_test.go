@@ -29,7 +29,7 @@ func TestTrustedProxies(t *testing.T) {
 		" , ":                                "there is no address or network in it",
 		"10.0.0.1 forwarded x-forwarded-for": "both headers are named",
 	} {
-		c, _, err := Load([]string{"HOME=/home/a", "AVTOTPY_TRUSTED_PROXIES=" + value})
+		c, _, err := LoadFor("", []string{"HOME=/home/a", "AVTOTPY_TRUSTED_PROXIES=" + value})
 		got := fmt.Sprintf("%v %t %s", c.Proxies.Networks, c.Proxies.Unix, c.Proxies.Header)
 		if err != nil {
 			got = err.Error()

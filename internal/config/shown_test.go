@@ -19,7 +19,7 @@ func TestASecretInTheWrongPlaceIsNotRepeated(t *testing.T) {
 				strings.Repeat("A", 43),
 			"~/" + secret + "@x", "http://u:" + secret + "@host", "1.2.3.4:" + secret + "@",
 		} {
-			_, warnings, err := Load([]string{admin, web, user, pass, key, v.name + "=" + value})
+			_, warnings, err := LoadFor("", []string{admin, web, user, pass, key, v.name + "=" + value})
 			if err != nil && strings.Contains(err.Error(), secret) ||
 				strings.Contains(strings.Join(warnings, "\n"), secret) {
 				t.Errorf("%s=%s: got %v, %v", v.name, value, err, warnings)
