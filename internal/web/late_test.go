@@ -201,7 +201,10 @@ func TestAListThatIsLookedAt(t *testing.T) {
 	// The next code is copied by its own button, also by keyboard.
 	for _, press := range []chromedp.Action[chromedp.Void]{click(".card-next"), chromedp.SendKeys(".card-next", "\r")} {
 		b.do(b.until(`!document.querySelector(".card-next").hidden`),
-			chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText("")`),
+			// Waited for: otherwise it may come after what the press copies.
+			chromedp.Evaluate[chromedp.Void](`window.emptied = false;
+				navigator.clipboard.writeText("").then(() => { window.emptied = true; })`),
+			b.until(`window.emptied`),
 			chromedp.Evaluate[chromedp.Void](
 				`window.pair = document.querySelector(".card-code").textContent + "," +
 					document.querySelector(".card-next otp-code").textContent`),
