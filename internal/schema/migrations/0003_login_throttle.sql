@@ -9,5 +9,4 @@ CREATE TABLE avtotpy.login_throttle (
 CREATE INDEX login_throttle_failed_at_idx ON avtotpy.login_throttle (failed_at);
 
 COMMENT ON TABLE avtotpy.login_throttle IS 'Failed logins in a row, and how long the next one has to wait.';
-COMMENT ON COLUMN avtotpy.login_throttle.name_mac IS
-    'HMAC-SHA-256 of the name: people type their password into the wrong field.';
+COMMENT ON COLUMN avtotpy.login_throttle.name_mac IS 'HMAC-SHA-256 of the name: people type their password into the wrong field.';

@@ -8,5 +8,4 @@ CREATE TABLE avtotpy.vault_members (
 CREATE INDEX vault_members_user_id_idx ON avtotpy.vault_members (user_id);
 
 COMMENT ON TABLE avtotpy.vault_members IS 'Who sees a vault.';
-COMMENT ON COLUMN avtotpy.vault_members.role IS
-    'A viewer reads codes, an editor changes accounts, an owner also decides who is a member.';
+COMMENT ON COLUMN avtotpy.vault_members.role IS 'A viewer reads codes, an editor changes accounts, an owner also decides who is a member.';

@@ -16,8 +16,6 @@ CREATE TABLE avtotpy.accounts (
 );
 
 COMMENT ON TABLE avtotpy.accounts IS 'Accounts elsewhere, and the secrets from which their codes are made.';
-COMMENT ON COLUMN avtotpy.accounts.submission IS
-    'Chosen by the page that added it: a form that is sent twice adds one account.';
+COMMENT ON COLUMN avtotpy.accounts.submission IS 'Chosen by the page that added it: a form that is sent twice adds one account.';
 COMMENT ON COLUMN avtotpy.accounts.period IS 'In seconds.';
-COMMENT ON COLUMN avtotpy.accounts.sealed_secret IS
-    'AES-256-GCM by the vault''s data key, with the account''s id and the column''s name as additional data.';
+COMMENT ON COLUMN avtotpy.accounts.sealed_secret IS 'AES-256-GCM by the vault''s data key, with the account''s id and the column''s name as additional data.';

@@ -34,8 +34,7 @@ CREATE FUNCTION avtotpy.visible_vaults() RETURNS uuid[]
 CREATE FUNCTION avtotpy.editable_vaults() RETURNS uuid[]
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
-    RETURN ARRAY(SELECT vault_id FROM avtotpy.vault_members
-                 WHERE user_id = avtotpy.acting_user() AND role IN ('owner', 'editor'));
+    RETURN ARRAY(SELECT vault_id FROM avtotpy.vault_members WHERE user_id = avtotpy.acting_user() AND role IN ('owner', 'editor'));
 
 CREATE FUNCTION avtotpy.owned_vaults() RETURNS uuid[]
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
@@ -46,19 +45,16 @@ CREATE FUNCTION avtotpy.unclaimed_vault() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     RETURN (SELECT v.id FROM avtotpy.vaults v
-            WHERE v.personal_of = avtotpy.acting_user()
-              AND NOT EXISTS (SELECT FROM avtotpy.vault_members m WHERE m.vault_id = v.id));
+            WHERE v.personal_of = avtotpy.acting_user() AND NOT EXISTS (SELECT FROM avtotpy.vault_members m WHERE m.vault_id = v.id));
 
 COMMENT ON FUNCTION avtotpy.acting_user() IS 'For whom the transaction acts; null when nobody was named.';
 COMMENT ON FUNCTION avtotpy.visible_vaults() IS 'The vaults that the acting user is a member of.';
 COMMENT ON FUNCTION avtotpy.editable_vaults() IS 'The vaults whose accounts the acting user may change.';
 COMMENT ON FUNCTION avtotpy.owned_vaults() IS 'The vaults whose members the acting user decides on.';
-COMMENT ON FUNCTION avtotpy.unclaimed_vault() IS
-    'The personal vault of the acting user while it has no member; null afterwards.';
+COMMENT ON FUNCTION avtotpy.unclaimed_vault() IS 'The personal vault of the acting user while it has no member; null afterwards.';
 
 -- The web server's role is granted them, as it is granted the tables.
-REVOKE EXECUTE ON FUNCTION avtotpy.acting_user(), avtotpy.visible_vaults(), avtotpy.editable_vaults(),
-    avtotpy.owned_vaults(), avtotpy.unclaimed_vault() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION avtotpy.acting_user(), avtotpy.visible_vaults(), avtotpy.editable_vaults(), avtotpy.owned_vaults(), avtotpy.unclaimed_vault() FROM PUBLIC;
 
 ALTER TABLE avtotpy.vaults ENABLE ROW LEVEL SECURITY;
 ALTER TABLE avtotpy.vault_keys ENABLE ROW LEVEL SECURITY;
@@ -79,8 +75,7 @@ CREATE POLICY owners_add_members ON avtotpy.vault_members FOR INSERT
     WITH CHECK (vault_id = ANY ((SELECT avtotpy.owned_vaults())::uuid[]));
 -- The first member has nobody to be added by. No one else gets into a vault alone.
 CREATE POLICY users_claim_their_personal_one ON avtotpy.vault_members FOR INSERT
-    WITH CHECK (vault_id = (SELECT avtotpy.unclaimed_vault())
-        AND user_id = (SELECT avtotpy.acting_user()) AND role = 'owner');
+    WITH CHECK (vault_id = (SELECT avtotpy.unclaimed_vault()) AND user_id = (SELECT avtotpy.acting_user()) AND role = 'owner');
 
 CREATE POLICY members_use_it ON avtotpy.vault_keys FOR SELECT
     USING (vault_id = ANY ((SELECT avtotpy.visible_vaults())::uuid[]));
@@ -106,8 +101,7 @@ CREATE POLICY editors_delete_them ON avtotpy.accounts FOR DELETE
 CREATE POLICY members_see_them ON avtotpy.hotp_counters FOR SELECT
     USING (EXISTS (SELECT FROM avtotpy.accounts a WHERE a.id = account_id));
 CREATE POLICY editors_add_them ON avtotpy.hotp_counters FOR INSERT
-    WITH CHECK (EXISTS (SELECT FROM avtotpy.accounts a
-        WHERE a.id = account_id AND a.vault_id = ANY ((SELECT avtotpy.editable_vaults())::uuid[])));
+    WITH CHECK (EXISTS (SELECT FROM avtotpy.accounts a WHERE a.id = account_id AND a.vault_id = ANY ((SELECT avtotpy.editable_vaults())::uuid[])));
 -- Viewers too: to read a code is to use it up.
 CREATE POLICY members_use_them_up ON avtotpy.hotp_counters FOR UPDATE
     USING (EXISTS (SELECT FROM avtotpy.accounts a WHERE a.id = account_id));

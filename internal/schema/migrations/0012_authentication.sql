@@ -13,8 +13,7 @@ CREATE TABLE avtotpy.authentication_key (
 );
 CREATE INDEX authentication_key_master_key_id_idx ON avtotpy.authentication_key (master_key_id);
 
-COMMENT ON TABLE avtotpy.authentication_key IS
-    'The key by which sessions, passwords, members and names are authenticated. One row.';
+COMMENT ON TABLE avtotpy.authentication_key IS 'The key by which sessions, passwords, members and names are authenticated. One row.';
 COMMENT ON COLUMN avtotpy.authentication_key.sealed_key IS 'AES-256-GCM by the master key.';
 COMMENT ON COLUMN avtotpy.authentication_key.sealed_at IS 'When the master key last changed.';
 
@@ -29,8 +28,7 @@ CREATE TABLE avtotpy.passwords (
 );
 
 COMMENT ON TABLE avtotpy.passwords IS 'Password hashes. The highest version of a user counts.';
-COMMENT ON COLUMN avtotpy.passwords.sealed IS
-    'An argon2id PHC string, AES-256-GCM by the authentication key, with user and version as additional data.';
+COMMENT ON COLUMN avtotpy.passwords.sealed IS 'An argon2id PHC string, AES-256-GCM by the authentication key, with user and version as additional data.';
 
 -- What was there before is authenticated once, by the next program that starts with the
 -- master key. It reads these copies, to which the web server's role cannot add.
@@ -44,11 +42,8 @@ ALTER TABLE avtotpy.users
     DROP COLUMN password_hash,
     ADD COLUMN name_mac bytea CONSTRAINT users_name_mac_key UNIQUE CHECK (octet_length(name_mac) = 32);
 
-COMMENT ON TABLE avtotpy.unauthenticated_passwords IS
-    'Password hashes from before 0012 that are yet to be sealed. Empty afterwards.';
-COMMENT ON COLUMN avtotpy.users.name_mac IS
-    'HMAC-SHA-256 of the name in lower case, by which it is looked up: what people type may be a password. Null '
-    'until a program fills it in.';
+COMMENT ON TABLE avtotpy.unauthenticated_passwords IS 'Password hashes from before 0012 that are yet to be sealed. Empty afterwards.';
+COMMENT ON COLUMN avtotpy.users.name_mac IS 'HMAC-SHA-256 of the name in lower case, by which it is looked up: what people type may be a password. Null until a program fills it in.';
 
 -- No program has made a session that lasts longer.
 DELETE FROM avtotpy.sessions WHERE expires_at > created_at + interval '12 hours';
@@ -66,13 +61,9 @@ ALTER TABLE avtotpy.sessions
     ADD COLUMN mac bytea CHECK (octet_length(mac) = 32),
     ADD CONSTRAINT sessions_lifetime_check CHECK (expires_at <= created_at + interval '720 hours');
 
-COMMENT ON TABLE avtotpy.unauthenticated_sessions IS
-    'Sessions from before 0012 that are yet to be authenticated. Empty afterwards.';
-COMMENT ON COLUMN avtotpy.sessions.token_hash IS
-    'HMAC of the SHA-256 of the cookie, by the authentication key: who reads or writes this table cannot log in '
-    'with it.';
-COMMENT ON COLUMN avtotpy.sessions.mac IS
-    'HMAC of id, user, token_hash, created_at and expires_at, by the authentication key. Without it a session is none.';
+COMMENT ON TABLE avtotpy.unauthenticated_sessions IS 'Sessions from before 0012 that are yet to be authenticated. Empty afterwards.';
+COMMENT ON COLUMN avtotpy.sessions.token_hash IS 'HMAC of the SHA-256 of the cookie, by the authentication key: who reads or writes this table cannot log in with it.';
+COMMENT ON COLUMN avtotpy.sessions.mac IS 'HMAC of id, user, token_hash, created_at and expires_at, by the authentication key. Without it a session is none.';
 
 CREATE TABLE avtotpy.unauthenticated_members (
     vault_id   uuid        NOT NULL,
@@ -87,10 +78,8 @@ INSERT INTO avtotpy.unauthenticated_members (vault_id, user_id, role, created_at
 
 ALTER TABLE avtotpy.vault_members ADD COLUMN mac bytea CHECK (octet_length(mac) = 32);
 
-COMMENT ON TABLE avtotpy.unauthenticated_members IS
-    'Members from before 0012 that are yet to be authenticated. Empty afterwards.';
-COMMENT ON COLUMN avtotpy.vault_members.mac IS
-    'HMAC of vault, user, role and created_at, by the authentication key. Without it somebody is no member.';
+COMMENT ON TABLE avtotpy.unauthenticated_members IS 'Members from before 0012 that are yet to be authenticated. Empty afterwards.';
+COMMENT ON COLUMN avtotpy.vault_members.mac IS 'HMAC of vault, user, role and created_at, by the authentication key. Without it somebody is no member.';
 
 ALTER TABLE avtotpy.unauthenticated_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY operators_see_them ON avtotpy.unauthenticated_members FOR SELECT

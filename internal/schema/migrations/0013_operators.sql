@@ -4,12 +4,9 @@
 ALTER TABLE avtotpy.audit_log
     ADD COLUMN count integer NOT NULL DEFAULT 1;
 
-COMMENT ON COLUMN avtotpy.audit_log.count IS
-    'How often it happened since the row before of the same kind; above 1 only for security events.';
-COMMENT ON COLUMN avtotpy.audit_log.actor_id IS
-    'Null for a security event, and for what an operator did with the command line.';
-COMMENT ON COLUMN avtotpy.audit_log.actor_name IS
-    'As it was then; empty for a security event, "operator" and their system user for the command line.';
+COMMENT ON COLUMN avtotpy.audit_log.count IS 'How often it happened since the row before of the same kind; above 1 only for security events.';
+COMMENT ON COLUMN avtotpy.audit_log.actor_id IS 'Null for a security event, and for what an operator did with the command line.';
+COMMENT ON COLUMN avtotpy.audit_log.actor_name IS 'As it was then; empty for a security event, "operator" and their system user for the command line.';
 COMMENT ON COLUMN avtotpy.audit_log.subject_id IS 'The account, session, vault or user that it was done to.';
 
 -- Nothing younger than 90 days, whatever is asked for: who got hold of the web server
@@ -54,16 +51,11 @@ BEGIN
         RETURN 'owner';
     END IF;
     DELETE FROM avtotpy.users WHERE id = removed;
-    INSERT INTO avtotpy.audit_log (actor_name, action, subject_id, agent)
-        VALUES (operator, 'user.delete', removed, command);
+    INSERT INTO avtotpy.audit_log (actor_name, action, subject_id, agent) VALUES (operator, 'user.delete', removed, command);
     RETURN 'removed';
 END $$;
 
-COMMENT ON FUNCTION avtotpy.sweep_audit_log(integer, integer) IS
-    'Deletes some of the oldest rows of the audit log, of those that are older than so many days and than 90; '
-    'returns how many.';
-COMMENT ON FUNCTION avtotpy.remove_user(uuid, text, text) IS
-    'Removes a user with their personal vault, for an operator: removed, or unknown, last, or owner of a vault that '
-    'would have no other.';
+COMMENT ON FUNCTION avtotpy.sweep_audit_log(integer, integer) IS 'Deletes some of the oldest rows of the audit log, of those that are older than so many days and than 90; returns how many.';
+COMMENT ON FUNCTION avtotpy.remove_user(uuid, text, text) IS 'Removes a user with their personal vault, for an operator: removed, or unknown, last, or owner of a vault that would have no other.';
 
 REVOKE EXECUTE ON FUNCTION avtotpy.sweep_audit_log(integer, integer), avtotpy.remove_user(uuid, text, text) FROM PUBLIC;

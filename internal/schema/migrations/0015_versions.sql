@@ -22,20 +22,16 @@ ALTER TABLE avtotpy.vault_keys
     ADD PRIMARY KEY (vault_id, generation);
 ALTER TABLE avtotpy.vault_keys ALTER COLUMN generation DROP DEFAULT;
 
-COMMENT ON TABLE avtotpy.vault_keys IS
-    'The data keys of each vault. The newest generation seals; an older one is there while data keys are rotated.';
-COMMENT ON COLUMN avtotpy.vault_keys.sealed_key IS
-    'AES-256-GCM by the master key, with the vault''s id and the generation as additional data.';
+COMMENT ON TABLE avtotpy.vault_keys IS 'The data keys of each vault. The newest generation seals; an older one is there while data keys are rotated.';
+COMMENT ON COLUMN avtotpy.vault_keys.sealed_key IS 'AES-256-GCM by the master key, with the vault''s id and the generation as additional data.';
 
 -- A key that was replaced never comes back, and the newest one never goes: who keeps an
 -- old one could make a vault use it again.
 DROP POLICY owners_add_it ON avtotpy.vault_keys;
 CREATE POLICY owners_add_it ON avtotpy.vault_keys FOR INSERT
-    WITH CHECK (vault_id = ANY ((SELECT avtotpy.owned_vaults())::uuid[])
-        AND generation = avtotpy.newest_generation(vault_id) + 1);
+    WITH CHECK (vault_id = ANY ((SELECT avtotpy.owned_vaults())::uuid[]) AND generation = avtotpy.newest_generation(vault_id) + 1);
 CREATE POLICY operators_replace_them ON avtotpy.vault_keys FOR INSERT
-    WITH CHECK (current_setting('avtotpy.operator', true) = 'on'
-        AND generation = avtotpy.newest_generation(vault_id) + 1);
+    WITH CHECK (current_setting('avtotpy.operator', true) = 'on' AND generation = avtotpy.newest_generation(vault_id) + 1);
 CREATE POLICY operators_remove_old_ones ON avtotpy.vault_keys FOR DELETE
     USING (current_setting('avtotpy.operator', true) = 'on' AND generation < avtotpy.newest_generation(vault_id));
 
@@ -51,17 +47,14 @@ CREATE INDEX accounts_vault_id_generation_idx ON avtotpy.accounts (vault_id, gen
 
 COMMENT ON COLUMN avtotpy.accounts.version IS 'Of the row, one more with each change. 0 is from before 0015.';
 COMMENT ON COLUMN avtotpy.accounts.generation IS 'Of the vault''s key that sealed the fields.';
-COMMENT ON COLUMN avtotpy.accounts.sealed_secret IS
-    'AES-256-GCM by the vault''s data key, with id, created_at, version, the column''s name, kind, algorithm, '
-    'digits and period as additional data.';
+COMMENT ON COLUMN avtotpy.accounts.sealed_secret IS 'AES-256-GCM by the vault''s data key, with id, created_at, version, the column''s name, kind, algorithm, digits and period as additional data.';
 
 CREATE FUNCTION avtotpy.version_grows() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN
         IF NEW.version <= OLD.version THEN
-            RAISE EXCEPTION 'the version of % in % has to grow with each change', OLD.id, TG_TABLE_NAME
-                USING ERRCODE = 'check_violation';
+            RAISE EXCEPTION 'the version of % in % has to grow with each change', OLD.id, TG_TABLE_NAME USING ERRCODE = 'check_violation';
         END IF;
         RETURN NEW;
     END $$;
@@ -75,9 +68,7 @@ CREATE TRIGGER version_grows BEFORE UPDATE OF token_hash, mac, version ON avtotp
     FOR EACH ROW EXECUTE FUNCTION avtotpy.version_grows();
 
 COMMENT ON COLUMN avtotpy.sessions.version IS 'One more with each token that the session gets.';
-COMMENT ON COLUMN avtotpy.sessions.mac IS
-    'HMAC of id, user, token_hash, created_at, expires_at and version, by the authentication key. Without it a '
-    'session is none.';
+COMMENT ON COLUMN avtotpy.sessions.mac IS 'HMAC of id, user, token_hash, created_at, expires_at and version, by the authentication key. Without it a session is none.';
 
 -- As with sessions (0012): only what was there now may be opened as it was sealed then.
 CREATE TABLE avtotpy.unauthenticated_accounts (
@@ -93,8 +84,7 @@ CREATE TABLE avtotpy.unauthenticated_accounts (
 CREATE INDEX unauthenticated_accounts_account_id_idx ON avtotpy.unauthenticated_accounts (account_id);
 INSERT INTO avtotpy.unauthenticated_accounts (vault_id, account_id, kind, algorithm, digits, period, created_at)
     SELECT vault_id, id, kind, algorithm, digits, period, created_at FROM avtotpy.accounts;
-COMMENT ON TABLE avtotpy.unauthenticated_accounts IS
-    'Accounts from before 0015 that are yet to be sealed with a version. Empty afterwards.';
+COMMENT ON TABLE avtotpy.unauthenticated_accounts IS 'Accounts from before 0015 that are yet to be sealed with a version. Empty afterwards.';
 
 ALTER TABLE avtotpy.unauthenticated_accounts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY operators_see_them ON avtotpy.unauthenticated_accounts FOR SELECT
