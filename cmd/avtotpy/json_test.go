@@ -281,10 +281,10 @@ func keysOf(of reflect.Type) (keys []string) {
 	default:
 		return nil
 	}
-	for i := range of.NumField() {
-		if key, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ","); key != "" && key != "-" {
+	for field := range of.Fields() {
+		if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
 			keys = append(keys, key)
-			keys = append(keys, keysOf(of.Field(i).Type)...)
+			keys = append(keys, keysOf(field.Type)...)
 		}
 	}
 	return keys
