@@ -270,15 +270,13 @@ func groundScore(file string, left []string, arrows []arrow) int {
 	return known - knows
 }
 
-// readLines counts wide lines of Go and SQL, tests too, but for the program's migrations: a file that was applied keeps
-// its checksum, and with it its lines.
+// readLines counts wide lines of Go and SQL, tests too.
 func (h *house) readLines(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		applied := strings.HasSuffix(filepath.ToSlash(path), "internal/schema/migrations")
-		if entry.IsDir() && (applied || strings.HasPrefix(entry.Name(), ".") && path != dir) {
+		if entry.IsDir() && path != dir && isLeftOut(path) {
 			return filepath.SkipDir
 		}
 		if ext := filepath.Ext(path); ext != ".go" && ext != ".sql" {
@@ -299,6 +297,13 @@ func (h *house) readLines(dir string) error {
 		}
 		return nil
 	})
+}
+
+// isLeftOut reports folders whose lines do not count. A migration that was applied keeps its checksum, and with it its
+// lines.
+func isLeftOut(folder string) bool {
+	return strings.HasPrefix(filepath.Base(folder), ".") ||
+		strings.HasSuffix(filepath.ToSlash(folder), "internal/schema/migrations")
 }
 
 func (h *house) say(format string, values ...any) {
