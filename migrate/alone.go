@@ -128,7 +128,9 @@ func (r *run) finish(m *bundle.Migration, c claim) string {
 
 // ask runs statements of ours about a claim in a transaction of their own, flushed to
 // disk, and returns the first row.
-func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration, sql string) (pg.Result, error) {
+func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration, sql string) (pg.Result,
+	error,
+) {
 	begin, lead := r.begin(s.Server, flushed(s))
 	r.pause.lockLimit, r.pause.locked = r.lockLimit(), 0
 	limited, cancel := r.limited(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 const (
@@ -290,7 +291,7 @@ func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
 			if r.Status.Claimed != 2 || len(r.Files) != 2 {
 				t.Errorf("Rehearse: %+v, want both files, the first of them claimed", r)
 			}
-			for of, drift := range map[string][]migrate.Drift{"Verify": v.Drift, "Rehearse": r.Drift} {
+			for of, drift := range map[string][]snapshot.Difference{"Verify": v.Drift, "Rehearse": r.Drift} {
 				var got []string
 				for _, d := range drift {
 					got = append(got, d.String())

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // ledgerTable is the table that createLedger makes, as a snapshot tells it. The tests
@@ -20,18 +20,18 @@ var ledgerTable string
 
 // A table is how the ledger's table differs from the one that createLedger makes.
 type table struct {
-	damage []Drift // without constraints it is no lock any more, with row security or a trigger no memory
-	beside []Drift // what a DBA may do to any table, and a column more that refuses no row
-	label  []Drift // the comment by which it is told from another tool's
+	damage []snapshot.Difference // without constraints it is no lock any more, with row security or a trigger no memory
+	beside []snapshot.Difference // what a DBA may do to any table, and a column more that refuses no row
+	label  []snapshot.Difference // the comment by which it is told from another tool's
 }
 
 // tableOf reads a snapshot of the ledger's table.
-func tableOf(snapshot string) (t table) {
-	for _, d := range CompareSnapshots(ledgerTable, snapshot) {
+func tableOf(found string) (t table) {
+	for _, d := range snapshot.Compare(ledgerTable, found) {
 		switch {
 		case strings.HasPrefix(d.Line, "comment '"):
 			t.label = append(t.label, d)
-		case d.harmless():
+		case harmless(d):
 			t.beside = append(t.beside, d)
 		default:
 			t.damage = append(t.damage, d)
@@ -41,10 +41,11 @@ func tableOf(snapshot string) (t table) {
 }
 
 // harmless reports whether a difference of the ledger's table leaves it what it is.
-func (d Drift) harmless() bool {
-	column := strings.HasPrefix(d.Line, "column ") && !strings.Contains(ledgerTable, "  "+subject(d.Line)+" ") &&
+func harmless(d snapshot.Difference) bool {
+	column := strings.HasPrefix(d.Line, "column ") &&
+		!strings.Contains(ledgerTable, "  "+snapshot.Subject(d.Line)+" ") &&
 		!strings.Contains(d.Line, " not null")
-	return d.Change == Has && (column ||
+	return d.Change == snapshot.LineExtra && (column ||
 		slices.ContainsFunc([]string{
 			"with (", "replica identity ", "index ", "referenced by ", "comment on ",
 			"statistics ", "published by ",
@@ -55,7 +56,7 @@ func (d Drift) harmless() bool {
 
 // gone are the differences that go with the table when it is made anew: what is there of
 // it, and not restored.
-func (t table) gone() (gone []Drift) {
+func (t table) gone() (gone []snapshot.Difference) {
 	for _, d := range t.beside {
 		if !strings.HasPrefix(d.Line, "referenced by ") { // that one stops it
 			gone = append(gone, d)
@@ -66,10 +67,10 @@ func (t table) gone() (gone []Drift) {
 
 // A comparison is how the database differs from what the program makes.
 type comparison struct {
-	compared bool    // the schema, with the snapshot of its version
-	drift    []Drift // of the schema, and of the ledger's comment
-	damage   []Drift // of the ledger's table
-	unread   error   // why the schema could not be compared: a table is locked, for instance
+	compared bool                  // the schema, with the snapshot of its version
+	drift    []snapshot.Difference // of the schema, and of the ledger's comment
+	damage   []snapshot.Difference // of the ledger's table
+	unread   error                 // why the schema could not be compared: a table is locked, for instance
 }
 
 // compareLive compares the ledger's table with the one that createLedger makes, and the
@@ -84,10 +85,10 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	if !known && (status.State != LedgerLost && status.State != Diverged || s.Ledger == nil || status.Foreign) {
 		return c, nil
 	}
-	snapshot, ok := m.Bundle.Snapshot(status.Version)
-	questions := []question{catalogue.Ledger}
+	wanted, ok := m.Bundle.Snapshot(status.Version)
+	questions := []question{snapshot.Ledger}
 	if c.compared = known && ok; c.compared {
-		questions = append(questions, catalogue.Question)
+		questions = append(questions, snapshot.Question)
 	}
 	told, strays, err := m.describeAt(ctx, conn, s, questions...)
 	if err == nil {
@@ -103,7 +104,7 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	}
 	c.unread = told[1].err
 	if c.compared = c.unread == nil; c.compared {
-		c.drift = append(c.drift, m.withUndo(versionProof{m.Bundle}.beyondClaim(status.Claimed, snapshot, told[1].text),
+		c.drift = append(c.drift, m.withUndo(versionProof{m.Bundle}.beyondClaim(status.Claimed, wanted, told[1].text),
 			status.Version)...)
 		c.drift = append(c.drift, m.strays(strays, status.Version)...)
 	}
@@ -111,13 +112,13 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 }
 
 // damage asks how the ledger's table differs from the one that createLedger makes.
-func (m *Migrator) damage(ctx context.Context, conn *pgconn.PgConn) ([]Drift, error) {
-	text, err := m.tell(ctx, conn, catalogue.Ledger)
+func (m *Migrator) damage(ctx context.Context, conn *pgconn.PgConn) ([]snapshot.Difference, error) {
+	text, err := m.tell(ctx, conn, snapshot.Ledger)
 	return tableOf(text).damage, err
 }
 
 // damaged is the status of a ledger whose table is not right, whatever its rows are.
-func (s Status) damaged(damage []Drift) Status {
+func (s Status) damaged(damage []snapshot.Difference) Status {
 	if len(damage) == 0 {
 		return s
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 const (
@@ -43,7 +44,7 @@ func TestCompareSnapshotsTellsEachDifferenceInALine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, d := range CompareSnapshots(c.want, c.got) {
+			for _, d := range snapshot.Compare(c.want, c.got) {
 				got = append(got, d.String())
 			}
 			if !slices.Equal(got, c.drift) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A ConnectError means that the database could not be reached in time, or that
@@ -239,6 +240,17 @@ var (
 	// errBusy means that another migrator has not finished in time.
 	errBusy = errors.New("another migrator is still at work")
 )
+
+// A DriftError means that the schema was changed by something else than migrations.
+type DriftError struct {
+	Version int // that it should be like
+	Drift   []snapshot.Difference
+}
+
+func (e *DriftError) Error() string {
+	return fmt.Sprintf("the schema is not as the migrations up to version %d make it:%s\nSomebody changed it by "+
+		"hand. Undo that, or put it into a migration", e.Version, snapshot.Lines(e.Drift))
+}
 
 // A PrivilegeError means that a role lacks what is needed for the task.
 type PrivilegeError = pg.PrivilegeError

@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // Verifier is the SCRAM verifier of a password.
@@ -39,11 +39,11 @@ func (m *Migrator) LookOver(ctx context.Context, conn *pgx.Conn, rights bool) er
 
 // LedgerTable is what the ledger's table is like, in the words of a snapshot.
 func (m *Migrator) LedgerTable(ctx context.Context, conn *pgx.Conn) (string, error) {
-	return m.tell(ctx, conn.PgConn(), catalogue.Ledger)
+	return m.tell(ctx, conn.PgConn(), snapshot.Ledger)
 }
 
 // DamageOf is how a ledger's table differs from what it should be.
-func DamageOf(table string) []Drift { return tableOf(table).damage }
+func DamageOf(table string) []snapshot.Difference { return tableOf(table).damage }
 
 // TakeOver is the SQL that makes a role the owner of a schema.
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }
@@ -55,7 +55,7 @@ func InDatabase(database, here string) string { return inDatabase(database, here
 func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string,
 	odd bool, err error,
 ) {
-	answers, err := pg.Batch(ctx, conn, catalogue.Qualified+m.askRights(sqltext.QuoteText(role)), catalogue.Qualified+
+	answers, err := pg.Batch(ctx, conn, snapshot.Qualified+m.askRights(sqltext.QuoteText(role)), snapshot.Qualified+
 		m.askHeld(sqltext.QuoteText(role)))
 	if err != nil {
 		return nil, nil, false, err
@@ -85,8 +85,8 @@ func (m *Migrator) AskedOfTheServer() (names []string) {
 	asked := strings.Join([]string{
 		m.askFacts("current_user", migrator), m.askFacts("current_user", service),
 		ledgerHead(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
-		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), catalogue.Settings,
-		catalogue.Question("$schema", "$ledger"), catalogue.Ledger("$schema", "$ledger"),
+		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), snapshot.Settings,
+		snapshot.Question("$schema", "$ledger"), snapshot.Ledger("$schema", "$ledger"),
 	}, " ")
 	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked,
 		-1) {

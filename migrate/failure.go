@@ -149,7 +149,8 @@ func advice(err *pgconn.PgError, statement string) string {
 	switch code := err.Code; {
 	case extension && code == pg.InsufficientPrivilege:
 		return "Let a superuser create the extension and start again: with IF NOT EXISTS the file finds it there"
-	case extension && (code == pg.FeatureNotSupported || code == pg.InvalidParameterValue || code == pg.UndefinedObject ||
+	case extension && (code == pg.FeatureNotSupported || code == pg.InvalidParameterValue ||
+		code == pg.UndefinedObject ||
 		code == pg.UndefinedFile):
 		return "Let a DBA install this version of the extension on the server and start again, or change the file"
 	case code == pg.InsufficientPrivilege:

@@ -11,10 +11,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // seen is all that a start needs to know about a database, gathered in one
@@ -38,7 +38,7 @@ type seen struct {
 	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
 	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
 
-	Strays []Drift `json:"-"` // objects whose owner somebody changed; nil unless it was asked for
+	Strays []snapshot.Difference `json:"-"` // objects whose owner somebody changed; nil unless it was asked for
 
 	History []LedgerRow `json:"-"` // nil unless it was asked for
 	Table   table       `json:"-"` // the same
@@ -144,12 +144,12 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	questions := []string{m.askFacts(role, who), ledgerHead(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == auditor:
-		questions = append(questions, catalogue.Qualified+m.askHeld(role), catalogue.Qualified+m.askDetours(role))
+		questions = append(questions, snapshot.Qualified+m.askHeld(role), snapshot.Qualified+m.askDetours(role))
 	case rights:
-		questions = append(questions, catalogue.Qualified+m.askRights(role), catalogue.Qualified+m.askOwners())
+		questions = append(questions, snapshot.Qualified+m.askRights(role), snapshot.Qualified+m.askOwners())
 	case who == historian:
-		questions = append(questions, ledgerRows(m.Schema), catalogue.Settings+
-			catalogue.Ledger(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
+		questions = append(questions, ledgerRows(m.Schema), snapshot.Settings+
+			snapshot.Ledger(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
 	}
 	answers, err := m.askPatiently(ctx, conn, questions...)
 	if err != nil {
@@ -229,7 +229,7 @@ func (m *Migrator) readHistory(rows, told pg.Result, s *seen) error {
 	if err == nil && told.Err != nil {
 		err = told.Failure()
 	}
-	s.Table = tableOf(catalogue.Tell(told.Values, m.Schema))
+	s.Table = tableOf(snapshot.Tell(told.Values, m.Schema))
 	return err
 }
 
@@ -306,7 +306,7 @@ func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a pg.Res
 	if s.Held = held; !odd {
 		return nil
 	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+m.askHeld(role))
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+m.askHeld(role))
 	if err != nil {
 		return err
 	}
@@ -360,7 +360,8 @@ func readLedger(a pg.Result) (*ledgerSeen, error) {
 // another table or view bears its name, or that its columns are not what they were: an
 // undefined column or function, a type mismatch, a wrong kind of object.
 func otherTable(code string) bool {
-	return slices.Contains([]string{pg.UndefinedColumn, pg.UndefinedFunction, pg.DatatypeMismatch, pg.WrongObjectType}, code)
+	return slices.Contains([]string{pg.UndefinedColumn, pg.UndefinedFunction, pg.DatatypeMismatch, pg.WrongObjectType},
+		code)
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would

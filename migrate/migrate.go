@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A Migrator brings one schema of a PostgreSQL database to the version of a
@@ -47,7 +48,7 @@ type Report struct {
 	From, To int       // the schema's version before and after
 	Applied  []Applied // by this call, in order
 	// how the schema differs: from the snapshot of its version, when files were pending; in its owners, always
-	Drift       []Drift
+	Drift       []snapshot.Difference
 	RoleCreated bool          // whether this call created the role
 	Granted     []string      // rights that the role lacked
 	Revoked     []string      // rights that it had beyond the declared ones

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 //go:embed owners.sql
@@ -22,13 +22,13 @@ func (m *Migrator) askOwners() string {
 
 // strays are those of them that a migration made, as far as the bundle knows: another object is a difference as a
 // whole.
-func (m *Migrator) strays(found []Drift, version int) []Drift {
-	snapshot, ok := m.Bundle.Snapshot(version)
+func (m *Migrator) strays(found []snapshot.Difference, version int) []snapshot.Difference {
+	wanted, ok := m.Bundle.Snapshot(version)
 	if !ok {
 		return found
 	}
-	objects := catalogue.Objects(snapshot)
-	return slices.DeleteFunc(found, func(d Drift) bool {
+	objects := snapshot.Objects(wanted)
+	return slices.DeleteFunc(found, func(d snapshot.Difference) bool {
 		return objects[d.Object] == nil &&
 			!strings.HasPrefix(d.Object, "schema ")
 	})
@@ -43,11 +43,11 @@ func (r *run) nameOwners(s seen) {
 	r.compared, r.report.Drift = true, strays
 	r.Log.Warn("objects of the schema belong to another role, so that no migration can change them; verify reports "+
 		"them as differences, too",
-		"differences", driftLines(strays), "sql", undoing(strays))
+		"differences", snapshot.Lines(strays), "sql", undoing(strays))
 }
 
 // undoing is the SQL that takes differences back, as far as it is known.
-func undoing(drift []Drift) string {
+func undoing(drift []snapshot.Difference) string {
 	var sql []string
 	for _, d := range drift {
 		if d.SQL != "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // ownable has one of each kind of object that has an owner of its own.
@@ -19,7 +20,7 @@ const ownable = `CREATE TABLE app.t (id int PRIMARY KEY, n bigint GENERATED ALWA
 	CREATE AGGREGATE app.plus(int) (sfunc = int4pl, stype = int); CREATE TYPE app.e AS ENUM ('a'); CREATE TYPE app.c AS (a int);
 	CREATE TYPE app.r AS RANGE (subtype = int); CREATE DOMAIN app.d AS text`
 
-func lines(drift []migrate.Drift) (all []string) {
+func lines(drift []snapshot.Difference) (all []string) {
 	for _, d := range drift {
 		all = append(all, d.String()+" | "+d.SQL)
 	}

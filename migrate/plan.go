@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A State is how a database stands to a bundle.
@@ -50,14 +51,16 @@ type Status struct {
 	Pending    []bundle.Migration // what would be applied
 	// the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is
 	// none
-	Claimed     int
-	Differences []Difference // where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
-	Foreign     bool         // with LedgerLost: a table of another tool stands where the ledger belongs
-	Lost        string       // why the state is LedgerLost
-	Damage      []Drift      // with LedgerLost: how the ledger's table is not as it was made, where that was asked
-	repair      string       // the command against that
-	renamed     *RenamedError
-	Role        string // as which role it was asked
+	Claimed int
+	// where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
+	Differences []Difference
+	Foreign     bool   // with LedgerLost: a table of another tool stands where the ledger belongs
+	Lost        string // why the state is LedgerLost
+	// with LedgerLost: how the ledger's table is not as it was made, where that was asked
+	Damage  []snapshot.Difference
+	repair  string // the command against that
+	renamed *RenamedError
+	Role    string // as which role it was asked
 	// what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 	TooMuch []string
 }
@@ -235,14 +238,14 @@ func list(differences []Difference) string {
 // schema's comment. [Migrator.Repair] can rebuild it.
 type LedgerLostError struct {
 	Why         string
-	Foreign     bool         // a table of another tool stands where it belongs
-	Differences []Difference // rows that contradict the bundle
-	Damage      []Drift      // how its table is not as it was made
-	Command     string       // what calls Repair; see Migrator.RepairCommand
+	Foreign     bool                  // a table of another tool stands where it belongs
+	Differences []Difference          // rows that contradict the bundle
+	Damage      []snapshot.Difference // how its table is not as it was made
+	Command     string                // what calls Repair; see Migrator.RepairCommand
 }
 
 func (e *LedgerLostError) Error() string {
-	text := "the ledger is lost: " + e.Why + list(e.Differences) + driftLines(e.Damage)
+	text := "the ledger is lost: " + e.Why + list(e.Differences) + snapshot.Lines(e.Damage)
 	if len(e.Differences)+len(e.Damage) > 0 {
 		text += "\n"
 	} else {

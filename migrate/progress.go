@@ -43,7 +43,8 @@ type Progress struct {
 	File       string // whose answer is awaited, also while waiting to try it again; empty between files
 	Number, Of int    // which of the files of this call it is; 0 without a file
 
-	WaitsFor string         // what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
+	// what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
+	WaitsFor string
 	Holder   *pg.Holder     // the session that holds things up, nil while none is known
 	Index    *pg.IndexBuild // how far the index is that the file builds, nil when it builds none
 }

@@ -9,16 +9,17 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // An UnrepairableError means that it cannot be told with certainty which version a
 // schema is at. Nothing was changed.
 type UnrepairableError struct {
 	Why     string
-	Version int     // that Drift is about: the one that the witnesses name, or the nearest
-	Drift   []Drift // how the schema differs from it
-	Next    string  // what to do, where that is neither to undo the drift nor to restore a backup
-	Newer   bool    // a newer program migrated, and only that one can tell
+	Version int                   // that Drift is about: the one that the witnesses name, or the nearest
+	Drift   []snapshot.Difference // how the schema differs from it
+	Next    string                // what to do, where that is neither to undo the drift nor to restore a backup
+	Newer   bool                  // a newer program migrated, and only that one can tell
 
 	// Candidates are the versions that it can be at. RepairOptions.Version decides between
 	// them.
@@ -28,7 +29,7 @@ type UnrepairableError struct {
 func (e *UnrepairableError) Error() string {
 	var b strings.Builder
 	b.WriteString("the ledger cannot be rebuilt: " + e.Why)
-	b.WriteString(driftLines(e.Drift))
+	b.WriteString(snapshot.Lines(e.Drift))
 	b.WriteString("\nNothing was changed. ")
 	if e.Next != "" {
 		b.WriteString(e.Next)
@@ -60,7 +61,7 @@ func (b versionProof) repair(e evidence, stated int) (r Repair, err error) {
 		}
 	}
 	for _, d := range e.table.damage {
-		if d.Change == Stranger {
+		if d.Change == snapshot.ObjectExtra {
 			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledger.Name) +
 				" stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
 		}
@@ -191,10 +192,10 @@ func (b versionProof) newest(rows []storedRow) (newest storedRow) {
 }
 
 func (b versionProof) unlike(e evidence, version int, why string) error {
-	snapshot, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
+	wanted, _ := b.Snapshot(version) // there are snapshots, and it is within the bundle
 	return b.afterClaim(e, &UnrepairableError{
 		Why: fmt.Sprintf(why, version), Version: version,
-		Drift: CompareSnapshots(snapshot, e.live),
+		Drift: snapshot.Compare(wanted, e.live),
 	})
 }
 
@@ -213,8 +214,8 @@ func (e evidence) claimed() (row storedRow, ok bool) {
 func (b versionProof) halfApplied(e evidence) int {
 	row, ok := e.claimed()
 	version := row.Version - 1
-	snapshot, known := b.Snapshot(version)
-	if !ok || !known || len(b.beyondClaim(row.Version, snapshot, e.live)) > 0 {
+	wanted, known := b.Snapshot(version)
+	if !ok || !known || len(b.beyondClaim(row.Version, wanted, e.live)) > 0 {
 		return 0
 	}
 	return version
@@ -223,17 +224,18 @@ func (b versionProof) halfApplied(e evidence) int {
 // beyondClaim lists how a schema differs from what it should be, but for what the file
 // without a transaction that is claimed may have done already; claimed is 0 when none is.
 // An invalid index is what a statement leaves that was interrupted, or has not finished.
-func (b versionProof) beyondClaim(claimed int, want, live string) []Drift {
-	drift := CompareSnapshots(want, live)
+func (b versionProof) beyondClaim(claimed int, want, live string) []snapshot.Difference {
+	drift := snapshot.Compare(want, live)
 	if claimed == 0 {
 		return drift
 	}
-	var done []Drift
+	var done []snapshot.Difference
 	if next, ok := b.Snapshot(claimed); ok {
-		done = CompareSnapshots(want, next)
+		done = snapshot.Compare(want, next)
 	}
-	return slices.DeleteFunc(drift, func(d Drift) bool {
-		invalid := d.Change == Has && strings.Contains(d.Line, "index ") && strings.HasSuffix(d.Line, " invalid")
+	return slices.DeleteFunc(drift, func(d snapshot.Difference) bool {
+		invalid := d.Change == snapshot.LineExtra && strings.Contains(d.Line, "index ") &&
+			strings.HasSuffix(d.Line, " invalid")
 		return invalid || slices.Contains(done, d)
 	})
 }
@@ -346,4 +348,28 @@ func (b versionProof) wrongRows(rows []storedRow, version int) []RowRepair {
 	}
 	slices.SortStableFunc(repairs, func(x, y RowRepair) int { return x.Version - y.Version })
 	return repairs
+}
+
+// versionsLike returns the versions whose snapshot a schema equals: several when
+// files between them leave the schema as it is, such as those that only move rows. When
+// there is none, it returns the nearest version, the later of two that are as near,
+// and the differences from it; 0 when the bundle has no snapshots.
+func versionsLike(b bundle.Bundle, text string) (same []int, nearest int, drift []snapshot.Difference) {
+	for version := 1; ; version++ {
+		wanted, ok := b.Snapshot(version)
+		if !ok {
+			break
+		}
+		d := snapshot.Compare(wanted, text)
+		if len(d) == 0 {
+			same = append(same, version)
+		}
+		if nearest == 0 || len(d) <= len(drift) {
+			nearest, drift = version, d
+		}
+	}
+	if len(same) > 0 {
+		return same, same[len(same)-1], nil
+	}
+	return nil, nearest, drift
 }

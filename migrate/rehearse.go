@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // RehearseOptions say where files are rehearsed. The zero value is a scratch database,
@@ -28,12 +28,13 @@ type RehearseOptions struct {
 
 // A Rehearsal is what Rehearse found.
 type Rehearsal struct {
-	Status   Status      // how the database stands; its Pending files were rehearsed
-	Files    []Rehearsed // those that succeeded or were left out, in order
-	Drift    []Drift     // how the schema differs from what its migrations make; not known with data
-	Audit    *Audit      // of the service's role with the declared rights, warnings aside; nil when it was not proved
-	Unproved string      // why it was not; empty when the service has no role
-	Refusal  error       // why Up would stop before it migrates anything; nil when it would not
+	Status Status                // how the database stands; its Pending files were rehearsed
+	Files  []Rehearsed           // those that succeeded or were left out, in order
+	Drift  []snapshot.Difference // how the schema differs from what its migrations make; not known with data
+	// of the service's role with the declared rights, warnings aside; nil when it was not proved
+	Audit    *Audit
+	Unproved string // why it was not; empty when the service has no role
+	Refusal  error  // why Up would stop before it migrates anything; nil when it would not
 	Replayed time.Duration
 	Clients  int // with data: how many others were connected
 	Elapsed  time.Duration
@@ -165,7 +166,7 @@ func (r *run) glanceInside(ctx context.Context, conn *pgconn.PgConn) (s seen, li
 	if s, err = r.glance(ctx, conn, migrator); err != nil {
 		return s, live, err
 	}
-	all, _, err := r.describeAt(ctx, conn, s, catalogue.Question)
+	all, _, err := r.describeAt(ctx, conn, s, snapshot.Question)
 	if err != nil {
 		return s, live, err
 	}

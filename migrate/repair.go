@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A Repair is what Repair found, and what it wrote or would write.
@@ -24,11 +24,12 @@ type Repair struct {
 	Version int         // that the schema is at, as Proof shows
 	Proof   string      // what tells the version
 	Rows    []RowRepair // rows of the ledger that are not as they should be, by version
-	Table   bool        // the ledger itself is missing or damaged, and made anew; who had rights on it keeps them
-	Damage  []Drift     // how the table that is there is not as it was made
-	Gone    []Drift     // what others made of that table, and what goes with it: an index, for instance
-	Label   bool        // the ledger's own comment has to be written
-	Comment string      // the schema's comment, the second witness, when it has to be written
+	// the ledger itself is missing or damaged, and made anew; who had rights on it keeps them
+	Table   bool
+	Damage  []snapshot.Difference // how the table that is there is not as it was made
+	Gone    []snapshot.Difference // what others made of that table, and what goes with it: an index, for instance
+	Label   bool                  // the ledger's own comment has to be written
+	Comment string                // the schema's comment, the second witness, when it has to be written
 	Written bool
 }
 
@@ -137,7 +138,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 		return e, err
 	}
 	r.me = e.Me.Name
-	told, _, err := r.describeAt(ctx, conn, e.seen, catalogue.Question, catalogue.Ledger)
+	told, _, err := r.describeAt(ctx, conn, e.seen, snapshot.Question, snapshot.Ledger)
 	if err != nil {
 		return e, err
 	}
@@ -150,7 +151,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 			return e, err
 		}
 	}
-	answers, err := pg.Batch(ctx, conn, catalogue.Qualified+r.askGrants())
+	answers, err := pg.Batch(ctx, conn, snapshot.Qualified+r.askGrants())
 	if err != nil {
 		return e, err
 	}
@@ -166,7 +167,7 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 		" FROM " + table +
 		" UNION ALL SELECT NULL, " + ledgerNulls + " WHERE false) m"
 	if hidden := slices.ContainsFunc(e.table.damage,
-		func(d Drift) bool { return d.Line == "row security forced" }); hidden {
+		func(d snapshot.Difference) bool { return d.Line == "row security forced" }); hidden {
 		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
 	}
 	const path = "SET LOCAL search_path = pg_catalog, pg_temp; "

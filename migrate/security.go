@@ -8,10 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // undeclaredSecurity lists the tables whose row level security no migration turns on: an
@@ -24,8 +24,8 @@ func (m *Migrator) undeclaredSecurity(declared []grant, s seen) []heldGrant {
 	if s.Ledger == nil {
 		return nil
 	}
-	snapshot, compared := m.Bundle.Snapshot(s.Ledger.Version)
-	objects := catalogue.Objects(snapshot)
+	wanted, compared := m.Bundle.Snapshot(s.Ledger.Version)
+	objects := snapshot.Objects(wanted)
 	return those(s.Held.Grants, func(h heldGrant) bool {
 		switch {
 		case !h.isRowSecurity():
@@ -43,7 +43,7 @@ func (m *Migrator) undeclaredSecurity(declared []grant, s seen) []heldGrant {
 
 // turnedOn reports whether a snapshot has a table with this row level security. A table of
 // which it knows nothing is for the comparison to report.
-func turnedOn(objects map[string]*catalogue.Object, h heldGrant) bool {
+func turnedOn(objects map[string]*snapshot.Object, h heldGrant) bool {
 	line := "row security enabled"
 	if h.Verb == forcedSecurity {
 		line = "row security forced"
@@ -103,8 +103,8 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
 		return
 	default:
-		c.drift = slices.DeleteFunc(slices.Concat(c.drift, c.damage), func(d Drift) bool {
-			return slices.ContainsFunc(before, func(b Drift) bool { return b.String() == d.String() })
+		c.drift = slices.DeleteFunc(slices.Concat(c.drift, c.damage), func(d snapshot.Difference) bool {
+			return slices.ContainsFunc(before, func(b snapshot.Difference) bool { return b.String() == d.String() })
 		})
 	}
 	if len(c.drift) == 0 {
@@ -115,7 +115,7 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the "+
 		"same time, such as an event trigger. "+
 		"Undo what it did, and keep it from the schema; until then verify reports the same and exits with an error",
-		"version", status.Version, "differences", driftLines(c.drift), "sql", undoing(c.drift), "event_triggers",
+		"version", status.Version, "differences", snapshot.Lines(c.drift), "sql", undoing(c.drift), "event_triggers",
 		triggers.names(),
 		"switch_off", strings.Join(triggers.switchedOff(), "; "))
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // An assignment gives a setting a value.
@@ -130,7 +130,7 @@ type differentSetting struct {
 func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting,
 	err error,
 ) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+differing(wanted))
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+differing(wanted))
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +146,9 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 			wanted = append(wanted, assignment{p.Name, p.SetTo()})
 		}
 	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+catalogue.Qualified+differing(wanted),
-		pg.Untimed+catalogue.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D'))")
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+differing(wanted),
+		pg.Untimed+snapshot.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE "+
+			"evtenabled <> 'D'))")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // decided lists the settings of settings.txt.
@@ -202,7 +203,7 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 	bundle := sensitiveBundle(t)
 	plain := pgtest.Blank(t)
 	version := pgtest.Value[int](t, plain.SuperConn, "SELECT current_setting('server_version_num')::int")
-	snapshot, rows := made(t, plain, bundle, false)
+	text, rows := made(t, plain, bundle, false)
 	const pooler = "DATABASE %d, through a pooler"
 	for _, by := range []string{"DATABASE %d", "ROLE %r", "ROLE %r IN DATABASE %d", pooler} {
 		t.Run(by, func(t *testing.T) {
@@ -237,7 +238,7 @@ func TestSettingsDoNotChangeWhatAFileMeans(t *testing.T) {
 				}
 			}
 			gotSnapshot, gotRows := made(t, db, bundle, by == pooler)
-			for _, d := range migrate.CompareSnapshots(snapshot, gotSnapshot) {
+			for _, d := range snapshot.Compare(text, gotSnapshot) {
 				t.Error(d)
 			}
 			if gotRows != rows {

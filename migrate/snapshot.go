@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/catalogue"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // Snapshot connects, describes the schema as a text for people, and closes its
@@ -73,7 +73,7 @@ func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []st
 }
 
 func (m *Migrator) snapshot(ctx context.Context, conn *pgconn.PgConn) (string, error) {
-	return m.tell(ctx, conn, catalogue.Question)
+	return m.tell(ctx, conn, snapshot.Question)
 }
 
 // tell asks one question about the schema.
@@ -104,10 +104,10 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 // the schema: a ledger that has not moved between two looks had nothing applied in between.
 // It also returns the objects whose owner somebody changed.
 func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) (all []told,
-	strays []Drift, err error,
+	strays []snapshot.Difference, err error,
 ) {
 	all, rest, err := m.describeAnd(ctx, conn, questions,
-		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), pg.Untimed+catalogue.Qualified+m.askOwners())
+		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), pg.Untimed+snapshot.Qualified+m.askOwners())
 	if err == nil {
 		err = rest[1].Decode(&strays)
 	}
@@ -141,7 +141,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 	}
 	// Deparsing takes weak locks on tables; a statement of another session that queues
 	// for a strong one must not wait for a look.
-	settings := pg.Untimed + catalogue.Settings +
+	settings := pg.Untimed + snapshot.Settings +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; ",
 			min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
 	var messages []string
@@ -153,7 +153,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 		return nil, nil, err
 	}
 	for _, a := range answers[:len(questions)] {
-		t := told{text: catalogue.Tell(a.Values, m.Schema)}
+		t := told{text: snapshot.Tell(a.Values, m.Schema)}
 		if a.Err != nil {
 			t = told{err: fmt.Errorf("read what the schema %q holds: %w", m.Schema, a.Failure())}
 		}

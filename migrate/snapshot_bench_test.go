@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // BenchmarkSnapshot measures what it costs to read the snapshot of a schema of 200
@@ -27,7 +27,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	compared := func(conn *pgx.Conn) error {
 		text, err := m.SnapshotOver(b.Context(), conn)
-		if d := migrate.CompareSnapshots(stored, text); len(d) > 0 {
+		if d := snapshot.Compare(stored, text); len(d) > 0 {
 			b.Fatal(d)
 		}
 		return err
@@ -42,7 +42,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		cold = append(cold, timed(b, fresh, compared))
 		_ = fresh.Close(b.Context()) // the next one is another
 		start := time.Now()
-		migrate.CompareSnapshots(stored, stored+"table one_more\n")
+		snapshot.Compare(stored, stored+"table one_more\n")
 		comparison = append(comparison, time.Since(start))
 	}
 	b.ReportMetric(0, "ns/op") // of all together: it says nothing

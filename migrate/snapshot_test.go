@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 var update = flag.Bool("update", false, "write testdata/everything/snapshots and ledger.txt")
@@ -52,7 +53,7 @@ func TestASnapshotTellsEveryKindOfObject(t *testing.T) {
 		}
 		if text != string(want) {
 			t.Errorf("version %d: got\n%s\nwant %s, which differs:", i+1, text, file)
-			for _, d := range migrate.CompareSnapshots(string(want), text) {
+			for _, d := range snapshot.Compare(string(want), text) {
 				t.Error(d)
 			}
 		}
@@ -104,7 +105,7 @@ func TestASnapshotDependsOnNothingElse(t *testing.T) {
 					t.Fatalf("%s: %v", who, err)
 				}
 				if got != want {
-					t.Errorf("%s: not what it is elsewhere: %v", who, migrate.CompareSnapshots(want, got))
+					t.Errorf("%s: not what it is elsewhere: %v", who, snapshot.Compare(want, got))
 				}
 			}
 		})
@@ -279,7 +280,7 @@ func TestASnapshotSeesWhatSomebodyChanged(t *testing.T) {
 		t.Run(sql, func(t *testing.T) {
 			after := changed(t, m, conn, sql)
 			var got []string
-			for _, d := range migrate.CompareSnapshots(before, after) {
+			for _, d := range snapshot.Compare(before, after) {
 				got = append(got, d.String())
 			}
 			if want == nil && len(got) > 0 {

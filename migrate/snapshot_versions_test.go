@@ -18,6 +18,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/localpg"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // TestASchemaHasOneSnapshotOnEachVersion compares the snapshots that several versions of
@@ -299,7 +300,7 @@ func sameSchemasHaveOneSnapshot(t *testing.T, all []version) {
 		}
 		for i, text := range texts[1:] {
 			var got, want []string
-			for _, change := range migrate.CompareSnapshots(texts[0], text) {
+			for _, change := range snapshot.Compare(texts[0], text) {
 				got = append(got, change.String())
 			}
 			if all[0].major < s.since && all[i+1].major >= s.since {
@@ -351,7 +352,7 @@ func dumpsHaveOneSnapshot(t *testing.T, all []version) {
 			t.Fatalf("psql: %v: %s", err, output)
 		}
 		for i, name := range names {
-			for _, change := range migrate.CompareSnapshots(want[i], snapshotOf(t, to, name)) {
+			for _, change := range snapshot.Compare(want[i], snapshotOf(t, to, name)) {
 				sql := "testdata/everything"
 				if i < len(cases) {
 					sql = cases[i].on(from.major)
@@ -512,9 +513,9 @@ func difference(t *testing.T, all []version, script []string) string {
 	var b strings.Builder
 	texts := s.texts()
 	for i, text := range texts[1:] {
-		for _, change := range migrate.CompareSnapshots(texts[0], text) {
+		for _, change := range snapshot.Compare(texts[0], text) {
 			fmt.Fprintf(&b, "versions %d and %d: %s\n", all[0].major, all[i+1].major, change)
-			if change.Change == migrate.Rewrote {
+			if change.Change == snapshot.BodyChanged {
 				b.WriteString(bodyOf(texts[0], change.Object) + "\n" + bodyOf(text, change.Object) + "\n")
 			}
 		}

@@ -6,16 +6,18 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // withUndo gives each difference the SQL that takes it back, as far as one line of a snapshot
 // tells it. Snapshots leave the schema's name out, so what is made again is made with the
 // schema in the search path.
-func (m *Migrator) withUndo(drift []Drift, version int) []Drift {
+func (m *Migrator) withUndo(drift []snapshot.Difference, version int) []snapshot.Difference {
 	for i, d := range drift {
 		drift[i].SQL = m.undo(d, version)
-		changed := i > 0 && drift[i-1].Object == d.Object && drift[i-1].Change == Lacks && d.Change == Has &&
-			subject(drift[i-1].Line) == subject(d.Line)
+		changed := i > 0 && drift[i-1].Object == d.Object && drift[i-1].Change == snapshot.LineMissing &&
+			d.Change == snapshot.LineExtra &&
+			snapshot.Subject(drift[i-1].Line) == snapshot.Subject(d.Line)
 		if changed && drift[i-1].SQL != "" && d.Line != "" { // both lines are one change
 			drift[i-1].SQL, drift[i].SQL = m.replace(drift[i-1], d, version), ""
 		}
@@ -28,7 +30,7 @@ func (m *Migrator) withUndo(drift []Drift, version int) []Drift {
 }
 
 // replace takes back a line that is there instead of another one.
-func (m *Migrator) replace(lacks, has Drift, version int) string {
+func (m *Migrator) replace(lacks, has snapshot.Difference, version int) string {
 	gone, again := m.undo(has, version), m.undo(lacks, version)
 	if strings.HasPrefix(again, "--") {
 		return again
@@ -37,12 +39,13 @@ func (m *Migrator) replace(lacks, has Drift, version int) string {
 }
 
 // undo is the SQL for one difference, "" where a line does not tell it.
-func (m *Migrator) undo(d Drift, version int) string {
+func (m *Migrator) undo(d snapshot.Difference, version int) string {
 	kind, name := objectOf(d.Object)
 	object := sqltext.QuoteName(m.Schema) + "." + name
 	switch {
-	case kind == "function" || kind == "procedure" || kind == "view" && (d.Change == Rewrote || d.Change == Gone):
-		if d.Change == Stranger {
+	case kind == "function" || kind == "procedure" || kind == "view" &&
+		(d.Change == snapshot.BodyChanged || d.Change == snapshot.ObjectMissing):
+		if d.Change == snapshot.ObjectExtra {
 			return "DROP " + strings.ToUpper(kind) + " " + object
 		}
 		return m.definedIn(kind, name, version)
@@ -52,7 +55,7 @@ func (m *Migrator) undo(d Drift, version int) string {
 	about, rest, _ := strings.Cut(d.Line, " ")
 	part, definition := firstName(rest)
 	on := strings.ToUpper(kind) + " " + object
-	if d.Change == Lacks {
+	if d.Change == snapshot.LineMissing {
 		return m.remake(about, part, definition, d.Line, on, object)
 	}
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // Status connects, tells how the database stands to the bundle, and closes its
@@ -58,7 +59,7 @@ type Verification struct {
 	// Compared tells whether the schema was compared with the snapshot of its version,
 	// which the bundle has to have, and Drift how it differs.
 	Compared bool
-	Drift    []Drift
+	Drift    []snapshot.Difference
 }
 
 // Err returns nil when all is as it should be, and otherwise the error of the

@@ -14,7 +14,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
 		"migrate": {
-			"migrate/bundle", "migrate/connstring", "migrate/redact", "migrate/internal/",
+			"migrate/bundle", "migrate/connstring", "migrate/redact", "migrate/snapshot", "migrate/internal/",
 			"github.com/jackc/",
 		},
 		"migrate/connstring": {"github.com/jackc/"},
@@ -23,16 +23,16 @@ func TestArrowsPointOneWay(t *testing.T) {
 		"migrate/review": {
 			"migrate/bundle", "migrate/internal/ledger", "migrate/internal/setting", "migrate/internal/sqltext",
 		},
-		"migrate/internal/pg":        {"migrate/internal/sqltext", "migrate/redact", "github.com/jackc/"},
-		"migrate/internal/ledger":    {},
-		"migrate/internal/setting":   {},
-		"migrate/internal/sqltext":   {},
-		"migrate/internal/catalogue": {},
-		"internal/otp":               {"internal/problem"},
-		"internal/transfer":          {"internal/otp", "internal/problem"},
-		"internal/osuser":            {"golang.org/x/sys/"},
-		"internal/sqlstate":          {"github.com/jackc/"},
-		"internal/owned":             {"internal/osuser", "golang.org/x/sys/"},
+		"migrate/internal/pg":      {"migrate/internal/sqltext", "migrate/redact", "github.com/jackc/"},
+		"migrate/internal/ledger":  {},
+		"migrate/internal/setting": {},
+		"migrate/internal/sqltext": {},
+		"migrate/snapshot":         {},
+		"internal/otp":             {"internal/problem"},
+		"internal/transfer":        {"internal/otp", "internal/problem"},
+		"internal/osuser":          {"golang.org/x/sys/"},
+		"internal/sqlstate":        {"github.com/jackc/"},
+		"internal/owned":           {"internal/osuser", "golang.org/x/sys/"},
 		"internal/config": {
 			"internal/osuser", "internal/owned", "migrate/connstring", "github.com/jackc/",
 			"golang.org/x/sys/",

@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // nobodyAnswers is a connection string that is worth no wait.
@@ -201,12 +202,12 @@ func TestJSONIsDocumented(t *testing.T) {
 			Differences: []difference{{}}, Pending: []pendingFile{{SQL: "x"}},
 		},
 		rehearsalDocument{
-			Error: "x", Role: "x", Unproved: "x", Drift: []migrate.Drift{{Line: "x"}},
+			Error: "x", Role: "x", Unproved: "x", Drift: []snapshot.Difference{{Line: "x"}},
 			Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}},
 		},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
 		repairDocument{
-			Error: "x", Proof: "x", Comment: "x", Damage: []migrate.Drift{{}}, Gone: []migrate.Drift{{}},
+			Error: "x", Proof: "x", Comment: "x", Damage: []snapshot.Difference{{}}, Gone: []snapshot.Difference{{}},
 			Rows: []repairRow{{}},
 		},
 	} {

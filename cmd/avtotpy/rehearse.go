@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A rehearseCommand is one call of "avtotpy migrate rehearse", with its flags.
@@ -58,19 +59,19 @@ func (c *rehearseCommand) rehearse(ctx context.Context, l inspection) error {
 
 // rehearsalDocument is the form for machines; docs/cli.md documents the names.
 type rehearsalDocument struct {
-	Schema   string            `json:"schema"`
-	State    migrate.State     `json:"state"`
-	Version  int               `json:"version"`
-	Target   int               `json:"target"`
-	WithData bool              `json:"with_data"`
-	Clients  int               `json:"clients"`
-	Files    []rehearsedFile   `json:"files"`
-	Drift    []migrate.Drift   `json:"drift"`
-	Role     string            `json:"role,omitempty"`
-	Findings []migrate.Finding `json:"findings"`
-	Unproved string            `json:"unproved,omitempty"`
-	Seconds  float64           `json:"seconds"`
-	Error    string            `json:"error,omitempty"`
+	Schema   string                `json:"schema"`
+	State    migrate.State         `json:"state"`
+	Version  int                   `json:"version"`
+	Target   int                   `json:"target"`
+	WithData bool                  `json:"with_data"`
+	Clients  int                   `json:"clients"`
+	Files    []rehearsedFile       `json:"files"`
+	Drift    []snapshot.Difference `json:"drift"`
+	Role     string                `json:"role,omitempty"`
+	Findings []migrate.Finding     `json:"findings"`
+	Unproved string                `json:"unproved,omitempty"`
+	Seconds  float64               `json:"seconds"`
+	Error    string                `json:"error,omitempty"`
 }
 
 type rehearsedFile struct {
@@ -97,7 +98,7 @@ func (c *rehearseCommand) writeJSON(r migrate.Rehearsal, failed error) error {
 	document := rehearsalDocument{
 		Schema: schema.Name, State: r.Status.State, Version: r.Status.Version, Target: r.Status.Target,
 		WithData: *c.withData, Clients: r.Clients,
-		Files: []rehearsedFile{}, Drift: append([]migrate.Drift{}, r.Drift...), Findings: []migrate.Finding{},
+		Files: []rehearsedFile{}, Drift: append([]snapshot.Difference{}, r.Drift...), Findings: []migrate.Finding{},
 		Unproved: r.Unproved,
 		Seconds:  r.Elapsed.Round(time.Microsecond).Seconds(), Error: text(errors.Join(failed, r.Err())),
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // cmdMayRehearse lets the script's migrator make scratch databases, and puts its name
@@ -65,10 +65,10 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 			Locks     []rehearsedLock `json:"locks"`
 			Rewritten []string        `json:"rewritten"`
 		} `json:"files"`
-		Drift    []migrate.Drift `json:"drift"`
-		Role     string          `json:"role"`
-		Findings []struct{}      `json:"findings"`
-		Seconds  float64         `json:"seconds"`
+		Drift    []snapshot.Difference `json:"drift"`
+		Role     string                `json:"role"`
+		Findings []struct{}            `json:"findings"`
+		Seconds  float64               `json:"seconds"`
 	}
 	read(t, document, &got)
 	if code != 0 || got.State != "blank" || got.Role != db.WebRole || got.Drift == nil || got.Findings == nil ||

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A repairCommand is one call of "avtotpy migrate repair", with its flags.
@@ -61,12 +62,12 @@ type repairDocument struct {
 	Written bool   `json:"written"`
 	Table   bool   `json:"table"`
 
-	Damage  []migrate.Drift `json:"damage,omitempty"`
-	Gone    []migrate.Drift `json:"gone,omitempty"`
-	Rows    []repairRow     `json:"rows"`
-	Label   bool            `json:"label"`
-	Comment string          `json:"comment,omitempty"`
-	Error   string          `json:"error,omitempty"`
+	Damage  []snapshot.Difference `json:"damage,omitempty"`
+	Gone    []snapshot.Difference `json:"gone,omitempty"`
+	Rows    []repairRow           `json:"rows"`
+	Label   bool                  `json:"label"`
+	Comment string                `json:"comment,omitempty"`
+	Error   string                `json:"error,omitempty"`
 }
 
 type repairRow struct {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 func (p program) bindVerify(flags *flag.FlagSet) action {
@@ -165,9 +166,9 @@ type verification struct {
 	// the version of a file without a transaction that a migrator works on, or worked on
 	Claimed int `json:"claimed,omitempty"`
 	// whether the schema was compared with the snapshot of its version
-	Compared bool            `json:"compared"`
-	Drift    []migrate.Drift `json:"drift,omitempty"`  // how it differs
-	Damage   []migrate.Drift `json:"damage,omitempty"` // how the ledger's table is not as it was made
+	Compared bool                  `json:"compared"`
+	Drift    []snapshot.Difference `json:"drift,omitempty"`  // how it differs
+	Damage   []snapshot.Difference `json:"damage,omitempty"` // how the ledger's table is not as it was made
 	// what only the release that migrated can judge: "schema", "privileges"
 	Unjudged []string          `json:"unjudged,omitempty"`
 	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current

@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // A RoleWatch audits the role of the web server, and compares the schema, while the program
@@ -86,7 +87,7 @@ func (w *RoleWatch) audit(ctx context.Context) bool {
 
 // compared logs that a schema is not as its migrations make it: a policy or a trigger that
 // none of them made changes what the role's privileges let it do. The program serves all the same.
-func (w *RoleWatch) compared(drift []migrate.Drift) {
+func (w *RoleWatch) compared(drift []snapshot.Difference) {
 	var lines []string
 	for _, d := range drift {
 		lines = append(lines, d.String())

@@ -11,6 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // TestSnapshotsAreWhatTheMigrationsMake shows a change of the schema in the review of
@@ -50,7 +51,7 @@ func TestSnapshotsAreWhatTheMigrationsMake(t *testing.T) {
 		}
 		if text != string(have) {
 			t.Errorf("%s is stale; run go test ./internal/schema -update and review the difference", file)
-			for _, d := range migrate.CompareSnapshots(string(have), text) {
+			for _, d := range snapshot.Compare(string(have), text) {
 				t.Log(d)
 			}
 		}
@@ -80,7 +81,7 @@ func TestEveryRoleReadsTheSameSnapshot(t *testing.T) {
 	for who, text := range texts {
 		if text != texts["migrator"] {
 			t.Errorf("the role %q reads something else than the migrator: %v", who,
-				migrate.CompareSnapshots(texts["migrator"], text))
+				snapshot.Compare(texts["migrator"], text))
 		}
 	}
 }

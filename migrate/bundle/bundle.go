@@ -1,8 +1,8 @@
 // Package bundle reads migration files and refuses what cannot run safely.
 //
-// A bundle is the whole history of a schema: files 0001_name.sql, 0002_name.sql and so on, without gaps. Load reports everything
-// that is wrong with them at once, each with file, line and column and what to write instead. Comments that begin
-// with "-- migrate:" are directives. WithSnapshots adds what the schema looks like after each file.
+// A bundle is the whole history of a schema: files 0001_name.sql, 0002_name.sql and so on, without gaps. Load reports
+// everything that is wrong with them at once, each with file, line and column and what to write instead. Comments that
+// begin with "-- migrate:" are directives. WithSnapshots adds what the schema looks like after each file.
 package bundle
 
 import (
@@ -439,8 +439,8 @@ func (m Migration) Directives() []string {
 	return found
 }
 
-// Unchecked makes a bundle of SQL texts, versions 1, 2, …, without the checks of Load. It is for tests of what happens when
-// a file slips through.
+// Unchecked makes a bundle of SQL texts, versions 1, 2, …, without the checks of Load. It is for tests of what happens
+// when a file slips through.
 func Unchecked(sql ...string) Bundle {
 	var b Bundle
 	for i, s := range sql {

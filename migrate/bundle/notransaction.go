@@ -149,7 +149,8 @@ func (s NoTx) Qualified(name string) string {
 func (s NoTx) LeftInvalid() string {
 	switch {
 	case s.Verb == "CREATE":
-		return "i.relname = " + sqltext.QuoteText(s.Name) + " AND x.indrelid = to_regclass(" + s.Qualified(s.Table) + ")"
+		return "i.relname = " + sqltext.QuoteText(s.Name) + " AND x.indrelid = to_regclass(" + s.Qualified(s.Table) +
+			")"
 	case s.Verb != "REINDEX":
 		return ""
 	case s.object == "SCHEMA":

@@ -70,7 +70,8 @@ func TestFilesMayNotSetWhatOthersAreReadBy(t *testing.T) {
 // those of the table of settings.
 func TestASettingThatNoFileMayChangeIsReportedOnce(t *testing.T) {
 	t.Parallel()
-	for _, p := range append(setting.Pins(), setting.Pin{Name: "role", Local: "no"}, setting.Pin{Name: "session_authorization", Local: "no"}) {
+	for _, p := range append(setting.Pins(), setting.Pin{Name: "role", Local: "no"},
+		setting.Pin{Name: "session_authorization", Local: "no"}) {
 		if p.Local != "no" {
 			continue
 		}

@@ -177,7 +177,10 @@ func pieces() []piece {
 			"CREATE INDEX «i» ON app.mv (b)", "ALTER MATERIALIZED VIEW app.mv RENAME TO «m»",
 		}},
 		{
-			[]string{"CREATE POLICY pol ON app.t USING (true)", "{ALTER TABLE app.t ENABLE ROW LEVEL SECURITY|SELECT 1}"},
+			[]string{
+				"CREATE POLICY pol ON app.t USING (true)",
+				"{ALTER TABLE app.t ENABLE ROW LEVEL SECURITY|SELECT 1}",
+			},
 			[]string{
 				"ALTER TABLE app.t {ENABLE|DISABLE|FORCE|NO FORCE} ROW LEVEL SECURITY",
 				"ALTER TABLE app.u ENABLE ROW LEVEL SECURITY",

@@ -272,7 +272,8 @@ var mistakes = map[string][]mistake{
 			nil,
 		},
 		{
-			"UPDATE app.users u SET name = '' FROM (app.users JOIN d.app.\"migrations\" ON true) WHERE u.id = 1; TABLE " +
+			"UPDATE app.users u SET name = '' FROM (app.users JOIN d.app.\"migrations\" ON true) WHERE u.id " +
+				"= 1; TABLE " +
 				"app.migrations",
 			[]string{"1:55: …builds upon it", "1:105: …builds upon it"},
 			[]string{"SELECT u.name AS migrations FROM app.users u WHERE u.name = 'app.migrations'"},

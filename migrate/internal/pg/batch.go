@@ -1,4 +1,5 @@
-// Package pg is one connection to PostgreSQL: many questions in one round trip, errors by class, and what a session is busy with.
+// Package pg is one connection to PostgreSQL: many questions in one round trip, errors by class, and what a session is
+// busy with.
 package pg
 
 import (

@@ -68,7 +68,8 @@ func WithheldError(kind, name, me, to, said string) *PrivilegeError {
 		lacks.SQL = []string{"GRANT USAGE ON TYPE pg_catalog." + sqltext.QuoteName(name) + " TO " + to}
 		return lacks
 	}
-	lacks.SQL = []string{"DO " + sqltext.DollarQuote(" DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE "+
+	lacks.SQL = []string{"DO " + sqltext.DollarQuote(" DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM "+
+		"pg_proc WHERE "+
 		"pronamespace = 'pg_catalog'::regnamespace AND proname = "+sqltext.QuoteText(name)+
 		"\n    LOOP EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO "+
 		strings.ReplaceAll(strings.ReplaceAll(to, "'", "''"), "%", "%%")+"', f); END LOOP; END ")}

@@ -1,5 +1,5 @@
-// Package setting has a decision about each of PostgreSQL's settings: which ones mean the same in each file's transaction,
-// and which ones a file may change.
+// Package setting has a decision about each of PostgreSQL's settings: which ones mean the same in each file's
+// transaction, and which ones a file may change.
 package setting
 
 import (

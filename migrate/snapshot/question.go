@@ -1,6 +1,8 @@
-package catalogue
+package snapshot
 
-import "strings"
+import (
+	"strings"
+)
 
 // Qualified goes before a question whose answer names types or relations. With
 // pg_catalog alone in the search path each other one is written with its schema, whatever

@@ -1,6 +1,6 @@
-// Package catalogue describes a schema as a text for people: it has the question to
+// Package snapshot describes a schema as text, and lists the differences of two: it has the question to
 // PostgreSQL's catalogue, writes the text from the answer, and reads it back.
-package catalogue
+package snapshot
 
 import (
 	"cmp"
