@@ -29,6 +29,7 @@ type Difference struct {
 	SQL string `json:"sql,omitempty"`
 }
 
+// Lines writes differences one below the other, for a message: the first thirty.
 func Lines(drift []Difference) string {
 	const most = 30
 	var b strings.Builder
