@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // avtotpy is our migrator with all that it promises, the service's role and its privileges
@@ -14,7 +15,7 @@ func avtotpy() tool {
 	return tool{
 		name: "AVTotpy", layout: plain,
 		load: func(files fs.FS) (func(context.Context, *database, string) error, error) {
-			bundle, err := migrate.Load(files)
+			bundle, err := bundle.Load(files)
 			return func(ctx context.Context, d *database, conn string) error {
 				_, err := migratorOf(bundle, d.web).Up(ctx, conn)
 				return err
@@ -26,7 +27,7 @@ func avtotpy() tool {
 // schemaName is ours alone: the peers work in public.
 const schemaName = "app"
 
-func migratorOf(bundle migrate.Bundle, web string) *migrate.Migrator {
+func migratorOf(bundle bundle.Bundle, web string) *migrate.Migrator {
 	role := migrate.Role{Name: web, Password: password}
 	// Some privileges, so that there is something to prove: on the first table, whatever it is called.
 	for _, m := range bundle.Migrations() {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // guarantees measures what each one costs a start with nothing to do: the questions of a real
@@ -122,7 +123,7 @@ func (b *bench) record(ctx context.Context, db *database, files corpus, role str
 	defer near.close()
 	var stream []byte
 	near.hear = func(sent []byte) { stream = append(stream, sent...) } // of the only connection
-	bundle, err := migrate.Load(files.as(plain))
+	bundle, err := bundle.Load(files.as(plain))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 func main() {
@@ -25,7 +26,7 @@ func main() {
 
 func up(folder, role string) error {
 	start := time.Now()
-	bundle, err := migrate.Load(os.DirFS(folder))
+	bundle, err := bundle.Load(os.DirFS(folder))
 	if err != nil {
 		return err
 	}

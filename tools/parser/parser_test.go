@@ -9,7 +9,7 @@ import (
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/bundle"
 )
 
 // FuzzStatements demands that whatever PostgreSQL parses is cut by the loader into
@@ -34,7 +34,7 @@ func FuzzStatements(f *testing.F) {
 		f.Add(sql)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {
-		bundle, err := migrate.Load(fstest.MapFS{"0001_a.sql": {Data: []byte(sql)}})
+		bundle, err := bundle.Load(fstest.MapFS{"0001_a.sql": {Data: []byte(sql)}})
 		if err != nil {
 			return
 		}
