@@ -36,8 +36,8 @@ func (b *bench) guaranteesOf(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	if len(questions) != 3 {
-		return fmt.Errorf("a start with nothing to do asked %d questions, not 3: %q", len(questions), questions)
+	if len(questions) != 5 { // four questions, and the end of their transaction
+		return fmt.Errorf("a start with nothing to do sent %d messages, not 5: %q", len(questions), questions)
 	}
 	variants, err := variantsOf(questions)
 	if err != nil {
@@ -79,7 +79,7 @@ type variant struct {
 }
 
 func variantsOf(questions []string) (all []variant, err error) {
-	facts, ledger, privileges := questions[0], questions[1], questions[2]
+	facts, ledger, privileges, owners, end := questions[0], questions[1], questions[2], questions[3], questions[4]
 	cut := func(question string, parts ...string) string {
 		for _, part := range parts {
 			pattern := regexp.MustCompile(part)
@@ -95,18 +95,19 @@ func variantsOf(questions []string) (all []variant, err error) {
 		{"without the checksums", []string{
 			facts,
 			cut(ledger, `'fingerprint', .*\n()`, `'whole', .*\n()`, `coalesce\(string_agg\(.*known,()`,
-				`,\s*coalesce\(string_agg\(.*newer()`), privileges,
+				`,\s*coalesce\(string_agg\(.*newer()`), privileges, owners, end,
 		}},
 		{"without the schema's comment", []string{
 			facts,
-			cut(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), privileges,
+			cut(ledger, `,\s*'comment', \(SELECT description.*(\)\s*FROM)`), privileges, owners, end,
 		}},
 		{"without looking for claims", []string{
 			facts,
 			cut(ledger, `'unfinished', unfinished, 'claimed', claimed,()`, `FILTER \(WHERE [^)]*open\)()`,
-				`.*AS unfinished,\n()`, `.*AS claimed,\n()`), privileges,
+				`.*AS unfinished,\n()`, `.*AS claimed,\n()`), privileges, owners, end,
 		}},
-		{"without the privileges", []string{facts, ledger}},
+		{"without the owners of objects", []string{facts, ledger, privileges, end}},
+		{"without the privileges", []string{facts, ledger, end}},
 		{"only the last version", []string{"SELECT max(version) FROM " + schemaName + ".migrations"}},
 		{"SELECT 1", []string{"SELECT 1"}},
 	}
