@@ -149,7 +149,7 @@ func (s *Store) resealRound(ctx context.Context, vault uuid.UUID) (round reseale
 // resealed is what became of some of the accounts that an older key seals.
 type resealed struct {
 	sealed, damaged int
-	left            int // that open, or that other transactions hold
+	left            int // that open, or that other transactions hold, and keys of which all were deleted just now
 	removed         int // keys
 }
 
@@ -184,11 +184,17 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 		return done, err
 	}
 	done.removed = int(tag.RowsAffected())
-	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left.
-	var old int
-	err = tx.QueryRow(ctx, `SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2`, vault,
-		newest.generation).Scan(&old)
-	done.left = old - done.damaged
+	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left. When it
+	// is deleted again until now, only its key is left.
+	var old, unused int
+	err = tx.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2), (
+			SELECT count(*) FROM avtotpy.vault_keys k
+			WHERE vault_id = $1 AND generation < $2
+				AND NOT EXISTS (
+					SELECT FROM avtotpy.accounts a WHERE a.vault_id = k.vault_id AND a.generation = k.generation))`,
+		vault, newest.generation).Scan(&old, &unused)
+	done.left = old - done.damaged + unused
 	return done, err
 }
 

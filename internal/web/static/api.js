@@ -20,7 +20,9 @@ export async function request(method, path, { body, headers = {} } = {}) {
 			headers: body === undefined ? headers : { ...headers, "Content-Type": "application/json" },
 			body: body === undefined ? undefined : JSON.stringify(body),
 			cache: "no-store",
-			signal: AbortSignal.timeout(15_000), // a laptop that wakes up has connections that hang for minutes
+			// A laptop that wakes up has connections that hang for minutes. A change is waited for longer than the server takes
+			// for any request: what became of one that is given up is not known.
+			signal: AbortSignal.timeout(method === "GET" ? 15_000 : 30_000),
 		});
 		const receivedAt = Date.now();
 		const text = await response.text();
