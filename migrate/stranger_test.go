@@ -10,8 +10,8 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 )
 
-// TestAProgramOfSomebodyElsesUsesTheMigrator builds the module under examples, which sees what any other module sees, and
-// runs it twice as its user would.
+// TestAProgramOfSomebodyElsesUsesTheMigrator builds the module under examples, which sees what any other module sees,
+// and runs it twice as its user would.
 func TestAProgramOfSomebodyElsesUsesTheMigrator(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "notes")

@@ -284,7 +284,7 @@ func (l *load) report(outages int) {
 	// while requests come: the last one may have succeeded before it began
 	pgtest.Eventually(l.t, "an outage ends", func() error {
 		began, ended := lines()
-		return pgtest.Unless(began == ended, "the log tells of %d that began and %d that ended", began, ended)
+		return pgtest.Unless(began == ended, "the log has %d that began and %d that ended", began, ended)
 	})
 	l.end()
 	if len(l.wrong) > 0 {
@@ -293,7 +293,7 @@ func (l *load) report(outages int) {
 	log := l.said.String()
 	began, ended := lines()
 	if began != ended || began > outages {
-		l.t.Errorf("the log tells of %d outages that began and %d that ended, want the same, at most %d", began, ended,
+		l.t.Errorf("the log has %d outages that began and %d that ended, want the same, at most %d", began, ended,
 			outages)
 	}
 	if strings.Contains(log, "a request failed") {

@@ -363,7 +363,7 @@ func TestPatroniMovesTheDatabase(t *testing.T) {
 // observe causes an event, and logs how long it took until another member, or the same again, was the primary, and from
 // then until a change was saved.
 func (p *patroni) observe(loads map[string]*load, what string, cause func(was *member) (not string),
-	mend func(was *member),
+	fix func(was *member),
 ) {
 	t := p.t
 	t.Helper()
@@ -385,7 +385,7 @@ func (p *patroni) observe(loads map[string]*load, what string, cause func(was *m
 		t.Logf("%s: %s: a change is saved %s after the promotion; %d lines of log", what, name, at,
 			strings.Count(l.said.String(), "\n")-lines[name])
 	}
-	mend(was)
+	fix(was)
 	p.awaitFollowers()
 	for name, l := range loads {
 		l.mu.Lock()

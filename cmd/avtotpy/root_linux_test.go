@@ -296,8 +296,8 @@ func TestAServerThatStaysRootSaysSo(t *testing.T) {
 	}
 }
 
-// TestTheProgramIsNotToBeSetUserID: whoever starts it would choose the settings with which somebody else's rights are
-// used.
+// TestTheProgramIsNotToBeSetUserID: the user who starts it would choose the settings with which somebody else's rights
+// are used.
 func TestTheProgramIsNotToBeSetUserID(t *testing.T) {
 	t.Parallel()
 	nobody, folder := besideNobody(t, 0o755)

@@ -31,7 +31,7 @@ type surrounding struct {
 	role   bool   // the web server's role has to be there first: not for a blank database
 	exit   int    // of a migration; -1 when it depends on the database: 0 where nothing is pending
 	says   string // what its output has to match
-	mend   string // what the message says, as far as SQL does not mend it; with exit other than 0
+	fix    string // what the message says, as far as SQL does not fix it; with exit other than 0
 	verify int    // what verify says when the migration went through
 	skip   string // why a healthy server in SKIP is not ready; "" when it is
 	create string // the database is made anew with this, and is blank
@@ -59,33 +59,33 @@ func surroundings() map[string]surrounding {
 		"nothing": {},
 		"sql_drop raises": {
 			plant: raises("sql_drop", "%%", "RAISE 'nothing is dropped here'"), exit: -1,
-			says: `"guard".*nothing is dropped here`, mend: unguard,
+			says: `"guard".*nothing is dropped here`, fix: unguard,
 		},
 		"table_rewrite raises": {plant: raises("table_rewrite", "%%", "RAISE 'no rewrites'")},
 		"a trigger that minds comments": {
 			plant: raises("ddl_command_start", "COMMENT", "RAISE 'no comment'"), exit: -1, says: `"guard".*no comment`,
-			mend: unguard,
+			fix: unguard,
 		},
 		"a schema of another's": {
 			blank: true, plant: "CREATE SCHEMA avtotpy", exit: 77,
-			says: `ALTER SCHEMA "avtotpy" OWNER TO "%m"`, mend: "ALTER SCHEMA avtotpy OWNER TO %m",
+			says: `ALTER SCHEMA "avtotpy" OWNER TO "%m"`, fix: "ALTER SCHEMA avtotpy OWNER TO %m",
 		},
 		"a schema of the migrator's": {blank: true, plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m"},
 		"a schema with another's work": {
 			blank: true,
 			plant: "CREATE SCHEMA avtotpy AUTHORIZATION %m; CREATE TABLE avtotpy.theirs ()", exit: 74, says: `holds`,
-			mend: "DROP TABLE avtotpy.theirs",
+			fix: "DROP TABLE avtotpy.theirs",
 		},
 		"more in public": {plant: "CREATE TABLE public.users (id int); CREATE FUNCTION " +
 			"public.clock_timestamp() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION public.now() RETURNS " +
 			"int LANGUAGE sql AS 'SELECT 1'; ALTER DATABASE %d SET search_path = public, pg_catalog"},
 		"plpgsql for nobody": {
 			plant: "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC", exit: -1,
-			says: `GRANT USAGE ON LANGUAGE "plpgsql" TO "%m"`, mend: "GRANT USAGE ON LANGUAGE plpgsql TO %m",
+			says: `GRANT USAGE ON LANGUAGE "plpgsql" TO "%m"`, fix: "GRANT USAGE ON LANGUAGE plpgsql TO %m",
 		},
 		"a type for nobody": {
 			plant: "REVOKE USAGE ON TYPE uuid FROM PUBLIC", exit: -1,
-			says: `GRANT USAGE ON TYPE pg_catalog."uuid" TO "%m"`, mend: "GRANT USAGE ON TYPE uuid TO %m",
+			says: `GRANT USAGE ON TYPE pg_catalog."uuid" TO "%m"`, fix: "GRANT USAGE ON TYPE uuid TO %m",
 		},
 		"no TEMPORARY for everybody": {plant: "REVOKE TEMPORARY ON DATABASE %d FROM PUBLIC"},
 		"functions and types by default": {plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON FUNCTIONS TO " +
@@ -98,7 +98,7 @@ func surroundings() map[string]surrounding {
 		"the migrator is a member":         {plant: "GRANT %w TO %m", role: true},
 		"the web role is a member": {
 			before: 16, plant: "GRANT %m TO %w", role: true, exit: 77,
-			says: `REVOKE "%m" FROM "%w"`, mend: "REVOKE %m FROM %w",
+			says: `REVOKE "%m" FROM "%w"`, fix: "REVOKE %m FROM %w",
 		},
 		"passwords in MD5": {plant: "ALTER ROLE %m SET password_encryption = 'md5'; ALTER ROLE %w " +
 			"SET password_encryption = 'md5'", role: true},
@@ -124,17 +124,17 @@ func surroundings() map[string]surrounding {
 			plant: raises("ddl_command_start", "CREATE TABLE",
 				"RAISE 'frozen until Monday' USING HINT = 'Open a ticket.'"), exit: -1,
 			says: `(?s)event trigger "guard".*frozen until Monday.*Open a ticket.*ALTER EVENT TRIGGER "guard" DISABLE`,
-			mend: unguard,
+			fix:  unguard,
 		},
 		"a trigger that lacks a privilege": {
 			plant: "CREATE TABLE public.ddl_log (tag text); " +
 				raises("ddl_command_end", "CREATE%%", "INSERT INTO public.ddl_log VALUES (tg_tag)"), exit: -1,
 			says: `(?s)"guard".*permission denied for table ddl_log.*SECURITY DEFINER`,
-			mend: "ALTER FUNCTION public.guard() SECURITY DEFINER",
+			fix:  "ALTER FUNCTION public.guard() SECURITY DEFINER",
 		},
 		"a trigger that minds grants": {
 			plant: raises("ddl_command_end", "GRANT", "RAISE 'ask the platform'"), exit: -1,
-			says: `"guard".*ask the platform`, mend: unguard,
+			says: `"guard".*ask the platform`, fix: unguard,
 		},
 		"everything of ours for everybody": {
 			plant: "ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES " +
@@ -146,46 +146,46 @@ func surroundings() map[string]surrounding {
 			"UPDATE (name) ON avtotpy.users TO PUBLIC", role: true},
 		"a membership that writes all": {
 			plant: "GRANT pg_write_all_data TO %w", role: true, exit: 77, says: `REVOKE "pg_write_all_data" FROM "%w"`,
-			mend: `REVOKE pg_write_all_data FROM "%w"`,
+			fix: `REVOKE pg_write_all_data FROM "%w"`,
 		},
 		"read-only by setting": {
 			plant: "ALTER DATABASE %d SET default_transaction_read_only = on", exit: -1,
 			says: `default_transaction_read_only is on .*ALTER DATABASE "%d" RESET`,
-			mend: "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only",
+			fix:  "SET default_transaction_read_only = off; ALTER DATABASE %d RESET default_transaction_read_only",
 			skip: "takes no changes",
 		},
 		"an expired password": {
 			plant: "ALTER ROLE %w VALID UNTIL '2020-01-01'", role: true, exit: 77,
-			says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, mend: "ALTER ROLE %w VALID UNTIL 'infinity'",
+			says: `ALTER ROLE "%w" VALID UNTIL 'infinity'`, fix: "ALTER ROLE %w VALID UNTIL 'infinity'",
 			skip: "password is wrong",
 		},
 		"no connections for the role": {
 			plant: "ALTER ROLE %w CONNECTION LIMIT 0", role: true, exit: 77,
-			says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, mend: "ALTER ROLE %w CONNECTION LIMIT -1",
+			says: `ALTER ROLE "%w" CONNECTION LIMIT -1`, fix: "ALTER ROLE %w CONNECTION LIMIT -1",
 			skip: "lacks disk, memory or connections",
 		},
 		"no login": {
 			plant: "ALTER ROLE %w NOLOGIN", role: true, exit: 77,
-			says: `ALTER ROLE "%w" LOGIN`, mend: "ALTER ROLE %w LOGIN", skip: "does not let the web server in",
+			says: `ALTER ROLE "%w" LOGIN`, fix: "ALTER ROLE %w LOGIN", skip: "does not let the web server in",
 		},
 		"one connection of the migrator": {plant: "ALTER ROLE %m CONNECTION LIMIT 1"},
 		"another password": {
 			plant: "ALTER ROLE %w PASSWORD 'other'; COMMENT ON ROLE %w IS NULL", role: true, exit: 77,
-			says: `\\password "%w"`, mend: "ALTER ROLE %w PASSWORD 'test'", skip: "password is wrong",
+			says: `\\password "%w"`, fix: "ALTER ROLE %w PASSWORD 'test'", skip: "password is wrong",
 		},
 		"pg_roles for nobody": {
 			plant: "REVOKE SELECT ON pg_roles FROM PUBLIC", exit: 77,
-			says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, mend: "GRANT SELECT ON pg_roles TO PUBLIC",
+			says: `GRANT SELECT ON pg_catalog."pg_roles" TO "%m"`, fix: "GRANT SELECT ON pg_roles TO PUBLIC",
 			skip: "lacks a privilege",
 		},
 		"version() for nobody": {
 			plant: "REVOKE EXECUTE ON FUNCTION version() FROM PUBLIC", exit: 77,
-			says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, mend: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC",
+			says: `(?s)GRANT EXECUTE ON FUNCTION.*"%m"`, fix: "GRANT EXECUTE ON FUNCTION version() TO PUBLIC",
 			skip: "lacks a privilege",
 		},
 		"a tablespace that is not ours": {
 			plant: "ALTER ROLE %m SET default_tablespace = pg_global", exit: -1,
-			says: `GRANT CREATE ON TABLESPACE "pg_global" TO "%m"`, mend: "ALTER ROLE %m RESET default_tablespace",
+			says: `GRANT CREATE ON TABLESPACE "pg_global" TO "%m"`, fix: "ALTER ROLE %m RESET default_tablespace",
 		},
 		"public for nobody": {plant: "REVOKE ALL ON SCHEMA public FROM PUBLIC"},
 		"an extension in our schema": {plant: "CREATE FUNCTION avtotpy.of_an_extension() RETURNS int LANGUAGE sql " +
@@ -266,11 +266,11 @@ func TestSurroundings(t *testing.T) {
 				}
 				if want != 0 {
 					p.agrees(false)
-					p.execEach(s.mend)
+					p.execEach(s.fix)
 					p.must(0, "RUN_AND_EXIT")
 				}
 				if strings.Contains(s.plant, "read_only") { // of which verify knows nothing
-					p.execEach(s.mend)
+					p.execEach(s.fix)
 				}
 				if s.verify != 0 {
 					p.must(s.verify, "", "migrate", "verify")

@@ -184,8 +184,8 @@ func (s *Store) resealSome(ctx context.Context, tx pgx.Tx, vault uuid.UUID) (don
 		return done, err
 	}
 	done.removed = int(tag.RowsAffected())
-	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left. When it
-	// is deleted again until now, only its key is left.
+	// Counted afterwards: an account that another server adds before the keys are removed keeps one, and is left. When
+	// it is deleted again until now, only its key is left.
 	var old, unused int
 	err = tx.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM avtotpy.accounts WHERE vault_id = $1 AND generation < $2), (
