@@ -134,7 +134,8 @@ func (r *review) alterNamed(kind string, p phrase) {
 	old, renamed := r.old(object{space(kind), n.name}), to.accept("TO")
 	switch columns, view := r.made.views[n.name]; {
 	case old && view && renamed:
-		r.takes(rename.at(), "RENAME in "+kind+" "+n.String(), r.viewInstead(n.name, columns))
+		r.takes(rename.at(), "RENAME in "+kind+" "+n.String(), r.viewInstead(n.name, columns),
+			only(object{"relation", n.name}))
 	case old && kind != "STATISTICS":
 		r.contracting(rename.at(), "RENAME in "+kind+" "+n.String())
 	}
@@ -278,7 +279,7 @@ func (r *review) renameIn(kind string, n name, p phrase) {
 			if of, view := r.made.views[n.name]; view {
 				columns = of
 			}
-			r.takes(at, "RENAME of "+n.String(), r.viewInstead(n.name, columns))
+			r.takes(at, "RENAME of "+n.String(), r.viewInstead(n.name, columns), only(object{"relation", n.name}))
 		}
 		r.made.renameView(n.name, to.name)
 		r.rename("relation", n.name, to.name)
@@ -314,7 +315,7 @@ func (r *review) renameKey(at int, of name, from, to string) {
 	if t.isKey(from) && i.named <= r.released && r.oldTable(of) && r.old(object{"relation", from}) {
 		r.takes(at, "RENAME of "+from+", without which ON CONFLICT ON CONSTRAINT fails,", func() bool {
 			return t.isKey(from)
-		})
+		}, only(object{"relation", from}))
 	}
 	if i != nil {
 		i.named = r.file.Version

@@ -349,7 +349,7 @@ func (r *review) drop(at int, p phrase) {
 			r.takes(at, "DROP "+kind+" on "+t.String()+", which may be what writes to it,", func() bool {
 				_, made := r.made.objects[again]
 				return made
-			})
+			}, only(again))
 		}
 	case "CAST", "EXTENSION", "OPERATOR":
 		o := object{lower(kind), p.bare(kind)}
@@ -430,13 +430,13 @@ func (r *review) dropNamed(at int, kind string, n name) {
 				}
 				return !viewed || view == nil || again == nil ||
 					!slices.ContainsFunc(view, func(c string) bool { return !slices.Contains(again, c) })
-			})
+			}, only(o))
 		case kind == "FUNCTION", kind == "PROCEDURE":
 			was := r.made.calls[n.name]
 			r.takes(at, what, func() bool {
 				_, made := r.made.objects[o]
 				return made && r.made.calls[n.name].answers(was)
-			})
+			}, only(o))
 		default:
 			r.contracting(at, what)
 		}
@@ -481,15 +481,16 @@ func (r *review) unique(at int, what string, of name, index string) {
 	}
 	was := *i
 	r.takes(at, what+", without which ON CONFLICT fails,", func() bool {
-		return (!was.unique || t.hasUnique(was.same)) && (!was.key || was.named > r.released || t.isKey(was.name))
-	})
+		return (!was.unique || len(t.uniques(was.same)) > 0) && (!was.key || was.named > r.released || t.isKey(was.name))
+	}, only(object{"relation", index}), func() []object { return t.uniques(was.same) })
 }
 
-func (t *table) hasUnique(same string) bool {
+// uniques returns the unique indexes of these columns.
+func (t *table) uniques(same string) (all []object) {
 	for _, i := range t.indexes {
 		if i.unique && i.same == same {
-			return true
+			all = append(all, object{"relation", i.name})
 		}
 	}
-	return false
+	return all
 }

@@ -57,11 +57,13 @@ type review struct {
 // A lock is one that stands until the file ends.
 type lock struct{ of, by, nobody string }
 
-// gone is something that a file takes away, unless it brings it back further down.
+// gone is something that a file takes away, unless it brings it back further down. Programs of a release
+// then use what serves in its place, so that it is as old to them.
 type gone struct {
-	at   int
-	what string
-	back func() bool
+	at     int
+	what   string
+	back   func() bool
+	serves []func() []object
 }
 
 // A finding is one place that breaks a rule.
@@ -80,6 +82,10 @@ func (r *review) read(m *bundle.Migration) {
 	for _, g := range r.gone {
 		if !g.back() {
 			r.contracting(g.at, g.what)
+			continue
+		}
+		for _, serves := range g.serves {
+			r.keepAge(serves())
 		}
 	}
 }
@@ -173,9 +179,22 @@ func (r *review) contracting(at int, what string) {
 	}
 }
 
-// takes is contracting where the file may bring back what it takes.
-func (r *review) takes(at int, what string, back func() bool) {
-	r.gone = append(r.gone, gone{at, what, back})
+// takes is contracting where the file may bring back what it takes; serves lists what a program then uses
+// in its place.
+func (r *review) takes(at int, what string, back func() bool, serves ...func() []object) {
+	r.gone = append(r.gone, gone{at, what, back, serves})
+}
+
+// only is what serves where that is one object.
+func only(o object) func() []object { return func() []object { return []object{o} } }
+
+// keepAge makes objects of the file at hand as old as what they serve in place of.
+func (r *review) keepAge(objects []object) {
+	for _, o := range objects {
+		if _, made := r.made.objects[o]; made {
+			r.made.objects[o] = min(r.made.objects[o], r.released)
+		}
+	}
 }
 
 // setsMinVersion tells a min-version of the file's own from one that an earlier file

@@ -1195,6 +1195,61 @@ func TestReviewTakesAnIndexThatIsBuiltBeside(t *testing.T) {
 	}
 }
 
+// TestWhatIsBroughtBackIsAsOldAsItWas takes away again, in a third file, what the second one took away and
+// brought back: programs of the release use it.
+func TestWhatIsBroughtBackIsAsOldAsItWas(t *testing.T) {
+	const view = "CREATE VIEW app.%s AS SELECT name FROM app.users"
+	named := func(name string) string { return fmt.Sprintf(view, name) }
+	for _, c := range []struct{ made, back, again string }{
+		{"", "DROP VIEW app.names; " + named("names"), "DROP VIEW app.names"},
+		{"", "ALTER VIEW app.names RENAME TO n; " + named("names"), "ALTER VIEW app.names RENAME TO m"},
+		{"", "ALTER TABLE app.codes RENAME TO c; CREATE VIEW app.codes AS SELECT * FROM app.c", "DROP VIEW app.codes"},
+		{
+			"CREATE FUNCTION app.two() RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+			"DROP FUNCTION app.two(); CREATE FUNCTION app.two() RETURNS integer LANGUAGE sql AS 'SELECT 3'",
+			"DROP FUNCTION app.two()",
+		},
+		{
+			"CREATE TRIGGER writes INSTEAD OF INSERT ON app.names FOR EACH ROW EXECUTE FUNCTION app.touch()",
+			"DROP TRIGGER writes ON app.names; CREATE TRIGGER writes INSTEAD OF INSERT ON app.names FOR EACH ROW " +
+				"EXECUTE FUNCTION app.touch()",
+			"DROP TRIGGER writes ON app.names",
+		},
+		{
+			"CREATE TABLE app.k (a integer); CREATE UNIQUE INDEX i ON app.k (a)",
+			"DROP INDEX app.i; CREATE UNIQUE INDEX i ON app.k (a)", "DROP INDEX app.i",
+		},
+		{
+			"CREATE TABLE app.k (a integer); CREATE UNIQUE INDEX i ON app.k (a)",
+			"DROP INDEX app.i; CREATE UNIQUE INDEX j ON app.k (a)", "DROP INDEX app.j",
+		},
+		{
+			"CREATE TABLE app.k (a integer CONSTRAINT c UNIQUE)",
+			"ALTER TABLE app.k DROP CONSTRAINT c; ALTER TABLE app.k ADD CONSTRAINT c UNIQUE (a)",
+			"ALTER TABLE app.k RENAME CONSTRAINT c TO d",
+		},
+		{
+			"CREATE TABLE app.k (a integer CONSTRAINT c UNIQUE)",
+			"ALTER TABLE app.k RENAME CONSTRAINT c TO d; ALTER TABLE app.k ADD CONSTRAINT c UNIQUE (a)",
+			"ALTER TABLE app.k DROP CONSTRAINT c",
+		},
+	} {
+		b, err := bundle.Load(files(released+c.made, c.back, c.again))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var contracting []string
+		for _, p := range review.Bundle(b, "app", 1) {
+			if strings.HasSuffix(p.Message, "(min-version)") {
+				contracting = append(contracting, p.File)
+			}
+		}
+		if !slices.Equal(contracting, []string{"0003_m3.sql"}) {
+			t.Errorf("%s\n%s\nfiles that take something away: %v, want 0003_m3.sql", c.back, c.again, contracting)
+		}
+	}
+}
+
 func TestReviewLeavesHistoryAlone(t *testing.T) {
 	bundle, err := bundle.Load(files("CREATE TABLE t (a serial)",
 		"-- migrate:allow nonsense because it was so\nALTER TABLE t RENAME TO u", "CREATE TABLE v (a integer)"))
