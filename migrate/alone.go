@@ -201,10 +201,10 @@ func (r *run) spent(m *bundle.Migration) error {
 		Waited: r.pause.waited, Unfinished: true,
 		Err: fmt.Errorf("%s, which runs without a transaction, waited for other sessions and was cancelled", m.File),
 	}
-	if now, _ := r.teller.moment(); now.Holder != nil {
-		busy.Holder = now.Holder.String()
+	if now, _ := r.teller.moment(); now.Blocker != nil {
+		busy.Blocker = now.Blocker.String()
 	} else if r.teller.blocker != nil {
-		busy.Holder = r.teller.blocker.String()
+		busy.Blocker = r.teller.blocker.String()
 	}
 	return busy
 }

@@ -193,15 +193,15 @@ func TestTheFirstFileAfterABackupFailsLikeAnyOther(t *testing.T) {
 
 	calls.Store(0)
 	ctx := t.Context()
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(ctx, "BEGIN; LOCK TABLE app.t1"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(ctx, "BEGIN; LOCK TABLE app.t1"); err != nil {
 		t.Fatal(err)
 	}
 	m := migrator(t, db, append(tables(2), "ALTER TABLE app.t1 ADD COLUMN x int")...)
 	m.LockTimeout = 1
 	m.Backup = counted(&calls)
 	m.Log = onceLogged("a migration was rolled back because another session was in its way; trying again", func() {
-		if _, err := holder.Exec(ctx, "ROLLBACK"); err != nil {
+		if _, err := blocker.Exec(ctx, "ROLLBACK"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -68,8 +68,8 @@ func TestAFullPoolIsNamed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	pooled := pgtest.PgBouncer(t, 1, map[string]string{"p": db.MigratorConn}, "query_wait_timeout = 1")["p"]
-	holder := db.Connect(t, pooled)
-	if _, err := holder.Exec(t.Context(), "BEGIN"); err != nil {
+	blocker := db.Connect(t, pooled)
+	if _, err := blocker.Exec(t.Context(), "BEGIN"); err != nil {
 		t.Fatal(err)
 	}
 	for what, ask := range map[string]func(*migrate.Migrator) error{

@@ -89,17 +89,17 @@ func (e *ReadOnlyError) Error() string {
 // A BusyError means that waiting for another migrator or for a table lock took
 // longer than Migrator.Wait. Trying again later is right.
 type BusyError struct {
-	Waited time.Duration
-	Holder string // who held things up, as far as it is known
-	Err    error  // what the last attempt ran into
+	Waited  time.Duration
+	Blocker string // who held things up, as far as it is known
+	Err     error  // what the last attempt ran into
 
 	Unfinished bool // a file without a transaction was cancelled; the next start removes what it left behind
 }
 
 func (e *BusyError) Error() string {
-	holder := ""
-	if e.Holder != "" {
-		holder = "; held up by " + e.Holder
+	blocker := ""
+	if e.Blocker != "" {
+		blocker = "; blocked by " + e.Blocker
 	}
 	end := "Nothing is half-done; try again later"
 	if e.Unfinished {
@@ -108,7 +108,7 @@ func (e *BusyError) Error() string {
 	if lost, ok := errors.AsType[*pg.ConnLostError](e.Err); ok {
 		end = pg.Diagnose(lost.Err).Next + ". " + end
 	}
-	return fmt.Sprintf("waited %s in all: %v%s. %s", e.Waited.Round(time.Millisecond), e.Err, holder, end)
+	return fmt.Sprintf("waited %s in all: %v%s. %s", e.Waited.Round(time.Millisecond), e.Err, blocker, end)
 }
 
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -255,8 +255,8 @@ func (e *DriftError) Error() string {
 // A PrivilegeError means that a role lacks what is needed for the task.
 type PrivilegeError = pg.PrivilegeError
 
-// A Holder is a session that keeps a migrator waiting.
-type Holder = pg.Holder
+// A Blocker is a session that keeps a migrator waiting.
+type Blocker = pg.Blocker
 
 // An IndexBuild is how far the server is with an index.
 type IndexBuild = pg.IndexBuild

@@ -48,13 +48,13 @@ func TestWhoWasInTheWayIsKnownToTheNextAttempt(t *testing.T) {
 	} {
 		r := &run{}
 		r.awaiting(m)
-		r.teller.blocker = &pg.Holder{PID: 1}
+		r.teller.blocker = &pg.Blocker{PID: 1}
 		r.awaiting(m)
-		if now, _ := r.teller.moment(); now.Holder == nil {
+		if now, _ := r.teller.moment(); now.Blocker == nil {
 			t.Errorf("%s: it is forgotten", m.what)
 		}
 		r.awaiting(message{what: "another"})
-		if now, _ := r.teller.moment(); now.Holder != nil {
+		if now, _ := r.teller.moment(); now.Blocker != nil {
 			t.Errorf("%s: it is in the way of another message, too", m.what)
 		}
 	}

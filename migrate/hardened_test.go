@@ -36,15 +36,15 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 	}
 	holds := func(t *testing.T, db *pgtest.DB, sql string) {
 		t.Helper()
-		if _, err := db.Connect(t, db.SuperConn+" application_name=holder").Exec(t.Context(), "BEGIN; "+
+		if _, err := db.Connect(t, db.SuperConn+" application_name=blocker").Exec(t.Context(), "BEGIN; "+
 			sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	busy := func(err error) error { // held up, and by whom
+	busy := func(err error) error { // blocked, and by whom
 		held, ok := errors.AsType[*migrate.BusyError](err)
 		if ok {
-			err = pgtest.Unless(strings.Contains(held.Holder, "holder (pid "), "again: %w", err)
+			err = pgtest.Unless(strings.Contains(held.Blocker, "blocker (pid "), "again: %w", err)
 		}
 		return err
 	}
@@ -112,7 +112,7 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 			},
 			[]step{func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
 				_, err := m.Status(ctx, db.MigratorConn)
-				if held, ok := errors.AsType[*migrate.BusyError](err); ok && held.Holder == "" {
+				if held, ok := errors.AsType[*migrate.BusyError](err); ok && held.Blocker == "" {
 					return nil // who it is stays unknown, and the message says where to look
 				}
 				return busy(err)

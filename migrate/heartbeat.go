@@ -181,7 +181,7 @@ func (h *heartbeat) flushAside(ctx context.Context) {
 // A vital is what the server shows of a process that works for us.
 type vital struct {
 	WaitsFor string         `json:"waits_for"`
-	Holder   *pg.Holder     `json:"holder"`
+	Blocker  *pg.Blocker    `json:"blocker"`
 	Index    *pg.IndexBuild `json:"index"`
 	Waited   float64        `json:"waited"` // seconds since it began to wait for the lock
 	Works    bool           `json:"works"`  // some process works for us
@@ -198,17 +198,17 @@ func (h *heartbeat) tell(v vital, begun time.Time) {
 	}
 	t := &h.teller
 	t.change(func(p *Progress) {
-		p.WaitsFor, p.Holder, p.Index = v.WaitsFor, v.Holder, v.Index
-		if v.Holder != nil {
-			t.blocker = v.Holder
+		p.WaitsFor, p.Blocker, p.Index = v.WaitsFor, v.Blocker, v.Index
+		if v.Blocker != nil {
+			t.blocker = v.Blocker
 		}
 	})
 	now, _ := t.moment()
 	standby := v.WaitsFor == syncRep && t.told != now.File+syncRep
-	news := v.Holder != nil && t.told != fmt.Sprint(now.File, v.Holder.PID)
+	news := v.Blocker != nil && t.told != fmt.Sprint(now.File, v.Blocker.PID)
 	switch {
 	case news:
-		t.told = fmt.Sprint(now.File, v.Holder.PID)
+		t.told = fmt.Sprint(now.File, v.Blocker.PID)
 		h.Log.Warn("a migration waits for another session", about(now)...)
 	case standby:
 		t.told = now.File + syncRep
@@ -243,8 +243,8 @@ func about(p Progress) []any {
 	}
 	attrs = append(attrs, slog.Duration("elapsed", time.Since(p.Since).Round(time.Millisecond)))
 	add("waits_for", p.WaitsFor)
-	if p.Holder != nil {
-		add("held_up_by", p.Holder.String())
+	if p.Blocker != nil {
+		add("blocked_by", p.Blocker.String())
 	}
 	if p.Index != nil {
 		add("index", p.Index.String())
@@ -309,7 +309,7 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$holder", pg.HolderOf).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$blocker", pg.BlockerOf).Replace(`
 	WITH ours AS (
 		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
 		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')
@@ -321,7 +321,7 @@ func (h *heartbeat) question() string {
 	SELECT coalesce((SELECT json_build_object('works', true, 'unreplicated', current_setting('synchronous_standby_names') = '',
 		'waited', coalesce((SELECT extract(epoch FROM clock_timestamp() - max(waitstart)) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), 0),
 		'waits_for', coalesce(wait_event_type || ' ' || wait_event || coalesce(' of ' || (SELECT min(relation::regclass::text) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
-		'holder', (SELECT $holder FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
+		'blocker', (SELECT $blocker FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
 		'index', (SELECT json_build_object('phase', phase, 'blocks_done', blocks_done, 'blocks_total', blocks_total, 'tuples_done', tuples_done,
 				'tuples_total', tuples_total, 'lockers_done', lockers_done, 'lockers_total', lockers_total)
 			FROM pg_stat_progress_create_index i WHERE i.pid = ours.pid LIMIT 1))

@@ -78,27 +78,27 @@ func TestNothingWaitsBeyondItsLimit(t *testing.T) {
 	}{
 		"a table that a file changes": {
 			"LOCK TABLE app.t1", "ALTER TABLE app.t1 ADD COLUMN b int", false,
-			"held up by the report",
+			"blocked by the report",
 		},
 		"a row that a file changes": {
-			"UPDATE app.t1 SET id = id", "UPDATE app.t1 SET id = id", false, "held up by the report",
+			"UPDATE app.t1 SET id = id", "UPDATE app.t1 SET id = id", false, "blocked by the report",
 		},
 		"what a file without a transaction waits for": {
 			"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM app.t1",
 			"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_b ON app.t1 (id)", false,
-			"held up by the report",
+			"blocked by the report",
 		},
 		"a table that a privilege is granted on": {
 			"GRANT UPDATE ON app.t1 TO PUBLIC", "", false,
-			"held up by the report",
+			"blocked by the report",
 		},
 		"another migrator": {
-			"LOCK TABLE app.migrations IN ROW EXCLUSIVE MODE", "SELECT 1", false, "held up by the report",
+			"LOCK TABLE app.migrations IN ROW EXCLUSIVE MODE", "SELECT 1", false, "blocked by the report",
 		},
 		"another migrator that makes a backup": {
-			"LOCK TABLE app.migrations IN SHARE ROW EXCLUSIVE MODE", "SELECT 1", false, "held up by the report",
+			"LOCK TABLE app.migrations IN SHARE ROW EXCLUSIVE MODE", "SELECT 1", false, "blocked by the report",
 		},
-		"the ledger": {"LOCK TABLE app.migrations", "SELECT 1", true, "held up by the report"},
+		"the ledger": {"LOCK TABLE app.migrations", "SELECT 1", true, "blocked by the report"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,8 +108,8 @@ func TestNothingWaitsBeyondItsLimit(t *testing.T) {
 			if c.file == "" { // a right is missing
 				pgtest.Exec(t, db.MigratorConn, "REVOKE SELECT ON app.t1 FROM "+db.WebRole)
 			}
-			holder := db.Connect(t, db.MigratorConn+" application_name='the report'")
-			if _, err := holder.Exec(t.Context(), "BEGIN; "+c.holds); err != nil {
+			blocker := db.Connect(t, db.MigratorConn+" application_name='the report'")
+			if _, err := blocker.Exec(t.Context(), "BEGIN; "+c.holds); err != nil {
 				t.Fatal(err)
 			}
 			files := tables(1)
@@ -151,13 +151,13 @@ func TestLocksThatAreWaitedForOneAfterTheOtherAreLimitedTogether(t *testing.T) {
 	db := pgtest.Blank(t)
 	const locks = 12
 	up(t, migrator(t, db, tables(locks)...), db.MigratorConn)
-	holder := db.Connect(t, db.SuperConn)
+	blocker := db.Connect(t, db.SuperConn)
 	hold, file := []string{"BEGIN"}, ""
 	for i := locks; i > 0; i-- { // to go back to a savepoint gives up the lock after it
 		hold = append(hold, fmt.Sprintf("SAVEPOINT t%d; LOCK TABLE app.t%[1]d", i))
 		file = fmt.Sprintf("LOCK TABLE app.t%d;\n", i) + file
 	}
-	if _, err := holder.Exec(t.Context(), strings.Join(hold, "; ")); err != nil {
+	if _, err := blocker.Exec(t.Context(), strings.Join(hold, "; ")); err != nil {
 		t.Fatal(err)
 	}
 	m := migrator(t, db, append(tables(locks), file)...)
@@ -180,7 +180,7 @@ func TestLocksThatAreWaitedForOneAfterTheOtherAreLimitedTogether(t *testing.T) {
 			if times[table]++; !waits || times[table] != 2 {
 				continue
 			}
-			if _, err := holder.Exec(t.Context(), "ROLLBACK TO "+table); err != nil {
+			if _, err := blocker.Exec(t.Context(), "ROLLBACK TO "+table); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -245,7 +245,7 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 				"transactions are open"),
 		}
 		if h, err := m.askLocker(ctx, conn); err == nil && h != nil {
-			busy.Holder = h.String()
+			busy.Blocker = h.String()
 		}
 		err = busy
 	}
@@ -253,9 +253,9 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 }
 
 // askLocker asks who holds the ledger so that it cannot be read, or queues to.
-func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *pg.Holder, err error) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", pg.HolderOf).Replace(`
-		SELECT coalesce((SELECT $holder
+func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *pg.Blocker, err error) {
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
+		SELECT coalesce((SELECT $blocker
 			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode = 'AccessExclusiveLock'

@@ -44,8 +44,8 @@ func TestNoStatementHoldsThePassword(t *testing.T) {
 
 	// A CREATE ROLE that fails: somebody else creates the role in a transaction that ends while ours waits for it.
 	m.Role.Password = passwords[0]
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; CREATE ROLE "+db.WebRole+" LOGIN"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; CREATE ROLE "+db.WebRole+" LOGIN"); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error)
@@ -53,7 +53,7 @@ func TestNoStatementHoldsThePassword(t *testing.T) {
 	pgtest.EventuallyValue(t, db.SuperConn,
 		"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')",
 		true)
-	if _, err := holder.Exec(t.Context(), "COMMIT"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "does not bear the mark") {

@@ -78,8 +78,8 @@ func (r *run) retry(ctx context.Context, why error) error {
 	if err == nil {
 		err = r.pause.before(ctx, why)
 	}
-	if busy, ok := errors.AsType[*BusyError](err); ok && now.Holder != nil {
-		busy.Holder = now.Holder.String()
+	if busy, ok := errors.AsType[*BusyError](err); ok && now.Blocker != nil {
+		busy.Blocker = now.Blocker.String()
 	}
 	return err
 }

@@ -45,7 +45,7 @@ type Progress struct {
 
 	// what keeps it: a wait event of the server's, such as "Lock relation", or why it tries again
 	WaitsFor string
-	Holder   *pg.Holder     // the session that holds things up, nil while none is known
+	Blocker  *pg.Blocker    // the session that blocks it, nil while none is known
 	Index    *pg.IndexBuild // how far the index is that the file builds, nil when it builds none
 }
 
@@ -57,9 +57,9 @@ type teller struct {
 	begun time.Time // when the answer that is awaited became the next one
 	tell  func(Progress)
 
-	what    string     // the file, or the message of ours, that was tried last
-	since   time.Time  // the first attempt at it
-	blocker *pg.Holder // the last session that was seen in its way
+	what    string      // the file, or the message of ours, that was tried last
+	since   time.Time   // the first attempt at it
+	blocker *pg.Blocker // the last session that was seen in its way
 
 	said    time.Time // the last line about it in the log
 	told    string    // of whom the log says that it is waited for
@@ -128,14 +128,14 @@ func (r *run) awaiting(m message) {
 		if m.what == "" || m.what != t.what {
 			t.what, t.since, t.blocker = m.what, now.Since, nil
 		}
-		now.Since, now.Holder = t.since, t.blocker // of another attempt, until the next heartbeat knows better
+		now.Since, now.Blocker = t.since, t.blocker // of another attempt, until the next heartbeat knows better
 	})
 }
 
 // waitingFor says that another migrator is at work.
-func (r *run) waitingFor(h *pg.Holder) {
+func (r *run) waitingFor(h *pg.Blocker) {
 	r.phase(Waiting)
-	r.teller.change(func(now *Progress) { now.Holder = h })
+	r.teller.change(func(now *Progress) { now.Blocker = h })
 }
 
 // retrying says why the last attempt is made again later. It keeps the file and
@@ -146,7 +146,7 @@ func (r *run) retrying(why error) {
 			now.File, now.Number, now.Of = "", 0, 0
 		}
 		now.Phase, now.Since, now.WaitsFor, now.Index = Waiting, time.Now(), inShort(why), nil
-		now.Holder = r.teller.blocker
+		now.Blocker = r.teller.blocker
 	})
 }
 

@@ -105,7 +105,7 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			var log bytes.Buffer // written under the lock of the handler, read when Up is over
 			held := make(chan migrate.Progress, 1)
 			l := onlooker{on: func(p migrate.Progress) {
-				if p.Phase == migrate.Applying && p.Holder != nil {
+				if p.Phase == migrate.Applying && p.Blocker != nil {
 					select {
 					case held <- p:
 					default:
@@ -130,16 +130,16 @@ func TestTheHeartbeatNamesWhoHoldsAFileUp(t *testing.T) {
 			letGo()
 			running.Wait()
 			if p.File != "0002_m2.sql" || p.WaitsFor != "Lock relation of app.t1" ||
-				p.Holder.Application != "the report" || p.Holder.State != "idle in transaction" ||
-				p.Holder.Since.IsZero() {
-				t.Errorf("got %+v, holder %+v; want 0002_m2.sql held up by the report", p, p.Holder)
+				p.Blocker.Application != "the report" || p.Blocker.State != "idle in transaction" ||
+				p.Blocker.Since.IsZero() {
+				t.Errorf("got %+v, blocker %+v; want 0002_m2.sql blocked by the report", p, p.Blocker)
 			}
 			if via == "direct" {
 				awaitClients(t, db, 1) // the report's connection
 			}
 			for _, want := range []string{
 				`level=WARN msg="a migration waits for another session" file=0002_m2.sql number=1 of=1 elapsed=`,
-				`waits_for="Lock relation of app.t1" held_up_by="the report (pid `,
+				`waits_for="Lock relation of app.t1" blocked_by="the report (pid `,
 				`level=INFO msg="still applying" file=0002_m2.sql`,
 			} {
 				if !strings.Contains(log.String(), want) {
@@ -176,7 +176,7 @@ func TestAnErrorAfterALockNamesWhoHeldIt(t *testing.T) {
 		if !ok || !strings.Contains(err.Error(), "0002_m2.sql") {
 			t.Errorf("got %v, want a BusyError that names the file", err)
 		}
-		return pgtest.Unless(ok && strings.HasPrefix(busy.Holder, "the report (pid "),
+		return pgtest.Unless(ok && strings.HasPrefix(busy.Blocker, "the report (pid "),
 			"got %v, want that it names the report", err)
 	})
 	if want := `msg="a migration was rolled back because another session was in its way; trying again" file=0002_m2.sql`; strings.Count(log.String(), want) != 1 {

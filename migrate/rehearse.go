@@ -293,8 +293,8 @@ func (r *run) unrehearsed(ctx context.Context, err error, report Rehearsal) erro
 			busy.Waited += max(r.pause.lockLimit-r.pause.locked, 0)
 		}
 		r.retrying(again)
-		if now, _ := r.teller.moment(); now.Holder != nil {
-			busy.Holder = now.Holder.String()
+		if now, _ := r.teller.moment(); now.Blocker != nil {
+			busy.Blocker = now.Blocker.String()
 		}
 		return busy
 	}

@@ -321,8 +321,8 @@ func TestRehearsalWithDataGivesUpOnATableThatIsLocked(t *testing.T) {
 	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
 	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN b int")...)
 	m.LockTimeout = 100 * time.Millisecond
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1 IN ACCESS SHARE MODE"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1 IN ACCESS SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})

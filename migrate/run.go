@@ -140,7 +140,7 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 		})
 		if pg.IsDisturbed(err) && ctx.Err() == nil {
 			if h, unknown := r.askLocker(ctx, conn); unknown == nil && h != nil {
-				r.Log.Warn("another session has locked the table of applied migrations; asking again", "held_up_by",
+				r.Log.Warn("another session has locked the table of applied migrations; asking again", "blocked_by",
 					h.String())
 				r.teller.change(func(*Progress) { r.teller.blocker = h })
 			}

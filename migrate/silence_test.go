@@ -182,7 +182,7 @@ func TestWaitBoundsAFileWithoutATransaction(t *testing.T) {
 			m.Wait, m.Heartbeat = 300*time.Millisecond, 50*time.Millisecond
 			report, err := m.Up(context.Background(), conn)
 			busy, ok := errors.AsType[*migrate.BusyError](err)
-			if !ok || !busy.Unfinished || busy.Holder == "" || !strings.Contains(err.Error(), "0002_m2.sql") {
+			if !ok || !busy.Unfinished || busy.Blocker == "" || !strings.Contains(err.Error(), "0002_m2.sql") {
 				t.Fatalf("got %v, want a BusyError that names the file and who is in the way", err)
 			}
 			if report.Waited < m.Wait || report.To != 1 {

@@ -18,9 +18,9 @@ import (
 // A claimant is who holds a claim, as the server sees it.
 type claimant struct {
 	claim
-	Checksum string     `json:"checksum"`
-	Alive    bool       `json:"alive"`
-	Holder   *pg.Holder `json:"holder"`
+	Checksum string      `json:"checksum"`
+	Alive    bool        `json:"alive"`
+	Blocker  *pg.Blocker `json:"blocker"`
 }
 
 // takeOver waits until the claim on a file is finished or its process gone, and then
@@ -28,11 +28,11 @@ type claimant struct {
 // wait, one succeeds.
 func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
 	var old claimant
-	err = r.await(ctx, func() (*pg.Holder, error) {
+	err = r.await(ctx, func() (*pg.Blocker, error) {
 		if old, err = r.askClaimant(ctx, conn, m); err != nil || !old.Alive {
 			return nil, err
 		}
-		return old.Holder, nil
+		return old.Blocker, nil
 	})
 	if err != nil {
 		return c, err
@@ -58,12 +58,12 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
-	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$holder", pg.HolderOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
+	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
 		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
 					AND starts_with(q.query, format($marker, version, claimed_by_pid, claimed_by_start::text))),
-			'holder', (SELECT $holder FROM (SELECT claimed_by_pid AS pid) l LEFT JOIN pg_stat_activity a USING (pid)))
+			'blocker', (SELECT $blocker FROM (SELECT claimed_by_pid AS pid) l LEFT JOIN pg_stat_activity a USING (pid)))
 		FROM $ledger LEFT JOIN pg_stat_activity a ON a.pid = claimed_by_pid AND (a.backend_start IS NULL OR a.backend_start = claimed_by_start)
 		WHERE version = $version AND duration IS NULL AND claimed_by_pid IS NOT NULL`))
 	switch {

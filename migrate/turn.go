@@ -16,8 +16,8 @@ import (
 // returns when no other session holds the ledger's lock. When the ledger has moved on
 // meanwhile, the error says that it is time to look again.
 func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) error {
-	return r.await(ctx, func() (*pg.Holder, error) {
-		h, head, err := r.askHolder(ctx, conn)
+	return r.await(ctx, func() (*pg.Blocker, error) {
+		h, head, err := r.askBlocker(ctx, conn)
 		if err == nil && head != version {
 			err = &retryError{err: errRaceLost, soon: true}
 		}
@@ -25,10 +25,10 @@ func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) e
 	})
 }
 
-// await asks until nobody holds things up any more. It polls instead of blocking: a
+// await asks until nothing blocks it any more. It polls instead of blocking: a
 // blocked statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the other
 // migrator would wait for it for ever.
-func (r *run) await(ctx context.Context, ask func() (*pg.Holder, error)) error {
+func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error {
 	var said time.Time
 	interval := 10 * time.Millisecond
 	for {
@@ -40,7 +40,7 @@ func (r *run) await(ctx context.Context, ask func() (*pg.Holder, error)) error {
 		case err != nil || h == nil:
 			return err
 		case r.pause.waited >= r.pause.budget:
-			return &BusyError{Waited: r.pause.waited, Holder: h.String(), Err: errBusy}
+			return &BusyError{Waited: r.pause.waited, Blocker: h.String(), Err: errBusy}
 		case time.Since(said) >= r.Heartbeat:
 			said = time.Now()
 			now, _ := r.teller.moment()
@@ -53,10 +53,10 @@ func (r *run) await(ctx context.Context, ask func() (*pg.Holder, error)) error {
 	}
 }
 
-func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*pg.Holder, int, error) {
+func (r *run) askBlocker(ctx context.Context, conn *pgconn.PgConn) (*pg.Blocker, int, error) {
 	answers, err := pg.Batch(ctx, conn,
-		pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$holder", pg.HolderOf).Replace(`
-		SELECT coalesce((SELECT $holder
+		pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
+		SELECT coalesce((SELECT $blocker
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -67,7 +67,7 @@ func (r *run) askHolder(ctx context.Context, conn *pgconn.PgConn) (*pg.Holder, i
 	if err != nil {
 		return nil, 0, err
 	}
-	var h *pg.Holder
+	var h *pg.Blocker
 	if err := answers[0].Decode(&h); err != nil {
 		return nil, 0, err
 	}

@@ -588,22 +588,22 @@ func TestWhoLockedTheLedgerIsNamed(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(1)...)
 	up(t, m, db.MigratorConn)
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
 		t.Fatal(err)
 	}
 	m.LockTimeout = 20 * time.Millisecond
-	pid := fmt.Sprintf("(pid %d)", holder.PgConn().PID())
+	pid := fmt.Sprintf("(pid %d)", blocker.PgConn().PID())
 	pgtest.WithMoreTime(t, 100*time.Millisecond, func(limit time.Duration) error {
 		m.Wait = limit
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
-		return pgtest.Unless(ok && strings.Contains(busy.Holder, pid),
+		return pgtest.Unless(ok && strings.Contains(busy.Blocker, pid),
 			"a start: got %w, want a BusyError that names the session %s", err, pid)
 	})
 	_, err := m.Status(t.Context(), db.WebConn)
 	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok ||
-		!strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Holder, pid) {
+		!strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Blocker, pid) {
 		t.Errorf("got %v, want a BusyError that says so and names the session %s", err, pid)
 	}
 }
@@ -676,8 +676,8 @@ func TestUpWaitsForAnotherMigratorAndSaysForWhom(t *testing.T) {
 		m.Wait = limit
 		_, err := m.Up(t.Context(), db.MigratorConn)
 		busy, ok := errors.AsType[*migrate.BusyError](err)
-		return pgtest.Unless(ok && strings.Contains(busy.Holder, "other-migrator (pid "),
-			"got %v, want a BusyError that names the holder", err)
+		return pgtest.Unless(ok && strings.Contains(busy.Blocker, "other-migrator (pid "),
+			"got %v, want a BusyError that names the blocker", err)
 	})
 	if _, err := other.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
@@ -810,8 +810,8 @@ func TestAnAbandonedQuestionClosesItsConnection(t *testing.T) {
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(1)...)
 	up(t, m, db.MigratorConn)
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE app.migrations"); err != nil {
 		t.Fatal(err)
 	}
 	conn := db.Connect(t, db.WebConn)

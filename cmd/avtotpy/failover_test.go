@@ -202,8 +202,8 @@ func TestALockDoesNotTakeThePagesOfOthersAway(t *testing.T) {
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn+" pool_max_conns=4").load(12)
 	l.awaitWrite(time.Now())
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.accounts"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.accounts"); err != nil {
 		t.Fatal(err)
 	}
 	l.awaitUnready("connections to the database are in use")
@@ -211,7 +211,7 @@ func TestALockDoesNotTakeThePagesOfOthersAway(t *testing.T) {
 	if status, body, err := l.ask(http.MethodGet, "/static/none", nil); err != nil || status != http.StatusNotFound {
 		t.Errorf("a page without the database: %d %s, %v", status, body, err)
 	}
-	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	l.awaitWrite(time.Now())
@@ -229,8 +229,8 @@ func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
 	if status, body, err := s.ask(http.MethodGet, "/login", nil); err != nil || status != http.StatusOK {
 		t.Fatalf("before: %d %s, %v", status, body, err)
 	}
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, db.SuperConn, `
@@ -268,7 +268,7 @@ func TestEveryAnonymousVisitorIsAnsweredWhileATableIsLocked(t *testing.T) {
 			t.Errorf("the log says %q: %t, want %t", text, !want, want)
 		}
 	}
-	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitReady()
@@ -281,10 +281,10 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn).load(4)
 	l.awaitWrite(time.Now())
-	super, holder := db.Connect(t, db.SuperConn), db.Connect(t, db.SuperConn)
+	super, blocker := db.Connect(t, db.SuperConn), db.Connect(t, db.SuperConn)
 	refused, cancelled := l.refusals(), 0
 	// so that there is something to cancel
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Eventually(t, "cancelled queries are refused", func() error {
@@ -299,7 +299,7 @@ func TestQueriesThatAreCancelledAreTriedAgainByVisitors(t *testing.T) {
 		return pgtest.Unless(cancelled >= enough && l.refusals() >= refused+enough, "%d cancelled, %d refused so far",
 			cancelled, l.refusals()-refused)
 	})
-	if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
 	l.awaitWrite(time.Now())
@@ -343,11 +343,11 @@ func TestALockedLedgerTakesNobodysPagesAway(t *testing.T) {
 	db := pgtest.Migrated(t)
 	l := startServing(t, db.WebConn).load(2)
 	l.awaitWrite(time.Now())
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.migrations"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.migrations"); err != nil {
 		t.Fatal(err)
 	}
-	super := db.Connect(t, db.SuperConn) // the holder would see one state of the others for ever
+	super := db.Connect(t, db.SuperConn) // the blocker would see one state of the others for ever
 	var before time.Time
 	for range 2 { // looks, each of which waits
 		var began time.Time

@@ -139,10 +139,10 @@ func TestScript(t *testing.T) {
 
 // A story is what the commands of one script share.
 type story struct {
-	tb     testing.TB
-	db     *pgtest.DB
-	holder *pgx.Conn // of hold
-	probe  *probe
+	tb      testing.TB
+	db      *pgtest.DB
+	blocker *pgx.Conn // of hold
+	probe   *probe
 }
 
 type storyKey struct{}
@@ -517,11 +517,11 @@ func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = conn.Close(ctx) })
 	_, err = conn.Exec(ctx, "BEGIN; "+args[0])
 	ts.Check(err)
-	s.holder = conn
+	s.blocker = conn
 }
 
 func cmdLetGo(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(storyOf(ts).holder.Close(context.Background()))
+	ts.Check(storyOf(ts).blocker.Close(context.Background()))
 }
 
 // cmdAppend adds a line to a file: append FILE TEXT

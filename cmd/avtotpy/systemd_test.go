@@ -84,8 +84,8 @@ func TestSystemdHearsOfTheWholeStart(t *testing.T) {
 			}
 			defer func() { _ = listener.Close() }()
 			db := pgtest.Migrated(t)
-			holder := db.Connect(t, db.SuperConn)
-			if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil {
+			blocker := db.Connect(t, db.SuperConn)
+			if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil {
 				t.Fatal(err)
 			}
 			cmd := commandOn(t, db, nil, "NOTIFY_SOCKET="+socket, "AVTOTPY_LISTEN_ADDR="+pgtest.FreeAddress(t),
@@ -96,7 +96,7 @@ func TestSystemdHearsOfTheWholeStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			heard := hear(t, listener, fmt.Sprintf("STATUS=applying %04d_last.sql (1 of 1) for", lastVersion(t)+1))
-			if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+			if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 				t.Fatal(err)
 			}
 			heard += hear(t, listener, "READY=1")

@@ -125,8 +125,8 @@ func TestTwoBackupsOfOneSecondHaveTwoNames(t *testing.T) {
 func TestACancelledBackupLeavesNothing(t *testing.T) {
 	t.Parallel()
 	db, o := options(t)
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil { // which pg_dump waits for
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil { // which pg_dump waits for
 		t.Fatal(err)
 	}
 	stopped := errors.New("stopped by the test")
@@ -153,8 +153,8 @@ func TestACancelledBackupLeavesNothing(t *testing.T) {
 func TestATableThatIsLockedForTooLongIsNamed(t *testing.T) {
 	t.Parallel()
 	db, o := options(t)
-	holder := db.Connect(t, db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil {
+	blocker := db.Connect(t, db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.users"); err != nil {
 		t.Fatal(err)
 	}
 	o.LockWait = time.Millisecond

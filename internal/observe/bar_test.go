@@ -16,7 +16,7 @@ func TestTheBarFitsAnyTerminal(t *testing.T) {
 	}
 	blocked := applying
 	blocked.WaitsFor = "Lock relation of avtotpy.users"
-	blocked.Holder = &migrate.Holder{
+	blocked.Blocker = &migrate.Blocker{
 		PID: 4242, Application: "evil\x1b]0;title\aж", State: "idle in transaction",
 		Since: now.Add(-time.Hour),
 	}
@@ -45,7 +45,7 @@ func TestTheBarFitsAnyTerminal(t *testing.T) {
 		{
 			blocked, 220, "[#####...............] applying 0012_add_tags.sql (2 of 4) for 1m15s, waits: Lock " +
 				"relation of avtotpy.users, " +
-				"held up by evil?]0;title?? (pid 4242), idle in transaction since 2026-01-02T02:04:05Z",
+				"blocked by evil?]0;title?? (pid 4242), idle in transaction since 2026-01-02T02:04:05Z",
 		},
 	} {
 		got := barLine(c.p, now, c.width)

@@ -78,13 +78,13 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 	h.migrating(migrate.Progress{
 		Phase: migrate.Applying, Since: at, Looked: true, Version: 11, Target: 14, File: "0012_add_tags.sql",
 		Number: 2, Of: 4, WaitsFor: "Lock relation of avtotpy.users",
-		Holder: &migrate.Holder{PID: 7, Application: "psql", State: "idle in transaction", Since: at},
-		Index:  &migrate.IndexBuild{Phase: "building index", BlocksDone: 1, BlocksTotal: 3},
+		Blocker: &migrate.Blocker{PID: 7, Application: "psql", State: "idle in transaction", Since: at},
+		Index:   &migrate.IndexBuild{Phase: "building index", BlocksDone: 1, BlocksTotal: 3},
 	})
 	_, body := ask(t, h, "*/*")
 	if want := "schema:     version 11 of 14\nfile:       0012_add_tags.sql, 2 of 4\nwaits for:  Lock relation of " +
 		"avtotpy.users\n" +
-		"held up by: psql (pid 7), idle in transaction since 2026-01-02T03:04:05Z\nindex:      building index, 1 of " +
+		"blocked by: psql (pid 7), idle in transaction since 2026-01-02T03:04:05Z\nindex:      building index, 1 of " +
 		"3 blocks\n"; !strings.HasSuffix(body, want) {
 		t.Errorf("got\n%s\nwant at the end\n%s", body, want)
 	}
@@ -93,9 +93,9 @@ func TestReadinessIsForPeopleAndForPrograms(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil || status != http.StatusServiceUnavailable {
 		t.Fatalf("%d, %v: %s", status, err, body)
 	}
-	holder, _ := got["holder"].(map[string]any)
+	blocker, _ := got["blocker"].(map[string]any)
 	if got["ready"] != false || got["phase"] != "applying" || got["file"] != "0012_add_tags.sql" ||
-		got["schema_version"] != 11.0 || holder["application"] != "psql" {
+		got["schema_version"] != 11.0 || blocker["application"] != "psql" {
 		t.Errorf("got %s", body)
 	}
 	var unfit error

@@ -122,8 +122,8 @@ func waitReason(p migrate.Progress) string {
 	if p.WaitsFor != "" {
 		parts = append(parts, "waits: "+p.WaitsFor)
 	}
-	if p.Holder != nil {
-		parts = append(parts, "held up by "+p.Holder.String())
+	if p.Blocker != nil {
+		parts = append(parts, "blocked by "+p.Blocker.String())
 	}
 	return strings.Join(parts, ", ")
 }

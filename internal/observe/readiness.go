@@ -22,14 +22,14 @@ type readiness struct {
 	Version  *int                `json:"schema_version,omitempty"`
 	Target   *int                `json:"target_version,omitempty"`
 	WaitsFor string              `json:"waits_for,omitempty"`
-	Holder   *migrate.Holder     `json:"holder,omitempty"`
+	Blocker  *migrate.Blocker    `json:"blocker,omitempty"`
 	Index    *migrate.IndexBuild `json:"index,omitempty"`
 }
 
 func migrationReadiness(p migrate.Progress) readiness {
 	r := readiness{
 		Phase: string(p.Phase), Since: p.Since, File: p.File, Number: p.Number, Of: p.Of,
-		WaitsFor: p.WaitsFor, Holder: p.Holder, Index: p.Index,
+		WaitsFor: p.WaitsFor, Blocker: p.Blocker, Index: p.Index,
 	}
 	if p.Looked {
 		r.Version, r.Target = &p.Version, &p.Target
@@ -63,8 +63,8 @@ func (r readiness) String() string {
 		fact("file", fmt.Sprintf("%s, %d of %d", r.File, r.Number, r.Of))
 	}
 	fact("waits for", r.WaitsFor)
-	if r.Holder != nil {
-		fact("held up by", r.Holder.String())
+	if r.Blocker != nil {
+		fact("blocked by", r.Blocker.String())
 	}
 	if r.Index != nil {
 		fact("index", r.Index.String())

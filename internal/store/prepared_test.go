@@ -70,8 +70,8 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 			if !c.prepared {
 				return
 			}
-			holder := db.Connect(t, db.SuperConn)
-			if _, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
+			blocker := db.Connect(t, db.SuperConn)
+			if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE avtotpy.sessions"); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 { // the second time the connection has the statements, and is taken to know none
@@ -80,7 +80,7 @@ func TestQueriesArePreparedWhereNoPoolerIsInBetween(t *testing.T) {
 					t.Errorf("with locked sessions: got %v", err)
 				}
 			}
-			if _, err := holder.Exec(t.Context(), "ROLLBACK"); err != nil {
+			if _, err := blocker.Exec(t.Context(), "ROLLBACK"); err != nil {
 				t.Fatal(err)
 			}
 			reads("after a lock")

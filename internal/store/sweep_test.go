@@ -104,21 +104,21 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 		FROM generate_series(1, 2503) i`)
 	const day = 24 * time.Hour
 
-	holder := f.db.Connect(t, f.db.SuperConn)
-	if _, err := holder.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended('avtotpy sweep', 0))"); err != nil {
+	blocker := f.db.Connect(t, f.db.SuperConn)
+	if _, err := blocker.Exec(t.Context(), "SELECT pg_advisory_lock(hashtextextended('avtotpy sweep', 0))"); err != nil {
 		t.Fatal(err)
 	}
 	if deleted, err := f.Sweep(t.Context(), 100*day, time.Hour); err != nil || deleted["sessions"] != 0 {
 		t.Errorf("while another server sweeps: %v, %v", deleted, err)
 	}
-	if _, err := holder.Exec(t.Context(), "SELECT pg_advisory_unlock_all()"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "SELECT pg_advisory_unlock_all()"); err != nil {
 		t.Fatal(err)
 	}
 	if deleted, err := f.Sweep(t.Context(), 100*day, 0); err != nil || deleted["sessions"] != 0 {
 		t.Errorf("in no time: %v, %v", deleted, err)
 	}
 	// A session that is locked is left.
-	if _, err := holder.Exec(t.Context(),
+	if _, err := blocker.Exec(t.Context(),
 		"BEGIN; SELECT FROM avtotpy.sessions WHERE token_hash = sha256('1') FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestSweepsDeleteWhatHasEnded(t *testing.T) {
 	if err != nil || !maps.Equal(deleted, want) {
 		t.Errorf("deleted %v, want %v: %v", deleted, want, err)
 	}
-	if _, err := holder.Exec(t.Context(), "COMMIT"); err != nil {
+	if _, err := blocker.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
 	}
 	if deleted, err := f.Sweep(t.Context(), 0, time.Hour); err != nil || deleted["sessions"] != 1 {

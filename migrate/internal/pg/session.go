@@ -8,12 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A Holder is a session that holds up a migrator: another migrator at work, or one
+// A Blocker is a session that blocks a migrator: another migrator at work, or one
 // that holds a lock. What it says to the server is left out, for that may be secret.
 //
 // The server shows the last four fields of another role's session only to members
 // of pg_read_all_stats, and prepared transactions have none; then they are zero.
-type Holder struct {
+type Blocker struct {
 	PID         int       `json:"pid"`                  // of its process on the server; 0 for a prepared transaction
 	Application string    `json:"application"`          // the name that it goes by
 	State       string    `json:"state,omitempty"`      // such as "active" or "idle in transaction"
@@ -23,7 +23,7 @@ type Holder struct {
 }
 
 // String describes the session in one line.
-func (h Holder) String() string {
+func (h Blocker) String() string {
 	s := h.Application
 	if h.PID != 0 {
 		s += fmt.Sprintf(" (pid %d)", h.PID)
@@ -40,10 +40,10 @@ func (h Holder) String() string {
 	return s
 }
 
-// HolderOf is the JSON of a Holder, in a query in which pid is the process and a
+// BlockerOf is the JSON of a Blocker, in a query in which pid is the process and a
 // its row of pg_stat_activity, if it has one. A client that a session waits for is
 // not worth a word: its state says it better.
-const HolderOf = `json_build_object('pid', pid,
+const BlockerOf = `json_build_object('pid', pid,
 	'application', CASE WHEN pid = 0 THEN 'a prepared transaction (see pg_prepared_xacts)' ELSE coalesce(nullif(a.application_name, ''), 'a session') END,
 	'state', coalesce(a.state, ''), 'since', a.xact_start, 'query_since', a.query_start,
 	'waits_for', CASE WHEN a.wait_event_type <> 'Client' THEN a.wait_event_type || ' ' || a.wait_event ELSE '' END)`
