@@ -453,13 +453,21 @@ func (p *proxied) refusesLargeBodies() {
 	p.t.Helper()
 	v := p.visitor("127.0.0.1")
 	const limitOfTheProgram, limitOfTheProxy = 32 << 10, 1 << 20
-	for _, size := range []int{limitOfTheProgram + 1, limitOfTheProxy + 1} {
+	refused := func(size int) {
+		p.t.Helper()
 		answer := v.must(http.MethodPost, "/api/v1/session", bytes.Repeat([]byte(" "), size), "Content-Type",
 			"application/json")
 		if answer.StatusCode != http.StatusRequestEntityTooLarge {
 			p.t.Errorf("a body of %d bytes: %s", size, answer.Status)
 		}
 	}
+	refused(limitOfTheProgram + 1)
+	refused(limitOfTheProxy + 1)
+	if err := p.process.Signal(syscall.SIGSTOP); err != nil { // so that the proxy is the first to answer
+		p.t.Fatal(err)
+	}
+	defer func() { _ = p.process.Signal(syscall.SIGCONT) }()
+	refused(limitOfTheProxy + 1)
 }
 
 // answersOthersBesideSlowClients leaves requests open at each place where one can be slow.
