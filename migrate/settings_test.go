@@ -114,7 +114,7 @@ INSERT INTO app.said (what) VALUES ('a\b' || E'\'ü€'), ('02/03/2026'::date - 
 	(0.1::float8 + 0.2::float8), ('\x00ff5c'::bytea::text), (array_length('{NULL}'::text[], 1)::text || ('{NULL}'::text[])[1]),
 	(xmlelement(name a, '\x00ff'::bytea)::text), ('a<b/>c'::text::xml::text), ('1,234.50'::money::text),
 	(to_char(1234.5, 'L9G999D9')), (to_char(date '2026-03-01', 'TMMonth')), (to_tsvector('the cats')::text), (NULL::int = NULL),
-	(format('%I', 'plain')), (now()::date::timestamptz::text), ('a' || chr(92) || 'b');
+	(format('%I', 'plain')), ('2026-03-01 12:00+00'::timestamptz::date::timestamptz::text), ('a' || chr(92) || 'b');
 CREATE FUNCTION app.both(what text) RETURNS int LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 	DECLARE r record; BEGIN SELECT 1 AS a INTO r FROM generate_series(1, 2); ASSERT r.a = 1; RETURN r.a; END $$;
 INSERT INTO app.said (what) SELECT app.both('x');
