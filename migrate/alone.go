@@ -145,7 +145,7 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Mi
 	failure := error(&retryError{err: errRaceLost, soon: true})
 	if a.Err.Code != pg.DivisionByZero {
 		failure = r.failure(message{what: "claim " + m.File, before: begin, lead: lead},
-			outcome{err: a.Err, completed: lead})
+			pg.Outcome{Err: a.Err, Completed: lead})
 	}
 	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.Err, r.settle(ctx, conn, failure))
 }
@@ -157,10 +157,10 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
 	failed, out, err := r.exchange(ctx, conn, []message{statement})
 	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == pg.TransactionTimeout {
-		return r.place(statement, outcome{err: ended}) // with its session; the next start takes over
+		return r.place(statement, pg.Outcome{Err: ended}) // with its session; the next start takes over
 	}
 	if err == nil && failed < 0 && m.NoTx().IfNotExists {
-		failed, out.err, err = r.passedOver(ctx, conn, m)
+		failed, out.Err, err = r.passedOver(ctx, conn, m)
 	}
 	if err != nil || failed < 0 {
 		return err
@@ -168,16 +168,16 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 	failure := r.failure(statement, out)
 	switch {
 	// to remove what it left behind would wait for the same sessions
-	case r.pause.spent && out.err.Code == pg.QueryCanceled:
+	case r.pause.spent && out.Err.Code == pg.QueryCanceled:
 		return r.spent(m)
-	case ctx.Err() != nil && out.err.Code == pg.QueryCanceled:
+	case ctx.Err() != nil && out.Err.Code == pg.QueryCanceled:
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
-	if out.raw != nil && out.err.Code != pg.QueryCanceled {
-		failure = r.blame(ctx, conn, statement, out.raw, failure)
+	if out.Raw != nil && out.Err.Code != pg.QueryCanceled {
+		failure = r.blame(ctx, conn, statement, out.Raw, failure)
 	}
-	if out.err.Code != pg.DuplicateTable {
+	if out.Err.Code != pg.DuplicateTable {
 		if err := r.mend(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w",
 				failure, err)
@@ -240,9 +240,9 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	if pg.IsPooled(conn, c.PID) {
 		return nil
 	}
-	settings := assign(append(usual(server), assignment{"lock_timeout", "0"},
-		assignment{"default_transaction_read_only", "off"},
-		assignment{"default_transaction_isolation", "read committed"}), false) +
+	settings := pg.Assign(append(usual(server), pg.Assignment{Name: "lock_timeout", Value: "0"},
+		pg.Assignment{Name: "default_transaction_read_only", Value: "off"},
+		pg.Assignment{Name: "default_transaction_isolation", Value: "read committed"}), false) +
 		// so that what lacks its schema fails here as well as through a pooler
 		"; SET search_path = pg_catalog, pg_temp"
 	return r.soon(ctx, conn, settings)

@@ -27,7 +27,8 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 	var obstacle error
 	one := *m
 	one.left = func() time.Duration { return time.Until(until) }
-	for interval := 100 * time.Millisecond; ; interval = min(interval*3/2, 2*time.Second) {
+	polls := pg.Backoff{First: 100 * time.Millisecond, Longest: 2 * time.Second}
+	for {
 		one.ConnectWait = min(r.ConnectWait, max(one.left(), leastAnswer))
 		status, err := one.Status(inTime, connString)
 		why := cmp.Or(err, status.Err())
@@ -41,7 +42,7 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 		if !cutOff {
 			obstacle = explained(why)
 		}
-		if left := one.left(); left > 0 && r.pause.sleep(inTime, min(pg.Jitter(interval), left)) == nil {
+		if left := one.left(); left > 0 && pg.Sleep(inTime, min(polls.Next(), left)) == nil {
 			continue
 		}
 		if ctx.Err() != nil {

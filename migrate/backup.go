@@ -76,7 +76,7 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 		err = &retryError{err: errRaceLost, soon: true}
 	case locked.Err != nil:
 		err = r.failure(message{what: "lock the ledger for a backup", lead: lead},
-			outcome{err: locked.Err, completed: lead})
+			pg.Outcome{Err: locked.Err, Completed: lead})
 	}
 	return r.settle(ctx, conn, err)
 }

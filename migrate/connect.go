@@ -28,20 +28,11 @@ func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
 	// What PgBouncer keeps for each of its clients, also for a file without a transaction.
 	config.RuntimeParams["DateStyle"], config.RuntimeParams["TimeZone"] = "ISO, MDY", "UTC"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
-	if _, named := connstring.Parameter(connString, "target_session_attrs"); !named && severalHosts(config) {
+	if _, named := connstring.Parameter(connString, "target_session_attrs"); !named && pg.SeveralHosts(config) {
 		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	return config, nil
-}
-
-func severalHosts(config *pgconn.Config) bool {
-	for _, f := range config.Fallbacks { // pgx also keeps the same host without TLS there
-		if f.Host != config.Host || f.Port != config.Port {
-			return true
-		}
-	}
-	return false
 }
 
 // connect tries until the database answers: it may be starting up, be full, or
@@ -56,7 +47,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	defer r.silence("a connection")()
 	var last error
 	for {
-		conn, err := r.attempt(inTime)
+		conn, err := pg.Connect(inTime, r.config)
 		over := inTime.Err() != nil || time.Since(started) >= tries // a dial may notice before inTime does
 		if err != nil && over && last != nil {
 			err = last // and not that the time was over in the middle of an attempt
@@ -69,7 +60,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, context.Cause(ctx)
 		case !pg.IsTemporary(err) || over:
 			return nil, r.connectError(err, time.Since(started))
-		case attempts.tries == 0:
+		case !attempts.backoff.Begun():
 			r.Log.Info("the database does not answer yet; trying again", "for", tries, "error", pg.Reason(err))
 		}
 		r.teller.change(func(now *Progress) { now.WaitsFor = pg.Reason(err).Error() })
@@ -80,54 +71,6 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			}
 			return nil, r.connectError(err, time.Since(started))
 		}
-	}
-}
-
-// attempt connects once. A server, or a pooler that is paused, which lets the program in and then stays silent is not
-// to use up ConnectWait either.
-func (r *run) attempt(ctx context.Context) (*pgconn.PgConn, error) {
-	conn, err := pgconn.ConnectConfig(ctx, r.config)
-	if err != nil {
-		return nil, err
-	}
-	if err := pg.CheckServer(conn.ParameterStatus); err != nil {
-		pg.Discard(ctx, conn)
-		return nil, err
-	}
-	limited, cancel := context.WithTimeout(ctx, r.config.ConnectTimeout)
-	defer cancel()
-	if err := speakUTF8(limited, conn); err != nil {
-		pg.Discard(ctx, conn) // at once, for it may go on to be silent
-		if limited.Err() != nil {
-			return nil, fmt.Errorf("no answer to the first statement for %s: %w", r.config.ConnectTimeout,
-				limited.Err())
-		}
-		return nil, err
-	}
-	return conn, nil
-}
-
-// speakUTF8 makes sure that the server reads files as they are written, where a
-// DBA's defaults say otherwise. Poolers keep both settings per client.
-func speakUTF8(ctx context.Context, conn *pgconn.PgConn) error {
-	for setting, value := range map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"} {
-		if conn.ParameterStatus(setting) == value {
-			continue
-		}
-		if _, err := conn.Exec(ctx, "SET "+setting+" = "+value).ReadAll(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) close(ctx context.Context, conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx) // it is being given up either way
-	select {
-	case <-conn.CleanupDone():
-	case <-ctx.Done():
 	}
 }
 
@@ -144,7 +87,7 @@ func (r *run) notice(n *pgconn.Notice) {
 		return
 	}
 	source := ""
-	if sent := r.source.Load(); sent != nil {
+	if sent := r.answering.Load(); sent != nil {
 		source = *sent
 	}
 	n = redact.Notice(n, source)

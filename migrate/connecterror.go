@@ -18,7 +18,7 @@ func (r *run) connectError(err error, tried time.Duration) error {
 		return pg.ConnectDenied(c, refusal)
 	}
 	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
-	if severalHosts(c) {
+	if pg.SeveralHosts(c) {
 		address += " (and the other hosts listed)"
 	}
 	cause := pg.Diagnose(err)

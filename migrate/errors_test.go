@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 func TestMigrationErrorShowsThePlace(t *testing.T) {
@@ -20,14 +21,14 @@ func TestMigrationErrorShowsThePlace(t *testing.T) {
 	r := run{Migrator: m}
 	prefix := len([]rune(msg.before))
 	for name, c := range map[string]struct {
-		out  outcome
+		out  pg.Outcome
 		want string
 	}{
 		"a position": {
-			outcome{err: &pgconn.PgError{
+			pg.Outcome{Err: &pgconn.PgError{
 				Code: "42703", Message: `column "größe" does not exist`,
 				Position: int32(prefix + 62), Detail: "d1\nd2", Hint: "h", Where: "w",
-			}, completed: msg.lead + 1},
+			}, Completed: msg.lead + 1},
 			`0001_add_tags.sql:2:33: statement 2 of 3: column "größe" does not exist (42703)
     2 |  ALTER TABLE app.t ALTER COLUMN größe SET NOT NULL;
                                         ^
@@ -38,30 +39,30 @@ context: w
 rolled back; the schema is at version 0. Mend the file and start again`,
 		},
 		"only the statement": {
-			outcome{err: &pgconn.PgError{Code: "23502", Message: "null"}, completed: msg.lead + 1},
+			pg.Outcome{Err: &pgconn.PgError{Code: "23502", Message: "null"}, Completed: msg.lead + 1},
 			"0001_add_tags.sql:2: statement 2 of 3: null (23502)\n    2 |  ALTER",
 		},
-		"the canary": {outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead +
+		"the canary": {pg.Outcome{Err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, Completed: msg.lead +
 			3}, "0001_add_tags.sql: the file ended its own transaction"},
 		"a trigger at the commit divides by zero": {
-			outcome{err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, completed: msg.lead + 5},
+			pg.Outcome{Err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, Completed: msg.lead + 5},
 			"0001_add_tags.sql: at its commit: division by zero (22012)",
 		},
-		"the row is gone": {outcome{
-			err:       &pgconn.PgError{Code: "2201F", Message: "root"},
-			completed: msg.lead + 3, claim: "INSERT 0 1",
+		"the row is gone": {pg.Outcome{
+			Err:       &pgconn.PgError{Code: "2201F", Message: "root"},
+			Completed: msg.lead + 3, Tag: "INSERT 0 1",
 		}, "0001_add_tags.sql: the file deleted its own row"},
 		"the row was swallowed": {
-			outcome{
-				err:       &pgconn.PgError{Code: "2201F", Message: "root"},
-				completed: msg.lead + 3, claim: "INSERT 0 0",
+			pg.Outcome{
+				Err:       &pgconn.PgError{Code: "2201F", Message: "root"},
+				Completed: msg.lead + 3, Tag: "INSERT 0 0",
 			},
 			"the ledger is lost: the table of applied migrations does not take the row of 0001_add_tags.sql: a " +
 				"trigger or a rule swallows it",
 		},
-		"the commit": {outcome{
-			err:       &pgconn.PgError{Code: "23503", Message: "violates"},
-			completed: msg.lead + 4,
+		"the commit": {pg.Outcome{
+			Err:       &pgconn.PgError{Code: "23503", Message: "violates"},
+			Completed: msg.lead + 4,
 		}, "0001_add_tags.sql: at its commit: violates (23503)"},
 	} {
 		if got := r.failure(msg, c.out).Error(); !strings.HasPrefix(got, c.want) {

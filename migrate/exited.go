@@ -16,8 +16,8 @@ import (
 //
 // Each transaction turns exit_on_error off, and so does each session that is not a pooler's. What is left is what the
 // server finds before the transaction begins, in the text of the message, and a file without a transaction.
-func (r *run) exited(m message, o outcome, err error) error {
-	said := o.raw
+func (r *run) exited(m message, o pg.Outcome, err error) error {
+	said := o.Raw
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
 		said = refusal
 	}
@@ -25,7 +25,7 @@ func (r *run) exited(m message, o outcome, err error) error {
 		!pg.OfStatement(said.Code) {
 		return nil
 	}
-	o.raw, o.err = said, redact.Server(said, m.sql)
+	o.Raw, o.Err = said, redact.Server(said, m.sql)
 	failure := r.place(m, o)
 	if file, ok := errors.AsType[*MigrationError](failure); ok {
 		file.Advice += ". The session ended with this error, because exit_on_error is on: let a DBA take that from " +

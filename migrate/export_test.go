@@ -21,7 +21,7 @@ import (
 func Verifier(password string, salt []byte) (string, error) { return verifier(password, salt) }
 
 // WindowMessages is how many files may be under way at once.
-const WindowMessages = windowMessages
+const WindowMessages = pg.WindowMessages
 
 // Jitter spreads waits.
 func Jitter(d time.Duration) time.Duration { return pg.Jitter(d) }

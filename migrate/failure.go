@@ -15,34 +15,34 @@ import (
 
 // failure turns the server's error to one message into ours: a lost race and a
 // lock that was not to be had are tried again, the rest points into the file.
-func (r *run) failure(m message, out outcome) error {
+func (r *run) failure(m message, out pg.Outcome) error {
 	switch {
 	case r.lostRace(m, out):
 		return &retryError{err: errRaceLost, soon: true}
-	case transient(out.err), out.err.Code == pg.QueryCanceled && (m.migration == nil || out.completed < m.lead):
+	case transient(out.Err), out.Err.Code == pg.QueryCanceled && (m.migration == nil || out.Completed < m.lead):
 		return &retryError{err: r.place(m, out)}
 	// Those without a transaction of ours are explained elsewhere. Where the row of a file was written, the server
 	// takes changes, and the file itself has ended that.
-	case out.err.Code == pg.ReadOnlyTransaction &&
-		(m.migration == nil || !m.migration.NoTransaction && out.completed < m.lead):
+	case out.Err.Code == pg.ReadOnlyTransaction &&
+		(m.migration == nil || !m.migration.NoTransaction && out.Completed < m.lead):
 		return &StandbyError{}
 	case m.refusesRole(out):
 		return &pg.PrivilegeError{
-			Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.err.Message),
+			Lacks: fmt.Sprintf("the server did not create the role %q: %s", r.Role.Name, out.Err.Message),
 			SQL:   []string{m.byHand},
 		}
-	case out.err.Code == pg.InsufficientPrivilege && (m.migration == nil || out.completed < m.lead):
+	case out.Err.Code == pg.InsufficientPrivilege && (m.migration == nil || out.Completed < m.lead):
 		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("%s: %s. Run the migrations as the role that owns the schema and all that is in it",
-				m.what, out.err.Message),
+				m.what, out.Err.Message),
 			SQL: takeOver(r.Schema, r.me),
 		}
 	}
-	claims := m.migration != nil && m.lead > 0 && out.completed == m.lead-1
-	if claims && r.blameless(m, out.err) == "" {
-		return r.refusedRow(m.what, out.err.Message)
+	claims := m.migration != nil && m.lead > 0 && out.Completed == m.lead-1
+	if claims && r.blameless(m, out.Err) == "" {
+		return r.refusedRow(m.what, out.Err.Message)
 	}
-	if m.canary(out) == rowGone && out.claim == "INSERT 0 0" {
+	if m.canary(out) == rowGone && out.Tag == "INSERT 0 0" {
 		return r.refusedRow(m.what, swallowed)
 	}
 	return r.place(m, out)
@@ -67,11 +67,11 @@ const (
 )
 
 // canary is what the canary behind a file said, and "" when the error is another one's.
-func (m message) canary(out outcome) string {
-	if m.migration == nil || m.after == "" || out.completed != m.lead+len(m.migration.Spans()) {
+func (m message) canary(out pg.Outcome) string {
+	if m.migration == nil || m.after == "" || out.Completed != m.lead+len(m.migration.Spans()) {
 		return ""
 	}
-	switch code := out.err.Code; code {
+	switch code := out.Err.Code; code {
 	case endedItself, rowGone, tableBroken:
 		return code
 	// it dropped or renamed it
@@ -85,10 +85,10 @@ func (m message) canary(out outcome) string {
 // refusesRole reports whether the server does not let the role be created: some
 // services let only certain roles set passwords, or take no verifiers, which one of them
 // says only at the commit (XX000).
-func (m message) refusesRole(out outcome) bool {
+func (m message) refusesRole(out pg.Outcome) bool {
 	atCommit := strings.Count(m.sql, ";\n") + 1 + m.lead
-	return m.byHand != "" && (out.completed == m.roleAt || out.completed == m.roleAt+1 ||
-		out.completed == atCommit && out.err.Code == pg.InternalError)
+	return m.byHand != "" && (out.Completed == m.roleAt || out.Completed == m.roleAt+1 ||
+		out.Completed == atCommit && out.Err.Code == pg.InternalError)
 }
 
 // takeOver makes a role the owner of a schema and of all that is in it: a dump that
@@ -172,14 +172,14 @@ func (r *run) untilSet(setting string) string {
 // lostRace reports whether the claim failed because another migrator was faster:
 // the ledger's row is there (or the one before it was not applied after all), or
 // the schema and the role are.
-func (r *run) lostRace(m message, out outcome) bool {
-	claims := m.migration == nil || out.completed == m.lead-1
+func (r *run) lostRace(m message, out pg.Outcome) bool {
+	claims := m.migration == nil || out.Completed == m.lead-1
 	if !claims {
 		return false
 	}
-	switch out.err.Code {
+	switch out.Err.Code {
 	case pg.UniqueViolation, pg.ForeignKeyViolation:
-		return m.migration == nil || out.err.TableName == ledger.Name && out.err.SchemaName == r.Schema
+		return m.migration == nil || out.Err.TableName == ledger.Name && out.Err.SchemaName == r.Schema
 	case pg.DuplicateSchema, pg.DuplicateTable, pg.DuplicateObject:
 		return m.migration == nil
 	case pg.UndefinedTable, pg.InvalidSchemaName: // the ledger is gone: look what happened
@@ -203,38 +203,38 @@ func transient(err *pgconn.PgError) bool {
 // place finds where in the file an error happened. The server's position counts
 // characters of the whole message and is 0 for run-time errors; then the number of
 // statements that succeeded tells which one failed.
-func (r *run) place(m message, out outcome) error {
-	next := r.blameless(m, out.err)
+func (r *run) place(m message, out pg.Outcome) error {
+	next := r.blameless(m, out.Err)
 	switch {
 	case m.migration == nil && next != "":
-		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.err, next)
+		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.Err, next)
 	case m.migration == nil:
-		return fmt.Errorf("%s: %w%s", m.what, out.err,
-			strings.TrimPrefix(words(out.err), out.err.Message+" ("+out.err.Code+")"))
+		return fmt.Errorf("%s: %w%s", m.what, out.Err,
+			strings.TrimPrefix(words(out.Err), out.Err.Message+" ("+out.Err.Code+")"))
 	}
-	if out.err.Code == pg.InvalidTransactionTermination && out.err.Hint == "" {
-		out.err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and " +
+	if out.Err.Code == pg.InvalidTransactionTermination && out.Err.Hint == "" {
+		out.Err.Hint = "A file is one transaction, which no procedure that it calls may end: leave its COMMIT and " +
 			"ROLLBACK out, or do without the call."
 	}
 	e := &MigrationError{
 		File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.NoTransaction,
-		Err: out.err,
+		Err: out.Err,
 	}
 	statements := m.migration.Spans()
 	e.Statements = len(statements)
-	inFile := int(out.err.Position) - 1 - utf8.RuneCountInString(m.before)
-	switch failed := out.completed - m.lead; {
+	inFile := int(out.Err.Position) - 1 - utf8.RuneCountInString(m.before)
+	switch failed := out.Completed - m.lead; {
 	case m.canary(out) == tableBroken:
 		e.What = "the file changed the table of applied migrations, or locked it, which is the migrator's alone"
-	case out.err.Position > 0 && inFile >= 0:
+	case out.Err.Position > 0 && inFile >= 0:
 		offset := byteOffset(m.sql, inFile)
 		e.Line, e.Column = sqltext.Place(m.sql, offset)
 		e.Statement = statementAt(statements, offset)
-	case out.completed == 0 && unparsed(out.err):
+	case out.Completed == 0 && unparsed(out.Err):
 		// which holds nothing but what stands in the file
-		e.What = "the server cannot read the file: " + out.raw.Message
+		e.What = "the server cannot read the file: " + out.Raw.Message
 	case failed < 0:
-		e.What = "the transaction could not be opened: " + out.err.Message
+		e.What = "the transaction could not be opened: " + out.Err.Message
 	case failed < len(statements):
 		e.Line, _ = sqltext.Place(m.sql, statements[failed].Start)
 		e.Statement = failed + 1
@@ -247,20 +247,20 @@ func (r *run) place(m message, out outcome) error {
 		e.What = "the file left " + m.changed(out) + ", by which the files after it would be read; " +
 			"write SET LOCAL for a setting that this file needs, and leave set_config(…, false) out"
 	default:
-		e.What = "at its commit: " + out.err.Message
+		e.What = "at its commit: " + out.Err.Message
 	}
 	e.Source = sourceLine(m.sql, e.Line)
-	if out.err.Code == pg.ReadOnlyTransaction && !m.migration.NoTransaction {
+	if out.Err.Code == pg.ReadOnlyTransaction && !m.migration.NoTransaction {
 		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
-	} else if out.err.Code == pg.NonstandardEscape {
+	} else if out.Err.Code == pg.NonstandardEscape {
 		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
 			"quote in it, or " +
 			"let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) +
 			" SET backslash_quote = safe_encoding, and start again"
 	} else if e.Statement > 0 {
-		e.Advice = advice(out.err, m.sql[statements[e.Statement-1].Start:])
-	} else if out.err.Code == pg.UntranslatableCharacter {
+		e.Advice = advice(out.Err, m.sql[statements[e.Statement-1].Start:])
+	} else if out.Err.Code == pg.UntranslatableCharacter {
 		e.Advice = "The encoding of this database lacks a character of the file: create the database with " +
 			"ENCODING 'UTF8'"
 	}

@@ -29,12 +29,12 @@ func TestARefusedRoleIsToldFromOtherFailures(t *testing.T) {
 		{roleAt - 1, "42501", false},
 		{0, "57P01", false},
 	} {
-		out := outcome{completed: c.completed, err: &pgconn.PgError{Code: c.code}}
+		out := pg.Outcome{Completed: c.completed, Err: &pgconn.PgError{Code: c.code}}
 		if got := m.refusesRole(out); got != c.want {
 			t.Errorf("after %d statements, %s: got %v, want %v", c.completed, c.code, got, c.want)
 		}
 	}
-	if (message{}).refusesRole(outcome{err: &pgconn.PgError{Code: "42501"}}) {
+	if (message{}).refusesRole(pg.Outcome{Err: &pgconn.PgError{Code: "42501"}}) {
 		t.Error("a message without a role refuses one")
 	}
 }

@@ -68,7 +68,7 @@ func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func() error
 func (h *heartbeat) beat(ctx context.Context, done <-chan struct{}) {
 	defer func() {
 		if h.conn != nil {
-			h.close(ctx, h.conn)
+			pg.Close(ctx, h.conn)
 		}
 	}()
 	interval := min(h.Heartbeat, max(h.lockLimit()/3, 50*time.Millisecond))
@@ -173,7 +173,7 @@ func (h *heartbeat) flushAside(ctx context.Context) {
 	case h.conn.IsClosed():
 		h.conn = nil
 	case h.conn.TxStatus() != 'I':
-		h.close(ctx, h.conn)
+		pg.Close(ctx, h.conn)
 		h.conn = nil
 	}
 }
@@ -283,7 +283,7 @@ func (h *heartbeat) ask(ctx context.Context) (v vital) {
 	}
 	h.askAgain = time.Now().Add(h.Heartbeat)
 	if h.conn != nil {
-		h.close(ctx, h.conn)
+		pg.Close(ctx, h.conn)
 		h.conn = nil
 	}
 	return vital{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -90,13 +91,13 @@ const idleTimeout = "90s"
 // orphanSettings let the server notice that a program is gone: one whose connection is closed,
 // within seconds, and one whose machine has vanished without a word, within a minute. They do
 // nothing on a socket in the file system.
-func orphanSettings() []assignment {
-	return []assignment{
-		{"client_connection_check_interval", orphanTimeout},
-		{"tcp_keepalives_idle", "20"},
-		{"tcp_keepalives_interval", "10"},
-		{"tcp_keepalives_count", "4"}, // seconds
-		{"tcp_user_timeout", "60000"}, // ms
+func orphanSettings() []pg.Assignment {
+	return []pg.Assignment{
+		{Name: "client_connection_check_interval", Value: orphanTimeout},
+		{Name: "tcp_keepalives_idle", Value: "20"},
+		{Name: "tcp_keepalives_interval", Value: "10"},
+		{Name: "tcp_keepalives_count", Value: "4"}, // seconds
+		{Name: "tcp_user_timeout", Value: "60000"}, // ms
 	}
 }
 
@@ -112,7 +113,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 	// The path comes last: PostgreSQL keeps it as another setting says that names are quoted.
 	before, count := "", 4
 	if !server.set {
-		before, count = assign(usual(server), true)+"; ", 5
+		before, count = pg.Assign(usual(server), true)+"; ", 5
 	}
 	return opening + before +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL "+
@@ -121,14 +122,14 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 }
 
 // usual are the settings of each of our transactions which are the same in all of them.
-func usual(server serverSeen) []assignment {
+func usual(server serverSeen) []pg.Assignment {
 	settings := append(pinned(server.Version),
-		assignment{"statement_timeout", "0"},
-		assignment{"idle_in_transaction_session_timeout", idleTimeout},
-		assignment{"TimeZone", "UTC"})
+		pg.Assignment{Name: "statement_timeout", Value: "0"},
+		pg.Assignment{Name: "idle_in_transaction_session_timeout", Value: idleTimeout},
+		pg.Assignment{Name: "TimeZone", Value: "UTC"})
 	settings = append(settings, server.settable...)
 	if server.Version >= 17_00_00 {
-		settings = append(settings, assignment{"transaction_timeout", "0"})
+		settings = append(settings, pg.Assignment{Name: "transaction_timeout", Value: "0"})
 	}
 	if server.checksClients() {
 		settings = append(settings, orphanSettings()...)

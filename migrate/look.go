@@ -62,10 +62,10 @@ type serverSeen struct {
 	ReadOnly string `json:"read_only"`
 	PID      int    `json:"pid"` // of the process that answered
 
-	settable []assignment // settings that only some may pin; see restricted
-	me       string       // as whom the migrator works
-	set      bool         // this session has the usual settings, for each transaction
-	quiet    bool         // no event trigger does something beside each statement
+	settable []pg.Assignment // settings that only some may pin; see restricted
+	me       string          // as whom the migrator works
+	set      bool            // this session has the usual settings, for each transaction
+	quiet    bool            // no event trigger does something beside each statement
 }
 
 // release is the version as people write it, such as 15.18.

@@ -72,4 +72,4 @@ func (l *lookout) see(ctx context.Context, pid uint32) []lockSeen {
 }
 
 // letGo ends the lookout's transaction and connection.
-func (l *lookout) letGo(ctx context.Context) { l.run.close(ctx, l.conn) }
+func (l *lookout) letGo(ctx context.Context) { pg.Close(ctx, l.conn) }

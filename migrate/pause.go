@@ -8,13 +8,11 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
-// A pause spaces the attempts of one run and keeps its budget: each wait is
-// longer than the one before, with jitter, so that replicas that started together
-// do not keep meeting.
+// A pause spaces the attempts of one run and keeps its budget.
 type pause struct {
-	budget time.Duration
-	waited time.Duration
-	tries  int
+	budget  time.Duration
+	waited  time.Duration
+	backoff pg.Backoff
 
 	lockLimit time.Duration // how long a statement of the last exchange may queue for a lock
 	locked    time.Duration // how much of waited was seen to pass at locks, in the exchange that is under way
@@ -32,12 +30,10 @@ func (p *pause) before(ctx context.Context, why error) error {
 	if p.waited >= p.budget {
 		return &BusyError{Waited: p.waited, Err: why}
 	}
-	p.tries++
-	longest := 5 * time.Second
+	d := p.backoff.Next()
 	if again, ok := errors.AsType[*retryError](why); ok && again.soon {
-		longest = 50 * time.Millisecond
+		d = min(d, pg.Jitter(50*time.Millisecond))
 	}
-	d := pg.Jitter(min(longest, 25*time.Millisecond<<min(p.tries, 10)))
 	return p.sleep(ctx, min(d, p.left()))
 }
 
@@ -51,12 +47,7 @@ func (p *pause) queued(ctx context.Context) error {
 func (p *pause) sleep(ctx context.Context, d time.Duration) error {
 	start := time.Now()
 	defer func() { p.waited += time.Since(start) }()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
+	return pg.Sleep(ctx, d)
 }
 
 // retry waits before the next attempt and says so: in the log when it is the first

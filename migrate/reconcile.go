@@ -261,7 +261,7 @@ func (r *run) logsIn(ctx context.Context) error {
 	defer cancel()
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err == nil {
-		r.close(ctx, conn)
+		pg.Close(ctx, conn)
 	}
 	switch code := pg.SQLState(err); {
 	case code == pg.InvalidPassword, code == pg.ProtocolViolation && pg.DeniesLogin(err.Error()):

@@ -184,7 +184,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 	if err != nil {
 		return err
 	}
-	defer r.close(ctx, conn)
+	defer pg.Close(ctx, conn)
 	began := time.Now()
 	if err := sub.steps(ctx, conn); err != nil {
 		return fmt.Errorf("the history of the schema cannot be replayed on a blank database, which a start on one "+

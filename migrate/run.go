@@ -43,7 +43,7 @@ type run struct {
 	teller      teller
 	started     time.Time
 	until       time.Time              // when what is not Up connects no more
-	source      atomic.Pointer[string] // the SQL that is being answered, of which notices may repeat each word
+	answering   atomic.Pointer[string] // the SQL that is being answered, of which notices may repeat each word
 }
 
 func newRun(m Migrator, connString string) (*run, error) {
@@ -107,7 +107,7 @@ func (r *run) untilDone(ctx context.Context) error {
 			_ = r.flush(context.WithoutCancel(ctx), conn) // what cannot be proved to be on disk is not reported
 			r.grantSoFar(ctx, conn, err)
 		}
-		r.close(ctx, conn)
+		pg.Close(ctx, conn)
 		lost, ok := errors.AsType[*pg.ConnLostError](err)
 		switch {
 		case !ok:

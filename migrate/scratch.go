@@ -186,7 +186,7 @@ func (c scratch) drop(ctx context.Context) error {
 	}
 	defer func() {
 		if conn != c.conn && conn != nil {
-			c.close(ctx, conn)
+			pg.Close(ctx, conn)
 		}
 	}()
 	plain := "DROP DATABASE IF EXISTS " + database
@@ -220,7 +220,7 @@ func (c scratch) undropped(err error, sql string) error {
 // ago, and when it is not, the rehearsal begins again.
 func (c scratch) enter(ctx context.Context, r *run) (*pgconn.PgConn, error) {
 	r.config.Database = c.name // for its heartbeat, too
-	conn, err := r.attempt(ctx)
+	conn, err := pg.Connect(ctx, r.config)
 	if err == nil {
 		return conn, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,45 +16,16 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
-// An assignment gives a setting a value.
-type assignment struct{ name, value string }
-
 // pinned are the settings of each of our transactions that give statements their meaning,
 // beside those which begin computes.
-func pinned(version int) []assignment {
-	var all []assignment
+func pinned(version int) []pg.Assignment {
+	var all []pg.Assignment
 	for _, p := range setting.Meaning(version) {
 		if p.Name != "TimeZone" { // begin has it, for all
-			all = append(all, assignment{p.Name, p.SetTo()})
+			all = append(all, pg.Assignment{Name: p.Name, Value: p.SetTo()})
 		}
 	}
 	return all
-}
-
-// assign is one query that sets what differs, and returns no rows. To ask for a setting costs a
-// fraction of what it costs to set it, and of what it costs to send a statement for it.
-func assign(settings []assignment, local bool) string {
-	return "SELECT FROM " + listed(settings) +
-		" WHERE CASE WHEN coalesce(pg_catalog.current_setting(n, true), '-') OPERATOR(pg_catalog.<>) want " +
-		"THEN pg_catalog.set_config(n, want, " + strconv.FormatBool(local) + ") IS NULL ELSE false END"
-}
-
-// listed has a row (n, want) for each setting. A list of constants in a VALUES would be
-// parsed one by one, and a function in FROM would fill a temporary table first.
-func listed(settings []assignment) string {
-	var names, values []string
-	for _, a := range settings {
-		names, values = append(names, arrayElement(a.name)), append(values, arrayElement(a.value))
-	}
-	unnest := func(elements []string) string {
-		return "pg_catalog.unnest(" + sqltext.QuoteText("{"+strings.Join(elements, ",")+"}") + "::pg_catalog.text[])"
-	}
-	return "(SELECT " + unnest(names) + " AS n, " + unnest(values) + " AS want OFFSET 0) s"
-}
-
-// arrayElement quotes a text inside of an array's literal.
-func arrayElement(text string) string {
-	return `"` + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // guard is a query that fails, and names the setting, when the file before it left one
@@ -63,18 +33,18 @@ func arrayElement(text string) string {
 // asks for those alone that this file's text does not set for itself.
 func guard(mig *bundle.Migration, server serverSeen) string {
 	text := strings.ToLower(mig.SQL)
-	kept := []assignment{{"role", server.me}, {"lock_timeout", ""}} // any but 0
+	kept := []pg.Assignment{{Name: "role", Value: server.me}, {Name: "lock_timeout"}} // any but 0
 	for _, p := range setting.Meaning(server.Version) {
 		if p.Name == "exit_on_error" { // it would end the session that is to say so, and each transaction has it off
 			continue
 		}
 		if p.Local == "no" || !strings.Contains(text, strings.ToLower(p.Name)) && !strings.Contains(text, p.Alias()) {
-			kept = append(kept, assignment{p.Name, p.SetTo()})
+			kept = append(kept, pg.Assignment{Name: p.Name, Value: p.SetTo()})
 		}
 	}
 	return "SELECT pg_catalog.format('" + guardMark + "%s = %s', n, v)::pg_catalog.int4 FROM (SELECT n, want, " +
 		"CASE WHEN n OPERATOR(pg_catalog.=) 'role' THEN current_user::pg_catalog.text ELSE " +
-		"pg_catalog.current_setting(n) END AS v FROM " + listed(kept) + ") s " +
+		"pg_catalog.current_setting(n) END AS v FROM " + pg.Listed(kept) + ") s " +
 		"WHERE CASE WHEN n OPERATOR(pg_catalog.=) 'lock_timeout' THEN v OPERATOR(pg_catalog.=) '0' ELSE v " +
 		"OPERATOR(pg_catalog.<>) want END LIMIT 1"
 }
@@ -83,54 +53,20 @@ func guard(mig *bundle.Migration, server serverSeen) string {
 const guardMark = "changed "
 
 // changed returns the setting, with its value, that the guard after a file found.
-func (m message) changed(out outcome) string {
-	if m.migration == nil || m.after == "" || out.raw == nil || out.raw.Code != pg.InvalidTextRepresentation ||
-		out.completed != m.lead+len(m.migration.Spans())+1 {
+func (m message) changed(out pg.Outcome) string {
+	if m.migration == nil || m.after == "" || out.Raw == nil || out.Raw.Code != pg.InvalidTextRepresentation ||
+		out.Completed != m.lead+len(m.migration.Spans())+1 {
 		return ""
 	}
-	_, found, _ := strings.Cut(out.raw.Message, guardMark)
+	_, found, _ := strings.Cut(out.Raw.Message, guardMark)
 	return strings.TrimRight(found, `"»“”'`)
 }
 
-// differing asks for settings that are not what they have to be: where they come from, and
-// whether we may set them.
-func differing(wanted []assignment) string {
-	var values []string
-	for _, a := range wanted {
-		values = append(values, fmt.Sprintf("('%[1]s', current_setting('%[1]s', true), %[2]s)", a.name,
-			sqltext.QuoteText(a.value)))
-	}
-	return strings.Replace(askDiffering, "$values", strings.Join(values, ", "), 1)
-}
-
-// askDiffering looks for the defaults that are the last word: those of the role in the
-// database go first, then the role's, the database's, and those of all roles.
-const askDiffering = `
-	SELECT coalesce(json_agg(json_build_object('name', n, 'value', v, 'may', has_parameter_privilege(n, 'SET'),
-		'by', coalesce((SELECT format('ALTER %s RESET %s', CASE
-				WHEN setrole = 0 THEN format('DATABASE %I', current_database())
-				WHEN setdatabase = 0 THEN format('ROLE %I', session_user)
-				ELSE format('ROLE %I IN DATABASE %I', session_user, current_database()) END, n)
-			FROM pg_db_role_setting
-			WHERE setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
-				AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-				AND EXISTS (SELECT FROM unnest(setconfig) c WHERE c LIKE replace(n, '_', '\_') || '=%')
-			ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '')))::text, '[]')
-	FROM (VALUES $values) s (n, v, pinned) WHERE v <> pinned`
-
-// A differentSetting is one that is not what it has to be.
-type differentSetting struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-	May   bool   `json:"may"` // whether we may set it
-	By    string `json:"by"`  // the statement that takes it away; "" when it is the server's own
-}
-
 // different returns those of some settings that have another value.
-func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []assignment) (found []differentSetting,
+func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []pg.Assignment) (found []pg.DifferentSetting,
 	err error,
 ) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+differing(wanted))
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted))
 	if err != nil {
 		return nil, err
 	}
@@ -140,19 +76,19 @@ func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []
 // restricted keeps what only a superuser or a grant can set, and we may pin, for begin. It is
 // an error for what we may not.
 func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen) error {
-	var wanted []assignment
+	var wanted []pg.Assignment
 	for _, p := range setting.Pins() {
 		if p.Restricted() {
-			wanted = append(wanted, assignment{p.Name, p.SetTo()})
+			wanted = append(wanted, pg.Assignment{Name: p.Name, Value: p.SetTo()})
 		}
 	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+differing(wanted),
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted),
 		pg.Untimed+snapshot.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE "+
 			"evtenabled <> 'D'))")
 	if err != nil {
 		return err
 	}
-	var found []differentSetting
+	var found []pg.DifferentSetting
 	if err := answers[0].Decode(&found); err != nil {
 		return err
 	}
@@ -160,26 +96,17 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 	lacks := &pg.PrivilegeError{}
 	for _, f := range found {
 		if f.May {
-			s.Server.settable = append(s.Server.settable, assignment{f.Name, valueOf(wanted, f.Name)})
+			s.Server.settable = append(s.Server.settable, pg.Assignment{Name: f.Name, Value: pg.ValueOf(wanted, f.Name)})
 			continue
 		}
 		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name,
-			f.Value, s.Me.Name, valueOf(wanted, f.Name))
+			f.Value, s.Me.Name, pg.ValueOf(wanted, f.Name))
 		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
 	}
 	if len(lacks.SQL) > 0 {
 		return lacks
 	}
 	return nil
-}
-
-func valueOf(settings []assignment, name string) string {
-	for _, a := range settings {
-		if a.name == name {
-			return a.value
-		}
-	}
-	return ""
 }
 
 // unpinned refuses a file without a transaction that comes through a pooler, where nothing can
@@ -200,7 +127,7 @@ func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *bu
 			"%s, which is %q for the role %q, must be %q, "+
 			"and cannot be set through a pooler; let the migrator connect without the pooler, or take the setting "+
 			"away, and run RECONNECT on the console of PgBouncer",
-			mig.File, f.Name, f.Value, s.Me.Name, valueOf(wanted, f.Name))
+			mig.File, f.Name, f.Value, s.Me.Name, pg.ValueOf(wanted, f.Name))
 		lacks.SQL = append(lacks.SQL, cmp.Or(f.By, "ALTER SYSTEM RESET "+f.Name))
 	}
 	return lacks
@@ -208,7 +135,7 @@ func (r *run) unpinned(ctx context.Context, conn *pgconn.PgConn, s seen, mig *bu
 
 // readBy are the settings by which the server reads the values and conditions of a file without
 // a transaction. Only an index has any.
-func readBy(mig *bundle.Migration, version int) []assignment {
+func readBy(mig *bundle.Migration, version int) []pg.Assignment {
 	literal, null, money, equals := false, false, false, false
 	for _, t := range sqltext.Tokens(mig.SQL)[0] {
 		literal = literal || strings.HasSuffix(t.Text, "'") || strings.HasPrefix(t.Text, "$")
@@ -226,10 +153,10 @@ func readBy(mig *bundle.Migration, version int) []assignment {
 	if null && equals {
 		names = append(names, "transform_null_equals")
 	}
-	var all []assignment
+	var all []pg.Assignment
 	for _, p := range setting.Meaning(version) {
 		if slices.Contains(names, p.Name) {
-			all = append(all, assignment{p.Name, p.SetTo()})
+			all = append(all, pg.Assignment{Name: p.Name, Value: p.SetTo()})
 		}
 	}
 	return all
@@ -244,6 +171,5 @@ func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSe
 		return nil
 	}
 	server.set = true
-	return r.soon(ctx, conn, "SELECT FROM "+listed(usual(*server))+
-		" WHERE pg_catalog.set_config(n, want, false) IS NULL")
+	return r.soon(ctx, conn, pg.AssignAll(usual(*server)))
 }

@@ -128,9 +128,9 @@ func (st *stage) send(ctx context.Context, m message) error {
 	if err == nil && failed >= 0 {
 		err = st.failure(m, out)
 		// to find out why takes a transaction of its own; this one has failed
-		if out.err.Code == pg.InsufficientPrivilege {
+		if out.Err.Code == pg.InsufficientPrivilege {
 			st.rollBack(ctx)
-			err = st.blame(ctx, st.conn, m, out.raw, err)
+			err = st.blame(ctx, st.conn, m, out.Raw, err)
 		}
 	}
 	return err

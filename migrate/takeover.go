@@ -147,10 +147,10 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration
 		switch {
 		case err != nil:
 			return err
-		case failed >= 0 && r.pause.spent && out.err.Code == pg.QueryCanceled:
+		case failed >= 0 && r.pause.spent && out.Err.Code == pg.QueryCanceled:
 			return r.spent(m)
 		case failed >= 0:
-			return fmt.Errorf("drop the invalid index %s: %w", index, out.err)
+			return fmt.Errorf("drop the invalid index %s: %w", index, out.Err)
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (r *run) reported() int {
 
 // applied notes a message that was committed.
 func (r *run) applied(m message, d time.Duration) {
-	r.pause.tries = 0
+	r.pause.backoff.Reset()
 	if m.open { // nothing is committed yet
 		return
 	}

@@ -30,7 +30,7 @@ func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) e
 // migrator would wait for it for ever.
 func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error {
 	var said time.Time
-	interval := 10 * time.Millisecond
+	polls := pg.Backoff{First: 10 * time.Millisecond, Longest: 500 * time.Millisecond}
 	for {
 		h, err := ask()
 		if h != nil {
@@ -46,10 +46,9 @@ func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error 
 			now, _ := r.teller.moment()
 			r.Log.Info("waiting for another migrator", about(now)...)
 		}
-		if err := r.pause.sleep(ctx, min(pg.Jitter(interval), max(r.pause.left(), time.Millisecond))); err != nil {
+		if err := r.pause.sleep(ctx, min(polls.Next(), max(r.pause.left(), time.Millisecond))); err != nil {
 			return err
 		}
-		interval = min(interval*3/2, 500*time.Millisecond)
 	}
 }
 

@@ -188,7 +188,7 @@ func (r *run) withConnection(ctx context.Context, ask func(*pgconn.PgConn) error
 	if err != nil {
 		return err
 	}
-	defer r.close(ctx, conn)
+	defer pg.Close(ctx, conn)
 	return unforeseen(func() string { return "asking the database" }, ask(conn))
 }
 

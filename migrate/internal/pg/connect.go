@@ -1,0 +1,67 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Connect connects once. A server, or a pooler that is paused, which lets the program in and then stays silent, is an
+// error after the connect timeout of the configuration.
+func Connect(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckServer(conn.ParameterStatus); err != nil {
+		Discard(ctx, conn)
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	defer cancel()
+	if err := speakUTF8(limited, conn); err != nil {
+		Discard(ctx, conn) // at once, for it may go on to be silent
+		if limited.Err() != nil {
+			return nil, fmt.Errorf("no answer to the first statement for %s: %w", config.ConnectTimeout, limited.Err())
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// speakUTF8 makes sure that the server reads files as they are written, where a
+// DBA's defaults say otherwise. Poolers keep both settings per client.
+func speakUTF8(ctx context.Context, conn *pgconn.PgConn) error {
+	for setting, value := range map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"} {
+		if conn.ParameterStatus(setting) == value {
+			continue
+		}
+		if _, err := conn.Exec(ctx, "SET "+setting+" = "+value).ReadAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes a connection and waits, for a moment, until the server has heard of it.
+func Close(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // it is being given up either way
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
+// SeveralHosts reports whether a configuration names more than one server.
+func SeveralHosts(config *pgconn.Config) bool {
+	for _, f := range config.Fallbacks { // pgx also keeps the same host without TLS there
+		if f.Host != config.Host || f.Port != config.Port {
+			return true
+		}
+	}
+	return false
+}
