@@ -74,7 +74,7 @@ func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.
 func (r *run) disown(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) {
 	_, _ = r.ask(context.WithoutCancel(ctx), conn, s, m, fmt.Sprintf(
 		"UPDATE %s SET claimed_by_start = '-infinity' WHERE version = %d AND duration IS NULL AND %s",
-		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is()))
+		ledger.Table(r.Schema), m.Version, c.is()))
 }
 
 // A claim is the right to apply one file, as its ledger row holds it.
@@ -105,7 +105,7 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
-		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
+		ledger.Table(r.Schema), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
 		m.MinVersion, sqltext.QuoteText(r.Version), myself))
 	switch code := pg.SQLState(err); {
 	case code == pg.NotNullViolation || code == pg.CheckViolation:
@@ -123,7 +123,7 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.
 func (r *run) finish(m *bundle.Migration, c claim) string {
 	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
 		SELECT 1 / count(*) FROM done; %s`,
-		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is(), r.testify(m.Version, m.Fingerprint()))
+		ledger.Table(r.Schema), m.Version, c.is(), ledger.WriteStamp(r.Schema, m.Version, m.Fingerprint()))
 }
 
 // ask runs statements of ours about a claim in a transaction of their own, flushed to
@@ -187,7 +187,7 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 		}
 	}
 	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s",
-		sqltext.QuoteName(r.Schema, ledger.Name), m.Version, c.is()))
+		ledger.Table(r.Schema), m.Version, c.is()))
 	if err != nil {
 		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
 	}

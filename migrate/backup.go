@@ -10,7 +10,6 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
-	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // A BackupError means that Migrator.Backup failed. Nothing was changed.
@@ -58,7 +57,7 @@ func (r *run) backUp(ctx context.Context, conn *pgconn.PgConn, s seen, status St
 // however long the backup takes.
 func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, version int) error {
 	begin, lead := r.begin(s.Server, flushed(s))
-	table := sqltext.QuoteName(r.Schema, ledger.Name)
+	table := ledger.Table(r.Schema)
 	limited, cancel := r.limited(ctx)
 	defer cancel()
 	locked, err := pg.Exec(limited, conn,

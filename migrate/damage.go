@@ -4,66 +4,12 @@ import (
 	"context"
 	_ "embed" // for what the ledger has to be
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
-
-// ledgerTable is the table that createLedger makes, as a snapshot tells it. The tests
-// of this package write it with -update.
-//
-//go:embed ledger.txt
-var ledgerTable string
-
-// A table is how the ledger's table differs from the one that createLedger makes.
-type table struct {
-	damage []snapshot.Difference // without constraints it is no lock any more, with row security or a trigger no memory
-	beside []snapshot.Difference // what a DBA may do to any table, and a column more that refuses no row
-	label  []snapshot.Difference // the comment by which it is told from another tool's
-}
-
-// tableOf reads a snapshot of the ledger's table.
-func tableOf(found string) (t table) {
-	for _, d := range snapshot.Compare(ledgerTable, found) {
-		switch {
-		case strings.HasPrefix(d.Line, "comment '"):
-			t.label = append(t.label, d)
-		case harmless(d):
-			t.beside = append(t.beside, d)
-		default:
-			t.damage = append(t.damage, d)
-		}
-	}
-	return t
-}
-
-// harmless reports whether a difference of the ledger's table leaves it what it is.
-func harmless(d snapshot.Difference) bool {
-	column := strings.HasPrefix(d.Line, "column ") &&
-		!strings.Contains(ledgerTable, "  "+snapshot.Subject(d.Line)+" ") &&
-		!strings.Contains(d.Line, " not null")
-	return d.Change == snapshot.LineExtra && (column ||
-		slices.ContainsFunc([]string{
-			"with (", "replica identity ", "index ", "referenced by ", "comment on ",
-			"statistics ", "published by ",
-		}, func(start string) bool {
-			return strings.HasPrefix(d.Line, start)
-		}))
-}
-
-// gone are the differences that go with the table when it is made anew: what is there of
-// it, and not restored.
-func (t table) gone() (gone []snapshot.Difference) {
-	for _, d := range t.beside {
-		if !strings.HasPrefix(d.Line, "referenced by ") { // that one stops it
-			gone = append(gone, d)
-		}
-	}
-	return gone
-}
 
 // A comparison is how the database differs from what the program makes.
 type comparison struct {
@@ -73,7 +19,7 @@ type comparison struct {
 	unread   error                 // why the schema could not be compared: a table is locked, for instance
 }
 
-// compareLive compares the ledger's table with the one that createLedger makes, and the
+// compareLive compares the ledger's table with the one that ledger.Create makes, and the
 // schema with the snapshot of the version that it is at, in one flight. It cannot compare
 // the schema where the rows do not tell its version, and neither of them when a newer
 // program knows better. A *retryError means that the ledger is not as it was when s was read:
@@ -97,8 +43,8 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	if err != nil {
 		return comparison{}, err
 	}
-	t := tableOf(told[0].text)
-	c.damage, c.drift = t.damage, t.label
+	t := ledger.DiffTable(told[0].text)
+	c.damage, c.drift = t.Fatal, t.Comment
 	if !c.compared {
 		return c, nil
 	}
@@ -111,10 +57,10 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	return c, nil
 }
 
-// damage asks how the ledger's table differs from the one that createLedger makes.
+// damage asks how the ledger's table differs from the one that ledger.Create makes.
 func (m *Migrator) damage(ctx context.Context, conn *pgconn.PgConn) ([]snapshot.Difference, error) {
 	text, err := m.tell(ctx, conn, snapshot.Ledger)
-	return tableOf(text).damage, err
+	return ledger.DiffTable(text).Fatal, err
 }
 
 // damaged is the status of a ledger whose table is not right, whatever its rows are.

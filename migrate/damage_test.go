@@ -16,7 +16,7 @@ import (
 // TestTheLedgersTableIsWhatItIsComparedWith holds for every version of PostgreSQL.
 func TestTheLedgersTableIsWhatItIsComparedWith(t *testing.T) {
 	t.Parallel()
-	const file = "ledger.txt"
+	const file = "internal/ledger/ledger.txt"
 	db := pgtest.Blank(t)
 	m := migrator(t, db, story...)
 	up(t, m, db.MigratorConn)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
@@ -43,7 +44,7 @@ func (m *Migrator) LedgerTable(ctx context.Context, conn *pgx.Conn) (string, err
 }
 
 // DamageOf is how a ledger's table differs from what it should be.
-func DamageOf(table string) []snapshot.Difference { return tableOf(table).damage }
+func DamageOf(table string) []snapshot.Difference { return ledger.DiffTable(table).Fatal }
 
 // TakeOver is the SQL that makes a role the owner of a schema.
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }
@@ -84,8 +85,8 @@ func Unforeseen(step string, err error) error { return unforeseen(func() string 
 func (m *Migrator) AskedOfTheServer() (names []string) {
 	asked := strings.Join([]string{
 		m.askFacts("current_user", migrator), m.askFacts("current_user", service),
-		ledgerHead(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
-		m.askHeld("current_user"), m.askInside(), ledgerRows(m.Schema), snapshot.Settings,
+		ledger.HeadQuery(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
+		m.askHeld("current_user"), m.askInside(), ledger.RowsQuery(m.Schema), snapshot.Settings,
 		snapshot.Question("$schema", "$ledger"), snapshot.Ledger("$schema", "$ledger"),
 	}, " ")
 	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked,

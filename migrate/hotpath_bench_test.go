@@ -40,12 +40,12 @@ func BenchmarkHotPlan10000Files(b *testing.B) {
 		b.Fatal(err)
 	}
 	n := bundle.Version()
-	ledger := ledgerSeen{
+	head := ledger.Head{
 		Version: n, Rows: n, MinVersion: 1, Fingerprint: bundle.Fingerprint(n),
 		Whole: bundle.Fingerprint(n),
 	}
-	ledger.Comment = witness{n, ledger.Whole}.String()
-	s := seen{Schema: &schemaSeen{Ledger: true}, Ledger: &ledger}
+	head.Comment = ledger.Stamp{Version: n, History: head.Whole}.String()
+	s := seen{Schema: &schemaSeen{Ledger: true}, Ledger: &head}
 	for b.Loop() {
 		if got := plan(bundle, s); got.State != Current {
 			b.Fatal(got.State)

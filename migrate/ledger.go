@@ -1,51 +1,14 @@
 package migrate
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
-
-// ledgerComment tells a ledger that somebody changed from another tool's table.
-const ledgerComment = "the migrations applied to this schema; written by the migrator only"
-
-// createLedger creates the ledger. prev makes a gap or a fork impossible in the
-// database itself, and is what keeps a file from being applied when the one
-// before it, sent just ahead of it, failed.
-//
-// duration is NULL while a file is unfinished. claimed_by_pid and
-// claimed_by_start name the server process that works on a file which cannot
-// run inside a transaction; rebuilt marks rows that a repair wrote.
-func createLedger(schema string) string {
-	table := sqltext.QuoteName(schema, ledger.Name)
-	return `CREATE TABLE ` + table + ` (
-	version          integer     PRIMARY KEY CHECK (version > 0),
-	prev             integer     UNIQUE REFERENCES ` + table + ` (version),
-	name             text        NOT NULL,
-	checksum         bytea       NOT NULL CHECK (octet_length(checksum) = 32),
-	min_version      integer     NOT NULL,
-	applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-	duration         interval,
-	applied_by       text        NOT NULL DEFAULT current_user,
-	app_version      text        NOT NULL,
-	claimed_by_pid   integer,
-	claimed_by_start timestamptz,
-	rebuilt          boolean     NOT NULL DEFAULT false,
-	CONSTRAINT migrations_prev_check CHECK (prev IS NOT DISTINCT FROM nullif(version - 1, 0))
-);
-` + labelLedger(table)
-}
-
-// labelLedger writes the comment by which a ledger is known whatever became of it.
-func labelLedger(table string) string {
-	return "COMMENT ON TABLE " + table + " IS " + sqltext.QuoteText(ledgerComment)
-}
 
 // A message is one transaction on its way to the server, as one simple-protocol
 // message: its three parts are sent one behind the other.
@@ -57,7 +20,7 @@ type message struct {
 	begin     string            // what of before opens the transaction, when it has a ledger's row
 	before    string            // BEGIN, settings and the claim: the ledger's row
 	sql       string            // the file, byte for byte
-	after     string            // the canary, the duration, the second witness and COMMIT
+	after     string            // the canary, the duration, the stamp and COMMIT
 	lead      int               // statements in before
 	flushes   bool              // its commit waits for the disk
 	onDisk    string            // otherwise: the begin of one that does
@@ -144,7 +107,7 @@ func usual(server serverSeen) []pg.Assignment {
 // the server can tell what they are, so that it does not try them when it plans.
 func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string) message {
 	begin, statements := m.begin(server, commit)
-	table := sqltext.QuoteName(m.Schema, ledger.Name)
+	table := ledger.Table(m.Schema)
 	touched, guarded := "", ""
 	if !server.quiet || !mig.Plain() {
 		touched = "WHEN MATCHED" + ledgerTouched(table, mig.Unseen()) +
@@ -156,13 +119,13 @@ func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string)
 		what:      mig.File,
 		migration: mig,
 		begin:     begin,
-		before:    begin + " " + m.ledgerRow(mig) + ";\n",
+		before:    begin + " " + ledger.Insert(m.Schema, mig, m.Version) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
 			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = "+
 			"pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES "+
 			"(sqrt(-pg_backend_pid())); %s%s; COMMIT",
-			table, mig.Version, touched, guarded, m.testify(mig.Version, mig.Fingerprint())),
+			table, mig.Version, touched, guarded, ledger.WriteStamp(m.Schema, mig.Version, mig.Fingerprint())),
 		lead: statements + 1,
 	}
 }
@@ -197,61 +160,3 @@ const (
 	turnLock    = "'ShareRowExclusiveLock', "
 	strongLocks = turnLock + "'ShareLock', 'ExclusiveLock', 'AccessExclusiveLock'"
 )
-
-// ledgerRow puts a migration into the ledger.
-func (m *Migrator) ledgerRow(mig *bundle.Migration) string {
-	return fmt.Sprintf(
-		`INSERT INTO %s (version, prev, name, checksum, min_version, app_version) VALUES (%d, nullif(%d, 0), '%s', '\x%s', %d, %s)`,
-		sqltext.QuoteName(m.Schema, ledger.Name), mig.Version, mig.Version-1, mig.Name,
-		hex.EncodeToString(mig.Checksum[:]),
-		mig.MinVersion, sqltext.QuoteText(m.Version))
-}
-
-// A LedgerRow is one applied migration as the database remembers it.
-type LedgerRow struct {
-	Version    int       `json:"version"`
-	Name       string    `json:"name"`
-	Checksum   string    `json:"checksum"` // SHA-256 of the file, in hexadecimal
-	MinVersion int       `json:"min_version"`
-	AppliedAt  time.Time `json:"applied_at"`
-	Seconds    *float64  `json:"seconds"` // nil while unfinished
-	AppliedBy  string    `json:"applied_by"`
-	AppVersion string    `json:"app_version"`
-	Claimed    bool      `json:"claimed"` // a file without a transaction, which a server process works on or worked on
-	Rebuilt    bool      `json:"rebuilt"` // written by Repair
-}
-
-// ledgerRows reads the whole ledger, as one JSON array.
-func ledgerRows(schema string) string {
-	return `SELECT coalesce(json_agg(json_build_object(
-		'version', version, 'name', name, 'checksum', encode(checksum, 'hex'), 'min_version', min_version,
-		'applied_at', CASE WHEN applied_at BETWEEN '0001-01-01' AND '9999-12-31' THEN applied_at ELSE '0001-01-01' END, 'seconds', extract(epoch FROM duration), 'applied_by', applied_by,
-		'app_version', app_version, 'claimed', claimed_by_pid IS NOT NULL, 'rebuilt', rebuilt) ORDER BY version), '[]')
-	FROM (SELECT ` + ledgerColumns + ` FROM ` + sqltext.QuoteName(schema, ledger.Name) + ` UNION ALL SELECT ` + ledgerNulls + ` WHERE false) l`
-}
-
-// ledgerHead condenses the ledger into one short row, however long it is: its
-// last version, the oldest bundle that it admits, and two fingerprints: of the part
-// that the bundle should know by heart, and of the whole, where that is more: it is what
-// the second witness knows, which is read in the same snapshot. A file that a server process
-// claimed and has not finished is not applied yet. Every column is named, so that a table
-// that lacks one is noticed before it is written to.
-func ledgerHead(schema string, bundleVersion int) string {
-	return fmt.Sprintf(`SELECT json_build_object(
-		'version', version, 'min_version', min_version, 'rows', rows, 'unfinished', unfinished, 'claimed', claimed,
-		'fingerprint', encode(sha256(convert_to(known, 'UTF8')), 'hex'),
-		'whole', CASE WHEN newer <> '' THEN encode(sha256(convert_to(known || newer, 'UTF8')), 'hex') END,
-		'comment', (SELECT description FROM pg_description WHERE objoid = (SELECT oid FROM pg_namespace WHERE nspname = %[3]s) AND classoid = 'pg_catalog.pg_namespace'::regclass AND objsubid = 0))
-	FROM (SELECT
-		max(version) FILTER (WHERE NOT open) AS version,
-		max(min_version) AS min_version,
-		count(*) FILTER (WHERE NOT open) AS rows,
-		min(version) FILTER (WHERE duration IS NULL AND NOT open) AS unfinished,
-		max(version) FILTER (WHERE open) AS claimed,
-		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version <= %[1]d), '') AS known,
-		coalesce(string_agg(line, '' ORDER BY version) FILTER (WHERE NOT open AND version > %[1]d), '') AS newer
-		FROM (SELECT version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, claimed_by_pid, claimed_by_start, rebuilt FROM %[2]s) l,
-			LATERAL (SELECT duration IS NULL AND claimed_by_pid IS NOT NULL AS open,
-			version || ' ' || name || ' ' || encode(checksum, 'hex') || ' ' || min_version || E'\n' AS line) line) head`,
-		bundleVersion, sqltext.QuoteName(schema, ledger.Name), sqltext.QuoteText(schema))
-}

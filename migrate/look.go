@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,15 +32,15 @@ type seen struct {
 		BypassesRLS bool   `json:"bypasses_rls"`
 		powers
 	} `json:"me"`
-	Schema *schemaSeen `json:"schema"` // nil when it does not exist
-	Role   *roleSeen   `json:"role"`   // nil when it does not exist
-	Ledger *ledgerSeen `json:"-"`      // nil when it does not exist
-	Held   *heldSeen   `json:"-"`      // nil unless it was asked for
+	Schema *schemaSeen  `json:"schema"` // nil when it does not exist
+	Role   *roleSeen    `json:"role"`   // nil when it does not exist
+	Ledger *ledger.Head `json:"-"`      // nil when it does not exist
+	Held   *heldSeen    `json:"-"`      // nil unless it was asked for
 
 	Strays []snapshot.Difference `json:"-"` // objects whose owner somebody changed; nil unless it was asked for
 
-	History []LedgerRow `json:"-"` // nil unless it was asked for
-	Table   table       `json:"-"` // the same
+	History []ledger.Row     `json:"-"` // nil unless it was asked for
+	Table   ledger.TableDiff `json:"-"` // the same
 
 	Renamed *RenamedError `json:"-"` // where the schema is missing or empty: one that looks like it
 }
@@ -83,7 +82,7 @@ type schemaSeen struct {
 	Mine    bool   `json:"mine"`    // whether we have the rights of its owner
 	Creates bool   `json:"creates"` // whether we may create objects in it
 	Ledger  bool   `json:"ledger"`  // whether it holds a relation with the ledger's name
-	Comment string `json:"comment"` // the second witness
+	Comment string `json:"comment"` // the stamp
 
 	// These are asked only when the ledger does not tell a history.
 	Objects int  `json:"objects"` // what it holds beside the ledger
@@ -108,20 +107,6 @@ type roleSeen struct {
 	Comment  string `json:"comment"`
 }
 
-type ledgerSeen struct {
-	Version    int `json:"version"`
-	MinVersion int `json:"min_version"`
-	Rows       int `json:"rows"`
-	Unfinished int `json:"unfinished"` // the first version that was begun and never finished, 0 when there is none
-	// the version of a file without a transaction that is under way, or was when its migrator died
-	Claimed     int    `json:"claimed"`
-	Fingerprint string `json:"fingerprint"` // of the rows up to the bundle's version
-	Whole       string `json:"whole"`       // of all rows, the newer ones, too
-	Comment     string `json:"comment"`     // the second witness, as it was when the ledger was read
-	Foreign     bool   `json:"-"`           // a table of this name which cannot be read as a ledger
-	Damaged     bool   `json:"-"`           // and yet is ours, or was
-}
-
 // An audience is who looks, and so what is asked.
 type audience int
 
@@ -141,14 +126,14 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	if who == prover || who == auditor && m.Role.Name == "" {
 		role, rights = "current_user", true // the service asks about itself
 	}
-	questions := []string{m.askFacts(role, who), ledgerHead(m.Schema, m.Bundle.Version())}
+	questions := []string{m.askFacts(role, who), ledger.HeadQuery(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == auditor:
 		questions = append(questions, snapshot.Qualified+m.askHeld(role), snapshot.Qualified+m.askDetours(role))
 	case rights:
 		questions = append(questions, snapshot.Qualified+m.askRights(role), snapshot.Qualified+m.askOwners())
 	case who == historian:
-		questions = append(questions, ledgerRows(m.Schema), snapshot.Settings+
+		questions = append(questions, ledger.RowsQuery(m.Schema), snapshot.Settings+
 			snapshot.Ledger(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
 	}
 	answers, err := m.askPatiently(ctx, conn, questions...)
@@ -159,13 +144,13 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, err
 	}
 	s.Server.me = s.Me.Name
-	s.Ledger, err = readLedger(answers[1])
-	if s.Schema != nil && err == nil && !s.Ledger.tells() {
-		if err = m.lookInside(ctx, conn, &s); err == nil && s.Ledger.tells() {
+	s.Ledger, err = ledger.ReadHead(answers[1])
+	if s.Schema != nil && err == nil && !s.Ledger.HasHistory() {
+		if err = m.lookInside(ctx, conn, &s); err == nil && s.Ledger.HasHistory() {
 			return m.look(ctx, conn, who) // somebody has just migrated
 		}
 	}
-	if err == nil && !s.Ledger.tells() && blank(s.Schema) {
+	if err == nil && !s.Ledger.HasHistory() && blank(s.Schema) {
 		asked := role
 		if m.Role.Name == "" {
 			asked = "current_user" // the service asks about itself
@@ -183,7 +168,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 		return s, cmp.Or(errHeld, err)
 	case err != nil:
 		return s, err
-	case s.Schema != nil && s.Ledger.tells():
+	case s.Schema != nil && s.Ledger.HasHistory():
 		s.Schema.Ledger, s.Schema.Comment = true, s.Ledger.Comment
 	}
 	switch {
@@ -200,20 +185,17 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	return s, err
 }
 
-// tells reports whether the ledger holds a history.
-func (l *ledgerSeen) tells() bool { return l != nil && !l.Foreign && l.Rows > 0 }
-
 // lookInside asks what a schema holds whose ledger is missing, empty or another tool's, and
 // then for the ledger again: whoever has migrated meanwhile made both in one transaction.
 func (m *Migrator) lookInside(ctx context.Context, conn *pgconn.PgConn, s *seen) error {
-	answers, err := m.askPatiently(ctx, conn, m.askInside(), ledgerHead(m.Schema, m.Bundle.Version()))
+	answers, err := m.askPatiently(ctx, conn, m.askInside(), ledger.HeadQuery(m.Schema, m.Bundle.Version()))
 	if err != nil {
 		return err
 	}
 	if err := answers[0].Decode(s.Schema); err != nil {
 		return err
 	}
-	if s.Ledger, err = readLedger(answers[1]); err == nil && s.Ledger != nil && s.Ledger.Foreign {
+	if s.Ledger, err = ledger.ReadHead(answers[1]); err == nil && s.Ledger != nil && s.Ledger.Foreign {
 		s.Ledger.Damaged = s.Schema.Ours
 	}
 	return err
@@ -223,13 +205,13 @@ func (m *Migrator) lookInside(ctx context.Context, conn *pgconn.PgConn, s *seen)
 // damaged table.
 func (m *Migrator) readHistory(rows, told pg.Result, s *seen) error {
 	err := rows.Decode(&s.History)
-	if otherTable(pg.SQLState(err)) {
-		s.Ledger, err = &ledgerSeen{Foreign: true, Damaged: true}, nil
+	if ledger.IsForeign(pg.SQLState(err)) {
+		s.Ledger, err = &ledger.Head{Foreign: true, Damaged: true}, nil
 	}
 	if err == nil && told.Err != nil {
 		err = told.Failure()
 	}
-	s.Table = tableOf(snapshot.Tell(told.Values, m.Schema))
+	s.Table = ledger.DiffTable(snapshot.Tell(told.Values, m.Schema))
 	return err
 }
 
@@ -268,7 +250,7 @@ func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *pg.Bl
 
 // askPatiently asks as one does who may meet a lock on the ledger.
 func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questions ...string) ([]pg.Result, error) {
-	table, locking := sqltext.QuoteName(m.Schema, ledger.Name), 0
+	table, locking := ledger.Table(m.Schema), 0
 	for _, question := range questions {
 		if strings.Contains(question, table) {
 			locking++
@@ -330,38 +312,15 @@ func (m *Migrator) mayNotRead(s seen, who audience) error {
 		"schema %q, which belongs to %q", s.Me.Name, m.Schema, s.Schema.Owner)}
 	if s.Schema.Mine {
 		err.Lacks = fmt.Sprintf("the role %q may not read the ledger of applied migrations: it owns the schema %q, "+
-			"and the table %s belongs to another role", s.Me.Name, m.Schema, sqltext.QuoteName(m.Schema, ledger.Name))
+			"and the table %s belongs to another role", s.Me.Name, m.Schema, ledger.Table(m.Schema))
 	}
 	if who == migrator || m.Role.Name != "" { // the service itself names no role
 		err.SQL = takeOver(m.Schema, s.Me.Name)
 		return err
 	}
 	err.SQL = []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + me, "GRANT SELECT ON " +
-		sqltext.QuoteName(m.Schema, ledger.Name) + " TO " + me}
+		ledger.Table(m.Schema) + " TO " + me}
 	return err
-}
-
-func readLedger(a pg.Result) (*ledgerSeen, error) {
-	var l ledgerSeen
-	err := a.Decode(&l)
-	switch code := pg.SQLState(err); {
-	case code == "": // no error of the server's
-		l.Whole = cmp.Or(l.Whole, l.Fingerprint)
-		return &l, err
-	case code == pg.UndefinedTable || code == pg.InvalidSchemaName:
-		return nil, nil
-	case otherTable(code):
-		return &ledgerSeen{Foreign: true}, nil
-	}
-	return nil, err
-}
-
-// otherTable reports whether the server's error to a question about the ledger means that
-// another table or view bears its name, or that its columns are not what they were: an
-// undefined column or function, a type mismatch, a wrong kind of object.
-func otherTable(code string) bool {
-	return slices.Contains([]string{pg.UndefinedColumn, pg.UndefinedFunction, pg.DatatypeMismatch, pg.WrongObjectType},
-		code)
 }
 
 // askFacts reads only catalogues, by oid and name: to_regclass or a cast would
@@ -408,7 +367,7 @@ const askPowers = `
 
 // askInside asks what a schema holds whose ledger does not tell it.
 func (m *Migrator) askInside() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$comment", sqltext.QuoteText(ledgerComment)).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$comment", sqltext.QuoteText(ledger.Comment)).Replace(`
 	SELECT coalesce((SELECT json_build_object(
 		'comment', obj_description(n.oid, 'pg_namespace'),
 		'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),
@@ -422,11 +381,11 @@ func (m *Migrator) askInside() string {
 // differences compares the ledger with the bundle, row by row. It is asked only
 // when their fingerprints have shown that they disagree.
 func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Difference, error) {
-	answers, err := m.askPatiently(ctx, conn, ledgerRows(m.Schema))
+	answers, err := m.askPatiently(ctx, conn, ledger.RowsQuery(m.Schema))
 	if err != nil {
 		return nil, err
 	}
-	var rows []LedgerRow
+	var rows []ledger.Row
 	if err := answers[0].Decode(&rows); err != nil {
 		return nil, err
 	}

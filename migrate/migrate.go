@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -93,3 +94,6 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 	run.report.Elapsed = time.Since(run.started)
 	return run.report, err
 }
+
+// A LedgerRow is one applied migration as the database remembers it.
+type LedgerRow = ledger.Row

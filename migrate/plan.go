@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -80,24 +81,24 @@ func plan(b bundle.Bundle, s seen) Status {
 		status.Pending, status.renamed = b.After(0), s.Renamed
 		return status
 	}
-	ledger := s.Ledger
+	head := s.Ledger
 	if status.Lost = whyLost(s); status.Lost != "" {
-		status.State, status.Foreign = LedgerLost, ledger != nil && ledger.Foreign && !ledger.Damaged
-		if ledger != nil {
-			status.Version = ledger.Version
+		status.State, status.Foreign = LedgerLost, head != nil && head.Foreign && !head.Damaged
+		if head != nil {
+			status.Version = head.Version
 		}
 		return status
 	}
-	status.Version, status.MinVersion, status.Claimed = ledger.Version, ledger.MinVersion, ledger.Claimed
+	status.Version, status.MinVersion, status.Claimed = head.Version, head.MinVersion, head.Claimed
 	switch {
-	case ledger.Rows != ledger.Version, ledger.Unfinished != 0, ledger.Fingerprint != b.Fingerprint(ledger.Version),
-		ledger.Claimed != 0 && ledger.Claimed != ledger.Version+1:
+	case head.Rows != head.Version, head.Unfinished != 0, head.Fingerprint != b.Fingerprint(head.Version),
+		head.Claimed != 0 && head.Claimed != head.Version+1:
 		status.State = Diverged
-	case ledger.Version < b.Version():
-		status.State, status.Pending = Behind, b.After(ledger.Version)
-	case ledger.Version == b.Version():
+	case head.Version < b.Version():
+		status.State, status.Pending = Behind, b.After(head.Version)
+	case head.Version == b.Version():
 		status.State = Current
-	case ledger.MinVersion <= b.Version():
+	case head.MinVersion <= b.Version():
 		status.State = AheadCompatible
 	default:
 		status.State = AheadIncompatible
@@ -106,13 +107,13 @@ func plan(b bundle.Bundle, s seen) Status {
 }
 
 // blank reports whether there is nothing: no schema, or an empty one, as managed
-// databases hand out. A witness in an empty schema says that there was something.
+// databases hand out. A stamp on an empty schema means that there was something.
 func blank(s *schemaSeen) bool {
 	if s == nil {
 		return true
 	}
-	w, _ := parseWitness(s.Comment)
-	return s.Objects == 0 && !s.Ledger && w.version == 0
+	stamp, _ := ledger.ParseStamp(s.Comment)
+	return s.Objects == 0 && !s.Ledger && stamp.Version == 0
 }
 
 // whyLost says why the ledger cannot be relied on; "" when it can.
@@ -126,13 +127,13 @@ func whyLost(s seen) string {
 		return "the schema holds objects, but the table of applied migrations is missing or empty"
 	}
 	if s.Ledger == nil {
-		return contradicts(s.Schema.Comment, nil)
+		return ledger.StampMismatch(s.Schema.Comment, nil)
 	}
-	return contradicts(s.Ledger.Comment, s.Ledger)
+	return ledger.StampMismatch(s.Ledger.Comment, s.Ledger)
 }
 
 // compare names each row of the ledger that contradicts the bundle.
-func compare(b bundle.Bundle, rows []LedgerRow) []Difference {
+func compare(b bundle.Bundle, rows []ledger.Row) []Difference {
 	var found []Difference
 	differs := func(version int, format string, args ...any) {
 		found = append(found, Difference{version, fmt.Sprintf(format, args...)})
@@ -234,7 +235,7 @@ func list(differences []Difference) string {
 }
 
 // A LedgerLostError means that the ledger does not tell how the schema came to be what
-// it is: it is missing, empty, not ours, or contradicts the second witness, the
+// it is: it is missing, empty, not ours, or contradicts its stamp, the
 // schema's comment. [Migrator.Repair] can rebuild it.
 type LedgerLostError struct {
 	Why         string

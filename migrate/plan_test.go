@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 )
 
 // bundleOf returns a bundle of n files, whose last one admits bundles from minVersion on.
@@ -36,19 +37,19 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		}
 		return three.Fingerprint(version)
 	}
-	ledger := func(version, minVersion int) *ledgerSeen {
-		return &ledgerSeen{
+	head := func(version, minVersion int) *ledger.Head {
+		return &ledger.Head{
 			Version: version, Rows: version, MinVersion: minVersion,
 			Fingerprint: three.Fingerprint(version), Whole: history(version),
 		}
 	}
 	// of the schema, and of the ledger below
-	says := func(version int) string { return witness{version, history(version)}.String() }
+	says := func(version int) string { return ledger.Stamp{Version: version, History: history(version)}.String() }
 	filled := func(version int) *schemaSeen { return &schemaSeen{Objects: 2, Ledger: true, Comment: says(version)} }
-	with := func(l *ledgerSeen, change func(*ledgerSeen)) *ledgerSeen { change(l); return l }
+	with := func(l *ledger.Head, change func(*ledger.Head)) *ledger.Head { change(l); return l }
 	for name, c := range map[string]struct {
 		schema  *schemaSeen
-		ledger  *ledgerSeen
+		ledger  *ledger.Head
 		want    State
 		pending int
 	}{
@@ -56,58 +57,58 @@ func TestPlanKnowsEveryState(t *testing.T) {
 		"an empty schema":                {&schemaSeen{}, nil, Blank, 3},
 		"an empty schema with a comment": {&schemaSeen{Comment: "the DBA's"}, nil, Blank, 3},
 		"an empty schema that was full":  {&schemaSeen{Comment: says(2)}, nil, LedgerLost, 0},
-		"only an empty ledger":           {&schemaSeen{Ledger: true, Comment: says(0)}, ledger(0, 0), Behind, 3},
-		"one of three":                   {filled(1), ledger(1, 1), Behind, 2},
-		"all":                            {filled(3), ledger(3, 1), Current, 0},
-		"one more, which admits us":      {filled(4), ledger(4, 3), AheadCompatible, 0},
-		"one more, which does not":       {filled(4), ledger(4, 4), AheadIncompatible, 0},
+		"only an empty ledger":           {&schemaSeen{Ledger: true, Comment: says(0)}, head(0, 0), Behind, 3},
+		"one of three":                   {filled(1), head(1, 1), Behind, 2},
+		"all":                            {filled(3), head(3, 1), Current, 0},
+		"one more, which admits us":      {filled(4), head(4, 3), AheadCompatible, 0},
+		"one more, which does not":       {filled(4), head(4, 4), AheadIncompatible, 0},
 		"a file was changed": {
-			filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }),
+			filled(2), with(head(2, 1), func(l *ledger.Head) { l.Fingerprint = "x" }),
 			Diverged, 0,
 		},
 		"ahead, a file was changed": {
-			filled(4), with(ledger(4, 1), func(l *ledgerSeen) { l.Fingerprint = "x" }),
+			filled(4), with(head(4, 1), func(l *ledger.Head) { l.Fingerprint = "x" }),
 			Diverged, 0,
 		},
 		"a row is missing": {
-			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Rows = 2 }),
+			filled(3), with(head(3, 1), func(l *ledger.Head) { l.Rows = 2 }),
 			Diverged, 0,
 		},
 		"a row is unfinished": {
-			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Unfinished = 3 }),
+			filled(3), with(head(3, 1), func(l *ledger.Head) { l.Unfinished = 3 }),
 			Diverged, 0,
 		},
 		"the next file is claimed": {
-			filled(2), with(ledger(2, 1), func(l *ledgerSeen) { l.Claimed = 3 }),
+			filled(2), with(head(2, 1), func(l *ledger.Head) { l.Claimed = 3 }),
 			Behind, 1,
 		},
 		"a newer file is claimed": {
-			filled(3), with(ledger(3, 1), func(l *ledgerSeen) { l.Claimed = 4 }),
+			filled(3), with(head(3, 1), func(l *ledger.Head) { l.Claimed = 4 }),
 			Current, 0,
 		},
 		"a file far ahead is claimed": {
-			filled(1), with(ledger(1, 1), func(l *ledgerSeen) { l.Claimed = 3 }),
+			filled(1), with(head(1, 1), func(l *ledger.Head) { l.Claimed = 3 }),
 			Diverged, 0,
 		},
 		"a row was changed by hand": {
 			filled(2),
-			with(ledger(2, 1), func(l *ledgerSeen) { l.Fingerprint, l.Whole = "x", "x" }), LedgerLost, 0,
+			with(head(2, 1), func(l *ledger.Head) { l.Fingerprint, l.Whole = "x", "x" }), LedgerLost, 0,
 		},
-		"the last row was deleted": {filled(3), ledger(2, 1), LedgerLost, 0},
-		"a row was added":          {filled(2), ledger(3, 1), LedgerLost, 0},
+		"the last row was deleted": {filled(3), head(2, 1), LedgerLost, 0},
+		"a row was added":          {filled(2), head(3, 1), LedgerLost, 0},
 		"ahead, a row was changed": {
-			filled(4), with(ledger(4, 3), func(l *ledgerSeen) { l.Whole = "x" }),
+			filled(4), with(head(4, 3), func(l *ledger.Head) { l.Whole = "x" }),
 			LedgerLost, 0,
 		},
-		"no witness": {&schemaSeen{Objects: 2, Ledger: true}, ledger(2, 1), LedgerLost, 0},
+		"no stamp": {&schemaSeen{Objects: 2, Ledger: true}, head(2, 1), LedgerLost, 0},
 		"somebody else's comment": {
-			&schemaSeen{Objects: 2, Ledger: true, Comment: "ours"}, ledger(2, 1),
+			&schemaSeen{Objects: 2, Ledger: true, Comment: "ours"}, head(2, 1),
 			LedgerLost, 0,
 		},
 		"objects without a ledger":        {&schemaSeen{Objects: 1, Comment: says(2)}, nil, LedgerLost, 0},
-		"objects with an empty ledger":    {filled(2), ledger(0, 0), LedgerLost, 0},
-		"another tool's ledger":           {filled(2), &ledgerSeen{Foreign: true}, LedgerLost, 0},
-		"only another tool's ledger":      {&schemaSeen{Ledger: true}, &ledgerSeen{Foreign: true}, LedgerLost, 0},
+		"objects with an empty ledger":    {filled(2), head(0, 0), LedgerLost, 0},
+		"another tool's ledger":           {filled(2), &ledger.Head{Foreign: true}, LedgerLost, 0},
+		"only another tool's ledger":      {&schemaSeen{Ledger: true}, &ledger.Head{Foreign: true}, LedgerLost, 0},
 		"a ledger that cannot be a table": {&schemaSeen{Ledger: true}, nil, LedgerLost, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,9 +130,9 @@ func TestPlanKnowsEveryState(t *testing.T) {
 func TestCompareNamesEachDifference(t *testing.T) {
 	b := bundleOf(t, 4, 1)
 	seconds := 0.1
-	rows := make([]LedgerRow, 0, 6)
+	rows := make([]ledger.Row, 0, 6)
 	for i, m := range append(b.Migrations(), bundle.Migration{Name: "m5"}) {
-		rows = append(rows, LedgerRow{
+		rows = append(rows, ledger.Row{
 			Version: i + 1, Name: m.Name, Checksum: fmt.Sprintf("%x", m.Checksum),
 			MinVersion: m.MinVersion, Seconds: &seconds,
 		})
@@ -155,20 +156,6 @@ func TestCompareNamesEachDifference(t *testing.T) {
 	for i, d := range found {
 		if !strings.HasPrefix(d.String(), want[i]) {
 			t.Errorf("got %q, want %q", d, want[i])
-		}
-	}
-}
-
-func TestACommentIsQuotedAsFarAsAnybodyNeeds(t *testing.T) {
-	witness := witness{4, strings.Repeat("a", 64)}.String()
-	for comment, want := range map[string]string{
-		witness + " and more":               `and is "` + witness + ` and more"`,
-		"ours":                              `and is "ours"`,
-		witness + strings.Repeat("é", 1000): "é…\"",
-	} {
-		if got := contradicts(comment, &ledgerSeen{Version: 4, Rows: 4}); !strings.HasSuffix(got, want) ||
-			len(got) > 400 {
-			t.Errorf("%.120s\n got %s\nwant that it ends in %s", comment, got, want)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // schema is at. Nothing was changed.
 type UnrepairableError struct {
 	Why     string
-	Version int                   // that Drift is about: the one that the witnesses name, or the nearest
+	Version int                   // that Drift is about: the one that the stamp or the ledger names, or the nearest
 	Drift   []snapshot.Difference // how the schema differs from it
 	Next    string                // what to do, where that is neither to undo the drift nor to restore a backup
 	Newer   bool                  // a newer program migrated, and only that one can tell
@@ -60,18 +60,18 @@ func (b versionProof) repair(e evidence, stated int) (r Repair, err error) {
 			Next: "Rename it, or choose another schema",
 		}
 	}
-	for _, d := range e.table.damage {
+	for _, d := range e.table.Fatal {
 		if d.Change == snapshot.ObjectExtra {
 			return r, &UnrepairableError{Why: "a " + strings.TrimSuffix(d.Object, " "+ledger.Name) +
 				" stands where its table belongs, and is not touched", Next: "Rename it, and repair again"}
 		}
 	}
-	r.Table = e.rows == nil || len(e.table.damage) > 0
+	r.Table = e.rows == nil || len(e.table.Fatal) > 0
 	if e.Ledger != nil {
-		r.Damage, r.Label = e.table.damage, len(e.table.label) > 0
+		r.Damage, r.Label = e.table.Fatal, len(e.table.Comment) > 0
 	}
 	if r.Table {
-		r.Gone = e.table.gone()
+		r.Gone = e.table.Dropped()
 	}
 	if !b.HasSnapshots() {
 		return r, errors.New("this program has no snapshots of its schema, without which a ledger cannot be rebuilt")
@@ -81,7 +81,7 @@ func (b versionProof) repair(e evidence, stated int) (r Repair, err error) {
 	}
 	version := r.Version
 	r.Rows = b.wrongRows(e.rows, version)
-	if comment := (witness{version, b.Fingerprint(version)}).String(); comment != e.comment() {
+	if comment := (ledger.Stamp{Version: version, History: b.Fingerprint(version)}).String(); comment != e.comment() {
 		r.Comment = comment
 	}
 	return r, nil
@@ -91,8 +91,8 @@ func (b versionProof) repair(e evidence, stated int) (r Repair, err error) {
 // is written with each migration and is lost by other accidents than the ledger is.
 // Then what is left of the ledger; the schema itself has to agree in any case.
 func (b versionProof) prove(e evidence, stated int) (version int, proof string, err error) {
-	w, testified := parseWitness(e.comment())
-	if row := b.newest(e.rows); row.Version > 0 && w.version <= b.Version() {
+	w, testified := ledger.ParseStamp(e.comment())
+	if row := b.newest(e.rows); row.Version > 0 && w.Version <= b.Version() {
 		return 0, "", &UnrepairableError{
 			Why: fmt.Sprintf("it has the row %04d_%s of a newer program, and this one ends at %d", row.Version,
 				row.Name, b.Version()), Newer: true,
@@ -103,22 +103,22 @@ func (b versionProof) prove(e evidence, stated int) (version int, proof string, 
 	highest, whole := b.vouchedFor(e.rows)
 	newest := highest
 	if testified { // a newer program would have written this, too
-		newest = w.version
+		newest = w.Version
 	}
 	if newest > b.Version() {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("a newer program brought the schema to version %d, and "+
 			"this one ends at %d", newest, b.Version()), Next: "Repair it with that program", Newer: true}
 	}
-	believed := testified && w.history == b.Fingerprint(w.version)
+	believed := testified && w.History == b.Fingerprint(w.Version)
 	if testified && !believed && !whole {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment tells of version %d of another "+
 			"history, with files that differ from this program's; "+
 			"repair it with the program that migrated it. If it is the comment that is wrong, take it away first: "+
-			"COMMENT ON SCHEMA … IS NULL", w.version)}
+			"COMMENT ON SCHEMA … IS NULL", w.Version)}
 	}
-	if stated > 0 && believed && stated != w.version {
+	if stated > 0 && believed && stated != w.Version {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the schema's comment says "+
-			"version %d", stated, w.version)}
+			"version %d", stated, w.Version)}
 	}
 	if stated > 0 && whole && stated != highest {
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("you say version %d, and the ledger has the right rows up "+
@@ -130,15 +130,15 @@ func (b versionProof) prove(e evidence, stated int) (version int, proof string, 
 		same = []int{half}
 	}
 	switch {
-	case believed && b.lastRight(e.rows) > w.version: // the row of a file that was applied is never taken for nothing
+	case believed && b.lastRight(e.rows) > w.Version: // the row of a file that was applied is never taken for nothing
 		return 0, "", &UnrepairableError{Why: fmt.Sprintf("the schema's comment says version %d, and the ledger has "+
 			"the right row of version %d. "+
-			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.version,
+			"If it is the comment that is wrong, take it away first: COMMENT ON SCHEMA … IS NULL", w.Version,
 			b.lastRight(e.rows))}
-	case believed && (slices.Contains(same, w.version) || half == w.version):
-		return w.version, "the schema's comment says so, and the schema is as the migrations up to there make it", nil
+	case believed && (slices.Contains(same, w.Version) || half == w.Version):
+		return w.Version, "the schema's comment says so, and the schema is as the migrations up to there make it", nil
 	case believed:
-		return 0, "", b.unlike(e, w.version,
+		return 0, "", b.unlike(e, w.Version,
 			"the schema's comment says version %d, and the schema is not as the migrations up to there make it")
 	// a higher one could have lost its last rows
 	case whole && (half == highest || slices.Contains(same, highest) && same[len(same)-1] == highest):

@@ -37,7 +37,7 @@ func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role
 	answers, err := pg.Batch(ctx, conn, pg.Untimed+
 		strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$role",
 			role,
-			"$witness", sqltext.QuoteText(witnessVersion+"%")).Replace(`
+			"$witness", sqltext.QuoteText(ledger.StampPrefix+"%")).Replace(`
 		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
 		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
 		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $witness
@@ -49,12 +49,12 @@ func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role
 	var found []string
 	_ = answers[0].Decode(&found) // a hint that cannot be had; what is wrong with the rights, others say better
 	for _, candidate := range found {
-		heads, err := m.askPatiently(ctx, conn, ledgerHead(candidate, m.Bundle.Version()))
+		heads, err := m.askPatiently(ctx, conn, ledger.HeadQuery(candidate, m.Bundle.Version()))
 		if err != nil {
 			return err
 		}
-		l, err := readLedger(heads[0])
-		if err == nil && l.tells() && l.Fingerprint == m.Bundle.Fingerprint(min(l.Version, m.Bundle.Version())) {
+		l, err := ledger.ReadHead(heads[0])
+		if err == nil && l.HasHistory() && l.Fingerprint == m.Bundle.Fingerprint(min(l.Version, m.Bundle.Version())) {
 			s.Renamed = &RenamedError{Schema: m.Schema, Found: candidate, Version: l.Version}
 			return nil
 		}

@@ -29,7 +29,7 @@ type Repair struct {
 	Damage  []snapshot.Difference // how the table that is there is not as it was made
 	Gone    []snapshot.Difference // what others made of that table, and what goes with it: an index, for instance
 	Label   bool                  // the ledger's own comment has to be written
-	Comment string                // the schema's comment, the second witness, when it has to be written
+	Comment string                // the schema's comment, the stamp, when it has to be written
 	Written bool
 }
 
@@ -50,8 +50,8 @@ type RepairOptions struct {
 	Write bool
 
 	// Version is the one that the schema is at, as whoever asks knows; 0 when nobody knows.
-	// It decides between versions whose snapshots are equal when no witness is left. It is
-	// believed no further: the schema and what is left of the witnesses have to agree.
+	// It decides between versions whose snapshots are equal when neither says. It is
+	// believed no further: the schema, its comment and what is left of the ledger have to agree.
 	Version int
 }
 
@@ -109,10 +109,10 @@ func (r *run) repair(ctx context.Context, conn *pgconn.PgConn, o RepairOptions) 
 // evidence is all that tells of a schema's history.
 type evidence struct {
 	seen
-	rows   []storedRow // of the ledger, nil when it does not exist
-	live   string      // the snapshot of the schema as it is
-	table  table       // how the ledger's table is not as it was made
-	grants []string    // on the ledger, to others than its owner and the service's role
+	rows   []storedRow      // of the ledger, nil when it does not exist
+	live   string           // the snapshot of the schema as it is
+	table  ledger.TableDiff // how the ledger's table is not as it was made
+	grants []string         // on the ledger, to others than its owner and the service's role
 }
 
 // A storedRow is a row of the ledger with all its columns, as the server writes them.
@@ -145,7 +145,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 	if err := cmp.Or(told[0].err, told[1].err); err != nil {
 		return e, err
 	}
-	e.live, e.table = told[0].text, tableOf(told[1].text)
+	e.live, e.table = told[0].text, ledger.DiffTable(told[1].text)
 	if e.Ledger != nil && !e.Ledger.Foreign {
 		if err := r.readRows(ctx, conn, &e); err != nil {
 			return e, err
@@ -162,11 +162,11 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 // out of the way that hides rows from the table's owner, and puts it back. Columns of
 // another type make the ledger a damaged one, whose rows are lost.
 func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) error {
-	table := sqltext.QuoteName(r.Schema, ledger.Name)
-	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledgerColumns +
+	table := ledger.Table(r.Schema)
+	ask := "SELECT coalesce(json_agg(to_json(m) ORDER BY version, ctid), '[]') FROM (SELECT ctid, " + ledger.Columns +
 		" FROM " + table +
-		" UNION ALL SELECT NULL, " + ledgerNulls + " WHERE false) m"
-	if hidden := slices.ContainsFunc(e.table.damage,
+		" UNION ALL SELECT NULL, " + ledger.NullColumns + " WHERE false) m"
+	if hidden := slices.ContainsFunc(e.table.Fatal,
 		func(d snapshot.Difference) bool { return d.Line == "row security forced" }); hidden {
 		ask = "ALTER TABLE " + table + " NO FORCE ROW LEVEL SECURITY; " + ask
 	}
@@ -185,8 +185,8 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 		return err
 	}
 	err = rows.Decode(&e.rows)
-	if otherTable(pg.SQLState(err)) {
-		e.Ledger, e.rows, err = &ledgerSeen{Foreign: true, Damaged: true}, nil, nil
+	if ledger.IsForeign(pg.SQLState(err)) {
+		e.Ledger, e.rows, err = &ledger.Head{Foreign: true, Damaged: true}, nil, nil
 	}
 	return err
 }
@@ -194,7 +194,7 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 // askGrants asks for the statements that grant anew what others were granted on the
 // ledger, as far as the columns are there that it is made with.
 func (r *run) askGrants() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table", sqltext.QuoteText(sqltext.QuoteName(r.Schema, ledger.Name)), "$role", sqltext.QuoteText(r.Role.Name), "$columns", sqltext.QuoteText("{"+ledgerColumns+"}")).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table", sqltext.QuoteText(ledger.Table(r.Schema)), "$role", sqltext.QuoteText(r.Role.Name), "$columns", sqltext.QuoteText("{"+ledger.Columns+"}")).Replace(`
 		WITH ledger AS (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger),
 		entry AS (SELECT '' AS columns, a.* FROM ledger, aclexplode(relacl) a
 			UNION ALL SELECT format(' (%I)', attname), a.* FROM ledger l JOIN pg_attribute ON attrelid = l.oid AND attname = ANY ($columns::text[]), aclexplode(attacl) a)
@@ -206,8 +206,8 @@ func (r *run) askGrants() string {
 func (e evidence) equal(other evidence) bool {
 	mine, _ := json.Marshal(e.rows) // plain values
 	theirs, _ := json.Marshal(other.rows)
-	return e.live == other.live && slices.Equal(e.table.damage, other.table.damage) &&
-		slices.Equal(e.table.beside, other.table.beside) && slices.Equal(e.grants, other.grants) &&
+	return e.live == other.live && slices.Equal(e.table.Fatal, other.table.Fatal) &&
+		slices.Equal(e.table.Harmless, other.table.Harmless) && slices.Equal(e.grants, other.grants) &&
 		e.comment() == other.comment() && (string(mine) == string(theirs) || len(e.rows)+len(other.rows) == 0)
 }
 
@@ -224,7 +224,7 @@ func (s seen) comment() string {
 // rebuild writes a repair in one transaction, in which it examines everything once
 // more behind a lock: a migrator may have been at work since.
 func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repair Repair) error {
-	table := sqltext.QuoteName(r.Schema, ledger.Name)
+	table := ledger.Table(r.Schema)
 	first := r.newLedger()
 	switch { // nobody queues, for all who ask the ledger whether the schema is fit would queue behind
 	case e.rows != nil && !repair.Table:
@@ -275,7 +275,7 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 // the middle had taken away the constraints that forbid it. A sound table keeps the rows
 // that are right, and all that others made of it.
 func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
-	table := sqltext.QuoteName(r.Schema, ledger.Name)
+	table := ledger.Table(r.Schema)
 	if repair.Table {
 		if e.rows != nil {
 			sql = append(sql, "DROP TABLE "+table, r.newLedger())
@@ -286,7 +286,7 @@ func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
 		}
 	}
 	if repair.Label && !repair.Table {
-		sql = append(sql, labelLedger(table))
+		sql = append(sql, ledger.WriteComment(r.Schema))
 	}
 	rows, removed := r.rightRows(e, repair)
 	if len(rows) > 0 {
@@ -299,7 +299,7 @@ func (r *run) rebuildSQL(e evidence, repair Repair) (sql []string, err error) {
 	if len(removed) > 0 && !repair.Table {
 		sql = append(sql, "DELETE FROM "+table+" WHERE version IN ("+strings.Join(removed, ", ")+")")
 	}
-	return append(sql, r.testify(repair.Version, r.Bundle.Fingerprint(repair.Version))), nil
+	return append(sql, ledger.WriteStamp(r.Schema, repair.Version, r.Bundle.Fingerprint(repair.Version))), nil
 }
 
 // rightRows are the rows that have to be written, all of them into a table that is made
@@ -332,32 +332,24 @@ func (r *run) rightRows(e evidence, repair Repair) (rows []storedRow, removed []
 
 // newLedger creates the ledger for nobody but its owner, whatever default privileges say.
 func (r *run) newLedger() string {
-	return createLedger(r.Schema) + "; DO " +
+	return ledger.Create(r.Schema) + "; DO " +
 		sqltext.DollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger",
 			sqltext.QuoteText(ledger.Name), "$table",
-			sqltext.QuoteText(sqltext.QuoteName(r.Schema, ledger.Name))).Replace(
+			sqltext.QuoteText(ledger.Table(r.Schema))).Replace(
 			`DECLARE s text; BEGIN
 			FOR s IN SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', $table, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
 				FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) WHERE nspname = $schema AND relname = $ledger AND grantee <> relowner
 			LOOP EXECUTE s; END LOOP; END`))
 }
 
-// ledgerColumns are those of createLedger, in its order, and ledgerNulls their types.
-const (
-	ledgerColumns = "version, prev, name, checksum, min_version, applied_at, duration, applied_by, app_version, " +
-		"claimed_by_pid, claimed_by_start, rebuilt"
-	ledgerNulls = "NULL::int, NULL::int, NULL::text, NULL::bytea, NULL::int, NULL::timestamptz, NULL::interval, " +
-		"NULL::text, NULL::text, NULL::int, NULL::timestamptz, NULL::boolean"
-)
-
 // putRows writes a document of rows, each over the one of its version. It is one
 // statement, for each row refers to the one before it.
 func putRows(table, document string) string {
-	return "INSERT INTO " + table + " (" + ledgerColumns + `)
+	return "INSERT INTO " + table + " (" + ledger.Columns + `)
 		SELECT version, prev, name, checksum, min_version, coalesce(applied_at, now()), duration, coalesce(applied_by, current_user), app_version, claimed_by_pid, claimed_by_start, rebuilt
 		FROM json_to_recordset(` + sqltext.QuoteText(document) + `) AS row (version int, prev int, name text, checksum bytea, min_version int, applied_at timestamptz, duration interval,
 			applied_by text, app_version text, claimed_by_pid int, claimed_by_start timestamptz, rebuilt boolean)
-		ON CONFLICT (version) DO UPDATE SET (` + ledgerColumns + `) = ROW (excluded.*)`
+		ON CONFLICT (version) DO UPDATE SET (` + ledger.Columns + `) = ROW (excluded.*)`
 }
 
 // rebuiltRow is the row of a file that was applied nobody knows when.

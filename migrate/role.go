@@ -47,18 +47,11 @@ func (r *run) bootstrap(s seen) message {
 	if s.Schema == nil {
 		statements = append(statements, "CREATE SCHEMA "+sqltext.QuoteName(r.Schema))
 	}
-	statements = append(statements, createLedger(r.Schema), r.openLedger(), r.testify(0, r.Bundle.Fingerprint(0)))
+	statements = append(statements, ledger.Create(r.Schema), ledger.WithoutRowSecurity(r.Schema), ledger.WriteStamp(r.Schema, 0, r.Bundle.Fingerprint(0)))
 	if r.Role.Name != "" && s.Role == nil {
 		statements = append(statements, r.createRole(s.Database)...)
 	}
 	return r.wrap("bootstrap", s, statements)
-}
-
-// openLedger takes row level security off the ledger, which an event trigger may put on each
-// new table: with it the service's role finds no row, or nobody does.
-func (r *run) openLedger() string {
-	return "ALTER TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) +
-		" NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
 }
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on
@@ -67,7 +60,7 @@ func (r *run) openLedger() string {
 // is always polling here.
 func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) message {
 	sql := r.rightsSQL(s)
-	statements := []string{"LOCK TABLE " + sqltext.QuoteName(r.Schema, ledger.Name) +
+	statements := []string{"LOCK TABLE " + ledger.Table(r.Schema) +
 		" IN SHARE ROW EXCLUSIVE MODE NOWAIT"}
 	if create {
 		statements = append(statements, r.createRole(s.Database)...)

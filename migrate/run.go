@@ -358,7 +358,7 @@ func (r *run) mayMigrate(s seen) error {
 			SQL: []string{"GRANT CREATE ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " +
 				sqltext.QuoteName(s.Me.Name)},
 		}
-	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the second witness
+	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the stamp
 		return &pg.PrivilegeError{
 			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema,
 				s.Schema.Owner),

@@ -70,7 +70,7 @@ func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 	r.opened = true
 	r.Log.Warn("row level security hid the table of applied migrations; it is taken off", "event_triggers",
 		r.eventTriggers(ctx, conn).names())
-	return r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{r.openLedger()})})
+	return r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{ledger.WithoutRowSecurity(r.Schema)})})
 }
 
 // insists adds to a difference that came back after it was mended what may have brought it.

@@ -107,29 +107,23 @@ func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, 
 	strays []snapshot.Difference, err error,
 ) {
 	all, rest, err := m.describeAnd(ctx, conn, questions,
-		m.patiently(1)+ledgerHead(m.Schema, m.Bundle.Version()), pg.Untimed+snapshot.Qualified+m.askOwners())
+		m.patiently(1)+ledger.HeadQuery(m.Schema, m.Bundle.Version()), pg.Untimed+snapshot.Qualified+m.askOwners())
 	if err == nil {
 		err = rest[1].Decode(&strays)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	now, err := readLedger(rest[0])
+	now, err := ledger.ReadHead(rest[0])
 	switch {
 	case pg.SQLState(err) == pg.InsufficientPrivilege, s.Ledger == nil && now == nil:
 		return all, strays, nil
 	case err != nil:
 		return nil, nil, err
-	case s.Ledger == nil || now == nil || !s.Ledger.sameAs(*now):
+	case s.Ledger == nil || now == nil || !s.Ledger.Same(now):
 		return nil, nil, &retryError{err: errRaceLost, soon: true}
 	}
 	return all, strays, nil
-}
-
-// sameAs reports whether nothing was applied or begun between two looks at the ledger.
-func (l ledgerSeen) sameAs(now ledgerSeen) bool {
-	return l.Foreign == now.Foreign && l.Version == now.Version && l.Rows == now.Rows && l.Claimed == now.Claimed &&
-		l.Whole == now.Whole
 }
 
 // describeAnd asks each question about the schema and then the others, all in one flight.

@@ -17,7 +17,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
-var update = flag.Bool("update", false, "write testdata/everything/snapshots and ledger.txt")
+var update = flag.Bool("update", false, "write testdata/everything/snapshots and internal/ledger/ledger.txt")
 
 // everything is a schema with every kind of object that a role without superuser can
 // make.

@@ -53,7 +53,7 @@ func (st *stage) rehearse(ctx context.Context, m *bundle.Migration) (file Rehear
 	if m.NoTransaction && st.inside {
 		file.Left = "it runs without a transaction, so it could not be rolled back"
 		return file, st.send(ctx, st.wrap("the row of "+m.File, st.seen,
-			[]string{st.ledgerRow(m) + " ON CONFLICT DO NOTHING"}))
+			[]string{ledger.Insert(st.Schema, m, st.Version) + " ON CONFLICT DO NOTHING"}))
 	}
 	before, err := st.sight(ctx, st.conn)
 	if err != nil {

@@ -45,7 +45,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 				applied_by = current_user, app_version = %s
 			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
 		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
-		sqltext.QuoteName(r.Schema, ledger.Name), sqltext.QuoteText(r.Version), myself, m.Version, old.is()))
+		ledger.Table(r.Schema), sqltext.QuoteText(r.Version), myself, m.Version, old.is()))
 	if err != nil {
 		return c, err
 	}
@@ -58,7 +58,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 // marker is alive, whichever process runs it. Where the server does not show other
 // roles' sessions, being there has to do.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
-	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", sqltext.QuoteName(r.Schema, ledger.Name), "$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
+	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", ledger.Table(r.Schema), "$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
 		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
 				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()

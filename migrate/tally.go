@@ -12,7 +12,6 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
-	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // flushEvery is how often one of the files that are sent together is committed with a wait
@@ -165,17 +164,17 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		r.tally.doubtful = nil
 		return nil
 	}
-	answers, err := pg.Batch(ctx, conn, r.patiently(1)+ledgerRows(r.Schema))
+	answers, err := pg.Batch(ctx, conn, r.patiently(1)+ledger.RowsQuery(r.Schema))
 	if err != nil {
 		return err
 	}
-	var rows []LedgerRow
+	var rows []ledger.Row
 	if err := answers[0].Decode(&rows); err != nil {
 		return err
 	}
 	r.tally.doubtful = nil
 	for _, m := range doubtful {
-		i := slices.IndexFunc(rows, func(row LedgerRow) bool { return row.Version == m.Version })
+		i := slices.IndexFunc(rows, func(row ledger.Row) bool { return row.Version == m.Version })
 		if i < 0 || rows[i].Seconds == nil || rows[i].AppVersion != r.Version || rows[i].AppliedBy != r.me {
 			continue
 		}
@@ -204,7 +203,7 @@ func (r *run) flush(ctx context.Context, conn *pgconn.PgConn) error {
 func (r *run) flushing(version int) string {
 	return fmt.Sprintf("BEGIN READ WRITE; SET LOCAL synchronous_commit = %s; SET LOCAL lock_timeout = %d; UPDATE %s "+
 		"SET app_version = app_version WHERE version = %d; COMMIT",
-		r.commit, r.lockTimeout(), sqltext.QuoteName(r.Schema, ledger.Name), version)
+		r.commit, r.lockTimeout(), ledger.Table(r.Schema), version)
 }
 
 // granted puts changes of the role's rights into the report, each once: after a failover they

@@ -62,7 +62,7 @@ func (r *run) askBlocker(ctx context.Context, conn *pgconn.PgConn) (*pg.Blocker,
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`),
 		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
-			sqltext.QuoteName(r.Schema, ledger.Name))
+			ledger.Table(r.Schema))
 	if err != nil {
 		return nil, 0, err
 	}

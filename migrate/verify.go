@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
@@ -34,7 +35,7 @@ func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, erro
 // History is Status with the rows of the ledger and a look at its table, of whose damage
 // the rows say nothing, in the same round trip. There are no rows where the ledger is
 // missing or another tool's.
-func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []LedgerRow, err error) {
+func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []ledger.Row, err error) {
 	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		s, err := r.glance(ctx, conn, historian)
 		if err != nil {
@@ -44,7 +45,7 @@ func (m *Migrator) History(ctx context.Context, connString string) (status Statu
 		status, err = r.statusOf(ctx, conn, s)
 		// otherwise the rows tell, or a newer program knows better
 		if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged {
-			status = status.damaged(s.Table.damage)
+			status = status.damaged(s.Table.Fatal)
 		}
 		return err
 	})

@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
@@ -57,6 +56,9 @@ type Bundle struct {
 
 // Migrations returns the files in the order in which they are applied.
 func (b Bundle) Migrations() []Migration { return slices.Clone(b.migrations) }
+
+// Ledger is the table, in the schema that is migrated, which remembers what was applied. Files leave it alone.
+const Ledger = "migrations"
 
 // Version returns the version of the last file, the one a database has when
 // nothing is pending; 0 for an empty bundle.
@@ -273,7 +275,7 @@ func (m *Migration) check() []Problem {
 		wrong(offset, message)
 		return problems
 	}
-	m.script = sqltext.Cut(m.SQL, ledger.Name)
+	m.script = sqltext.Cut(m.SQL, Ledger)
 	for _, e := range m.script.Errors {
 		wrong(e.Offset, e.Message)
 	}
@@ -445,7 +447,7 @@ func Unchecked(sql ...string) Bundle {
 	var b Bundle
 	for i, s := range sql {
 		m := Migration{Version: i + 1, Name: "m", File: "m.sql", SQL: s, Checksum: checksum([]byte(s)), MinVersion: 1}
-		m.script = sqltext.Cut(s, ledger.Name)
+		m.script = sqltext.Cut(s, Ledger)
 		b.migrations = append(b.migrations, m)
 	}
 	b.computeFingerprints()

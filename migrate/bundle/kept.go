@@ -3,14 +3,13 @@ package bundle
 import (
 	"slices"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
 // ledgerRelations are the names that are kept for the ledger and its indexes in the schema
 // that is migrated. All begin with the ledger's.
 func ledgerRelations() []string {
-	return []string{ledger.Name, ledger.Name + "_pkey", ledger.Name + "_prev_key"}
+	return []string{Ledger, Ledger + "_pkey", Ledger + "_prev_key"}
 }
 
 // refusal says why a file may not change the relation.

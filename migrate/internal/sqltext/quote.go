@@ -32,3 +32,13 @@ func DollarQuote(text string) string {
 	}
 	return tag + text + tag
 }
+
+// Bind puts values in the place of the variables of a question, as psql does: :'name' becomes a literal, and :"name"
+// an identifier. So a question that is a file of its own also runs in psql, with -v name=value.
+func Bind(question string, values map[string]string) string {
+	var pairs []string
+	for name, value := range values {
+		pairs = append(pairs, ":'"+name+"'", QuoteText(value), `:"`+name+`"`, QuoteName(value))
+	}
+	return strings.NewReplacer(pairs...).Replace(question)
+}
