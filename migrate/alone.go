@@ -37,6 +37,10 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 	if err := r.untimeSession(ctx, conn, c, s.Server); err != nil {
 		return err
 	}
+	before, err := r.askProbe(ctx, conn)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	err = r.completeAlone(ctx, conn, m, c, s, taken)
 	if busy, ok := errors.AsType[*BusyError](err); ok && busy.Unfinished {
@@ -45,6 +49,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 	if err != nil {
 		return err
 	}
+	applied := Applied{Version: m.Version, Name: m.Name, Duration: time.Since(began), Before: before}
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
 	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
 		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
@@ -52,8 +57,11 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 		}
 		return err
 	}
-	r.count(Applied{m.Version, m.Name, time.Since(began)})
-	return nil
+	if applied.After, err = r.askProbe(ctx, conn); err != nil {
+		applied.Before = nil // the file is applied all the same, and the next look shows it
+	}
+	r.count(applied)
+	return err
 }
 
 // completeAlone runs the statement of a file, unless the migrator from which the claim was

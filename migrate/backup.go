@@ -109,6 +109,9 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 // within is the message in a transaction that is open already, and set up like its own.
 func (m message) within() message {
 	m.before, m.lead = m.before[len(m.begin):], 1
+	if m.probeAt > 0 {
+		m.lead = 2
+	}
 	m.after = strings.Replace(m.after, turnLock, "", 1)
 	return m
 }

@@ -17,6 +17,8 @@ import (
 // lock that was not to be had are tried again, the rest points into the file.
 func (r *run) failure(m message, out pg.Outcome) error {
 	switch {
+	case m.probeFailed(out):
+		return r.withoutProbe(out.Err)
 	case r.lostRace(m, out):
 		return &retryError{err: errRaceLost, soon: true}
 	case transient(out.Err), out.Err.Code == pg.QueryCanceled && (m.migration == nil || out.Completed < m.lead):

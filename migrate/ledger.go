@@ -24,6 +24,7 @@ type message struct {
 	lead      int               // statements in before
 	flushes   bool              // its commit waits for the disk
 	onDisk    string            // otherwise: the begin of one that does
+	probeAt   int               // how many of our statements go between the file and the second probe; 0 without one
 	open      bool              // it leaves its transaction open, so that nothing is applied yet
 }
 
@@ -115,7 +116,7 @@ func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string)
 		// which would outlive the file, for the next one or for other clients
 		guarded = guard(mig, server) + "; DISCARD TEMP; "
 	}
-	return message{
+	row := message{
 		what:      mig.File,
 		migration: mig,
 		begin:     begin,
@@ -128,6 +129,7 @@ func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string)
 			table, mig.Version, touched, guarded, ledger.WriteStamp(m.Schema, mig.Version, mig.Fingerprint())),
 		lead: statements + 1,
 	}
+	return row.probed(m.Probe, strings.Count(guarded, ";"))
 }
 
 // ledgerTouched is the condition for what a file did to the ledger that no text shows, in a

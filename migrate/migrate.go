@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -31,6 +32,11 @@ type Migrator struct {
 	// together. When it fails, nothing is changed, and Up returns a *BackupError. ctx
 	// also ends when the connection that keeps the others away is lost.
 	Backup func(ctx context.Context, s Status) error
+
+	// Probe, when it is set, is one SELECT of one JSON value. Up asks it at the start and at the end of each file's
+	// transaction, in the message of the file, and each Applied has the two values. A file without a transaction has
+	// it asked before and after. One that fails costs no migration: Up logs a warning and goes on without it.
+	Probe string
 
 	Heartbeat time.Duration // how long a file runs until the log says that it still does, and again; 15 s when zero
 
@@ -67,6 +73,10 @@ type Applied struct {
 	Version  int
 	Name     string
 	Duration time.Duration
+
+	// what Probe returned at the start and at the end of the file's transaction; nil without a Probe, and where its
+	// answers were lost
+	Before, After json.RawMessage
 }
 
 // Up connects to a database with a privileged role and brings its schema to the

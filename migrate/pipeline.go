@@ -33,7 +33,7 @@ func (r *run) source(messages []message) pg.Source {
 			if m.flushes {
 				flushed = time.Now()
 			}
-			return pg.Message{Before: m.before, SQL: m.sql, After: m.after}
+			return pg.Message{Before: m.before, SQL: m.sql, After: m.after, KeepRows: m.probeAt > 0}
 		},
 		Wrote:  func() { r.sentAt.Store(time.Now().UnixNano()) },
 		Window: r.window(),
@@ -130,7 +130,7 @@ func (r *run) readAll(ctx context.Context, p *pg.Pipeline, messages []message, f
 			p.Stop()
 			failed, first = i, out
 		default:
-			r.applied(messages[i], time.Since(begun))
+			r.applied(messages[i], out, time.Since(begun))
 			begun = time.Now()
 		}
 		if ctx.Err() != nil {

@@ -245,6 +245,9 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 	if err := r.mayLogIn(ctx, conn, s); err != nil {
 		return err
 	}
+	if _, err := r.askProbe(ctx, conn); err != nil { // one that does not work is to cost no file its transaction
+		return err
+	}
 	if status.State == Blank {
 		return r.apply(ctx, conn, r.messages(s, status))
 	}

@@ -78,7 +78,7 @@ func (st *stage) rehearse(ctx context.Context, m *bundle.Migration) (file Rehear
 	if m.NoTransaction { // it has counted itself
 		return file, nil
 	}
-	st.count(Applied{m.Version, m.Name, file.Elapsed})
+	st.count(Applied{Version: m.Version, Name: m.Name, Duration: file.Elapsed})
 	if st.inside {
 		return file, nil
 	}

@@ -47,7 +47,7 @@ func (r *run) reported() int {
 }
 
 // applied notes a message that was committed.
-func (r *run) applied(m message, d time.Duration) {
+func (r *run) applied(m message, out pg.Outcome, d time.Duration) {
 	r.pause.backoff.Reset()
 	if m.open { // nothing is committed yet
 		return
@@ -57,7 +57,9 @@ func (r *run) applied(m message, d time.Duration) {
 	}
 	if m.migration != nil && !m.migration.NoTransaction { // these count when their row is finished
 		r.tally.mu.Lock()
-		r.tally.unflushed = append(r.tally.unflushed, Applied{m.migration.Version, m.migration.Name, d})
+		r.tally.unflushed = append(r.tally.unflushed, Applied{
+			Version: m.migration.Version, Name: m.migration.Name, Duration: d, Before: out.First, After: out.Last,
+		})
 		r.tally.mu.Unlock()
 	}
 	if m.flushes {
@@ -179,7 +181,7 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 			continue
 		}
 		r.tally.unflushed = append(r.tally.unflushed,
-			Applied{m.Version, m.Name, time.Duration(*rows[i].Seconds * float64(time.Second))})
+			Applied{Version: m.Version, Name: m.Name, Duration: time.Duration(*rows[i].Seconds * float64(time.Second))})
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net"
@@ -22,7 +23,10 @@ const (
 )
 
 // A Message is one message of the simple protocol. Its parts are sent one after the other.
-type Message struct{ Before, SQL, After string }
+type Message struct {
+	Before, SQL, After string
+	KeepRows           bool // the Outcome has its first and its last row
+}
 
 // Size is the length of the message's text in bytes.
 func (m Message) Size() int { return len(m.Before) + len(m.SQL) + len(m.After) }
@@ -180,6 +184,19 @@ type Outcome struct {
 	Raw       *pgconn.PgError // Err before values were taken out of it, to find out who is to blame; not to be shown
 	Completed int             // statements that succeeded before Err
 	Tag       string          // what the server said of the statement that was asked for
+
+	First, Last []byte // the first column of the first and the last row that came, where they are to be kept
+}
+
+// keep keeps a row. The last one is copied over the one before it, for a file may return many.
+func (o *Outcome) keep(row *pgproto3.DataRow) {
+	if len(row.Values) == 0 {
+		return
+	}
+	if o.First == nil {
+		o.First = bytes.Clone(row.Values[0])
+	}
+	o.Last = append(o.Last[:0], row.Values[0]...)
 }
 
 // Receive waits for the whole answer to one message; tagged is the number of a statement, from 1 on. It does not end
@@ -194,6 +211,10 @@ func (p *Pipeline) Receive(ctx context.Context, m Sent, tagged int) (Outcome, er
 			return o, &ConnLostError{Err: err}
 		}
 		switch msg := msg.(type) {
+		case *pgproto3.DataRow:
+			if m.KeepRows {
+				o.keep(msg)
+			}
 		case *pgproto3.CommandComplete:
 			if o.Completed++; o.Completed == tagged {
 				o.Tag = string(msg.CommandTag)
