@@ -33,10 +33,10 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 	if conn.TxStatus() != 'I' {
 		return nil
 	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
+	err := pg.Ask(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
 			'enabled', CASE evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
-		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`)
-	if err != nil || answers[0].Decode(&found) != nil {
+		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`, &found)
+	if err != nil {
 		return nil
 	}
 	return found
@@ -144,9 +144,9 @@ func stopped(m message, failed error, why string, sql []string) error {
 
 // closedTablespace is the default tablespace, when the role may not use it.
 func (r *run) closedTablespace(ctx context.Context, conn *pgconn.PgConn) (name string) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
-		WHERE spcname = current_setting('default_tablespace') AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`)
-	if err != nil || answers[0].Decode(&name) != nil {
+	err := pg.Ask(ctx, conn, pg.Untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
+		WHERE spcname = current_setting('default_tablespace') AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`, &name)
+	if err != nil {
 		return ""
 	}
 	return name

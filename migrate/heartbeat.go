@@ -297,11 +297,7 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 		}
 		h.conn = conn
 	}
-	answers, err := pg.Batch(ctx, h.conn, pg.Untimed+h.question())
-	if err != nil {
-		return err
-	}
-	return answers[0].Decode(v)
+	return pg.Ask(ctx, h.conn, pg.Untimed+h.question(), v)
 }
 
 // question finds the process that works for us and what keeps it. Behind a pooler

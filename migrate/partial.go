@@ -69,11 +69,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 
 // relations lists the tables and views of the schema.
 func (r *run) relations(ctx context.Context, conn *pgconn.PgConn) (names []string, err error) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(relname), '[]')
-		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+sqltext.QuoteText(r.Schema))
-	if err != nil {
-		return nil, err
-	}
-	err = answers[0].Decode(&names)
+	err = pg.Ask(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(relname), '[]')
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = `+sqltext.QuoteText(r.Schema), &names)
 	return names, err
 }

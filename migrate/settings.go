@@ -66,11 +66,8 @@ func (m message) changed(out pg.Outcome) string {
 func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []pg.Assignment) (found []pg.DifferentSetting,
 	err error,
 ) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted))
-	if err != nil {
-		return nil, err
-	}
-	return found, answers[0].Decode(&found)
+	err = pg.Ask(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted), &found)
+	return found, err
 }
 
 // restricted keeps what only a superuser or a grant can set, and we may pin, for begin. It is
@@ -82,17 +79,15 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 			wanted = append(wanted, pg.Assignment{Name: p.Name, Value: p.SetTo()})
 		}
 	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted),
-		pg.Untimed+snapshot.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE "+
-			"evtenabled <> 'D'))")
-	if err != nil {
-		return err
-	}
 	var found []pg.DifferentSetting
-	if err := answers[0].Decode(&found); err != nil {
+	b := pg.NewBatch(conn)
+	differing := b.Ask(pg.Untimed+snapshot.Qualified+pg.Differing(wanted), &found)
+	// where a DBA keeps event triggers from being read, there may be some
+	b.Ask(pg.Untimed+snapshot.Qualified+"SELECT to_json(NOT EXISTS (SELECT FROM pg_event_trigger WHERE "+
+		"evtenabled <> 'D'))", &s.Server.quiet)
+	if err := cmp.Or(b.Run(ctx), differing.Err); err != nil {
 		return err
 	}
-	_ = answers[1].Decode(&s.Server.quiet) // where a DBA keeps event triggers from being read, there may be some
 	lacks := &pg.PrivilegeError{}
 	for _, f := range found {
 		if f.May {

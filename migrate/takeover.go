@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	_ "embed" // for long questions
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -52,29 +53,21 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 	return c, a.Decode(&c)
 }
 
-// askClaimant asks who holds the claim. A process is alive when it is there, unless
-// it has been idle for a minute: that one belongs to a pooler and serves others by
-// now, and a migrator that is there leaves no such gap. A statement with the claim's
-// marker is alive, whichever process runs it. Where the server does not show other
-// roles' sessions, being there has to do.
+//go:embed claimant.sql
+var claimantSQL string
+
+// askClaimant asks which process holds the claim, and whether it is alive.
 func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
-	answers, err := pg.Batch(ctx, conn, r.patiently(1)+strings.NewReplacer("$ledger", ledger.Table(r.Schema), "$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat)).Replace(`
-		SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
-			'alive', coalesce(a.pid IS NOT NULL AND NOT (a.state = 'idle' AND a.state_change < now() - interval '1 minute'), false) OR EXISTS (
-				SELECT FROM pg_stat_activity q WHERE q.state = 'active' AND q.pid <> pg_backend_pid()
-					AND starts_with(q.query, format($marker, version, claimed_by_pid, claimed_by_start::text))),
-			'blocker', (SELECT $blocker FROM (SELECT claimed_by_pid AS pid) l LEFT JOIN pg_stat_activity a USING (pid)))
-		FROM $ledger LEFT JOIN pg_stat_activity a ON a.pid = claimed_by_pid AND (a.backend_start IS NULL OR a.backend_start = claimed_by_start)
-		WHERE version = $version AND duration IS NULL AND claimed_by_pid IS NOT NULL`))
-	switch {
+	var found *claimant
+	question := strings.NewReplacer("$ledger", ledger.Table(r.Schema),
+		"$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat))
+	switch err := pg.Ask(ctx, conn, r.patiently(1)+question.Replace(claimantSQL), &found); {
 	case err != nil:
 		return c, err
-	case answers[0].Err == nil && len(answers[0].Values) == 0: // finished, or given back
+	case found == nil: // finished, or given back
 		return c, &retryError{err: errRaceLost, soon: true}
 	}
-	if err := answers[0].Decode(&c); err != nil {
-		return c, err
-	}
+	c = *found
 	if c.Checksum != hex.EncodeToString(m.Checksum[:]) {
 		return c, &DivergedError{
 			Version: m.Version - 1,
@@ -108,17 +101,13 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) 
 	if s.Table != "" {
 		table = " AND indrelid = to_regclass(" + s.Qualified(s.Table) + ")"
 	}
-	answers, err := pg.Batch(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
-		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
-		sqltext.QuoteText(sqltext.QuoteName(s.Schema)), sqltext.QuoteText(s.Name), table))
-	if err != nil {
-		return false, false, err
-	}
 	var index struct {
 		Valid bool `json:"valid"`
 		Rows  int  `json:"rows"`
 	}
-	err = answers[0].Decode(&index)
+	err = pg.Ask(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
+		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
+		sqltext.QuoteText(sqltext.QuoteName(s.Schema)), sqltext.QuoteText(s.Name), table), &index)
 	return index.Rows > 0, index.Valid, err
 }
 
@@ -129,13 +118,10 @@ func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration
 	if alone.LeftInvalid() == "" {
 		return nil
 	}
-	answers, err := pg.Batch(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
-		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()))
-	if err != nil {
-		return err
-	}
 	var invalid []string
-	if err := answers[0].Decode(&invalid); err != nil {
+	err := pg.Ask(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
+		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()), &invalid)
+	if err != nil {
 		return err
 	}
 	for _, index := range invalid {

@@ -166,12 +166,8 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		r.tally.doubtful = nil
 		return nil
 	}
-	answers, err := pg.Batch(ctx, conn, r.patiently(1)+ledger.RowsQuery(r.Schema))
-	if err != nil {
-		return err
-	}
 	var rows []ledger.Row
-	if err := answers[0].Decode(&rows); err != nil {
+	if err := pg.Ask(ctx, conn, r.patiently(1)+ledger.RowsQuery(r.Schema), &rows); err != nil {
 		return err
 	}
 	r.tally.doubtful = nil

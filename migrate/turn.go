@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -53,24 +54,18 @@ func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error 
 }
 
 func (r *run) askBlocker(ctx context.Context, conn *pgconn.PgConn) (*pg.Blocker, int, error) {
-	answers, err := pg.Batch(ctx, conn,
-		pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
+	var other *pg.Blocker
+	var head int
+	b := pg.NewBatch(conn)
+	blocker := b.Ask(pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
 		SELECT coalesce((SELECT $blocker
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
-			LIMIT 1), 'null')`),
-		r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
-			ledger.Table(r.Schema))
-	if err != nil {
-		return nil, 0, err
-	}
-	var h *pg.Blocker
-	if err := answers[0].Decode(&h); err != nil {
-		return nil, 0, err
-	}
-	var head int
-	err = answers[1].Decode(&head)
-	return h, head, err
+			LIMIT 1), 'null')`), &other)
+	last := b.Ask(r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
+		ledger.Table(r.Schema), &head)
+	err := b.Run(ctx)
+	return other, head, cmp.Or(err, blocker.Err, last.Err)
 }

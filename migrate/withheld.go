@@ -30,21 +30,17 @@ func (r *run) withheldFrom(ctx context.Context, conn *pgconn.PgConn, err *pgconn
 	if len(words) == 0 {
 		return nil
 	}
-	answers, lost := pg.Batch(ctx, conn, pg.Untimed+
-		strings.ReplaceAll(askWithheld, "$words", sqltext.QuoteText("{"+strings.Join(words, ",")+"}")))
-	if lost != nil {
-		return nil //nolint:nilerr // it is asked only to explain something
-	}
 	var found []struct {
 		Kind string `json:"kind"`
 		Name string `json:"name"`
 	}
-	refused := answers[0].Decode(&found)
+	refused := pg.Ask(ctx, conn, pg.Untimed+
+		strings.ReplaceAll(askWithheld, "$words", sqltext.QuoteText("{"+strings.Join(words, ",")+"}")), &found)
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](refused); ok { // first things first
 		return lacks
 	}
 	if refused != nil || len(found) == 0 {
-		return nil //nolint:nilerr // as above
+		return nil //nolint:nilerr // it is asked only to explain something
 	}
 	// in the plural there, so that no word of the server's is quoted in the question
 	kind := strings.TrimSuffix(strings.TrimPrefix(found[0].Kind, "of "), "s")

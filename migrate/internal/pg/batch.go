@@ -17,6 +17,61 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
+// A Questions is a batch of questions that share one round trip; see [Batch].
+type Questions struct {
+	conn    *pgconn.PgConn
+	answers []*Answer
+}
+
+// An Answer is what one question of a batch brought back. It is filled when the batch has run.
+type Answer struct {
+	Rows [][]byte // the first column
+	Err  error    // the server's, or that of decoding
+
+	question string
+	target   any
+}
+
+// NewBatch begins a batch.
+func NewBatch(conn *pgconn.PgConn) *Questions { return &Questions{conn: conn} }
+
+// Ask adds a question, and the value into which the one JSON document of its answer is decoded; nil where the rows are
+// wanted as they are.
+func (b *Questions) Ask(question string, target any) *Answer {
+	a := &Answer{question: question, target: target}
+	b.answers = append(b.answers, a)
+	return a
+}
+
+// Run asks all questions. Its error is the connection's; the others are in the answers.
+func (b *Questions) Run(ctx context.Context) error {
+	var questions []string
+	for _, a := range b.answers {
+		questions = append(questions, a.question)
+	}
+	results, err := Batch(ctx, b.conn, questions...)
+	if err != nil {
+		return err
+	}
+	for i, a := range b.answers {
+		a.Rows = results[i].Values
+		if a.Err = results[i].Failure(); a.Err == nil && a.target != nil {
+			a.Err = results[i].Decode(a.target)
+		}
+	}
+	return nil
+}
+
+// Ask is a batch of one question.
+func Ask(ctx context.Context, conn *pgconn.PgConn, question string, target any) error {
+	b := NewBatch(conn)
+	a := b.Ask(question, target)
+	if err := b.Run(ctx); err != nil {
+		return err
+	}
+	return a.Err
+}
+
 // A Result is what one query of a flight brought back: the first column of its
 // rows, or the server's error.
 type Result struct {
