@@ -51,7 +51,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 	}
 	applied := Applied{Version: m.Version, Name: m.Name, Duration: time.Since(began), Before: before}
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
-	if _, err := r.ask(ctx, conn, s, m, r.finish(m, c)); err != nil {
+	if _, err := r.ask(ctx, conn, s, m, r.finishRow(m, c)); err != nil {
 		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 			r.tally.doubtful = append(r.tally.doubtful, m)
 		}
@@ -126,9 +126,9 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.
 	return c, a.Decode(&c)
 }
 
-// finish puts down that the file was applied, by whoever holds the claim: the canary
+// finishRow puts down that the file was applied, by whoever holds the claim: the canary
 // divides by zero when somebody else has taken it over meanwhile.
-func (r *run) finish(m *bundle.Migration, c claim) string {
+func (r *run) finishRow(m *bundle.Migration, c claim) string {
 	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
 		SELECT 1 / count(*) FROM done; %s`,
 		ledger.Table(r.Schema), m.Version, c.is(), ledger.WriteStamp(r.Schema, m.Version, m.Fingerprint()))

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -43,10 +44,12 @@ func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error)
 	if err != nil {
 		return p, err
 	}
-	if p.Status, err = r.statusOf(ctx, conn, s); err != nil {
-		return p, err
+	status, err := r.statusOf(ctx, conn, s)
+	if err != nil {
+		return Plan{Status: status}, err
 	}
-	if r.foresee(&p, s); p.Refusal == nil {
+	// what takes row level security off the ledger cannot be foreseen to the end
+	if p = r.planOf(s, r.next(s, status, memory{opened: true})); p.Refusal == nil {
 		if p.Status, err = r.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
 			p.Refusal = p.Status.Err()
 		}
@@ -54,43 +57,116 @@ func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error)
 	return p, err
 }
 
-// foresee follows the steps of a run.
-func (r *run) foresee(p *Plan, s seen) {
-	switch p.Status.State {
-	case Blank, Behind:
-		p.Refusal = r.mayMigrate(s)
-		p.CreateSchema = s.Schema == nil
-	case Current:
-		if p.Refusal = r.mayHaveRole(s); p.Refusal == nil {
-			r.foreseeRights(p, s)
-			p.Refusal = r.holdsOutside(s)
-		}
-		return
-	case AheadCompatible:
-		p.Refusal = r.fitAhead(s)
-		return
-	default:
-		p.Refusal = p.Status.Err()
+// planOf is a step, and those which follow it without another look, for people.
+func (m *Migrator) planOf(s seen, next step) Plan {
+	p := Plan{
+		Status: next.status, Refusal: next.refusal, CreateRole: next.createRole,
+		CreateSchema: next.action == migrate && s.Schema == nil,
 	}
-	if p.Refusal == nil {
-		r.foreseeRights(p, s)
+	p.Grant, p.Revoke = m.describeChanges(s, next)
+	slices.Sort(p.Grant)
+	return p
+}
+
+// An action is what a step does.
+type action int
+
+const (
+	refuse      action = iota // there is nothing that a start may do
+	openLedger                // take row level security off the ledger, so that its rows are seen
+	migrate                   // create what is missing, and apply the files that are pending
+	grantRights               // make the role's privileges equal to the declared ones
+	finish                    // see to the role's password; nothing else is left
+)
+
+// A step is what a start does next.
+type step struct {
+	action
+	status  Status
+	refusal error // why it stops: before the step, or with grantRights after it
+
+	createRole bool
+	missing    []grant // the differences of the role's privileges that the step removes
+	excess     []heldGrant
+
+	unchanged string // with finish: why the differences stay
+}
+
+// A memory is what a start has done already, of what another look does not show.
+type memory struct {
+	opened  bool // row level security was taken off the ledger once
+	granted bool // the role's privileges were made equal once; a difference that is left cannot be removed by a migrator
+}
+
+// next decides what a start does with what it has found: Up does it, and Plan prints it. It is a pure function.
+func (m *Migrator) next(s seen, status Status, did memory) step {
+	next := step{status: status}
+	switch {
+	case !did.opened && m.hidden(s):
+		next.action = openLedger
+	case status.State == Blank || status.State == Behind:
+		m.nextFiles(&next, s)
+	case status.State == Current:
+		m.nextRights(&next, s, did.granted)
+	case status.State == AheadCompatible:
+		if next.refusal = m.fitAhead(s); next.refusal == nil {
+			next.action = finish
+		}
+	default:
+		next.refusal = status.Err()
+	}
+	return next
+}
+
+// nextFiles is the step of files that are pending.
+func (m *Migrator) nextFiles(next *step, s seen) {
+	if next.refusal = m.mayMigrate(s); next.refusal != nil {
+		return
+	}
+	next.action = migrate
+	if m.Role.Name != "" {
+		next.createRole = s.Role == nil
+		next.missing, next.excess = m.mendable(s)
+		next.missing = rightsIn(next.missing)
 	}
 }
 
-func (r *run) foreseeRights(p *Plan, s seen) {
-	if r.Role.Name == "" || s.Server.Standby {
+// nextRights is the step of a schema that is current: what lies outside of the schema and the database is not the
+// migrator's to change, and a refusal.
+func (m *Migrator) nextRights(next *step, s seen, granted bool) {
+	next.action = finish
+	if m.Role.Name == "" {
 		return
 	}
-	missing, excess := r.mendable(s)
-	if p.Status.State != Current {
-		missing = rightsIn(missing)
+	if next.refusal = m.mayHaveRole(s); next.refusal != nil {
+		next.action = refuse
+		return
 	}
-	p.CreateRole = s.Role == nil
-	for _, g := range missing {
-		p.Grant = append(p.Grant, r.rightsSQL(s).describe(g, true))
+	missing, excess := m.mendable(s)
+	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
+	switch {
+	case !nothing && s.Server.ReadOnly != "":
+		next.unchanged = "default_transaction_read_only is on (" + s.Server.ReadOnly + ")"
+	case !nothing && s.Server.Standby:
+		next.unchanged = "the server is a standby"
+	case nothing || granted && s.Role != nil:
+		audit, err := m.audit(s)
+		if next.refusal = m.unmended(s, cmp.Or(err, audit.Err())); next.refusal != nil {
+			next.action = refuse
+		}
+	default:
+		next.action, next.createRole, next.refusal = grantRights, s.Role == nil, m.holdsOutside(s)
+		next.missing, next.excess = missing, excess
 	}
-	for _, f := range r.excessive(s, excess) {
-		p.Revoke = append(p.Revoke, f.What)
+}
+
+// describeChanges are the differences that a step removes, for people.
+func (m *Migrator) describeChanges(s seen, next step) (granted, revoked []string) {
+	for _, g := range next.missing {
+		granted = append(granted, m.rightsSQL(s).describe(g, true))
 	}
-	slices.Sort(p.Grant)
+	for _, f := range m.excessive(s, next.excess) {
+		revoked = append(revoked, f.What)
+	}
+	return granted, revoked
 }

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,51 +13,19 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// reconcile makes the role's rights equal to the declared ones and reports done
-// when they are: it looks again after each change, so that the catalogue, not
-// the absence of an error, is the proof. What lies outside of the schema and the
-// database is not the migrator's to change, and an error.
-func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
-	if r.Role.Name == "" {
-		return true, nil
-	}
-	if err := r.mayHaveRole(s); err != nil {
-		return false, err
-	}
-	missing, excess := r.mendable(s)
-	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
-	switch {
-	case s.Server.ReadOnly != "" && !nothing:
-		r.Log.Warn("the role's rights differ from the declared ones, and default_transaction_read_only is on: they "+
-			"are mended when it is off again",
-			"role", r.Role.Name, "missing", len(missing), "excess", len(excess), "set_by", s.Server.ReadOnly)
-		return true, nil
-	case s.Server.Standby && !nothing:
-		r.Log.Warn("the role's rights differ from the declared ones and cannot be mended on a standby", "role",
-			r.Role.Name, "missing", len(missing), "excess", len(excess))
-		return true, nil
-	case nothing || r.rightsSent && s.Role != nil:
-		audit, err := r.audit(s)
-		if err := cmp.Or(err, audit.Err()); err != nil {
-			return false, r.insists(ctx, conn, s, r.unmended(s, err))
-		}
-		return r.rotate(ctx, conn, s)
-	}
-	var granted, revoked []string
-	for _, g := range missing {
-		granted = append(granted, r.rightsSQL(s).describe(g, true))
-	}
-	for _, f := range r.excessive(s, excess) {
-		revoked = append(revoked, f.What)
-	}
+// grantRights makes the role's rights equal to the declared ones. The next look shows whether they are, so that the
+// catalogue, not the absence of an error, is the proof.
+func (r *run) grantRights(ctx context.Context, conn *pgconn.PgConn, s seen, next step) error {
+	missing, excess := next.missing, next.excess
+	granted, revoked := r.describeChanges(s, next)
 	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil,
 		"granted", granted, "revoked", revoked)
 	if others := those(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }); len(others) > 0 {
 		r.warnOfOthers(s, others, r.eventTriggers(ctx, conn))
 	}
-	err = r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
+	err := r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
 	if err == nil {
-		r.rightsSent = true
+		r.did.granted = true
 		r.granted(granted, revoked)
 	}
 	if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
@@ -77,7 +44,7 @@ func (r *run) reconcile(ctx context.Context, conn *pgconn.PgConn, s seen) (done 
 		audit, _ := r.audit(s) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
 	}
-	return false, err
+	return err
 }
 
 // warnOfOthers names what no migration put on the schema, and what may have.
@@ -108,37 +75,37 @@ func within[T comparable](list []T) func(T) bool {
 
 // mendable lists the differences that GRANT and REVOKE can mend within the schema
 // and on the database.
-func (r *run) mendable(s seen) (missing []grant, excess []heldGrant) {
-	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-	missing, excess = r.differing(declared, s)
+func (m *Migrator) mendable(s seen) (missing []grant, excess []heldGrant) {
+	declared, _ := m.Role.declared(m.Schema) // newRun has checked it
+	missing, excess = m.differing(declared, s)
 	return missing, slices.DeleteFunc(excess, heldGrant.outside)
 }
 
 // holdsOutside refuses, before anything is migrated, a role with rights that the
 // migrator will not touch afterwards either.
-func (r *run) holdsOutside(s seen) error {
-	if r.Role.Name == "" {
+func (m *Migrator) holdsOutside(s seen) error {
+	if m.Role.Name == "" {
 		return nil
 	}
 	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside),
 		everybodysThat(s.Held.Public, func(h heldGrant) bool {
 			return h.neverMeant() && (h.Kind == "DATABASE" || h.Kind == parameter)
 		}))
-	return r.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", r.Role.Name),
-		r.excessive(s, outside)))
+	return m.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", m.Role.Name),
+		m.excessive(s, outside)))
 }
 
 // fitAhead refuses a role that no version of this program should have. On a schema that
 // is ahead it changes no rights, nor does it create the role: which rights are meant,
 // only the newer program knows.
-func (r *run) fitAhead(s seen) error {
-	if r.Role.Name == "" {
+func (m *Migrator) fitAhead(s seen) error {
+	if m.Role.Name == "" {
 		return nil
 	}
-	if err := r.mayHaveRole(s); err != nil {
+	if err := m.mayHaveRole(s); err != nil {
 		return err
 	}
-	err := r.auditAlways(s).Err()
+	err := m.auditAlways(s).Err()
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok {
 		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer " +
 			"program's next start does what it may"
@@ -158,7 +125,7 @@ func (r *run) grantsFollow(s seen) bool {
 
 // unmended says of what differs that somebody else has to mend it: it lies outside
 // of the schema, or a GRANT or REVOKE did not change it, which then only warns.
-func (r *run) unmended(s seen, differs error) error {
+func (m *Migrator) unmended(s seen, differs error) error {
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](differs); ok {
 		lacks.Lacks = fmt.Sprintf("%s. This is not for %q to change", lacks.Lacks, s.Me.Name)
 	}

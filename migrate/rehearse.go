@@ -152,9 +152,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	if s.Server.Standby {
 		return &StandbyError{}
 	}
-	plan := Plan{Status: report.Status}
-	r.foresee(&plan, s)
-	report.Refusal = plan.Refusal
+	report.Refusal = r.next(s, report.Status, memory{opened: true}).refusal
 	if o.WithData {
 		return r.rehearseWithData(ctx, conn, s, o.Yes, report)
 	}

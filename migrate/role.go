@@ -103,22 +103,22 @@ func (r *run) mark(database string) string {
 // mayHaveRole refuses a role that cannot be created, or that must not be the
 // service's. An existing role is read and never altered: it may belong to another
 // application.
-func (r *run) mayHaveRole(s seen) error {
+func (m *Migrator) mayHaveRole(s seen) error {
 	switch {
-	case r.Role.Name == "":
+	case m.Role.Name == "":
 		return nil
-	case r.Role.Name == s.Me.Name:
+	case m.Role.Name == s.Me.Name:
 		return &pg.PrivilegeError{Lacks: fmt.Sprintf("the unprivileged role %q is the role that the migrator itself "+
-			"connects as; give the service a role of its own, by another name", r.Role.Name)}
+			"connects as; give the service a role of its own, by another name", m.Role.Name)}
 	case s.Role != nil:
 		return unfit(fmt.Sprintf("the role %q already exists and is not fit to be the service's role (choose "+
-			"another name, or let a DBA mend it)", r.Role.Name), r.dangers(s))
+			"another name, or let a DBA mend it)", m.Role.Name), m.dangers(s))
 	case s.Me.Superuser || s.Me.CreatesRole:
 		return nil
 	}
 	return &pg.PrivilegeError{
-		Lacks: fmt.Sprintf("the role %q does not exist, and %q may not create roles", r.Role.Name, s.Me.Name),
-		SQL:   []string{r.createByHand(s)},
+		Lacks: fmt.Sprintf("the role %q does not exist, and %q may not create roles", m.Role.Name, s.Me.Name),
+		SQL:   []string{m.createByHand(s)},
 	}
 }
 

@@ -22,18 +22,17 @@ type run struct {
 	Migrator
 	config      *pgconn.Config
 	report      Report
-	me          string       // as whom it is connected
-	pooled      bool         // a pooler is in between
-	commit      string       // the synchronous_commit of a transaction whose success is reported
-	compared    bool         // the schema with its snapshot, before files were applied
-	proved      bool         // the same, afterwards
-	admitted    bool         // the service's role logs in with the configured password, as far as can be seen
-	opened      bool         // row level security was taken off the ledger once
+	me          string // as whom it is connected
+	pooled      bool   // a pooler is in between
+	commit      string // the synchronous_commit of a transaction whose success is reported
+	compared    bool   // the schema with its snapshot, before files were applied
+	proved      bool   // the same, afterwards
+	admitted    bool   // the service's role logs in with the configured password, as far as can be seen
+	did         memory
 	reconnected bool         // after a connection was lost, so that the report may be wrong
 	looked      bool         // the report knows what the database was like
 	backedUp    bool         // Backup was called and succeeded
 	unshown     bool         // what the server does is not shown to the role, which was logged
-	rightsSent  bool         // the role's rights were made equal once; a difference that is left cannot be mended by us
 	lacked      time.Time    // when the role first lacked rights on a schema that is ahead
 	notices     atomic.Int32 // what the server has said beside its answers, to the message at hand
 	tally       tally
@@ -129,75 +128,10 @@ func (r *run) untilDone(ctx context.Context) error {
 	}
 }
 
-// steps looks and does the next step, until there is none left.
+// steps inspects the database and does the next step, until there is none left.
 func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	for {
-		r.phase(Looking)
-		var s seen
-		err := r.asking("the answer to what the schema is like", func() (err error) {
-			s, err = r.look(ctx, conn, migrator)
-			return err
-		})
-		if pg.IsDisturbed(err) && ctx.Err() == nil {
-			if h, unknown := r.askLocker(ctx, conn); unknown == nil && h != nil {
-				r.Log.Warn("another session has locked the table of applied migrations; asking again", "blocked_by",
-					h.String())
-				r.teller.change(func(*Progress) { r.teller.blocker = h })
-			}
-			if err = r.retry(ctx, &retryError{err: fmt.Errorf("look at the database: %w", err)}); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return err
-		}
-		r.me, r.pooled, r.commit = s.Me.Name, pg.IsPooled(conn, s.Server.PID), flushed(s)
-		if r.hidden(s) {
-			err := r.unhide(ctx, conn, s)
-			if again, ok := errors.AsType[*retryError](err); ok {
-				r.opened, err = false, r.retry(ctx, again)
-			}
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		status := plan(r.Bundle, s)
-		status.repair = r.RepairCommand
-		if r.reconnected {
-			if err := r.recount(ctx, conn, &s, status); err != nil {
-				return err
-			}
-			r.reconnected = false
-		}
-		r.note(status, s.Server)
-		if s.Me.CreatesRole && !s.Me.Superuser && s.Server.Version < 16_00_00 {
-			r.report.RunsPrograms = s.Me.Name
-		}
-		done := false
-		switch status.State {
-		case Blank, Behind:
-			err = r.migrate(ctx, conn, s, status)
-		case Current:
-			if done, err = r.reconcile(ctx, conn, s); done && err == nil {
-				r.compareAfterwards(ctx, conn, s, status)
-				r.nameOwners(s)
-			}
-		case AheadCompatible:
-			switch err = r.fitAhead(s); {
-			case err == nil:
-				done, err = r.rotate(ctx, conn, s)
-			case r.grantsFollow(s):
-				err = &retryError{err: err, soon: true}
-			}
-		case AheadIncompatible, Diverged, LedgerLost:
-			if status, err = r.statusOf(ctx, conn, s); err == nil {
-				err = status.Err()
-			}
-		}
-		if done && err == nil {
-			err = r.flush(ctx, conn)
-		}
+		done, err := r.step(ctx, conn)
 		if pg.IsDisturbed(err) && ctx.Err() == nil {
 			err = &retryError{err: err}
 		}
@@ -212,17 +146,101 @@ func (r *run) steps(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 }
 
+// step inspects the database and does one step; done is that there is none.
+func (r *run) step(ctx context.Context, conn *pgconn.PgConn) (done bool, err error) {
+	s, err := r.inspectNow(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	r.me, r.pooled, r.commit = s.Me.Name, pg.IsPooled(conn, s.Server.PID), flushed(s)
+	status, err := r.statusOf(ctx, conn, s)
+	if err != nil {
+		return false, err
+	}
+	next := r.next(s, status, r.did)
+	if next.action == openLedger {
+		return false, r.unhide(ctx, conn, s)
+	}
+	if r.reconnected {
+		if err := r.recount(ctx, conn, &s, status); err != nil {
+			return false, err
+		}
+		r.reconnected = false
+	}
+	r.note(status, s)
+	switch next.action {
+	case migrate:
+		return false, r.migrate(ctx, conn, s, status)
+	case grantRights:
+		return false, r.grantRights(ctx, conn, s, next)
+	case finish:
+		return r.finish(ctx, conn, s, next)
+	}
+	switch status.State {
+	case Current:
+		return false, r.insists(ctx, conn, s, next.refusal)
+	case AheadCompatible:
+		if r.grantsFollow(s) {
+			return false, &retryError{err: next.refusal, soon: true}
+		}
+	}
+	return false, next.refusal
+}
+
+// inspectNow is look for a run, which asks again when a lock is in the way.
+func (r *run) inspectNow(ctx context.Context, conn *pgconn.PgConn) (s seen, err error) {
+	r.phase(Looking)
+	err = r.asking("the answer to what the schema is like", func() (err error) {
+		s, err = r.look(ctx, conn, migrator)
+		return err
+	})
+	if !pg.IsDisturbed(err) || ctx.Err() != nil {
+		return s, err
+	}
+	if blocker, unknown := r.askLocker(ctx, conn); unknown == nil && blocker != nil {
+		r.Log.Warn("another session has locked the table of applied migrations; asking again", "blocked_by",
+			blocker.String())
+		r.teller.change(func(*Progress) { r.teller.blocker = blocker })
+	}
+	return s, &retryError{err: fmt.Errorf("look at the database: %w", err)}
+}
+
+// finish is the last step: it sees to the role's password, and that what was reported is on disk.
+func (r *run) finish(ctx context.Context, conn *pgconn.PgConn, s seen, next step) (done bool, err error) {
+	if next.unchanged != "" {
+		missing, excess := r.mendable(s)
+		r.Log.Warn("the role's privileges differ from the declared ones and are not changed: "+next.unchanged,
+			"role", r.Role.Name, "missing", len(missing), "excess", len(excess))
+		done = true
+	} else if r.Role.Name == "" {
+		done = true
+	} else {
+		done, err = r.rotate(ctx, conn, s)
+	}
+	if err != nil || !done {
+		return false, err
+	}
+	if next.status.State == Current {
+		r.compareAfterwards(ctx, conn, s, next.status)
+		r.nameOwners(s)
+	}
+	return true, r.flush(ctx, conn)
+}
+
 // note keeps the report true to what was seen last.
-func (r *run) note(status Status, server serverSeen) {
+func (r *run) note(status Status, s seen) {
 	if !r.looked {
 		r.looked = true
 		r.report.State, r.report.From = status.State, status.Version
 		r.Log.Info("looked at the database", "state", status.State, "version", status.Version, "bundle", status.Target,
-			"pending", len(status.Pending), "postgresql", server.release())
+			"pending", len(status.Pending), "postgresql", s.Server.release())
 		if status.State == AheadCompatible {
 			r.Log.Warn("the schema is ahead of this program, which can still work with it", "version", status.Version,
 				"bundle", status.Target)
 		}
+	}
+	if s.Me.CreatesRole && !s.Me.Superuser && s.Server.Version < 16_00_00 {
+		r.report.RunsPrograms = s.Me.Name
 	}
 	r.report.To = status.Version
 	if len(r.tally.unflushed) > 0 {
@@ -347,7 +365,7 @@ func flushed(s seen) string {
 }
 
 // mayMigrate refuses, before anything is changed, what could only fail half-way.
-func (r *run) mayMigrate(s seen) error {
+func (m *Migrator) mayMigrate(s seen) error {
 	switch {
 	case s.Renamed != nil:
 		return s.Renamed
@@ -363,13 +381,13 @@ func (r *run) mayMigrate(s seen) error {
 		}
 	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the stamp
 		return &pg.PrivilegeError{
-			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, r.Schema,
+			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, m.Schema,
 				s.Schema.Owner),
-			SQL: takeOver(r.Schema, s.Me.Name),
+			SQL: takeOver(m.Schema, s.Me.Name),
 		}
 	}
-	if err := r.mayHaveRole(s); err != nil {
+	if err := m.mayHaveRole(s); err != nil {
 		return err
 	}
-	return r.holdsOutside(s)
+	return m.holdsOutside(s)
 }

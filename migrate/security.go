@@ -57,8 +57,8 @@ func turnedOn(objects map[string]*snapshot.Object, h heldGrant) bool {
 }
 
 // hidden reports whether row level security is on the ledger, which its owner may take off.
-func (r *run) hidden(s seen) bool {
-	if r.opened || s.Held == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby {
+func (m *Migrator) hidden(s seen) bool {
+	if s.Held == nil || s.Schema == nil || !s.Schema.Mine || s.Server.Standby {
 		return false
 	}
 	return slices.ContainsFunc(s.Held.Grants,
@@ -67,17 +67,21 @@ func (r *run) hidden(s seen) bool {
 
 // unhide takes it off before anything is planned: a ledger that shows no rows looks lost.
 func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
-	r.opened = true
+	r.did.opened = true
 	r.Log.Warn("row level security hid the table of applied migrations; it is taken off", "event_triggers",
 		r.eventTriggers(ctx, conn).names())
-	return r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{ledger.WithoutRowSecurity(r.Schema)})})
+	err := r.apply(ctx, conn, []message{r.wrap("ledger", s, []string{ledger.WithoutRowSecurity(r.Schema)})})
+	if _, again := errors.AsType[*retryError](err); again {
+		r.did.opened = false
+	}
+	return err
 }
 
 // insists adds to a difference that came back after it was mended what may have brought it.
 func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs error) error {
 	lacks, ok := errors.AsType[*pg.PrivilegeError](differs)
 	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.rightsSent &&
+	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.did.granted &&
 		len(r.undeclaredSecurity(declared, s)) > 0 {
 		lacks.Lacks += ". It came back after it was taken off: see what the event triggers of this database do (" +
 			triggers.names() + ")"
