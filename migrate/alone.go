@@ -20,7 +20,7 @@ import (
 // ledger row that is committed first and says which server process works on it; then
 // comes the statement, and then the row is finished. Other migrators see the
 // unfinished row and poll. When the claiming process is gone, the next one takes the
-// claim over, and mends what an interrupted statement left behind.
+// claim over, and removes what an interrupted statement left unfinished.
 func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) error {
 	s.Server.set = false // an index may call functions
 	if err := r.unpinned(ctx, conn, s, m); err != nil {
@@ -96,7 +96,7 @@ func (c claim) is() string {
 }
 
 // marker goes before the statement, as a comment: through a pooler it may run in
-// another server process than the one that claimed it, and then tells the two apart.
+// another server process than the one that claimed it, and then is what identifies it.
 func (c claim) marker(version int) string {
 	return fmt.Sprintf(markerFormat, strconv.Itoa(version), strconv.Itoa(c.PID), c.Start) + " "
 }
@@ -126,8 +126,8 @@ func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.
 	return c, a.Decode(&c)
 }
 
-// finishRow puts down that the file was applied, by whoever holds the claim: the canary
-// divides by zero when somebody else has taken it over meanwhile.
+// finishRow puts down that the file was applied, by the process that holds the claim: the canary
+// divides by zero when another migrator has taken it over.
 func (r *run) finishRow(m *bundle.Migration, c claim) string {
 	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
 		SELECT 1 / count(*) FROM done; %s`,

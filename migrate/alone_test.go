@@ -212,7 +212,7 @@ func TestAClaimIsTakenOverAtEachStep(t *testing.T) {
 			if c.left != "" {
 				pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 			}
-			if status, err := m.Status(t.Context(), db.WebConn); err != nil || status.State != migrate.Behind ||
+			if status, err := askStatus(t.Context(), m, db.WebConn); err != nil || status.State != migrate.Behind ||
 				status.Version != 1 {
 				t.Errorf("before: %+v, %v, want behind at 1", status, err)
 			}
@@ -274,16 +274,16 @@ func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
 			pgtest.Exec(t, db.MigratorConn, claimOf2(m))
 			pgtest.Exec(t, db.SuperConn, strings.Split(c.left, "; ")...)
 
-			status, rows, err := m.History(t.Context(), db.WebConn)
+			status, rows, err := askHistory(t.Context(), m, db.WebConn)
 			if err != nil || status.State != migrate.Behind || status.Claimed != 2 || len(rows) != 2 ||
 				!rows[1].Claimed {
 				t.Errorf("History: %+v, %+v, %v, want that 2 is claimed", status, rows, err)
 			}
-			v, err := m.Verify(t.Context(), db.MigratorConn)
+			v, err := askVerify(t.Context(), m, db.MigratorConn)
 			if err != nil || v.Status.Claimed != 2 || len(v.Status.Damage) != 0 || !v.Compared {
 				t.Errorf("Verify: %+v, %v, want that 2 is claimed, and no damage", v, err)
 			}
-			p, err := m.Plan(t.Context(), db.MigratorConn)
+			p, err := askPlan(t.Context(), m, db.MigratorConn)
 			if err != nil || p.Refusal != nil || p.Status.Claimed != 2 || len(p.Status.Pending) != 2 {
 				t.Errorf("Plan: %+v, %v, want both files, the first of them claimed", p, err)
 			}

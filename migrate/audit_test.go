@@ -18,7 +18,7 @@ import (
 // audited is what an audit over the migrator's connection finds.
 func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
 	t.Helper()
-	v, err := m.Verify(t.Context(), db.MigratorConn)
+	v, err := askVerify(t.Context(), m, db.MigratorConn)
 	if err != nil || v.Audit == nil {
 		t.Fatalf("verify: %+v, %v", v, err)
 	}
@@ -69,7 +69,7 @@ func TestFindingsComeInOneOrder(t *testing.T) {
 		for _, i := range rand.Perm(len(grants)) {
 			pgtest.Exec(t, db.MigratorConn, "GRANT "+grants[i]+" TO "+db.WebRole)
 		}
-		v, err := m.Audit(t.Context(), db.MigratorConn)
+		v, err := askAudit(t.Context(), m, db.MigratorConn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -600,7 +600,7 @@ func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
 		up(t, m, db.MigratorConn)
 		pgtest.Exec(t, db.SuperConn, revoke+db.WebRole)
 		m.Role.Name = ""
-		v, err := m.Audit(t.Context(), db.WebConn)
+		v, err := askAudit(t.Context(), m, db.WebConn)
 		if _, ok := errors.AsType[*pg.PrivilegeError](err); !ok || v.Audit == nil ||
 			findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
 			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
@@ -623,7 +623,7 @@ func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
 			up(t, m, db.MigratorConn)
 			pgtest.Exec(t, db.SuperConn, "ALTER SCHEMA app OWNER TO "+db.WebRole)
 			conn := ask(m, db)
-			v, err := m.Verify(t.Context(), conn)
+			v, err := askVerify(t.Context(), m, conn)
 			if err != nil || v.Audit == nil {
 				t.Fatalf("verify: %+v, %v", v, err)
 			}
@@ -663,7 +663,7 @@ func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
 		t.Errorf("found %v, want a warning about the other database", a.Findings)
 	}
 	up(t, m, db.MigratorConn)
-	if status, err := m.Status(t.Context(), db.WebConn); err != nil || len(status.TooMuch) > 0 {
+	if status, err := askStatus(t.Context(), m, db.WebConn); err != nil || len(status.TooMuch) > 0 {
 		t.Errorf("as the service: too much %q, %v", status.TooMuch, err)
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/jackc/pgx/v5"
 )
 
 // Await asks for the Status until a service with this bundle can work with the
-// schema: it is for services whose schema somebody else migrates. What a migration
-// that has yet to come may mend is waited for: files that are pending, a database
+// schema: it is for services whose schema another program migrates. What a migration
+// that has yet to come may remove is waited for: files that are pending, a database
 // that does not answer, a role that cannot log in or read the ledger because it is
 // still to be made. A state in which waiting is no use ends it at once; Status.Err says
 // which. When Migrator.Wait is over, the error is a *BusyError with the last obstacle.
@@ -26,11 +27,16 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 	defer cancel()
 	var obstacle error
 	one := *m
-	one.left = func() time.Duration { return time.Until(until) }
+	left := func() time.Duration { return time.Until(until) }
+	inTime = pg.Metered(inTime, pg.Meter{Left: left})
 	polls := pg.Backoff{First: 100 * time.Millisecond, Longest: 2 * time.Second}
 	for {
-		one.ConnectWait = min(r.ConnectWait, max(one.left(), leastAnswer))
-		status, err := one.Status(inTime, connString)
+		one.ConnectWait = min(r.ConnectWait, max(left(), leastAnswer))
+		var status Status
+		err := one.Connect(inTime, connString, func(ctx context.Context, conn *pgx.Conn) (err error) {
+			status, err = one.Status(ctx, conn)
+			return err
+		})
 		why := cmp.Or(err, status.Err())
 		cutOff := err != nil && inTime.Err() != nil // then the error says nothing about the database
 		switch {
@@ -42,7 +48,7 @@ func (m *Migrator) Await(ctx context.Context, connString string) (Status, error)
 		if !cutOff {
 			obstacle = explained(why)
 		}
-		if left := one.left(); left > 0 && pg.Sleep(inTime, min(polls.Next(), left)) == nil {
+		if left := left(); left > 0 && pg.Sleep(inTime, min(polls.Next(), left)) == nil {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -59,7 +65,7 @@ func mayPass(why error) bool {
 	_, unreachable := errors.AsType[*ConnectError](why)
 	_, forbidden := errors.AsType[*pg.PrivilegeError](why)
 	_, broken := errors.AsType[*pg.ConnLostError](why)
-	_, busy := errors.AsType[*BusyError](why) // somebody has locked the ledger
+	_, busy := errors.AsType[*BusyError](why) // another session has locked the ledger
 	return unmigrated || unreachable || forbidden || broken || busy
 }
 

@@ -80,7 +80,7 @@ func (r *run) lockLedger(ctx context.Context, conn *pgconn.PgConn, s seen, versi
 	return r.settle(ctx, conn, err)
 }
 
-// whileHeld runs do and meanwhile shows that the connection is in use: a firewall or a
+// whileHeld runs do and shows that the connection is in use: a firewall or a
 // pooler may drop one that is silent for minutes. When the connection is lost, so is
 // the lock, and do is cancelled.
 func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(context.Context) error) error {

@@ -74,7 +74,7 @@ func TestAFullPoolIsNamed(t *testing.T) {
 	}
 	for what, ask := range map[string]func(*migrate.Migrator) error{
 		"up":     func(m *migrate.Migrator) error { _, err := m.Up(t.Context(), pooled); return err },
-		"status": func(m *migrate.Migrator) error { _, err := m.Status(t.Context(), pooled); return err },
+		"status": func(m *migrate.Migrator) error { _, err := askStatus(t.Context(), m, pooled); return err },
 	} {
 		pgtest.WithMoreTime(t, 3*time.Second, func(limit time.Duration) error { // for the pooler to give up first
 			m := migrator(t, db, tables(1)...)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/connstring"
@@ -15,7 +16,7 @@ import (
 )
 
 // parseConfig reads the connection string, which has to be one that cannot be misread.
-func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
+func (r *run) parseConfig(connString string) (*pgx.ConnConfig, error) {
 	parsed, err := connstring.ParseConfig(connString)
 	if err != nil {
 		return nil, fmt.Errorf("the connection string: %w", err)
@@ -32,12 +33,21 @@ func (r *run) parseConfig(connString string) (*pgconn.Config, error) {
 		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
-	return config, nil
+	return parsed, nil
 }
 
 // connect tries until the database answers: it may be starting up, be full, or
 // its name may not be known yet. It does not try again what cannot get better.
-func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
+func (r *run) connect(ctx context.Context) (conn *pgconn.PgConn, err error) {
+	err = r.connecting(ctx, func(ctx context.Context) (err error) {
+		conn, err = pg.Connect(ctx, r.config)
+		return err
+	})
+	return conn, err
+}
+
+// connecting is connect with another way to make an attempt.
+func (r *run) connecting(ctx context.Context, attempt func(context.Context) error) error {
 	r.phase(Connecting)
 	started := time.Now()
 	tries, limit := r.connectsIn()
@@ -47,7 +57,7 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	defer r.silence("a connection")()
 	var last error
 	for {
-		conn, err := pg.Connect(inTime, r.config)
+		err := attempt(inTime)
 		over := inTime.Err() != nil || time.Since(started) >= tries // a dial may notice before inTime does
 		if err != nil && over && last != nil {
 			err = last // and not that the time was over in the middle of an attempt
@@ -55,11 +65,11 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		last = err
 		switch {
 		case err == nil:
-			return conn, nil
+			return nil
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case !pg.IsTemporary(err) || over:
-			return nil, r.connectError(err, time.Since(started))
+			return r.connectError(err, time.Since(started))
 		case !attempts.backoff.Begun():
 			r.Log.Info("the database does not answer yet; trying again", "for", tries, "error", pg.Reason(err))
 		}
@@ -67,14 +77,14 @@ func (r *run) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		attempts.waited = time.Since(started)
 		if attempts.before(inTime, &retryError{err: err}) != nil {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return context.Cause(ctx)
 			}
-			return nil, r.connectError(err, time.Since(started))
+			return r.connectError(err, time.Since(started))
 		}
 	}
 }
 
-// notice passes on what the server says beside its answers.
+// notice passes on the notices of the server.
 //
 // Of one message it passes on so many: an event trigger may have hundreds of lines to say.
 func (r *run) notice(n *pgconn.Notice) {

@@ -240,7 +240,7 @@ func TestWhatIsNoPostgreSQLOfUseIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			refused(t, db, c.conn, c.want, false)
-			_, err := migrator(t, db, tables(1)...).Status(t.Context(), c.conn)
+			_, err := askStatus(t.Context(), migrator(t, db, tables(1)...), c.conn)
 			if err == nil || regexp.MustCompile(`%!|https://|length|message type|context`).MatchString(err.Error()) {
 				t.Errorf("the message of status is %v", err)
 			}

@@ -219,7 +219,7 @@ func resume(t *testing.T, db *pgtest.DB, m migrate.Migrator) {
 
 func agrees(t *testing.T, db *pgtest.DB, m *migrate.Migrator, n int) {
 	t.Helper()
-	v, err := m.Verify(t.Context(), db.MigratorConn)
+	v, err := askVerify(t.Context(), m, db.MigratorConn)
 	if err != nil || v.Err() != nil || !v.Compared || v.Status.State != migrate.Current {
 		t.Errorf("cut at message %d: verify found %v, %v, %+v", n, err, v.Err(), v)
 	}

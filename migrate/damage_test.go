@@ -108,7 +108,7 @@ func TestADamagedTableIsSeenAndMadeAnew(t *testing.T) {
 					t.Errorf("not so any more: %s", has)
 				}
 			}
-			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.Behind ||
+			if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Status.State != migrate.Behind ||
 				!v.Compared || len(v.Drift) > 0 {
 				t.Errorf("verify: %+v, %v; want that all is well", v, err)
 			}
@@ -125,9 +125,9 @@ func seesDamage(t *testing.T, m *migrate.Migrator, db *pgtest.DB, says string) {
 	before := fingerprint(t, db)
 	plain := *m
 	plain.Bundle = migrator(t, db, story...).Bundle // without snapshots
-	plan, err := m.Plan(t.Context(), db.MigratorConn)
+	plan, err := askPlan(t.Context(), m, db.MigratorConn)
 	errs := map[string]error{"plan": errors.Join(plan.Refusal, err)}
-	v, err := m.Verify(t.Context(), db.MigratorConn)
+	v, err := askVerify(t.Context(), m, db.MigratorConn)
 	errs["verify"] = errors.Join(v.Err(), err)
 	_, errs["a start"] = m.Up(t.Context(), db.MigratorConn)
 	_, errs["a start without snapshots"] = plain.Up(t.Context(), db.MigratorConn)
@@ -185,7 +185,7 @@ func TestASoundTableIsRepairedInPlace(t *testing.T) {
 			"'app.migrations'::regclass)"); after != before {
 		t.Errorf("the table was %s and is %s", before, after)
 	}
-	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+	if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Err() != nil {
 		t.Errorf("verify: %+v, %v", v, errors.Join(err, v.Err()))
 	}
 }
@@ -360,18 +360,18 @@ func TestALedgerThatCannotBeReadIsDamaged(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, drops)
 			}
 			pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations ALTER "+column+" TYPE text")
-			status, _, err := m.History(t.Context(), db.WebConn)
+			status, _, err := askHistory(t.Context(), m, db.WebConn)
 			if err != nil || status.State != migrate.LedgerLost ||
 				!strings.Contains(status.Err().Error(), "column "+column+" text") {
 				t.Errorf("status: %+v, %v; want that the ledger is lost", status, err)
 			}
-			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
+			if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
 				t.Errorf("verify: %+v, %v; want that the ledger is lost", v, err)
 			}
 			if r := repaired(t, m, db, true); !r.Table || rowsOf(r) != "1,2,3,4" {
 				t.Errorf("got %+v, want the table and its rows", r)
 			}
-			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+			if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Err() != nil {
 				t.Errorf("verify: %v, %v", err, v.Err())
 			}
 		})
@@ -386,14 +386,14 @@ func TestTheLedgersOwnCommentIsPartOfIt(t *testing.T) {
 	m := remembering(t, migrator(t, db, story...))
 	up(t, m, db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, "COMMENT ON TABLE app.migrations IS NULL")
-	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || len(v.Drift) != 1 ||
+	if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || len(v.Drift) != 1 ||
 		!strings.Contains(v.Err().Error(), "table migrations: lacks comment") {
 		t.Errorf("verify: %+v, %v; want that the table lacks its comment", v, err)
 	}
 	if r := repaired(t, m, db, true); !r.Label || r.Table || len(r.Rows) > 0 {
 		t.Errorf("got %+v, want the comment", r)
 	}
-	if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Err() != nil {
+	if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Err() != nil {
 		t.Errorf("verify: %v, %v", err, v.Err())
 	}
 }
@@ -408,7 +408,7 @@ func TestAViewInTheLedgersPlaceIsNotTouched(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.migrations SET SCHEMA public", "CREATE "+kind+
 			" app.migrations AS TABLE public.migrations", "GRANT SELECT ON app.migrations TO "+db.WebRole,
 			"ALTER "+kind+" app.migrations OWNER TO "+owner(t, db))
-		if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
+		if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Status.State != migrate.LedgerLost {
 			t.Errorf("%s: verify: %+v, %v; want that the ledger is lost", kind, v.Status, err)
 		}
 		_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})

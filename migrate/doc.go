@@ -5,7 +5,7 @@
 // and so on, and calls [Migrator.Up] with a privileged connection string before it
 // serves. Up creates the schema on a blank database, applies the files that are
 // pending, creates the unprivileged role that the program itself connects as, and
-// makes that role's rights equal to the declared ones.
+// makes that role's privileges equal to the declared ones.
 //
 // What it promises, in this order:
 //
@@ -26,11 +26,11 @@
 //     for each 64 files, not several for each file. Through a pooler each file waits
 //     for the answer to the one before it, because some poolers pass the answers of a
 //     client that vanished on to the next one.
-//   - The service's role can do what is declared and nothing else. Its rights are
-//     made so and read back from the catalogue at each Up; what Up may not mend is
+//   - The service's role can do what is declared and nothing else. Its privileges are
+//     made so and read back from the catalogue at each Up; what Up may not fix is
 //     an error with the SQL for a DBA. [Migrator.Verify] proves the same at any time.
 //   - An operator sees what happens: [Migrator.Progress] and the log say which file
-//     runs, what it waits for, and which session holds it up.
+//     runs, what it waits for, and which session blocks it.
 //   - Errors say what an operator needs: the file, line and column, the statement,
 //     and the next step.
 //
@@ -45,14 +45,15 @@
 // transaction, change the session, or use what cannot run in a transaction;
 // [bundle.Load] refuses such files and says what to write instead.
 //
-// [Migrator.Status], [Migrator.History] and [Migrator.Plan] tell how a database stands
-// and what Up would do, and change nothing; [Migrator.Rehearse] does it where it leaves
-// nothing behind, and tells what each file costs; [Migrator.Await] is for a service whose
+// [Migrator.Status], [Migrator.Verify] and [Migrator.Plan] report how a database stands
+// and what Up would do, and change nothing; they take a connection, which
+// [Migrator.Connect] makes from a connection string. [Migrator.Rehearse] does it where it leaves
+// nothing, and reports what each file costs; [Migrator.Await] is for a service whose
 // schema something else migrates.
 //
 // A comment "-- migrate:min-version N" at the top of a file says that bundles
 // which end before N cannot work with the schema after it: the file takes away
-// something that they use. Without it an older program may keep serving beside a
+// something that they use. Without it an older program may keep serving with a
 // newer schema, which is what makes rolling updates and rollbacks possible.
 //
 // Package migrate/review is for a test in the program that bundles the files: it finds

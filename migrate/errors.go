@@ -123,8 +123,8 @@ type MigrationError struct {
 	Statements   int    // in the file
 	Version      int    // the schema's version, which it keeps
 	What         string // set when the failure is not the server's own words
-	Next         string // what to do when the file is not to blame; "" when it has to be mended
-	Advice       string // what else may help than to mend it; "" when nothing does
+	Next         string // what to do when the file is not to blame; "" when it has to be fixed
+	Advice       string // what else may help than a change of the file; "" when nothing does
 	Rehearsal    bool   // it was none of the database's own migrations that failed
 	Alone        bool   // it runs without a transaction, so that nothing could be rolled back
 	Refused      bool   // something else stopped it, such as an event trigger, and Next says what a DBA can do
@@ -227,7 +227,7 @@ func (e *MigrationError) WithoutValues() {}
 // success: a lost race, a lock that was not to be had, a deadlock.
 type retryError struct {
 	err  error
-	soon bool // somebody else got ahead: the next look will show it
+	soon bool // another session got ahead: the next look will show it
 }
 
 func (e *retryError) Error() string { return e.err.Error() }

@@ -16,9 +16,8 @@ func TestMigrationErrorShowsThePlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := Migrator{Schema: "app"}
-	msg := m.file(new(b.Migration(1)), serverSeen{Version: 180000}, "off")
-	r := run{Migrator: m}
+	r := run{Migrator: Migrator{Schema: "app"}}
+	msg := r.file(new(b.Migration(1)), serverSeen{Version: 180000}, "off")
 	prefix := len([]rune(msg.before))
 	for name, c := range map[string]struct {
 		out  pg.Outcome

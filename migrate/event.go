@@ -14,8 +14,8 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/redact"
 )
 
-// An eventTrigger runs whenever somebody changes the schema of the database, inside the
-// transaction that does. Only a superuser makes one.
+// An eventTrigger runs with each change of the schema of the database, inside the
+// transaction that makes it. Only a superuser makes one.
 type eventTrigger struct {
 	Name     string `json:"name"`
 	Event    string `json:"event"`    // such as ddl_command_end
@@ -99,7 +99,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	}
 	if lacks := r.withheldFrom(ctx, conn, err); lacks != nil {
 		if file, ok := errors.AsType[*MigrationError](failed); ok {
-			file.What = "" // which tells the ledger's damage from the code alone
+			file.What = "" // which names the ledger's damage from the code alone
 		}
 		return stopped(m, failed, lacks.Lacks, lacks.SQL)
 	}
@@ -113,7 +113,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 			[]string{"GRANT CREATE ON TABLESPACE " + sqltext.QuoteName(space) + " TO " + sqltext.QuoteName(r.me)})
 	}
 	lacks, refused := errors.AsType[*pg.PrivilegeError](failed)
-	// there is no schema yet that somebody else could own
+	// there is no schema yet that another role could own
 	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") {
 		lacks = &pg.PrivilegeError{Lacks: "bootstrap: " + words(err), Beyond: true}
 		if len(all) > 0 {

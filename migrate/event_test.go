@@ -224,9 +224,9 @@ func TestAHardenedCatalogueIsNamed(t *testing.T) {
 		pgtest.Exec(t, db.SuperConn, "REVOKE "+right+" ON "+on+" FROM PUBLIC")
 		for step, do := range map[string]func() error{
 			"a start":   func() error { _, err := m.Up(t.Context(), db.MigratorConn); return err },
-			"a plan":    func() error { _, err := m.Plan(t.Context(), db.MigratorConn); return err },
-			"an audit":  func() error { _, err := m.Verify(t.Context(), db.MigratorConn); return err },
-			"a history": func() error { _, _, err := m.History(t.Context(), db.MigratorConn); return err },
+			"a plan":    func() error { _, err := askPlan(t.Context(), m, db.MigratorConn); return err },
+			"an audit":  func() error { _, err := askVerify(t.Context(), m, db.MigratorConn); return err },
+			"a history": func() error { _, _, err := askHistory(t.Context(), m, db.MigratorConn); return err },
 		} {
 			for round := 0; ; round++ {
 				err := do()

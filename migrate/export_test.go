@@ -129,6 +129,7 @@ func Limits(m Migrator, waited time.Duration) (lock time.Duration, question stri
 		return 0, "", 0, err
 	}
 	r.pause.waited = waited
-	question = strings.TrimPrefix(r.patiently(1), pg.Untimed)
+	ctx := pg.Metered(context.Background(), pg.Meter{Left: r.waitable})
+	question = strings.TrimPrefix(r.patiently(ctx, 1), pg.Untimed)
 	return r.lockLimit(), strings.Trim(question, "; "), r.answersIn(), nil
 }

@@ -50,7 +50,7 @@ func (r *run) failure(m message, out pg.Outcome) error {
 	return r.place(m, out)
 }
 
-// refusedRow is the error of a ledger that somebody changed so that it takes no more rows.
+// refusedRow is the error of a ledger that was changed so that it takes no more rows.
 func (r *run) refusedRow(file, why string) error {
 	return &LedgerLostError{
 		Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. "+
@@ -93,8 +93,8 @@ func (m message) refusesRole(out pg.Outcome) bool {
 		out.Completed == atCommit && out.Err.Code == pg.InternalError)
 }
 
-// takeOver makes a role the owner of a schema and of all that is in it: a dump that
-// was restored by somebody else belongs to them.
+// takeOver makes a role the owner of a schema and of all that is in it: a dump
+// belongs to the role that restored it.
 func takeOver(schema, role string) []string {
 	return []string{
 		"ALTER SCHEMA " + sqltext.QuoteName(schema) + " OWNER TO " + sqltext.QuoteName(role),
@@ -144,7 +144,7 @@ func setsTimeout(sql string) bool {
 	return strings.Contains(sql, "statement_timeout") || strings.Contains(sql, "transaction_timeout")
 }
 
-// advice is what may help beside a change of the file: somebody else can do what it needs.
+// advice is what may help instead of a change of the file: a DBA can do what it needs.
 func advice(err *pgconn.PgError, statement string) string {
 	verb := strings.ToUpper(strings.Join(strings.Fields(statement), " "))
 	extension := strings.HasPrefix(verb, "CREATE EXTENSION") || strings.HasPrefix(verb, "ALTER EXTENSION")
@@ -204,7 +204,7 @@ func transient(err *pgconn.PgError) bool {
 
 // place finds where in the file an error happened. The server's position counts
 // characters of the whole message and is 0 for run-time errors; then the number of
-// statements that succeeded tells which one failed.
+// statements that succeeded shows which one failed.
 func (r *run) place(m message, out pg.Outcome) error {
 	next := r.blameless(m, out.Err)
 	switch {

@@ -58,19 +58,19 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 			[]step{
 				start,
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-					_, err := m.Plan(ctx, db.MigratorConn)
+					_, err := askPlan(ctx, m, db.MigratorConn)
 					return err
 				},
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-					_, _, err := m.History(ctx, db.MigratorConn)
+					_, _, err := askHistory(ctx, m, db.MigratorConn)
 					return err
 				},
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-					_, err := m.Snapshot(ctx, db.MigratorConn)
+					_, err := takeSnapshot(ctx, m, db.MigratorConn)
 					return err
 				},
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-					_, err := m.Verify(ctx, db.MigratorConn)
+					_, err := askVerify(ctx, m, db.MigratorConn)
 					return err
 				},
 			},
@@ -79,13 +79,13 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 			func(t *testing.T, m *migrate.Migrator, db *pgtest.DB) { t.Helper(); up(t, m, db.MigratorConn) },
 			[]step{
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-					_, err := m.Status(ctx, db.WebConn)
+					_, err := askStatus(ctx, m, db.WebConn)
 					return err
 				},
 				func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
 					own := *m
 					own.Role.Name = ""
-					_, err := own.Audit(ctx, db.WebConn)
+					_, err := askAudit(ctx, &own, db.WebConn)
 					return err
 				},
 			},
@@ -111,7 +111,7 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 				m.LockTimeout = 20 * time.Millisecond
 			},
 			[]step{func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-				_, err := m.Status(ctx, db.MigratorConn)
+				_, err := askStatus(ctx, m, db.MigratorConn)
 				if held, ok := errors.AsType[*migrate.BusyError](err); ok && held.Blocker == "" {
 					return nil // who it is stays unknown, and the message says where to look
 				}

@@ -16,7 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// A heartbeat watches from beside what the server does with a file, because the
+// A heartbeat watches over another connection what the server does with a file, because the
 // migrator's own connection is busy. It opens a second connection only when
 // something takes long, and a question that it cannot ask is no failure.
 type heartbeat struct {
@@ -34,7 +34,7 @@ type heartbeat struct {
 	unheard time.Time // since when no process of the server was seen to work for it
 
 	gaveUp     error     // why it closed the connection that it watches
-	silent     int       // questions in a row that nobody answered
+	silent     int       // questions in a row that were not answered
 	silentFrom time.Time // when the first of them was asked
 }
 
@@ -54,7 +54,7 @@ const silentTimes = 3
 // closed. stop returns why conn was closed, if it was.
 func (r *run) watch(ctx context.Context, conn *pgconn.PgConn) (stop func() error) {
 	h := &heartbeat{run: r, pid: conn.PID(), main: conn}
-	ctx = pg.Metered(ctx, pg.Meter{}) // its questions have limits of their own, and keep nobody waiting
+	ctx = pg.Metered(ctx, pg.Meter{}) // its questions have limits of their own, and no step waits for them
 	done, joined := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(joined)
@@ -145,7 +145,7 @@ func (h *heartbeat) giveUp(why error, elapsed time.Duration) {
 	_ = h.main.Conn().Close()
 }
 
-// giveUpFrozen closes a connection to a server that takes connections and answers nobody, as one whose disk hangs
+// giveUpFrozen closes a connection to a server that takes connections and answers no question, as one whose disk hangs
 // does, when the time to wait is used up: the answer may never come.
 func (h *heartbeat) giveUpFrozen(since time.Time) {
 	waited := time.Since(since)
@@ -191,10 +191,10 @@ type vital struct {
 	asked bool // the server has answered
 }
 
-// tell passes on what was seen of the answer that was awaited since begun.
+// tell reports what was seen of the answer that was awaited since begun.
 func (h *heartbeat) tell(v vital, begun time.Time) {
 	if _, now := h.teller.moment(); now != begun {
-		return // it has come meanwhile
+		return // it has come
 	}
 	t := &h.teller
 	t.change(func(p *Progress) {
@@ -301,7 +301,7 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 }
 
 // question finds the process that works for us and what keeps it. Behind a pooler
-// its number is not the one that we were told; there it is the session with our name
+// its number is not the one that we were given; there it is the session with our name
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {

@@ -72,7 +72,7 @@ func TestCheckoutsWithOtherLineEndsTakeTurns(t *testing.T) {
 		if report := up(t, second, db.MigratorConn); report.State != migrate.Current {
 			t.Errorf("version %d, with the other line ends: found %s", n, report.State)
 		}
-		if v, err := first.Verify(t.Context(), db.MigratorConn); err != nil || v.Err() != nil {
+		if v, err := askVerify(t.Context(), first, db.MigratorConn); err != nil || v.Err() != nil {
 			t.Errorf("version %d: verify found %v, %v", n, err, v.Err())
 		}
 	}
@@ -129,7 +129,7 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 				!strings.Contains(err.Error(), `"mend it" shows`) || len(report.Applied) > 0 {
 				t.Errorf("got %v, want that the ledger is not as it was made, and how to repair it", err)
 			}
-			if _, rows, err := m.History(t.Context(), db.MigratorConn); err != nil || len(rows) > 0 {
+			if _, rows, err := askHistory(t.Context(), m, db.MigratorConn); err != nil || len(rows) > 0 {
 				t.Errorf("history: got %v, %v, want no rows", rows, err)
 			}
 			if repair, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true}); err != nil ||
@@ -139,7 +139,7 @@ func TestALedgerThatSomebodyAlteredIsToldFromAnotherToolsTable(t *testing.T) {
 			if report := up(t, m, db.MigratorConn); report.From != 2 || report.To != 3 {
 				t.Errorf("after the repair: %+v", report)
 			}
-			if v, err := m.Verify(t.Context(), db.MigratorConn); err != nil || v.Err() != nil {
+			if v, err := askVerify(t.Context(), m, db.MigratorConn); err != nil || v.Err() != nil {
 				t.Errorf("after the repair verify found %v, %v", err, v.Err())
 			}
 		})

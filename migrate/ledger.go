@@ -73,7 +73,7 @@ func orphanSettings() []pg.Assignment {
 // zone mean the same on every server. pg_temp is last, because where it is not named
 // it is searched first: a temporary table, of a file before or of another client of a
 // pooler, would take the place of a table of the schema.
-func (m *Migrator) begin(server serverSeen, commit string) (sql string, statements int) {
+func (r *run) begin(server serverSeen, commit string) (sql string, statements int) {
 	// The path comes last: PostgreSQL keeps it as another setting says that names are quoted.
 	before, count := "", 4
 	if !server.set {
@@ -82,7 +82,7 @@ func (m *Migrator) begin(server serverSeen, commit string) (sql string, statemen
 	return opening + before +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL "+
 			"synchronous_commit = %s;",
-			m.lockTimeout(), sqltext.QuoteName(m.Schema), commit), count
+			r.lockTimeout(), sqltext.QuoteName(r.Schema), commit), count
 }
 
 // usual are the settings of each of our transactions which are the same in all of them.
@@ -106,9 +106,9 @@ func usual(server serverSeen) []pg.Assignment {
 // zero unless the transaction at the end is the one that wrote the row, and takes a
 // negative root when there is none: neither can be answered by a trigger, and only
 // the server can tell what they are, so that it does not try them when it plans.
-func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string) message {
-	begin, statements := m.begin(server, commit)
-	table := ledger.Table(m.Schema)
+func (r *run) file(mig *bundle.Migration, server serverSeen, commit string) message {
+	begin, statements := r.begin(server, commit)
+	table := ledger.Table(r.Schema)
 	touched, guarded := "", ""
 	if !server.quiet || !mig.Plain() {
 		touched = "WHEN MATCHED" + ledgerTouched(table, mig.Unseen()) +
@@ -120,16 +120,16 @@ func (m *Migrator) file(mig *bundle.Migration, server serverSeen, commit string)
 		what:      mig.File,
 		migration: mig,
 		begin:     begin,
-		before:    begin + " " + ledger.Insert(m.Schema, mig, m.Version) + ";\n",
+		before:    begin + " " + ledger.Insert(r.Schema, mig, r.Version) + ";\n",
 		sql:       mig.SQL,
 		after: fmt.Sprintf("\n;MERGE INTO %s m USING (VALUES (%d)) file (version) ON m.version = file.version "+
 			"%sWHEN MATCHED THEN UPDATE SET duration = (clock_timestamp() - applied_at) / (m.xmin = "+
 			"pg_current_xact_id()::xid)::int WHEN NOT MATCHED THEN INSERT (version) VALUES "+
 			"(sqrt(-pg_backend_pid())); %s%s; COMMIT",
-			table, mig.Version, touched, guarded, ledger.WriteStamp(m.Schema, mig.Version, mig.Fingerprint())),
+			table, mig.Version, touched, guarded, ledger.WriteStamp(r.Schema, mig.Version, mig.Fingerprint())),
 		lead: statements + 1,
 	}
-	return row.probed(m.Probe, strings.Count(guarded, ";"))
+	return row.probed(r.Probe, strings.Count(guarded, ";"))
 }
 
 // ledgerTouched is the condition for what a file did to the ledger that no text shows, in a

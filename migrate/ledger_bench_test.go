@@ -26,20 +26,20 @@ func BenchmarkLongLedger(b *testing.B) {
 		SELECT g, g - 1, 'm' || g, sha256(convert_to('SELECT ' || g, 'UTF8')), 1, '1 ms', '1.0' FROM generate_series(2, %d) g`, count), pgtest.Testify("app"))
 	measure := func(suffix string, want migrate.State) {
 		questions := map[string]func() (migrate.Status, error){
-			"status": func() (migrate.Status, error) { return m.Status(b.Context(), db.WebConn) },
+			"status": func() (migrate.Status, error) { return askStatus(b.Context(), m, db.WebConn) },
 			"history": func() (migrate.Status, error) {
-				s, _, err := m.History(b.Context(), db.WebConn)
+				s, _, err := askHistory(b.Context(), m, db.WebConn)
 				return s,
 					err
 			},
 			"plan": func() (migrate.Status, error) {
 				p,
-					err := m.Plan(b.Context(), db.MigratorConn)
+					err := askPlan(b.Context(), m, db.MigratorConn)
 				return p.Status, err
 			},
 			"verify": func() (migrate.Status, error) {
 				v,
-					err := m.Verify(b.Context(), db.MigratorConn)
+					err := askVerify(b.Context(), m, db.MigratorConn)
 				return v.Status, err
 			},
 		}

@@ -56,11 +56,11 @@ func modes(m *migrate.Migrator, conn string) map[string]func() error {
 	return map[string]func() error{
 		"up":       func() error { _, err := m.Up(ctx, conn); return err },
 		"await":    func() error { _, err := m.Await(ctx, conn); return err },
-		"status":   func() error { _, err := m.Status(ctx, conn); return err },
-		"history":  func() error { _, _, err := m.History(ctx, conn); return err },
-		"verify":   func() error { _, err := m.Verify(ctx, conn); return err },
-		"audit":    func() error { _, err := m.Audit(ctx, conn); return err },
-		"plan":     func() error { _, err := m.Plan(ctx, conn); return err },
+		"status":   func() error { _, err := askStatus(ctx, m, conn); return err },
+		"history":  func() error { _, _, err := askHistory(ctx, m, conn); return err },
+		"verify":   func() error { _, err := askVerify(ctx, m, conn); return err },
+		"audit":    func() error { _, err := askAudit(ctx, m, conn); return err },
+		"plan":     func() error { _, err := askPlan(ctx, m, conn); return err },
 		"rehearse": func() error { _, err := m.Rehearse(ctx, conn, migrate.RehearseOptions{}); return err },
 		"repair":   func() error { _, err := m.Repair(ctx, conn, migrate.RepairOptions{}); return err },
 	}

@@ -257,7 +257,7 @@ func (m *Migrator) askPatiently(ctx context.Context, conn *pgconn.PgConn, questi
 		}
 	}
 	for i := range questions {
-		questions[i] = m.patiently(locking) + questions[i]
+		questions[i] = m.patiently(ctx, locking) + questions[i]
 	}
 	return pg.Batch(ctx, conn, questions...)
 }
@@ -269,12 +269,9 @@ const mostPatience = 7 * time.Second
 // patiently is untimed for questions to the ledger, of which there are some in one flight: together they do
 // not hang where another session has locked that. Of the time to wait they take half, so that the server gets to
 // say that there is a lock.
-func (m *Migrator) patiently(questions int) string {
-	if m.LockTimeout <= 0 {
-		return pg.Untimed
-	}
-	left := min(m.waitable(), orElse(m.ConnectWait, time.Minute))
-	limit := min(m.LockTimeout, mostPatience, max(left/2, leastLock)) / time.Duration(max(questions, 1))
+func (m *Migrator) patiently(ctx context.Context, questions int) string {
+	left := min(pg.Left(ctx), orElse(m.ConnectWait, time.Minute))
+	limit := min(orElse(m.LockTimeout, defaultLockTimeout), mostPatience, max(left/2, leastLock)) / time.Duration(max(questions, 1))
 	return pg.Untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(limit.Milliseconds(), 1))
 }
 

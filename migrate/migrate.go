@@ -45,8 +45,6 @@ type Migrator struct {
 	Log *slog.Logger // what happens; nothing is logged when nil
 	// hears what Up is busy with whenever that changes, one call at a time; must be quick; may be nil
 	Progress func(Progress)
-
-	left func() time.Duration // how much of the time to wait is left; nil where nothing limits it
 }
 
 // A Report is what a call of Up found and did.
@@ -57,9 +55,9 @@ type Report struct {
 	// how the schema differs: from the snapshot of its version, when files were pending; in its owners, always
 	Drift       []snapshot.Difference
 	RoleCreated bool          // whether this call created the role
-	Granted     []string      // rights that the role lacked
-	Revoked     []string      // rights that it had beyond the declared ones
-	PasswordSet bool          // whether the role, which was ours, got the configured password anew
+	Granted     []string      // privileges that the role lacked
+	Revoked     []string      // privileges that it had beyond the declared ones
+	PasswordSet bool          // whether the role, which was ours, got the configured password again
 	Waited      time.Duration // for locks, other migrators and lost connections
 	Elapsed     time.Duration
 
@@ -84,7 +82,7 @@ type Applied struct {
 // left to do. It closes its connection before it returns.
 //
 // The report is right even when the error is not nil: what it says was applied
-// is applied and on disk. The errors to tell apart are *ConnectError,
+// is applied and on disk. The errors to distinguish are *ConnectError,
 // *PrivilegeError, *MigrationError, *BusyError, *AheadError, *DivergedError,
 // *LedgerLostError, *StandbyError and *BackupError; when ctx is cancelled, the error wraps its
 // cause.

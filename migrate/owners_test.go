@@ -40,7 +40,7 @@ func TestAnObjectOfAnotherOwnerIsNamed(t *testing.T) {
 	own := *m
 	own.Role = migrate.Role{Privileges: m.Role.Privileges}
 	verify := func(m *migrate.Migrator, conn string) migrate.Verification {
-		v, err := m.Verify(t.Context(), conn)
+		v, err := askVerify(t.Context(), m, conn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,13 +94,13 @@ func TestASchemaOfAnotherOwnerIsNamed(t *testing.T) {
 		db.Migrator())
 	undo := "ALTER SCHEMA app OWNER TO " + db.Migrator()
 	started := lines(up(t, m, db.MigratorConn).Drift)
-	v, err := m.Verify(t.Context(), db.MigratorConn)
+	v, err := askVerify(t.Context(), m, db.MigratorConn)
 	if err != nil || !slices.Equal(started, lines(v.Drift)) || len(started) != 1 ||
 		!strings.HasSuffix(started[0], " | "+undo) {
 		t.Errorf("start %q, verify %q, %v, want %s", started, lines(v.Drift), err, undo)
 	}
 	pgtest.Exec(t, db.SuperConn, undo)
-	if v, err = m.Verify(t.Context(), db.MigratorConn); err != nil || len(v.Drift) != 0 {
+	if v, err = askVerify(t.Context(), m, db.MigratorConn); err != nil || len(v.Drift) != 0 {
 		t.Errorf("afterwards: %q, %v", lines(v.Drift), err)
 	}
 }
@@ -124,7 +124,7 @@ func TestAStartAndVerifyReportTheSameDifferences(t *testing.T) {
 			pgtest.Exec(t, db.SuperConn, append(trigger("meddle", "ddl_command_end", each+c.does+"; END LOOP;"),
 				"ALTER FUNCTION ops.meddle() SECURITY DEFINER")...)
 			started := up(t, m, db.MigratorConn).Drift
-			v, err := m.Verify(t.Context(), db.MigratorConn)
+			v, err := askVerify(t.Context(), m, db.MigratorConn)
 			if err != nil || !slices.Equal(lines(started), lines(v.Drift)) || len(started) != 1 ||
 				!strings.HasPrefix(started[0].String(), c.want) {
 				t.Errorf("start  %q\nverify %q, %v\nwant   %q", lines(started), lines(v.Drift), err, c.want)

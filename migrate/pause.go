@@ -75,8 +75,8 @@ func (r *run) retry(ctx context.Context, why error) error {
 	return err
 }
 
-// inTheWay tells a lock that was not to be had from a race that was lost, of which
-// the next look tells more.
+// inTheWay distinguishes a lock that was not to be had from a race that was lost, which
+// the next look explains.
 func inTheWay(why error) bool {
 	again, ok := errors.AsType[*retryError](why)
 	return ok && !again.soon

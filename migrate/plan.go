@@ -22,7 +22,7 @@ const (
 	AheadCompatible                // a newer program migrated; this bundle can still work with the schema
 	AheadIncompatible              // a newer program migrated; this bundle cannot work with the schema
 	Diverged                       // ledger and bundle contradict each other
-	LedgerLost                     // the schema holds objects, and the ledger does not tell how they came there
+	LedgerLost                     // the schema holds objects, and the ledger does not show how they came there
 )
 
 // String names the state as the documentation does.
@@ -61,7 +61,8 @@ type Status struct {
 	Damage  []snapshot.Difference
 	repair  string // the command against that
 	renamed *RenamedError
-	Role    string // as which role it was asked
+	Role    string      // as which role it was asked
+	Rows    []LedgerRow // of the ledger; nil unless they were asked for
 	// what that role could do and a service's own role must not: "is a superuser", "may create roles" …
 	TooMuch []string
 }
@@ -234,7 +235,7 @@ func list(differences []Difference) string {
 	return b.String()
 }
 
-// A LedgerLostError means that the ledger does not tell how the schema came to be what
+// A LedgerLostError means that the ledger does not show how the schema came to be what
 // it is: it is missing, empty, not ours, or contradicts its stamp, the
 // schema's comment. [Migrator.Repair] can rebuild it.
 type LedgerLostError struct {

@@ -5,7 +5,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
 )
 
 // A Plan is what Up would do with a database, as far as it can be known before.
@@ -23,34 +23,27 @@ func (p Plan) Nothing() bool {
 	return p.Refusal == nil && len(p.Status.Pending) == 0 && !p.CreateRole && len(p.Grant) == 0 && len(p.Revoke) == 0
 }
 
-// Plan looks as Up does and tells what Up would do, without doing it. It reads only.
+// Plan inspects the database as Up does and returns what Up would do, without doing it. It reads only.
 // Over another connection than the one that Up will use, the Refusal may be due to
 // that role's rights. Without a Role.Name nothing is said about rights. Whether the
-// password would be set anew is not looked at.
-func (m *Migrator) Plan(ctx context.Context, connString string) (p Plan, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		p, err = r.plan(ctx, conn)
-		return err
-	})
-	return p, err
-}
-
-func (r *run) plan(ctx context.Context, conn *pgconn.PgConn) (p Plan, err error) {
+// password would be set again is not looked at.
+func (m *Migrator) Plan(ctx context.Context, connection *pgx.Conn) (p Plan, err error) {
+	conn := connection.PgConn()
 	who := migrator
-	if r.Role.Name == "" {
+	if m.Role.Name == "" {
 		who = service
 	}
-	s, err := r.glance(ctx, conn, who)
+	s, err := m.glance(ctx, conn, who)
 	if err != nil {
 		return p, err
 	}
-	status, err := r.statusOf(ctx, conn, s)
+	status, err := m.statusOf(ctx, conn, s)
 	if err != nil {
 		return Plan{Status: status}, err
 	}
 	// what takes row level security off the ledger cannot be foreseen to the end
-	if p = r.planOf(s, r.next(s, status, memory{opened: true})); p.Refusal == nil {
-		if p.Status, err = r.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
+	if p = m.planOf(s, m.next(s, status, memory{opened: true})); p.Refusal == nil {
+		if p.Status, err = m.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
 			p.Refusal = p.Status.Err()
 		}
 	}

@@ -107,7 +107,7 @@ func TestPlanForeseesARefusal(t *testing.T) {
 
 func planned(t *testing.T, m *migrate.Migrator, connString string) migrate.Plan {
 	t.Helper()
-	plan, err := m.Plan(t.Context(), connString)
+	plan, err := askPlan(t.Context(), m, connString)
 	if err != nil {
 		t.Fatalf("Plan: %v", err)
 	}

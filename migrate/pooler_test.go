@@ -52,7 +52,7 @@ func TestReplicasBehindATransactionPooler(t *testing.T) {
 			t.Errorf("file %d was applied %d times", i+1, n)
 		}
 	}
-	status, err := migrator(t, db, sql...).Status(t.Context(), pooled["web"])
+	status, err := askStatus(t.Context(), migrator(t, db, sql...), pooled["web"])
 	if err != nil || status.State != migrate.Current {
 		t.Errorf("the service's role through the pooler: %v, %v", status.State, err)
 	}
@@ -101,27 +101,33 @@ func TestNobodyHearsTheAnswersOfAClientThatVanished(t *testing.T) {
 			func(ctx context.Context, conn string) error { _, err := m.Up(ctx, conn); return err },
 		}},
 		{"a command that looks", "migrator", []func(context.Context, string) error{
-			func(ctx context.Context, conn string) error { _, err := m.Status(ctx, conn); return err },
-			func(ctx context.Context, conn string) error { _, _, err := m.History(ctx, conn); return err },
-			func(ctx context.Context, conn string) error { _, err := m.Plan(ctx, conn); return err },
-			func(ctx context.Context, conn string) error { _, err := m.Verify(ctx, conn); return err },
+			func(ctx context.Context, conn string) error { _, err := askStatus(ctx, m, conn); return err },
+			func(ctx context.Context, conn string) error { _, _, err := askHistory(ctx, m, conn); return err },
+			func(ctx context.Context, conn string) error { _, err := askPlan(ctx, m, conn); return err },
+			func(ctx context.Context, conn string) error { _, err := askVerify(ctx, m, conn); return err },
 			func(ctx context.Context, conn string) error {
 				_, err := m.Repair(ctx, conn, migrate.RepairOptions{})
 				return err
 			},
 		}},
 		{"a service that looks", "web", []func(context.Context, string) error{
-			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.StatusOver(ctx, c); return err }),
-			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.ProveOver(ctx, c); return err }),
-			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.AuditOver(ctx, c); return err }),
-			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.VerifyOver(ctx, c); return err }),
+			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.Status(ctx, c); return err }),
+			over(func(ctx context.Context, c *pgx.Conn) error {
+				_, err := service.Verify(ctx, c, migrate.OwnPrivileges)
+				return err
+			}),
+			over(func(ctx context.Context, c *pgx.Conn) error {
+				_, err := service.Verify(ctx, c, migrate.Privileges)
+				return err
+			}),
+			over(func(ctx context.Context, c *pgx.Conn) error { _, err := service.Verify(ctx, c); return err }),
 		}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			target := pooled[kind.role]
 			stop, heard := othersOf(t, target, func(ctx context.Context) error {
-				status, err := service.Status(ctx, target)
+				status, err := askStatus(ctx, &service, target)
 				if err == nil && status.State != migrate.Current {
 					err = fmt.Errorf("the state is %v", status.State)
 				}
@@ -277,7 +283,7 @@ func TestAPoolerThatEndsEachTransactionIsNamed(t *testing.T) {
 	m := migrator(t, db, tables(2)...)
 	m.Wait, m.ConnectWait = time.Hour, time.Hour
 	_, upErr := m.Up(t.Context(), pooled["migrator"])
-	_, statusErr := m.Status(t.Context(), pooled["migrator"])
+	_, statusErr := askStatus(t.Context(), m, pooled["migrator"])
 	for name, err := range map[string]error{"Up": upErr, "Status": statusErr} {
 		connect, ok := errors.AsType[*migrate.ConnectError](err)
 		if !ok || !connect.Refused() || !strings.Contains(connect.Next, "pool_mode") {

@@ -49,8 +49,8 @@ type Progress struct {
 	Index    *pg.IndexBuild // how far the index is that the file builds, nil when it builds none
 }
 
-// A teller keeps what is happening and tells it on. The one who listens is called
-// under the lock, so that what he hears is in order.
+// A teller keeps what is happening and reports it. The function that hears it is called
+// under the lock, so that it hears everything in order.
 type teller struct {
 	mu    sync.Mutex
 	now   Progress

@@ -70,7 +70,7 @@ func TestProgressTellsTheWholeStory(t *testing.T) {
 		t.Errorf("the last was %+v, want done at version 5", last)
 	}
 	l.heard = nil
-	if _, err := m.Status(t.Context(), db.WebConn); err != nil || len(l.heard) > 0 {
+	if _, err := askStatus(t.Context(), m, db.WebConn); err != nil || len(l.heard) > 0 {
 		t.Errorf("a look at the status: %v, told %+v; only Up is to be told of", err, l.heard)
 	}
 }

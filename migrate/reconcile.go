@@ -73,7 +73,7 @@ func within[T comparable](list []T) func(T) bool {
 	return func(v T) bool { return slices.Contains(list, v) }
 }
 
-// mendable lists the differences that GRANT and REVOKE can mend within the schema
+// mendable lists the differences that GRANT and REVOKE can remove within the schema
 // and on the database.
 func (m *Migrator) mendable(s seen) (missing []grant, excess []heldGrant) {
 	declared, _ := m.Role.declared(m.Schema) // newRun has checked it
@@ -123,7 +123,7 @@ func (r *run) grantsFollow(s seen) bool {
 	return time.Since(r.lacked) < soon && r.mayHaveRole(s) == nil && r.auditAlways(s).Count(Excess) == 0
 }
 
-// unmended says of what differs that somebody else has to mend it: it lies outside
+// unmended says of what differs that a DBA has to fix it: it lies outside
 // of the schema, or a GRANT or REVOKE did not change it, which then only warns.
 func (m *Migrator) unmended(s seen, differs error) error {
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](differs); ok {
@@ -133,7 +133,7 @@ func (m *Migrator) unmended(s seen, differs error) error {
 }
 
 // rotate gives the role the configured password when it no longer logs in: that is
-// how an operator changes it. It is done only for a role that bears our mark. It
+// how an operator changes it. It is done only for a role that has our mark. It
 // reports done when nothing is left to do.
 func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done bool, err error) {
 	if !r.Role.Rotate || s.Role == nil || r.report.RoleCreated || r.admitted {
@@ -183,7 +183,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 }
 
 // lockedOut is for a password that does not log in and that is not ours to set: a warning, or
-// the error where nobody else notices.
+// the error where nothing else shows it.
 func (r *run) lockedOut(why, sql string) (done bool, err error) {
 	if r.Role.MustLogIn {
 		return false, &pg.PrivilegeError{Lacks: why, SQL: []string{sql}, Beyond: true}
@@ -192,7 +192,7 @@ func (r *run) lockedOut(why, sql string) (done bool, err error) {
 	return true, nil
 }
 
-// unmarked is the error of a role that somebody else made with another password.
+// unmarked is the error of a role that another program made with another password.
 func (r *run) unmarked() error {
 	return &pg.PrivilegeError{
 		Lacks: fmt.Sprintf("the configured password of the role %q does not log in, and it is not changed: the role "+
@@ -219,7 +219,7 @@ func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 
 // logsIn is nil when the role can log in with the configured password, as far as can be seen.
 // Only a server or a pooler that says that user or password is wrong makes it an error: a full
-// server or a rule of pg_hba.conf tell nothing about the password. PgBouncer has one code for
+// server or a rule of pg_hba.conf say nothing about the password. PgBouncer has one code for
 // all that it says.
 func (r *run) logsIn(ctx context.Context) error {
 	config := r.config.Copy()

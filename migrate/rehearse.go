@@ -121,7 +121,7 @@ func (r *run) rehearse(ctx context.Context, conn *pgconn.PgConn, o RehearseOptio
 	var s seen
 	var live told
 	err := r.asking("the answer to what the schema is like", func() error {
-		return r.untilStill(func() (err error) {
+		return r.untilStill(ctx, func() (err error) {
 			s, live, err = r.glanceInside(ctx, conn)
 			return err
 		})
@@ -211,7 +211,7 @@ func (r *run) inScratch() *run {
 		r.Bundle.UpTo(r.report.To)
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait
-	sub.left = func() time.Duration { return min(sub.pause.left(), m.waitable()) }
+	sub.left = func() time.Duration { return min(sub.pause.left(), r.waitable()) }
 	sub.pooled = r.pooled
 	sub.config = r.config.Copy()
 	sub.config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { sub.notice(n) }

@@ -48,7 +48,7 @@ func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
 // traces is all that a rehearsal could leave behind of a migrator and its database.
 func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
 	tb.Helper()
-	text, err := m.Snapshot(tb.Context(), db.SuperConn)
+	text, err := takeSnapshot(tb.Context(), m, db.SuperConn)
 	if err != nil {
 		tb.Fatal(err)
 	}

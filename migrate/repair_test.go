@@ -30,7 +30,7 @@ var story = []string{
 // remembering gives a migrator the snapshots of its bundle.
 func remembering(t *testing.T, m *migrate.Migrator) *migrate.Migrator {
 	t.Helper()
-	texts, err := m.Snapshots(t.Context(), pgtest.Blank(t).MigratorConn)
+	texts, err := migrate.Snapshots(t.Context(), m, pgtest.Blank(t).MigratorConn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestRepairHealsEachKindOfDamage(t *testing.T) {
 			if again := repaired(t, m, db, true); again.Needed() || again.Written {
 				t.Errorf("once more: %+v, want that nothing is needed", again)
 			}
-			if v, err := m.Verify(t.Context(), db.WebConn); err != nil || v.Status.Version != c.version ||
+			if v, err := askVerify(t.Context(), m, db.WebConn); err != nil || v.Status.Version != c.version ||
 				v.Status.State != migrate.Behind || !v.Compared || len(v.Drift) > 0 {
 				t.Errorf("verify: %+v, %v; want that all is well at %d", v, err, c.version)
 			}
@@ -445,9 +445,9 @@ func TestALedgerOfSomebodyElseIsAdvisedAlike(t *testing.T) {
 	want := fmt.Sprint(migrate.TakeOver("app", db.Migrator()))
 	for name, ask := range map[string]func() error{
 		"a start": func() error { _, err := m.Up(t.Context(), db.MigratorConn); return err },
-		"status":  func() error { _, err := m.Status(t.Context(), db.MigratorConn); return err },
-		"plan":    func() error { _, err := m.Plan(t.Context(), db.MigratorConn); return err },
-		"verify":  func() error { _, err := m.Verify(t.Context(), db.MigratorConn); return err },
+		"status":  func() error { _, err := askStatus(t.Context(), m, db.MigratorConn); return err },
+		"plan":    func() error { _, err := askPlan(t.Context(), m, db.MigratorConn); return err },
+		"verify":  func() error { _, err := askVerify(t.Context(), m, db.MigratorConn); return err },
 		"repair": func() error {
 			_, err := m.Repair(t.Context(), db.MigratorConn, migrate.RepairOptions{Write: true})
 			return err
@@ -468,7 +468,7 @@ func TestAChangeByHandIsToldBeforePendingFilesTouchIt(t *testing.T) {
 	m := remembering(t, migrator(t, db, story...))
 	up(t, migrator(t, db, story[:2]...), db.MigratorConn)
 	pgtest.Exec(t, db.SuperConn, "ALTER TABLE app.t1 ADD COLUMN colour text", "DROP INDEX app.t1_note")
-	v, err := m.Verify(t.Context(), db.WebConn)
+	v, err := askVerify(t.Context(), m, db.WebConn)
 	if err != nil || len(v.Drift) != 2 {
 		t.Errorf("verify: %v, %v; want two differences", v.Drift, err)
 	}

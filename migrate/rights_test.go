@@ -264,7 +264,7 @@ func TestFunctionsAreDeclaredWithTheirTypesSchemas(t *testing.T) {
 		t.Errorf("the next start changed rights again: %+v", report)
 	}
 	for _, conn := range []string{db.MigratorConn, db.SuperConn, db.WebConn} {
-		if v, err := m.Verify(t.Context(), conn); err != nil || v.Err() != nil {
+		if v, err := askVerify(t.Context(), m, conn); err != nil || v.Err() != nil {
 			t.Errorf("Verify: %v, %v", err, v.Err())
 		}
 	}

@@ -30,7 +30,7 @@ func (r Role) check(schema string) error {
 // may deny them in CREATE ROLE, but not in ALTER ROLE.
 const attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS"
 
-// createRole creates the role with a mark that tells it from somebody else's.
+// createRole creates the role with a mark that distinguishes it from the roles of other programs.
 func (r *run) createRole(database string) []string {
 	name := sqltext.QuoteName(r.Role.Name)
 	return []string{
@@ -56,7 +56,7 @@ func (r *run) bootstrap(s seen) message {
 
 // rights makes the role's rights equal to the declared ones. It takes a lock on
 // the ledger that only one migrator can have, because concurrent GRANTs on one
-// table fail in ways that are hard to tell from real ones; NOWAIT, because waiting
+// table fail in ways that are hard to distinguish from real failures; NOWAIT, because waiting
 // is always polling here.
 func (r *run) rights(s seen, create bool, missing []grant, excess []heldGrant) message {
 	sql := r.rightsSQL(s)
@@ -95,7 +95,7 @@ func (r *run) wrap(what string, s seen, statements []string) message {
 	return m
 }
 
-// mark is the role's comment, which tells ours from somebody else's.
+// mark is the role's comment, which distinguishes ours from the roles of other programs.
 func (r *run) mark(database string) string {
 	return fmt.Sprintf("created by %s for database %s", r.Program, database)
 }

@@ -179,19 +179,19 @@ func TestALongLedgerCostsNoRoundTripMore(t *testing.T) {
 				report, err := m.Up(t.Context(), r.conn(db))
 				return migrate.Status{State: report.State, Version: report.To}, err
 			},
-			"status": func() (migrate.Status, error) { return m.Status(t.Context(), r.conn(db)) },
+			"status": func() (migrate.Status, error) { return askStatus(t.Context(), m, r.conn(db)) },
 			"history": func() (migrate.Status, error) {
-				s, _, err := m.History(t.Context(), r.conn(db))
+				s, _, err := askHistory(t.Context(), m, r.conn(db))
 				return s,
 					err
 			},
 			"plan": func() (migrate.Status, error) {
-				p, err := m.Plan(t.Context(), r.conn(db))
+				p, err := askPlan(t.Context(), m, r.conn(db))
 				return p.Status,
 					err
 			},
 			"verify": func() (migrate.Status, error) {
-				v, err := m.Verify(t.Context(), r.conn(db))
+				v, err := askVerify(t.Context(), m, r.conn(db))
 				return v.Status,
 					err
 			},

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
@@ -20,7 +21,9 @@ import (
 // A run is one call of Up.
 type run struct {
 	Migrator
-	config      *pgconn.Config
+	parsed      *pgx.ConnConfig      // the connection string
+	config      *pgconn.Config       // of parsed
+	left        func() time.Duration // how much of the time to wait is left
 	report      Report
 	me          string // as whom it is connected
 	pooled      bool   // a pooler is in between
@@ -34,7 +37,7 @@ type run struct {
 	backedUp    bool         // Backup was called and succeeded
 	unshown     bool         // what the server does is not shown to the role, which was logged
 	lacked      time.Time    // when the role first lacked rights on a schema that is ahead
-	notices     atomic.Int32 // what the server has said beside its answers, to the message at hand
+	notices     atomic.Int32 // how many notices the server has sent, to the message at hand
 	tally       tally
 	losses      losses
 	sentAt      atomic.Int64 // when something of a file was written last, in nanoseconds of Unix time
@@ -62,7 +65,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 		m.Program = "migrate"
 	}
 	m.ConnectWait = orElse(m.ConnectWait, time.Minute)
-	m.LockTimeout = orElse(m.LockTimeout, 5*time.Second)
+	m.LockTimeout = orElse(m.LockTimeout, defaultLockTimeout)
 	m.Wait = orElse(m.Wait, 10*time.Minute)
 	m.Grace = orElse(m.Grace, 5*time.Second)
 	m.Heartbeat = orElse(m.Heartbeat, 15*time.Second)
@@ -71,14 +74,18 @@ func newRun(m Migrator, connString string) (*run, error) {
 	}
 	r := &run{Migrator: m, started: time.Now()}
 	r.pause.budget = m.Wait
-	r.left = func() time.Duration { return min(r.pause.left(), m.waitable()) }
-	var err error
-	r.config, err = r.parseConfig(connString)
-	if err == nil {
-		r.config.DialFunc = pg.Dial
+	r.left = r.pause.left
+	parsed, err := r.parseConfig(connString)
+	if err != nil {
+		return nil, err
 	}
-	return r, err
+	parsed.DialFunc = pg.Dial
+	r.parsed, r.config = parsed, &parsed.Config
+	return r, nil
 }
+
+// defaultLockTimeout is LockTimeout when that is zero.
+const defaultLockTimeout = 5 * time.Second
 
 func orElse(d, otherwise time.Duration) time.Duration {
 	if d == 0 {
@@ -91,7 +98,7 @@ func orElse(d, otherwise time.Duration) time.Duration {
 // and looks again, for only the ledger knows whether a COMMIT in flight arrived.
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
-	ctx = pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Waited: func(d time.Duration) { r.pause.waited += d }})
+	ctx = pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Left: r.waitable, Waited: func(d time.Duration) { r.pause.waited += d }})
 	for {
 		began := time.Now()
 		conn, err := r.connect(ctx)
@@ -315,7 +322,7 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 	}
 	r.compared, r.report.Drift = true, c.drift
 	switch {
-	case c.unread != nil: // a locked table, for instance; the files will meet it, and tell
+	case c.unread != nil: // a locked table, for instance; the files will meet it, and say so
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
 	case len(c.drift) > 0:
 		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand; verify reports the same",

@@ -91,7 +91,7 @@ func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs 
 }
 
 // compareAfterwards compares the schema with its snapshot after files were applied: what ran
-// beside them, an event trigger for instance, may have made something else of it. It only
+// with them, an event trigger for instance, may have made something else of it. It only
 // warns: what takes rights from the service's role is mended, and the rest does it no harm.
 func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen, status Status) {
 	if r.proved || len(r.report.Applied) == 0 {

@@ -17,7 +17,7 @@ import (
 )
 
 // pinned are the settings of each of our transactions that give statements their meaning,
-// beside those which begin computes.
+// besides those which begin computes.
 func pinned(version int) []pg.Assignment {
 	var all []pg.Assignment
 	for _, p := range setting.Meaning(version) {

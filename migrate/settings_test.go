@@ -163,7 +163,7 @@ func made(t *testing.T, db *pgtest.DB, bundle bundle.Bundle, pooled bool) (snaps
 		up(t, m, db.MigratorConn)
 	}
 	conn := db.Connect(t, db.MigratorConn+" client_encoding=LATIN1") // the snapshot asks for what it needs
-	snapshot, err := m.SnapshotOver(t.Context(), conn)
+	snapshot, err := migrate.Snapshot(t.Context(), conn, m.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}

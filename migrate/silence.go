@@ -54,21 +54,21 @@ const (
 )
 
 // waitable is how much of the time to wait is left.
-func (m *Migrator) waitable() time.Duration {
-	if m.left == nil {
+func (r *run) waitable() time.Duration {
+	if r.left == nil {
 		return math.MaxInt64
 	}
-	return m.left()
+	return r.left()
 }
 
 // lockLimit is how long a statement may queue for a lock from now on: LockTimeout, or what is left of
 // the time to wait.
-func (m *Migrator) lockLimit() time.Duration {
-	return min(m.LockTimeout, max(m.waitable(), leastLock))
+func (r *run) lockLimit() time.Duration {
+	return min(r.LockTimeout, max(r.waitable(), leastLock))
 }
 
 // lockTimeout is lockLimit as the server takes it, for which 0 is none.
-func (m *Migrator) lockTimeout() int64 { return max(m.lockLimit().Milliseconds(), 1) }
+func (r *run) lockTimeout() int64 { return max(r.lockLimit().Milliseconds(), 1) }
 
 // answersIn is how long all answers of a look may take.
 func (r *run) answersIn() time.Duration {

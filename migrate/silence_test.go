@@ -64,9 +64,9 @@ func TestASilentServerIsGivenUpInTimeAndInWords(t *testing.T) {
 			conn := silentServer(t, c.serve) + c.more
 			for what, ask := range map[string]func() error{
 				"up":     func() error { _, err := m.Up(context.Background(), conn); return err },
-				"status": func() error { _, err := m.Status(context.Background(), conn); return err },
-				"verify": func() error { _, err := m.Verify(context.Background(), conn); return err },
-				"plan":   func() error { _, err := m.Plan(context.Background(), conn); return err },
+				"status": func() error { _, err := askStatus(context.Background(), m, conn); return err },
+				"verify": func() error { _, err := askVerify(context.Background(), m, conn); return err },
+				"plan":   func() error { _, err := askPlan(context.Background(), m, conn); return err },
 			} {
 				err := ask()
 				if _, ok := errors.AsType[*migrate.ConnectError](err); !ok {
@@ -229,9 +229,9 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 	commands := func(m *migrate.Migrator, conn string) map[string]func() error {
 		return map[string]func() error{
 			"up":     func() error { _, err := m.Up(context.Background(), conn); return err },
-			"status": func() error { _, err := m.Status(context.Background(), conn); return err },
-			"verify": func() error { _, err := m.Verify(context.Background(), conn); return err },
-			"plan":   func() error { _, err := m.Plan(context.Background(), conn); return err },
+			"status": func() error { _, err := askStatus(context.Background(), m, conn); return err },
+			"verify": func() error { _, err := askVerify(context.Background(), m, conn); return err },
+			"plan":   func() error { _, err := askPlan(context.Background(), m, conn); return err },
 		}
 	}
 	for _, letIn := range []bool{false, true} {
@@ -241,7 +241,7 @@ func TestAPausedPoolerIsWaitedForInWords(t *testing.T) {
 				map[string]string{"migrator": db.MigratorConn})["migrator"], "default_query_exec_mode=cache_describe",
 				"")
 			if letIn {
-				if _, err := migrator(t, db, tables(1)...).Status(t.Context(), conn); err != nil {
+				if _, err := askStatus(t.Context(), migrator(t, db, tables(1)...), conn); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -289,10 +289,10 @@ func TestACommandThatLooksGoesOnAfterItsConnectionWasCut(t *testing.T) {
 	m.ConnectWait = pgtest.Patience
 	up(t, m, db.MigratorConn)
 	for what, ask := range map[string]func(conn string) error{
-		"status":  func(conn string) error { _, err := m.Status(t.Context(), conn); return err },
-		"history": func(conn string) error { _, _, err := m.History(t.Context(), conn); return err },
-		"plan":    func(conn string) error { _, err := m.Plan(t.Context(), conn); return err },
-		"verify":  func(conn string) error { _, err := m.Verify(t.Context(), conn); return err },
+		"status":  func(conn string) error { _, err := askStatus(t.Context(), m, conn); return err },
+		"history": func(conn string) error { _, _, err := askHistory(t.Context(), m, conn); return err },
+		"plan":    func(conn string) error { _, err := askPlan(t.Context(), m, conn); return err },
+		"verify":  func(conn string) error { _, err := askVerify(t.Context(), m, conn); return err },
 		"repair": func(conn string) error {
 			_, err := m.Repair(t.Context(), conn, migrate.RepairOptions{})
 			return err
@@ -334,7 +334,7 @@ func TestARehearsalBeginsAgainAfterItsConnectionWasCut(t *testing.T) {
 		},
 		"snapshots": func(conn string) error {
 			pgtest.Exec(t, blank.SuperConn, "DROP SCHEMA IF EXISTS app CASCADE")
-			texts, err := fresh.Snapshots(t.Context(), conn)
+			texts, err := migrate.Snapshots(t.Context(), &fresh, conn)
 			return cmp.Or(err, pgtest.Unless(err != nil || len(texts) == 3, "%d texts", len(texts)))
 		},
 	} {

@@ -15,33 +15,24 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
-// Snapshot connects, describes the schema as a text for people, and closes its
-// connection. Any role that may connect will do and gets the same text; it is the
+// Snapshot describes a schema as a text for people; inside a transaction, with that transaction's
+// settings. Any role that may connect will do and gets the same text; it is the
 // same on every version of PostgreSQL and does not depend on the schema's name.
 //
 // Each object has a line at the margin, and below it one indented line for each
 // fact about it, in an order that keeps the difference between two texts small. It
-// tells everything but comments, owners, privileges, the ledger and the members of
-// extensions; of rare kinds, such as operators, it tells only that they are there.
+// shows everything but comments, owners, privileges, the ledger and the members of
+// extensions; of rare kinds, such as operators, it shows only that they are there.
 // A schema that does not exist, or holds nothing, is the empty text.
-func (m *Migrator) Snapshot(ctx context.Context, connString string) (text string, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		text, err = r.snapshot(ctx, conn)
-		return err
-	})
-	return text, err
-}
-
-// SnapshotOver is Snapshot over a connection that is there already, which it leaves
-// open and, inside a transaction, with that transaction's settings.
-func (m *Migrator) SnapshotOver(ctx context.Context, conn *pgx.Conn) (string, error) {
+func Snapshot(ctx context.Context, conn *pgx.Conn, schema string) (string, error) {
+	m := Migrator{Schema: schema}
 	return m.snapshot(ctx, conn.PgConn())
 }
 
 // Snapshots brings a blank database to each version of the bundle, one file at a
 // time, and returns the text after each: what [Bundle.WithSnapshots] wants to read
 // from files. The service's role is left out of it.
-func (m *Migrator) Snapshots(ctx context.Context, connString string) (texts []string, err error) {
+func Snapshots(ctx context.Context, m *Migrator, connString string) (texts []string, err error) {
 	alone := *m
 	alone.Role = Role{}
 	begun := false
@@ -102,12 +93,12 @@ func (m *Migrator) describe(ctx context.Context, conn *pgconn.PgConn, questions 
 
 // describeAt is describe for a schema whose ledger was read before. It reads that again, after
 // the schema: a ledger that has not moved between two looks had nothing applied in between.
-// It also returns the objects whose owner somebody changed.
+// It also returns the objects whose owner was changed.
 func (m *Migrator) describeAt(ctx context.Context, conn *pgconn.PgConn, s seen, questions ...question) (all []told,
 	strays []snapshot.Difference, err error,
 ) {
 	all, rest, err := m.describeAnd(ctx, conn, questions,
-		m.patiently(1)+ledger.HeadQuery(m.Schema, m.Bundle.Version()), pg.Untimed+snapshot.Qualified+m.askOwners())
+		m.patiently(ctx, 1)+ledger.HeadQuery(m.Schema, m.Bundle.Version()), pg.Untimed+snapshot.Qualified+m.askOwners())
 	if err == nil {
 		err = rest[1].Decode(&strays)
 	}
@@ -137,7 +128,7 @@ func (m *Migrator) describeAnd(ctx context.Context, conn *pgconn.PgConn, questio
 	// for a strong one must not wait for a look.
 	settings := pg.Untimed + snapshot.Settings +
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; ",
-			min(orElse(m.lockLimit(), lookTimeout), lookTimeout).Milliseconds())
+			min(orElse(m.LockTimeout, lookTimeout), lookTimeout, max(pg.Left(ctx), leastLock)).Milliseconds())
 	var messages []string
 	for _, question := range questions {
 		messages = append(messages, settings+question(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
+	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -21,12 +22,12 @@ func BenchmarkSnapshot(b *testing.B) {
 	up(b, m, db.MigratorConn)
 	pgtest.Exec(b, db.SuperConn, "VACUUM ANALYZE")
 	conn := db.Connect(b, db.WebConn)
-	stored, err := m.SnapshotOver(b.Context(), conn)
+	stored, err := migrate.Snapshot(b.Context(), conn, m.Schema)
 	if err != nil {
 		b.Fatal(err)
 	}
 	compared := func(conn *pgx.Conn) error {
-		text, err := m.SnapshotOver(b.Context(), conn)
+		text, err := migrate.Snapshot(b.Context(), conn, m.Schema)
 		if d := snapshot.Compare(stored, text); len(d) > 0 {
 			b.Fatal(d)
 		}

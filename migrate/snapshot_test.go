@@ -35,7 +35,7 @@ func everything(t *testing.T, schema string) *migrate.Migrator {
 func TestASnapshotTellsEveryKindOfObject(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	texts, err := everything(t, "app").Snapshots(t.Context(), db.MigratorConn)
+	texts, err := migrate.Snapshots(t.Context(), everything(t, "app"), db.MigratorConn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestASnapshotDependsOnNothingElse(t *testing.T) {
 				"web":      db.Connect(t, db.WebConn), "superuser": db.Connect(t, db.SuperConn),
 				"web beside temporary tables": shadowed,
 			} {
-				got, err := m.SnapshotOver(t.Context(), conn)
+				got, err := migrate.Snapshot(t.Context(), conn, m.Schema)
 				if err != nil {
 					t.Fatalf("%s: %v", who, err)
 				}
@@ -121,7 +121,7 @@ func TestASnapshotSeesWhatSomebodyChanged(t *testing.T) {
 	m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
 	up(t, m, db.MigratorConn)
 	conn := db.Connect(t, db.SuperConn)
-	before, err := m.SnapshotOver(t.Context(), conn)
+	before, err := migrate.Snapshot(t.Context(), conn, m.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func changed(t *testing.T, m *migrate.Migrator, conn *pgx.Conn, sql string) stri
 	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := m.SnapshotOver(t.Context(), conn)
+	text, err := migrate.Snapshot(t.Context(), conn, m.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestASnapshotLeavesATransactionAsItWas(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = app; SET LOCAL DateStyle = German"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.SnapshotOver(t.Context(), conn); err != nil {
+	if _, err := migrate.Snapshot(t.Context(), conn, m.Schema); err != nil {
 		t.Fatal(err)
 	}
 	var path, style string
@@ -349,7 +349,7 @@ func TestNothingIsAnEmptySnapshot(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	for _, sql := range []string{"SELECT 1", "CREATE SCHEMA app"} {
 		pgtest.Exec(t, db.SuperConn, sql)
-		if got, err := m.Snapshot(t.Context(), db.MigratorConn); got != "" || err != nil {
+		if got, err := takeSnapshot(t.Context(), m, db.MigratorConn); got != "" || err != nil {
 			t.Errorf("after %s: got %q, %v, want nothing", sql, got, err)
 		}
 	}
@@ -359,7 +359,7 @@ func TestSnapshotsAreMadeOnlyInABlankDatabase(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := migrator(t, db, tables(3)...)
-	texts, err := m.Snapshots(t.Context(), db.MigratorConn)
+	texts, err := migrate.Snapshots(t.Context(), m, db.MigratorConn)
 	if err != nil || len(texts) != 3 {
 		t.Fatalf("%d texts, %v", len(texts), err)
 	}
@@ -371,7 +371,7 @@ func TestSnapshotsAreMadeOnlyInABlankDatabase(t *testing.T) {
 	if pgtest.Value[bool](t, db.SuperConn, "SELECT to_regrole($1) IS NOT NULL", db.WebRole) {
 		t.Error("the service's role was made, too")
 	}
-	if _, err := m.Snapshots(t.Context(), db.MigratorConn); err == nil ||
+	if _, err := migrate.Snapshots(t.Context(), m, db.MigratorConn); err == nil ||
 		!strings.Contains(err.Error(), `the schema "app" holds something already`) {
 		t.Errorf("a second time: got %v", err)
 	}
@@ -399,7 +399,7 @@ func TestNamesAreQuotedAlikeOnEachVersion(t *testing.T) {
 		"SELECT string_agg(quote_ident(word) || ' int', ', ') FROM pg_get_keywords() WHERE catcode <> 'U'")
 	m := migrator(t, db, "CREATE TABLE app.t1 (id int); CREATE TABLE app.words ("+columns+")")
 	up(t, m, db.MigratorConn)
-	text, err := m.Snapshot(t.Context(), db.MigratorConn)
+	text, err := takeSnapshot(t.Context(), m, db.MigratorConn)
 	if err != nil {
 		t.Fatal(err)
 	}

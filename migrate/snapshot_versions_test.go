@@ -286,7 +286,7 @@ func sameSchemasHaveOneSnapshot(t *testing.T, all []version) {
 		var texts []string
 		for _, v := range all {
 			run(t, v.Conn, "BEGIN; SET LOCAL client_min_messages = error; CREATE SCHEMA app; "+s.on(v.major))
-			text, err := m.SnapshotOver(t.Context(), v.Conn)
+			text, err := migrate.Snapshot(t.Context(), v.Conn, m.Schema)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -331,7 +331,7 @@ func dumpsHaveOneSnapshot(t *testing.T, all []version) {
 		run(t, from.Conn, "CREATE SCHEMA "+name+"; "+strings.ReplaceAll(s.on(from.major), "app.", name+"."))
 		names = append(names, name)
 	}
-	if _, err := everything(t, "everything").Snapshots(t.Context(), from.connString); err != nil {
+	if _, err := migrate.Snapshots(t.Context(), everything(t, "everything"), from.connString); err != nil {
 		t.Fatal(err)
 	}
 	names = append(names, "everything")
@@ -370,7 +370,7 @@ func dumpsHaveOneSnapshot(t *testing.T, all []version) {
 func snapshotOf(t *testing.T, v version, schema string) string {
 	t.Helper()
 	m := migrate.Migrator{Schema: schema}
-	text, err := m.SnapshotOver(t.Context(), v.Conn)
+	text, err := migrate.Snapshot(t.Context(), v.Conn, m.Schema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,14 +41,14 @@ func TestAStandbyIsToldFromAPrimary(t *testing.T) {
 	if report := up(t, m, alone); report.State != migrate.Current || report.To != 2 {
 		t.Errorf("nothing to do, on a standby: %+v", report)
 	}
-	if status, err := m.Status(t.Context(), standby.Conn(primary.WebConn)); err != nil ||
+	if status, err := askStatus(t.Context(), m, standby.Conn(primary.WebConn)); err != nil ||
 		status.State != migrate.Current {
 		t.Errorf("status on a standby: %v, %v", status.State, err)
 	}
-	if v, err := m.Verify(t.Context(), alone); err != nil || v.Err() != nil {
+	if v, err := askVerify(t.Context(), m, alone); err != nil || v.Err() != nil {
 		t.Errorf("verify on a standby: %v, %v", err, v.Err())
 	}
-	if plan, err := m.Plan(t.Context(), alone); err != nil || plan.Status.State != migrate.Current {
+	if plan, err := askPlan(t.Context(), m, alone); err != nil || plan.Status.State != migrate.Current {
 		t.Errorf("plan on a standby: %v, %v", plan.Status.State, err)
 	}
 

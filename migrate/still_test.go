@@ -41,7 +41,7 @@ func TestReplicasTakeEachOthersFilesForNoDrift(t *testing.T) {
 					m.Bundle, m.Log = remembered, slog.New(slog.NewTextHandler(log, nil))
 					all.Go(func() {
 						if i%4 == 3 { // one that only looks
-							if v, err := m.Verify(t.Context(), conn); err != nil || len(v.Drift) > 0 {
+							if v, err := askVerify(t.Context(), m, conn); err != nil || len(v.Drift) > 0 {
 								t.Errorf("verify: %v, drift %v", err, v.Drift)
 							}
 							return

@@ -40,7 +40,7 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 	}
 	r.Log.Warn("taking over a migration that was left unfinished", "version", m.Version, "name", m.Name,
 		"claimed_by_pid", old.PID, "claimed_by_start", old.Start)
-	// applied_at is this attempt's beginning: the row's duration is not to hold the time when nobody worked.
+	// applied_at is this attempt's beginning: the row's duration is not to hold the time when no process worked.
 	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`WITH taken AS (
 			UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_at = clock_timestamp(),
 				applied_by = current_user, app_version = %s
@@ -61,7 +61,7 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Mi
 	var found *claimant
 	question := strings.NewReplacer("$ledger", ledger.Table(r.Schema),
 		"$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat))
-	switch err := pg.Ask(ctx, conn, r.patiently(1)+question.Replace(claimantSQL), &found); {
+	switch err := pg.Ask(ctx, conn, r.patiently(ctx, 1)+question.Replace(claimantSQL), &found); {
 	case err != nil:
 		return c, err
 	case found == nil: // finished, or given back
@@ -111,8 +111,8 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) 
 	return index.Rows > 0, index.Valid, err
 }
 
-// mend drops the invalid indexes that an interrupted statement left behind: of the
-// name that it was to create, or those beside the ones that it was to replace.
+// mend drops the invalid indexes that an interrupted statement left: of the
+// name that it was to create, or those next to the ones that it was to replace.
 func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) error {
 	alone := m.NoTx()
 	if alone.LeftInvalid() == "" {

@@ -29,7 +29,7 @@ type tally struct {
 	password  bool                         // the role's password was sent like that
 }
 
-// head is the version of the schema as the server's answers tell it.
+// head is the version of the schema as the server's answers show it.
 func (r *run) head() int {
 	r.tally.mu.Lock()
 	defer r.tally.mu.Unlock()
@@ -167,7 +167,7 @@ func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status S
 		return nil
 	}
 	var rows []ledger.Row
-	if err := pg.Ask(ctx, conn, r.patiently(1)+ledger.RowsQuery(r.Schema), &rows); err != nil {
+	if err := pg.Ask(ctx, conn, r.patiently(ctx, 1)+ledger.RowsQuery(r.Schema), &rows); err != nil {
 		return err
 	}
 	r.tally.doubtful = nil

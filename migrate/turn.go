@@ -14,8 +14,8 @@ import (
 )
 
 // awaitTurn is a courtesy, so that sixty replicas do not queue up on one row: it
-// returns when no other session holds the ledger's lock. When the ledger has moved on
-// meanwhile, the error says that it is time to look again.
+// returns when no other session holds the ledger's lock. When the ledger has moved on,
+// the error says that it is time to look again.
 func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) error {
 	return r.await(ctx, func() (*pg.Blocker, error) {
 		h, head, err := r.askBlocker(ctx, conn)
@@ -64,7 +64,7 @@ func (r *run) askBlocker(ctx context.Context, conn *pgconn.PgConn) (*pg.Blocker,
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`), &other)
-	last := b.Ask(r.patiently(1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
+	last := b.Ask(r.patiently(ctx, 1)+"SELECT coalesce(max(version) FILTER (WHERE duration IS NOT NULL), 0) FROM "+
 		ledger.Table(r.Schema), &head)
 	err := b.Run(ctx)
 	return other, head, cmp.Or(err, blocker.Err, last.Err)

@@ -48,7 +48,7 @@ func TestADriftComesWithTheSQLThatUndoesIt(t *testing.T) {
 		"CREATE FUNCTION app.extra(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
 	} {
 		pgtest.Exec(t, db.SuperConn, plant)
-		v, err := m.Verify(t.Context(), db.MigratorConn)
+		v, err := askVerify(t.Context(), m, db.MigratorConn)
 		if err != nil || len(v.Drift) == 0 {
 			t.Errorf("%s: drift %v, %v", plant, v.Drift, err)
 			continue
@@ -58,7 +58,7 @@ func TestADriftComesWithTheSQLThatUndoesIt(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, d.SQL)
 			}
 		}
-		if after, err := m.Verify(t.Context(), db.MigratorConn); err != nil || len(after.Drift) > 0 {
+		if after, err := askVerify(t.Context(), m, db.MigratorConn); err != nil || len(after.Drift) > 0 {
 			t.Errorf("%s: after %+v: drift %+v, %v", plant, v.Drift, after.Drift, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestADriftComesWithTheSQLThatUndoesIt(t *testing.T) {
 		"ALTER FUNCTION app.mine(int) SECURITY DEFINER",
 	} {
 		pgtest.Exec(t, db.SuperConn, plant)
-		v, err := m.Verify(t.Context(), db.MigratorConn)
+		v, err := askVerify(t.Context(), m, db.MigratorConn)
 		if err != nil || len(v.Drift) == 0 ||
 			!strings.Contains(v.Drift[len(v.Drift)-1].SQL,
 				`CREATE OR REPLACE FUNCTION "app".mine as in 0001_m1.sql, line 4`) {

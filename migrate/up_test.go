@@ -479,14 +479,14 @@ func TestStatusWorksWithTheRoleOfTheService(t *testing.T) {
 	up(t, migrator(t, db, tables(2)...), db.MigratorConn)
 	web := db.Connect(t, db.WebConn)
 	for n, want := range map[int]migrate.State{1: migrate.AheadCompatible, 2: migrate.Current, 4: migrate.Behind} {
-		status, err := migrator(t, db, tables(n)...).StatusOver(t.Context(), web)
+		status, err := migrator(t, db, tables(n)...).Status(t.Context(), web)
 		if err != nil || status.State != want || status.Version != 2 || status.Target != n {
 			t.Errorf("a bundle of %d: %+v, %v; want %s", n, status, err, want)
 		}
 	}
 	other := migrator(t, db, tables(2)...)
 	other.Schema = "elsewhere"
-	if status, err := other.StatusOver(t.Context(), web); err != nil || status.State != migrate.Blank {
+	if status, err := other.Status(t.Context(), web); err != nil || status.State != migrate.Blank {
 		t.Errorf("a schema that does not exist: %+v, %v; want blank", status, err)
 	}
 }
@@ -497,7 +497,7 @@ func TestStatusTellsAServiceWhatItsRoleCouldDoBeyondItsWork(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	up(t, m, db.MigratorConn)
 	tooMuch := func(connString string) string {
-		status, err := m.Status(t.Context(), connString)
+		status, err := askStatus(t.Context(), m, connString)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -601,7 +601,7 @@ func TestWhoLockedTheLedgerIsNamed(t *testing.T) {
 		return pgtest.Unless(ok && strings.Contains(busy.Blocker, pid),
 			"a start: got %w, want a BusyError that names the session %s", err, pid)
 	})
-	_, err := m.Status(t.Context(), db.WebConn)
+	_, err := askStatus(t.Context(), m, db.WebConn)
 	if busy, ok := errors.AsType[*migrate.BusyError](err); !ok ||
 		!strings.Contains(err.Error(), "has locked the ledger") || !strings.Contains(busy.Blocker, pid) {
 		t.Errorf("got %v, want a BusyError that says so and names the session %s", err, pid)
@@ -818,7 +818,7 @@ func TestAnAbandonedQuestionClosesItsConnection(t *testing.T) {
 	m.LockTimeout = pgtest.Patience
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, err := m.StatusOver(ctx, conn); done <- err }()
+	go func() { _, err := m.Status(ctx, conn); done <- err }()
 	awaitWaiter(t, db, "relation")
 	cancel()
 	if err := <-done; err == nil {

@@ -4,60 +4,57 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
-// Status connects, tells how the database stands to the bundle, and closes its
-// connection. Any role that may read the ledger will do; the service's own does.
-// It changes nothing. Its error is about the asking; whether the schema is fit is
+// A Want is what a verb reports beyond what it reports always. Each costs the server something.
+type Want int
+
+// What Status and Verify can be asked for.
+const (
+	// Rows are the rows of the ledger, with Status. The ledger's table is looked at, too, of whose damage the rows say
+	// nothing. There are no rows where the ledger is missing or another tool's.
+	Rows Want = iota + 1
+	// Privileges are those of the service's role, without the comparison of the schema, with Verify: one round trip.
+	Privileges
+	// OwnPrivileges are those of the connection's role, for a service that verifies itself before it serves. When all is
+	// as it should be it takes a third of the time of Privileges, for only then it does not look for warnings.
+	OwnPrivileges
+)
+
+// Status reports how the database stands to the bundle. Any role that may read the ledger will do; the service's own
+// does. It changes nothing. Its error is about the question; whether the schema is fit is
 // in Status.Err.
-func (m *Migrator) Status(ctx context.Context, connString string) (status Status, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		status, err = r.status(ctx, conn)
-		return err
-	})
+func (m *Migrator) Status(ctx context.Context, conn *pgx.Conn, wants ...Want) (Status, error) {
+	if !slices.Contains(wants, Rows) {
+		return m.status(ctx, conn.PgConn())
+	}
+	s, err := m.glance(ctx, conn.PgConn(), historian)
+	if err != nil {
+		return Status{}, err
+	}
+	status, err := m.statusOf(ctx, conn.PgConn(), s)
+	// otherwise the rows show it, or a newer program knows better
+	if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged {
+		status = status.damaged(s.Table.Fatal)
+	}
+	status.Rows = s.History
 	return status, err
-}
-
-// StatusOver is Status over a connection that is there already, which it leaves
-// open.
-func (m *Migrator) StatusOver(ctx context.Context, conn *pgx.Conn) (Status, error) {
-	return m.status(ctx, conn.PgConn())
-}
-
-// History is Status with the rows of the ledger and a look at its table, of whose damage
-// the rows say nothing, in the same round trip. There are no rows where the ledger is
-// missing or another tool's.
-func (m *Migrator) History(ctx context.Context, connString string) (status Status, rows []ledger.Row, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		s, err := r.glance(ctx, conn, historian)
-		if err != nil {
-			return err
-		}
-		rows = s.History
-		status, err = r.statusOf(ctx, conn, s)
-		// otherwise the rows tell, or a newer program knows better
-		if status.State == Behind || status.State == Current || s.Ledger != nil && s.Ledger.Damaged {
-			status = status.damaged(s.Table.Fatal)
-		}
-		return err
-	})
-	return status, rows, err
 }
 
 // A Verification says whether a database is what the program expects.
 type Verification struct {
 	Status Status
-	Audit  *Audit // nil unless the schema is fit; of a schema that is ahead it tells only what no version may do
+	Audit  *Audit // nil unless the schema is fit; of a schema that is ahead it shows only what no version may do
 
-	// Compared tells whether the schema was compared with the snapshot of its version,
+	// Compared reports whether the schema was compared with the snapshot of its version,
 	// which the bundle has to have, and Drift how it differs.
 	Compared bool
 	Drift    []snapshot.Difference
@@ -84,45 +81,48 @@ func (v Verification) Err() error {
 // that may read the ledger will do, and nothing is changed. With a *PrivilegeError of a
 // role that may not, the Verification holds what is known of its rights all the same:
 // the Audit, Status.Role and Status.TooMuch.
-func (m *Migrator) Verify(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		v, err = r.verify(ctx, conn)
-		return err
-	})
-	return v, err
-}
-
-// VerifyOver is Verify over a connection that is there already, which it leaves
-// open.
-func (m *Migrator) VerifyOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
+func (m *Migrator) Verify(ctx context.Context, conn *pgx.Conn, wants ...Want) (Verification, error) {
+	switch {
+	case slices.Contains(wants, OwnPrivileges):
+		return m.verifySelf(ctx, conn.PgConn())
+	case slices.Contains(wants, Privileges):
+		v, _, err := m.inspect(ctx, conn.PgConn(), auditor)
+		return v, err
+	}
 	return m.verify(ctx, conn.PgConn())
 }
 
-// Audit is Verify without the comparison of the schema: one round trip.
-func (m *Migrator) Audit(ctx context.Context, connString string) (v Verification, err error) {
-	err = m.connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		v, _, err = r.inspect(ctx, conn, auditor)
-		return err
-	})
-	return v, err
-}
-
-// AuditOver is Audit over a connection that is there already, which it leaves open.
-func (m *Migrator) AuditOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
-	v, _, err := m.inspect(ctx, conn.PgConn(), auditor)
-	return v, err
-}
-
-// ProveOver is AuditOver for a service that asks about itself before it serves. When all is
-// as it should be it takes a third of the time, for only then it does not look for warnings.
-func (m *Migrator) ProveOver(ctx context.Context, conn *pgx.Conn) (Verification, error) {
+func (m *Migrator) verifySelf(ctx context.Context, conn *pgconn.PgConn) (Verification, error) {
 	own := *m
 	own.Role.Name = ""
-	v, _, err := own.inspect(ctx, conn.PgConn(), prover)
+	v, _, err := own.inspect(ctx, conn, prover)
 	if err == nil && v.Audit != nil && v.Audit.Err() == nil {
 		return v, nil
 	}
-	return own.AuditOver(ctx, conn)
+	v, _, err = own.inspect(ctx, conn, auditor)
+	return v, err
+}
+
+// Connect connects as Up does, calls ask, and closes the connection. When the connection is lost, or an answer does not
+// come, it does so again until ConnectWait is over: ask only reads, as Status, Plan and Verify do.
+func (m *Migrator) Connect(ctx context.Context, connString string, ask func(context.Context, *pgx.Conn) error) error {
+	connect := func(ctx context.Context, r *run) error {
+		var conn *pgx.Conn
+		err := r.connecting(ctx, func(ctx context.Context) (err error) {
+			conn, err = pg.ConnectForQueries(ctx, r.parsed)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		defer pg.Close(ctx, conn.PgConn())
+		defer r.silence("its answers")()
+		within := time.Until(r.until)
+		r.left = func() time.Duration { return min(within, pg.Left(ctx)) }
+		asking := pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Left: r.left})
+		return unforeseen(func() string { return "asking the database" }, ask(asking, conn))
+	}
+	return m.retried(ctx, connString, true, connect)
 }
 
 // connected is withConnection for what only looks.
@@ -132,7 +132,7 @@ func (m *Migrator) connected(ctx context.Context, connString string,
 	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		defer r.silence("its answers")()
 		within := time.Until(r.until)
-		r.left = func() time.Duration { return min(within, m.waitable()) }
+		r.left = func() time.Duration { return min(within, pg.Left(ctx)) }
 		return ask(ctx, r, conn)
 	})
 }
@@ -149,6 +149,17 @@ func (m *Migrator) once(ctx context.Context, connString string,
 func (m *Migrator) withConnection(
 	ctx context.Context, connString string, harmless bool, ask func(context.Context, *run, *pgconn.PgConn) error,
 ) error {
+	return m.retried(ctx, connString, harmless, func(ctx context.Context, r *run) error {
+		return r.withConnection(ctx, func(conn *pgconn.PgConn) error {
+			return ask(pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Left: r.waitable}), r, conn)
+		})
+	})
+}
+
+// retried makes a run of the Migrator and calls do with it, again when its connection is lost.
+func (m *Migrator) retried(ctx context.Context, connString string, harmless bool,
+	do func(context.Context, *run) error,
+) error {
 	var attempts pause
 	started := time.Now()
 	for again := false; ; again = true {
@@ -160,9 +171,7 @@ func (m *Migrator) withConnection(
 		if attempts.budget, r.until = r.ConnectWait, until; again {
 			r.ConnectWait = time.Until(until)
 		}
-		err = r.withConnection(ctx, func(conn *pgconn.PgConn) error {
-			return ask(pg.Metered(ctx, pg.Meter{Limit: r.answersIn}), r, conn)
-		})
+		err = do(ctx, r)
 		lost, ok := errors.AsType[*pg.ConnLostError](err)
 		switch {
 		case !ok, ctx.Err() != nil:
@@ -202,7 +211,7 @@ func (m *Migrator) status(ctx context.Context, conn *pgconn.PgConn) (Status, err
 }
 
 func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (v Verification, err error) {
-	err = m.untilStill(func() error {
+	err = m.untilStill(ctx, func() error {
 		v, err = m.verifyOnce(ctx, conn)
 		return err
 	})
@@ -210,11 +219,11 @@ func (m *Migrator) verify(ctx context.Context, conn *pgconn.PgConn) (v Verificat
 }
 
 // untilStill looks again while another migrator is at work, whose files would be taken for
-// somebody's changes, until the time to wait is over. Each look takes longer than such a file, and files
+// changes by hand, until the time to wait is over. Each look takes longer than such a file, and files
 // come to an end.
-func (m *Migrator) untilStill(look func() error) (err error) {
+func (m *Migrator) untilStill(ctx context.Context, look func() error) (err error) {
 	const looks = 1000
-	began, limit := time.Now(), m.waitable()
+	began, limit := time.Now(), pg.Left(ctx)
 	for i := 0; i < looks && (i == 0 || time.Since(began) < limit); i++ {
 		err = look()
 		again, ok := errors.AsType[*retryError](err)

@@ -11,6 +11,8 @@ import (
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/store"
+	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/jackc/pgx/v5"
 )
 
 func (p program) generateKey() error {
@@ -108,7 +110,11 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		return err
 	}
 	defer o.Close()
-	status, err := o.migrator.Status(ctx, o.cfg.WebConn.Reveal())
+	var status migrate.Status
+	err = o.migrator.Connect(ctx, o.cfg.WebConn.Reveal(), func(ctx context.Context, conn *pgx.Conn) (err error) {
+		status, err = o.migrator.Status(ctx, conn)
+		return err
+	})
 	if err != nil {
 		return orNotMigratedYet(err)
 	}

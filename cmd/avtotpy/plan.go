@@ -11,6 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/jackc/pgx/v5"
 )
 
 // A planCommand is one call of "avtotpy migrate plan", with its flags.
@@ -27,7 +28,11 @@ func (p program) bindPlan(flags *flag.FlagSet) action {
 
 // show prints what a start would do, and does nothing of it.
 func (c *planCommand) show(ctx context.Context, l inspection) error {
-	plan, err := l.Plan(ctx, l.conn)
+	var plan migrate.Plan
+	err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		plan, err = l.Plan(ctx, conn)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func TestAMigratorThatCanRunProgramsIsNamed(t *testing.T) {
 	if report, said := up(); report.RunsPrograms != "" || said != "" {
 		t.Errorf("without CREATEROLE: got %q and %q, want nothing", report.RunsPrograms, said)
 	}
-	if found, err := migrator.Verify(t.Context(), db.MigratorConn); err != nil || found.Audit == nil ||
+	if found, err := migrator.Verify(t.Context(), db.Connect(t, db.MigratorConn)); err != nil || found.Audit == nil ||
 		found.Audit.Err() != nil {
 		t.Errorf("without CREATEROLE: verify found %+v, %v", found.Audit, err)
 	}

@@ -243,7 +243,7 @@ func (c *readinessCheck) inspect(ctx context.Context) (status migrate.Status, er
 		c.known = nil
 		return *known, nil
 	}
-	status, err = c.migrator.StatusOver(ctx, conn.Conn())
+	status, err = c.migrator.Status(ctx, conn.Conn())
 	if is[*migrate.BusyError](err) {
 		return status, errLocked
 	}
@@ -261,7 +261,7 @@ func (c *readinessCheck) checkPrivileges(ctx context.Context, conn *pgx.Conn) er
 	if lacked == nil {
 		return nil
 	}
-	found, err := c.migrator.ProveOver(ctx, conn)
+	found, err := c.migrator.Verify(ctx, conn, migrate.OwnPrivileges)
 	if err != nil {
 		return c.inPublic("the privileges of the web server's user cannot be read", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/jackc/pgx/v5"
 )
 
 // A statusCommand is one call of "avtotpy migrate status", with its flags.
@@ -37,10 +38,15 @@ func (c *statusCommand) show(ctx context.Context, l inspection) error {
 			return err
 		}
 	}
-	status, rows, err := l.History(ctx, l.conn)
+	var status migrate.Status
+	err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		status, err = l.Status(ctx, conn, migrate.Rows)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	rows := status.Rows
 	earlier := 0
 	if few := 20; !*c.all && len(rows) > few {
 		earlier = len(rows) - few

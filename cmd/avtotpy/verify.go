@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
+	"github.com/jackc/pgx/v5"
 )
 
 func (p program) bindVerify(flags *flag.FlagSet) action {
@@ -29,7 +30,11 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 		write = writeJSON
 	}
 	return p.inspect(ctx, asJSON, func(ctx context.Context, l inspection) error {
-		found, err := l.Verify(ctx, l.conn)
+		var found migrate.Verification
+		err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
+			found, err = l.Verify(ctx, conn)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -48,7 +53,7 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 func (l inspection) auditWebConnection(ctx context.Context, a *migrate.Audit) {
 	own := selfAudit(l.Migrator)
 	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
-	web, err := own.Audit(ctx, l.web)
+	web, err := audit(ctx, own, l.web)
 	switch role := web.Status.Role; {
 	case role == "" && refused(err):
 		a.Findings = append(a.Findings, migrate.Finding{

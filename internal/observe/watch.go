@@ -74,7 +74,7 @@ func (w *RoleWatch) audit(ctx context.Context) bool {
 		return false
 	}
 	defer conn.Release()
-	v, err := w.migrator.VerifyOver(ctx, conn.Conn())
+	v, err := w.migrator.Verify(ctx, conn.Conn())
 	if v.Audit == nil {
 		return false
 	}

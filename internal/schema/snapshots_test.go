@@ -24,7 +24,7 @@ func TestSnapshotsAreWhatTheMigrationsMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := migrate.Migrator{Bundle: bundle, Schema: schema.Name}
-	texts, err := m.Snapshots(t.Context(), pgtest.Blank(t).MigratorConn)
+	texts, err := migrate.Snapshots(t.Context(), &m, pgtest.Blank(t).MigratorConn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +66,12 @@ func TestEveryRoleReadsTheSameSnapshot(t *testing.T) {
 	db := pgtest.Migrated(t)
 	pgtest.Exec(t, db.SuperConn, "CREATE ROLE reader_"+db.Name+" LOGIN PASSWORD '"+db.WebPassword+"'")
 	t.Cleanup(func() { pgtest.Exec(t, db.SuperConn, "DROP ROLE reader_"+db.Name) })
-	m := migrate.Migrator{Schema: schema.Name}
 	texts := map[string]string{}
 	for who, conn := range map[string]string{
 		"migrator": db.MigratorConn, "web": db.WebConn, "superuser": db.SuperConn,
 		"nobody": db.WebConn + " user=reader_" + db.Name,
 	} {
-		text, err := m.SnapshotOver(t.Context(), db.Connect(t, conn))
+		text, err := migrate.Snapshot(t.Context(), db.Connect(t, conn), schema.Name)
 		if err != nil {
 			t.Fatalf("%s: %v", who, err)
 		}

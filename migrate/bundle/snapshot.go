@@ -7,7 +7,7 @@ import (
 )
 
 // WithSnapshots returns the bundle with what the schema looks like after each file:
-// 0001.txt, 0002.txt and so on at the root of fsys, as [Migrator.Snapshots] makes them.
+// 0001.txt, 0002.txt and so on at the root of fsys, as migrate.Snapshots makes them.
 // It reports every file that is missing or that has no migration at once, as a
 // *BundleError. What Load passes over is passed over here.
 //

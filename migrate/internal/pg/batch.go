@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -97,11 +98,20 @@ func (a Result) Decode(target any) error {
 // is not, or a pooler that is paused, may stay silent for ever.
 const AnswerLimit = 30 * time.Second
 
-// A Meter says how long the answers of a flight may take, and counts the time for which nothing came
+// A Meter limits how long the answers of a batch may take, and counts the time for which nothing came
 // of one.
 type Meter struct {
 	Limit  func() time.Duration
-	Waited func(time.Duration) // nil where nobody counts
+	Left   func() time.Duration // of all that may be waited; nil where nothing limits it
+	Waited func(time.Duration)  // nil where nothing counts it
+}
+
+// Left is how much of the time to wait is left in ctx; the largest value where nothing limits it.
+func Left(ctx context.Context) time.Duration {
+	if m, ok := ctx.Value(meterKey{}).(Meter); ok && m.Left != nil {
+		return m.Left()
+	}
+	return math.MaxInt64
 }
 
 type meterKey struct{}
@@ -146,7 +156,7 @@ func (e SilentError) Error() string { return fmt.Sprintf("no answer for %s", tim
 // One transaction, because of poolers: PgBouncer before 1.21 gives the server connection
 // of a client that vanishes between two transactions to the next client, which then hears
 // the answers that are still to come. In a transaction it closes it. Each answer begins
-// with a mark of this flight and its number; another one is somebody else's, and means
+// with a mark of this flight and its number; another one is for another client, and means
 // that the connection is of no use any more.
 //
 // The error is the connection's; the server's own are in the answers.
@@ -271,8 +281,8 @@ func receive(ctx context.Context, conn *pgconn.PgConn) (a Result, err error) {
 	}
 }
 
-// Discard closes a connection on which answers are still to come: whoever used it
-// next, of a pool for instance, would take them for the answers to other questions.
+// Discard closes a connection on which answers are still to come: the next user,
+// of a pool for instance, would take them for the answers to other questions.
 func Discard(ctx context.Context, conn *pgconn.PgConn) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel() // it is not to wait for anything
@@ -280,7 +290,7 @@ func Discard(ctx context.Context, conn *pgconn.PgConn) {
 }
 
 // A ConnLostError is a connection that broke: what was in flight has an unknown
-// outcome, and only another look at the ledger can tell.
+// outcome, and only the ledger shows it.
 type ConnLostError struct{ Err error }
 
 func (e *ConnLostError) Error() string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -15,20 +16,35 @@ func Connect(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckServer(conn.ParameterStatus); err != nil {
+	return conn, prepare(ctx, conn, config.ConnectTimeout)
+}
+
+// ConnectForQueries is Connect for a caller that also sends statements with arguments.
+func ConnectForQueries(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return conn, prepare(ctx, conn.PgConn(), config.ConnectTimeout)
+}
+
+// prepare makes a new connection fit for our statements; when that fails, it is closed.
+func prepare(ctx context.Context, conn *pgconn.PgConn, timeout time.Duration) error {
+	err := CheckServer(conn.ParameterStatus)
+	if err != nil {
 		Discard(ctx, conn)
-		return nil, err
+		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := speakUTF8(limited, conn); err != nil {
-		Discard(ctx, conn) // at once, for it may go on to be silent
-		if limited.Err() != nil {
-			return nil, fmt.Errorf("no answer to the first statement for %s: %w", config.ConnectTimeout, limited.Err())
-		}
-		return nil, err
+	if err = speakUTF8(limited, conn); err == nil {
+		return nil
 	}
-	return conn, nil
+	Discard(ctx, conn) // at once, for it may go on to be silent
+	if limited.Err() != nil {
+		return fmt.Errorf("no answer to the first statement for %s: %w", timeout, limited.Err())
+	}
+	return err
 }
 
 // speakUTF8 makes sure that the server reads files as they are written, where a

@@ -35,7 +35,7 @@ func ConnectDenied(c *pgconn.Config, err *pgconn.PgError) error {
 	return lacks
 }
 
-// IsTemporary tells a server that is not there yet from one that says no.
+// IsTemporary distinguishes a server that is not there yet from one that says no.
 func IsTemporary(err error) bool { return Diagnose(err).passes }
 
 // RefusedForGood reports whether a pooler ended a connection because of what it never does.
@@ -344,7 +344,7 @@ func diagnoseQuestions(err error) string {
 	return ""
 }
 
-// diagnosePooler tells by their words the errors that PgBouncer gives one and the same code.
+// diagnosePooler distinguishes by their words the errors that PgBouncer gives one and the same code.
 func diagnosePooler(message string) Diagnosis {
 	says := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(message, w) })

@@ -60,8 +60,8 @@ type IndexBuild struct {
 	LockersTotal int64  `json:"lockers_total"`
 }
 
-// String names the phase and whatever the server counts in it. Where it waits it still
-// tells what it counted before.
+// String names the phase and whatever the server counts in it. Where it waits the server
+// still has what it counted before.
 func (i IndexBuild) String() string {
 	type count struct {
 		done, total int64

@@ -12,7 +12,7 @@ import (
 // service's role cannot be what it is meant to be. Nothing was changed.
 type PrivilegeError struct {
 	Lacks string
-	SQL   []string // what a DBA can run to mend it
+	SQL   []string // what a DBA can run to fix it
 
 	Beyond bool // it is not about the rights of the service's role
 }
