@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -104,14 +103,4 @@ func (r *run) whileHeld(ctx context.Context, conn *pgconn.PgConn, do func(contex
 			return &pg.ConnLostError{Err: err}
 		}
 	}
-}
-
-// within is the message in a transaction that is open already, and set up like its own.
-func (m message) within() message {
-	m.before, m.lead = m.before[len(m.begin):], 1
-	if m.probeAt > 0 {
-		m.lead = 2
-	}
-	m.after = strings.Replace(m.after, turnLock, "", 1)
-	return m
 }

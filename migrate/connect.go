@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -109,4 +111,60 @@ func (r *run) notice(n *pgconn.Notice) {
 	default:
 		r.Log.Info("the server says", "message", n.Message)
 	}
+}
+
+func (r *run) connectError(err error, tried time.Duration) error {
+	c := r.config
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && refusal.Code == pg.InsufficientPrivilege {
+		return pg.ConnectDenied(c, refusal)
+	}
+	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+	if pg.SeveralHosts(c) {
+		address += " (and the other hosts listed)"
+	}
+	cause := pg.Diagnose(err)
+	next := cause.Next
+	switch {
+	case pg.SQLState(err) == pg.InvalidPassword && c.Password == "":
+		next = "No password is given: put it into the connection string, PGPASSWORD or a password file"
+	case c.SSLNegotiation == "direct" && pg.Closed(err):
+		next = "Servers before PostgreSQL 17, and most poolers, close the connection at sslnegotiation=direct: " +
+			"leave it out"
+	}
+	return &ConnectError{
+		Target: fmt.Sprintf("%s as %q, database %q", address, c.User, c.Database),
+		Tried:  tried, Next: next, Err: pg.Reason(err), settings: cause.Settings,
+	}
+}
+
+// manyLosses of one file are rarely a chance.
+const manyLosses = 3
+
+// countLoss is called when a connection was lost, before anything else is done.
+func (r *run) countLoss() {
+	now, _ := r.teller.moment()
+	if now.Phase != Applying || now.File == "" || now.File != r.losses.file {
+		r.losses = losses{}
+	}
+	if now.Phase != Applying || now.File == "" {
+		return
+	}
+	r.losses.file = now.File
+	if r.losses.times++; r.losses.times == manyLosses {
+		r.Log.Warn("the connection was lost several times in a row while the same file ran: the file may end its own "+
+			"session, or crash the server, whose log says more", "file", now.File, "times", r.losses.times)
+	}
+}
+
+// blameLosses makes an error about a connection name the file at which it was lost again and again.
+func (r *run) blameLosses(err error) error {
+	connect, ok := errors.AsType[*ConnectError](err)
+	if ok && r.losses.times >= manyLosses {
+		connect.Next = fmt.Sprintf("The connection was lost %d times in a row while %s ran, and the server "+
+			"answered in "+
+			"between: see whether the file ends its own session (pg_terminate_backend) or crashes the server, "+
+			"whose log "+
+			"says more", r.losses.times, r.losses.file)
+	}
+	return err
 }

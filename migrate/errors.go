@@ -260,3 +260,56 @@ type Blocker = pg.Blocker
 
 // An IndexBuild is how far the server is with an index.
 type IndexBuild = pg.IndexBuild
+
+// An UnforeseenError is an error of the server for which no step has an explanation. What
+// was begun is rolled back, and trying again is safe.
+type UnforeseenError struct {
+	Step string // what was being done
+	Err  *pgconn.PgError
+}
+
+func (e *UnforeseenError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Step + ": the server says: " + e.Err.Message + " (" + e.Err.Code + ")")
+	for _, part := range []struct{ name, text string }{{"detail", e.Err.Detail}, {"hint", e.Err.Hint}} {
+		if part.text != "" {
+			b.WriteString("\n" + part.name + ": " + strings.ReplaceAll(part.text, "\n", "\n  "))
+		}
+	}
+	b.WriteString("\nNothing is half-done, and starting again is safe")
+	return b.String()
+}
+
+func (e *UnforeseenError) Unwrap() error { return e.Err }
+
+// unforeseen names the step of an error that is the server's alone, with nothing but words
+// around it.
+func unforeseen(doing func() string, err error) error {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	for inner := err; inner != error(refusal); inner = errors.Unwrap(inner) { //nolint:errorlint // it walks the chain
+		if _, several := inner.(interface{ Unwrap() []error }); several || explains(inner) {
+			return err
+		}
+	}
+	words, bare := strings.CutSuffix(err.Error(), refusal.Error())
+	switch {
+	case !bare: // what follows says more
+		return err
+	case words == "":
+		return &UnforeseenError{Step: doing(), Err: refusal}
+	}
+	return &UnforeseenError{Step: strings.TrimSuffix(words, ": "), Err: refusal}
+}
+
+// explains reports whether an error is more than words around another one.
+func explains(err error) bool {
+	switch err.(type) { //nolint:errorlint // each error of the chain is asked by itself
+	case *MigrationError, *BusyError, *ConnectError, *pg.PrivilegeError, *BackupError, *pg.ConnLostError, *retryError,
+		*UnforeseenError:
+		return true
+	}
+	return false
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -227,29 +226,6 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// about is what a line of the log says of a progress.
-func about(p Progress) []any {
-	var attrs []any
-	add := func(name, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, value))
-		}
-	}
-	add("file", p.File)
-	if p.Of > 0 {
-		attrs = append(attrs, slog.Int("number", p.Number), slog.Int("of", p.Of))
-	}
-	attrs = append(attrs, slog.Duration("elapsed", time.Since(p.Since).Round(time.Millisecond)))
-	add("waits_for", p.WaitsFor)
-	if p.Blocker != nil {
-		add("blocked_by", p.Blocker.String())
-	}
-	if p.Index != nil {
-		add("index", p.Index.String())
-	}
-	return attrs
 }
 
 // ask asks the server what it does for us, within a limit: the next look at the

@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -77,31 +76,15 @@ type Applied struct {
 	Before, After json.RawMessage
 }
 
-// Up connects to a database with a privileged role and brings its schema to the
-// bundle's version: it looks, and does the next step, until there is nothing
-// left to do. It closes its connection before it returns.
-//
-// The report is right even when the error is not nil: what it says was applied
-// is applied and on disk. The errors to distinguish are *ConnectError,
-// *PrivilegeError, *MigrationError, *BusyError, *AheadError, *DivergedError,
-// *LedgerLostError, *StandbyError and *BackupError; when ctx is cancelled, the error wraps its
-// cause.
-func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
-	run, err := newRun(*m, connString)
-	if err == nil && m.Role.Name != "" && m.Role.Password == "" {
-		err = fmt.Errorf("the role %q needs a password", m.Role.Name)
-	}
-	if err != nil {
-		return Report{}, err
-	}
-	run.teller.tell = run.telling(m.Progress)
-	err = unforeseen(run.doing, run.untilDone(ctx))
-	if err == nil {
-		run.phase(Done)
-	}
-	run.report.Elapsed = time.Since(run.started)
-	return run.report, err
-}
-
 // A LedgerRow is one applied migration as the database remembers it.
 type LedgerRow = ledger.Row
+
+// defaultLockTimeout is LockTimeout when that is zero.
+const defaultLockTimeout = 5 * time.Second
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

@@ -12,8 +12,6 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// These mean that an object, which a later file makes, is not there yet.
-
 // grantSoFar gives the role the declared rights on what is there, after a start that applied
 // files and then failed: the newest release whose files are all there has to be able to serve.
 // It revokes nothing, for that release may need it. What it cannot do, the next start does,
@@ -52,6 +50,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 		switch {
 		case err == nil:
 			granted = append(granted, r.rightsSQL(s).describe(g, true))
+		// these mean that an object, which a later file makes, is not there yet
 		case !slices.Contains([]string{pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject},
 			pg.SQLState(err)):
 			r.Log.Warn("the role's rights on what is there could not be granted; the next start does it", "role",

@@ -49,35 +49,3 @@ func (p *pause) sleep(ctx context.Context, d time.Duration) error {
 	defer func() { p.waited += time.Since(start) }()
 	return pg.Sleep(ctx, d)
 }
-
-// retry waits before the next attempt and says so: in the log when it is the first
-// at this file, for a lock may be fought for long.
-func (r *run) retry(ctx context.Context, why error) error {
-	before, _ := r.teller.moment()
-	r.retrying(why)
-	now, _ := r.teller.moment()
-	if now.File != "" && now.File != r.teller.retried && inTheWay(why) {
-		r.teller.retried = now.File
-		now.Since = before.Since // of the first attempt
-		r.Log.Warn("a migration was rolled back because another session was in its way; trying again",
-			append(about(now), "for", r.Wait)...)
-	}
-	var err error
-	if pg.SQLState(why) == pg.LockNotAvailable && now.File != "" {
-		err = r.pause.queued(ctx)
-	}
-	if err == nil {
-		err = r.pause.before(ctx, why)
-	}
-	if busy, ok := errors.AsType[*BusyError](err); ok && now.Blocker != nil {
-		busy.Blocker = now.Blocker.String()
-	}
-	return err
-}
-
-// inTheWay distinguishes a lock that was not to be had from a race that was lost, which
-// the next look explains.
-func inTheWay(why error) bool {
-	again, ok := errors.AsType[*retryError](why)
-	return ok && !again.soon
-}

@@ -1,79 +1,169 @@
 package migrate
 
 import (
+	"cmp"
+	"context"
 	"encoding/hex"
 	"fmt"
-	"strings"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
-	"github.com/avtotpy/avtotpy/migrate/snapshot"
+	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// A State is how a database stands to a bundle.
-type State int
+// A Plan is what Up would do with a database, as far as it can be known before.
+type Plan struct {
+	Status       Status   // its Pending files would be applied
+	CreateSchema bool     // whether there is no schema yet
+	CreateRole   bool     // whether the service's role would be created
+	Grant        []string // rights that the service's role lacks
+	Revoke       []string // rights that it has beyond the declared ones, and that Up may take away
+	Refusal      error    // why Up would stop without migrating anything; nil when it would not
+}
 
-// The states. Only Blank and Behind let a migration run; Current and
-// AheadCompatible need none; the others are refused.
+// Nothing reports whether Up would change nothing.
+func (p Plan) Nothing() bool {
+	return p.Refusal == nil && len(p.Status.Pending) == 0 && !p.CreateRole && len(p.Grant) == 0 && len(p.Revoke) == 0
+}
+
+// Plan inspects the database as Up does and returns what Up would do, without doing it. It reads only.
+// Over another connection than the one that Up will use, the Refusal may be due to
+// that role's rights. Without a Role.Name nothing is said about rights. Whether the
+// password would be set again is not looked at.
+func (m *Migrator) Plan(ctx context.Context, connection *pgx.Conn) (p Plan, err error) {
+	conn := connection.PgConn()
+	who := migrator
+	if m.Role.Name == "" {
+		who = service
+	}
+	s, err := m.glance(ctx, conn, who)
+	if err != nil {
+		return p, err
+	}
+	status, err := m.statusOf(ctx, conn, s)
+	if err != nil {
+		return Plan{Status: status}, err
+	}
+	// what takes row level security off the ledger cannot be foreseen to the end
+	if p = m.planOf(s, m.next(s, status, memory{opened: true})); p.Refusal == nil {
+		if p.Status, err = m.askDamage(ctx, conn, p.Status); p.Status.State == LedgerLost {
+			p.Refusal = p.Status.Err()
+		}
+	}
+	return p, err
+}
+
+// planOf is a step, and those which follow it without another look, for people.
+func (m *Migrator) planOf(s seen, next step) Plan {
+	p := Plan{
+		Status: next.status, Refusal: next.refusal, CreateRole: next.createRole,
+		CreateSchema: next.action == migrate && s.Schema == nil,
+	}
+	p.Grant, p.Revoke = m.describeChanges(s, next)
+	slices.Sort(p.Grant)
+	return p
+}
+
+// An action is what a step does.
+type action int
+
 const (
-	Blank             State = iota // the schema does not exist, or holds nothing at all
-	Behind                         // the ledger's last version is below the bundle's
-	Current                        // ledger and bundle agree
-	AheadCompatible                // a newer program migrated; this bundle can still work with the schema
-	AheadIncompatible              // a newer program migrated; this bundle cannot work with the schema
-	Diverged                       // ledger and bundle contradict each other
-	LedgerLost                     // the schema holds objects, and the ledger does not show how they came there
+	refuse      action = iota // there is nothing that a start may do
+	openLedger                // take row level security off the ledger, so that its rows are seen
+	migrate                   // create what is missing, and apply the files that are pending
+	grantRights               // make the role's privileges equal to the declared ones
+	finish                    // see to the role's password; nothing else is left
 )
 
-// String names the state as the documentation does.
-func (s State) String() string {
-	names := [...]string{
-		"blank", "behind", "current", "ahead, compatible", "ahead, incompatible", "diverged",
-		"ledger lost",
+// A step is what a start does next.
+type step struct {
+	action
+	status  Status
+	refusal error // why it stops: before the step, or with grantRights after it
+
+	createRole bool
+	missing    []grant // the differences of the role's privileges that the step removes
+	excess     []heldGrant
+
+	unchanged string // with finish: why the differences stay
+}
+
+// next decides what a start does with what it has found: Up does it, and Plan prints it. It is a pure function.
+func (m *Migrator) next(s seen, status Status, did memory) step {
+	next := step{status: status}
+	switch {
+	case !did.opened && m.hidden(s):
+		next.action = openLedger
+	case status.State == Blank || status.State == Behind:
+		m.nextFiles(&next, s)
+	case status.State == Current:
+		m.nextRights(&next, s, did.granted)
+	case status.State == AheadCompatible:
+		if next.refusal = m.fitAhead(s); next.refusal == nil {
+			next.action = finish
+		}
+	default:
+		next.refusal = status.Err()
 	}
-	if s < 0 || int(s) >= len(names) {
-		return fmt.Sprintf("State(%d)", int(s))
+	return next
+}
+
+// nextFiles is the step of files that are pending.
+func (m *Migrator) nextFiles(next *step, s seen) {
+	if next.refusal = m.mayMigrate(s); next.refusal != nil {
+		return
 	}
-	return names[s]
+	next.action = migrate
+	if m.Role.Name != "" {
+		next.createRole = s.Role == nil
+		next.missing, next.excess = m.mendable(s)
+		next.missing = rightsIn(next.missing)
+	}
 }
 
-// MarshalText is String, for logs and other machine-readable output.
-func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Fit reports whether a service with this bundle can work with the schema.
-func (s State) Fit() bool { return s == Current || s == AheadCompatible }
-
-// A Status says how a database stands to a bundle.
-type Status struct {
-	State      State
-	Version    int                // the ledger's last version; 0 when nothing was applied
-	Target     int                // the bundle's last version
-	MinVersion int                // the oldest bundle that the schema admits
-	Pending    []bundle.Migration // what would be applied
-	// the version of a file without a transaction that a migrator works on, or worked on when it died; 0 when there is
-	// none
-	Claimed int
-	// where ledger and bundle contradict each other, when the state is Diverged or LedgerLost
-	Differences []Difference
-	Foreign     bool   // with LedgerLost: a table of another tool stands where the ledger belongs
-	Lost        string // why the state is LedgerLost
-	// with LedgerLost: how the ledger's table is not as it was made, where that was asked
-	Damage  []snapshot.Difference
-	repair  string // the command against that
-	renamed *RenamedError
-	Role    string      // as which role it was asked
-	Rows    []LedgerRow // of the ledger; nil unless they were asked for
-	// what that role could do and a service's own role must not: "is a superuser", "may create roles" …
-	TooMuch []string
+// nextRights is the step of a schema that is current: what lies outside of the schema and the database is not the
+// migrator's to change, and a refusal.
+func (m *Migrator) nextRights(next *step, s seen, granted bool) {
+	next.action = finish
+	if m.Role.Name == "" {
+		return
+	}
+	if next.refusal = m.mayHaveRole(s); next.refusal != nil {
+		next.action = refuse
+		return
+	}
+	missing, excess := m.mendable(s)
+	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
+	switch {
+	case !nothing && s.Server.ReadOnly != "":
+		next.unchanged = "default_transaction_read_only is on (" + s.Server.ReadOnly + ")"
+	case !nothing && s.Server.Standby:
+		next.unchanged = "the server is a standby"
+	case nothing || granted && s.Role != nil:
+		audit, err := m.audit(s)
+		if next.refusal = m.unmended(s, cmp.Or(err, audit.Err())); next.refusal != nil {
+			next.action = refuse
+		}
+	default:
+		next.action, next.createRole, next.refusal = grantRights, s.Role == nil, m.holdsOutside(s)
+		next.missing, next.excess = missing, excess
+	}
 }
 
-// A Difference is one place where ledger and bundle contradict each other.
-type Difference struct {
-	Version int
-	What    string
+// describeChanges are the differences that a step removes, for people.
+func (m *Migrator) describeChanges(s seen, next step) (granted, revoked []string) {
+	for _, g := range next.missing {
+		granted = append(granted, m.rightsSQL(s).describe(g, true))
+	}
+	for _, f := range m.excessive(s, next.excess) {
+		revoked = append(revoked, f.What)
+	}
+	return granted, revoked
 }
-
-func (d Difference) String() string { return fmt.Sprintf("%04d: %s", d.Version, d.What) }
 
 // plan decides what the state is. It is a pure function.
 func plan(b bundle.Bundle, s seen) Status {
@@ -168,97 +258,30 @@ func compare(b bundle.Bundle, rows []ledger.Row) []Difference {
 	return found
 }
 
-// Err returns nil when a service with this bundle can work with the schema, and
-// otherwise the error of the state: an *UnmigratedError, *RenamedError, *AheadError,
-// *DivergedError or *LedgerLostError.
-func (s Status) Err() error {
-	switch s.State {
-	case Blank, Behind:
-		if s.renamed != nil {
-			return s.renamed
-		}
-		return &UnmigratedError{Version: s.Version, Target: s.Target}
-	case AheadIncompatible:
-		return &AheadError{Version: s.Version, Target: s.Target, MinVersion: s.MinVersion}
-	case Diverged:
-		return &DivergedError{Version: s.Version, Differences: s.Differences}
-	case LedgerLost:
-		return &LedgerLostError{
-			Why: s.Lost, Foreign: s.Foreign, Differences: s.Differences, Damage: s.Damage,
-			Command: s.repair,
-		}
-	case Current, AheadCompatible:
-	}
-	return nil
-}
-
-// An UnmigratedError means that files are pending.
-type UnmigratedError struct{ Version, Target int }
-
-func (e *UnmigratedError) Error() string {
-	if e.Version == 0 {
-		return fmt.Sprintf("the database has no schema yet, and this program needs version %d; run the "+
-			"migrations first", e.Target)
-	}
-	return fmt.Sprintf("the schema is at version %d, and this program needs version %d; run the migrations first",
-		e.Version, e.Target)
-}
-
-// An AheadError means that a newer program changed the schema in a way that this
-// one cannot work with.
-type AheadError struct{ Version, Target, MinVersion int }
-
-func (e *AheadError) Error() string {
-	return fmt.Sprintf("the schema is at version %d and needs a program whose migrations reach at least version %d; "+
-		"this one ends at %d. "+
-		"Nothing was changed. Start a newer release, or restore the backup from before the upgrade", e.Version,
-		e.MinVersion, e.Target)
-}
-
-// A DivergedError means that the ledger and the bundle contradict each other.
-type DivergedError struct {
-	Version     int
-	Differences []Difference
-}
-
-func (e *DivergedError) Error() string {
-	return "the ledger of applied migrations and the files of this program contradict each other:" +
-		list(e.Differences) +
-		"\nNothing was changed. Start the release that migrated this database, or restore the ledger from a backup"
-}
-
-func list(differences []Difference) string {
-	var b strings.Builder
-	for _, d := range differences {
-		b.WriteString("\n  " + d.String())
-	}
-	return b.String()
-}
-
-// A LedgerLostError means that the ledger does not show how the schema came to be what
-// it is: it is missing, empty, not ours, or contradicts its stamp, the
-// schema's comment. [Migrator.Repair] can rebuild it.
-type LedgerLostError struct {
-	Why         string
-	Foreign     bool                  // a table of another tool stands where it belongs
-	Differences []Difference          // rows that contradict the bundle
-	Damage      []snapshot.Difference // how its table is not as it was made
-	Command     string                // what calls Repair; see Migrator.RepairCommand
-}
-
-func (e *LedgerLostError) Error() string {
-	text := "the ledger is lost: " + e.Why + list(e.Differences) + snapshot.Lines(e.Damage)
-	if len(e.Differences)+len(e.Damage) > 0 {
-		text += "\n"
-	} else {
-		text += ". "
-	}
-	text += "Nothing was changed, for applying migrations that were applied before would fail or destroy data"
+// mayMigrate refuses, before anything is changed, what could only fail half-way.
+func (m *Migrator) mayMigrate(s seen) error {
 	switch {
-	case e.Foreign:
-		return text + ". Rename that table, or choose another schema"
-	case e.Command != "":
-		return text + fmt.Sprintf(". %q shows what can be rebuilt, and rebuilds it with --yes", e.Command)
+	case s.Renamed != nil:
+		return s.Renamed
+	case s.Server.Standby:
+		return &StandbyError{}
+	case s.Server.ReadOnly != "":
+		return &ReadOnlyError{Database: s.Database, Role: s.Me.Name, Source: s.Server.ReadOnly}
+	case s.Schema == nil && !s.Me.MayCreate:
+		return &pg.PrivilegeError{
+			Lacks: fmt.Sprintf("the role %q may not create a schema in the database %q", s.Me.Name, s.Database),
+			SQL: []string{"GRANT CREATE ON DATABASE " + sqltext.QuoteName(s.Database) + " TO " +
+				sqltext.QuoteName(s.Me.Name)},
+		}
+	case s.Schema != nil && (!s.Schema.Mine || !s.Schema.Creates): // only an owner may write the stamp
+		return &pg.PrivilegeError{
+			Lacks: fmt.Sprintf("the role %q does not own the schema %q, which belongs to %q", s.Me.Name, m.Schema,
+				s.Schema.Owner),
+			SQL: takeOver(m.Schema, s.Me.Name),
+		}
 	}
-	return text
+	if err := m.mayHaveRole(s); err != nil {
+		return err
+	}
+	return m.holdsOutside(s)
 }

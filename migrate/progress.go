@@ -1,11 +1,8 @@
 package migrate
 
 import (
-	"errors"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
@@ -75,85 +72,9 @@ func (t *teller) change(f func(now *Progress)) {
 	}
 }
 
-// telling adds what a heartbeat may have reported since an answer came.
-func (r *run) telling(tell func(Progress)) func(Progress) {
-	if tell == nil {
-		return nil
-	}
-	return func(p Progress) {
-		r.tally.mu.Lock()
-		p.Version, p.Applied = r.report.To, len(r.report.Applied)
-		r.tally.mu.Unlock()
-		tell(p)
-	}
-}
-
 // moment returns what is happening, and since when the same answer is awaited.
 func (t *teller) moment() (now Progress, begun time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.now, t.begun
-}
-
-// phase begins a phase; called again, it changes nothing but what is known of the
-// schema.
-func (r *run) phase(p Phase) {
-	r.teller.change(func(now *Progress) {
-		since := now.Since
-		if now.Phase != p {
-			since = time.Now()
-		}
-		*now = Progress{Phase: p, Since: since, Looked: r.looked, Version: r.report.To, Target: r.Bundle.Version()}
-	})
-}
-
-// awaiting says that the answer to a message is the next one to come: of all that
-// is under way, this is what runs.
-func (r *run) awaiting(m message) {
-	r.notices.Store(0)
-	t := &r.teller
-	t.change(func(now *Progress) {
-		t.begun = time.Now()
-		*now = Progress{
-			Phase: Applying, Since: t.begun, Looked: true, Version: r.reported(),
-			Target: r.Bundle.Version(),
-		}
-		switch {
-		case m.migration == nil && m.what != "bootstrap":
-			now.Phase = Reconciling
-		case m.migration != nil:
-			now.File = m.migration.File
-			now.Number, now.Of = m.migration.Version-r.report.From, now.Target-r.report.From
-		}
-		if m.what == "" || m.what != t.what {
-			t.what, t.since, t.blocker = m.what, now.Since, nil
-		}
-		now.Since, now.Blocker = t.since, t.blocker // of another attempt, until the next heartbeat knows better
-	})
-}
-
-// waitingFor says that another migrator is at work.
-func (r *run) waitingFor(h *pg.Blocker) {
-	r.phase(Waiting)
-	r.teller.change(func(now *Progress) { now.Blocker = h })
-}
-
-// retrying says why the last attempt is made again later. It keeps the file and
-// who was in its way, because that is what is waited for.
-func (r *run) retrying(why error) {
-	r.teller.change(func(now *Progress) {
-		if now.Phase != Applying {
-			now.File, now.Number, now.Of = "", 0, 0
-		}
-		now.Phase, now.Since, now.WaitsFor, now.Index = Waiting, time.Now(), inShort(why), nil
-		now.Blocker = r.teller.blocker
-	})
-}
-
-// inShort is an error without the lines of the file that it quotes.
-func inShort(err error) string {
-	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refusal.Message
-	}
-	return err.Error()
 }

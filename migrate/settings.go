@@ -52,16 +52,6 @@ func guard(mig *bundle.Migration, server serverSeen) string {
 // guardMark begins what guard makes the server say.
 const guardMark = "changed "
 
-// changed returns the setting, with its value, that the guard after a file found.
-func (m message) changed(out pg.Outcome) string {
-	if m.migration == nil || m.after == "" || out.Raw == nil || out.Raw.Code != pg.InvalidTextRepresentation ||
-		out.Completed != m.lead+len(m.migration.Spans())+1 {
-		return ""
-	}
-	_, found, _ := strings.Cut(out.Raw.Message, guardMark)
-	return strings.TrimRight(found, `"»“”'`)
-}
-
 // different returns those of some settings that have another value.
 func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []pg.Assignment) (found []pg.DifferentSetting,
 	err error,
@@ -167,4 +157,42 @@ func (r *run) session(ctx context.Context, conn *pgconn.PgConn, server *serverSe
 	}
 	server.set = true
 	return r.soon(ctx, conn, pg.AssignAll(usual(*server)))
+}
+
+// orphanTimeout is how soon a server process ends the work of a program that is gone: until
+// then it keeps all others out. Not every system can tell it.
+const orphanTimeout = "2s" // as the server writes it, so that it is seen to be set
+
+// idleTimeout is how soon the server ends a transaction of ours in which nothing happens. It
+// keeps all others out, and its program has vanished or is frozen: one that is alive sends its
+// statements together, and a sign of life every 20 seconds while it makes a backup.
+const idleTimeout = "90s"
+
+// orphanSettings let the server notice that a program is gone: one whose connection is closed,
+// within seconds, and one whose machine has vanished without a word, within a minute. They do
+// nothing on a socket in the file system.
+func orphanSettings() []pg.Assignment {
+	return []pg.Assignment{
+		{Name: "client_connection_check_interval", Value: orphanTimeout},
+		{Name: "tcp_keepalives_idle", Value: "20"},
+		{Name: "tcp_keepalives_interval", Value: "10"},
+		{Name: "tcp_keepalives_count", Value: "4"}, // seconds
+		{Name: "tcp_user_timeout", Value: "60000"}, // ms
+	}
+}
+
+// usual are the settings of each of our transactions which are the same in all of them.
+func usual(server serverSeen) []pg.Assignment {
+	settings := append(pinned(server.Version),
+		pg.Assignment{Name: "statement_timeout", Value: "0"},
+		pg.Assignment{Name: "idle_in_transaction_session_timeout", Value: idleTimeout},
+		pg.Assignment{Name: "TimeZone", Value: "UTC"})
+	settings = append(settings, server.settable...)
+	if server.Version >= 17_00_00 {
+		settings = append(settings, pg.Assignment{Name: "transaction_timeout", Value: "0"})
+	}
+	if server.checksClients() {
+		settings = append(settings, orphanSettings()...)
+	}
+	return settings
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,17 +16,6 @@ import (
 // flushEvery is how often one of the files that are sent together is committed with a wait
 // for the disk, so that those before it can be reported as applied.
 const flushEvery = time.Second
-
-// A tally is what a run knows of the work that it sent, beyond what its report may say. The
-// report says that a file is applied when it is on disk, on a server that did not lose it.
-type tally struct {
-	// of unflushed, and of what the report lists: a heartbeat may count files, too
-	mu        sync.Mutex
-	unflushed []Applied                    // committed, and possibly not on disk yet
-	doubtful  []*bundle.Migration          // sent over a connection that was lost before the answer came
-	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
-	password  bool                         // the role's password was sent like that
-}
 
 // head is the version of the schema as the server's answers show it.
 func (r *run) head() int {

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/migrate"
-	"github.com/jackc/pgx/v5"
 )
 
 func (p program) generateKey() error {

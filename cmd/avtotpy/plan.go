@@ -7,11 +7,12 @@ import (
 	"io"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
-	"github.com/jackc/pgx/v5"
 )
 
 // A planCommand is one call of "avtotpy migrate plan", with its flags.

@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
-	"github.com/jackc/pgx/v5"
 )
 
 // A statusCommand is one call of "avtotpy migrate status", with its flags.

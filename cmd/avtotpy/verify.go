@@ -12,9 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
-	"github.com/jackc/pgx/v5"
 )
 
 func (p program) bindVerify(flags *flag.FlagSet) action {

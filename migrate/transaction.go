@@ -43,28 +43,6 @@ func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
 // opening is how each transaction begins.
 const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE; "
 
-// orphanTimeout is how soon a server process ends the work of a program that is gone: until
-// then it keeps all others out. Not every system can tell it.
-const orphanTimeout = "2s" // as the server writes it, so that it is seen to be set
-
-// idleTimeout is how soon the server ends a transaction of ours in which nothing happens. It
-// keeps all others out, and its program has vanished or is frozen: one that is alive sends its
-// statements together, and a sign of life every 20 seconds while it makes a backup.
-const idleTimeout = "90s"
-
-// orphanSettings let the server notice that a program is gone: one whose connection is closed,
-// within seconds, and one whose machine has vanished without a word, within a minute. They do
-// nothing on a socket in the file system.
-func orphanSettings() []pg.Assignment {
-	return []pg.Assignment{
-		{Name: "client_connection_check_interval", Value: orphanTimeout},
-		{Name: "tcp_keepalives_idle", Value: "20"},
-		{Name: "tcp_keepalives_interval", Value: "10"},
-		{Name: "tcp_keepalives_count", Value: "4"}, // seconds
-		{Name: "tcp_user_timeout", Value: "60000"}, // ms
-	}
-}
-
 // begin opens each transaction. The isolation level and READ WRITE override a
 // DBA's defaults. Everything else goes by SET LOCAL, because a plain SET would
 // leak to the other clients of a pooler: no timeout of a DBA's cuts a migration,
@@ -83,22 +61,6 @@ func (r *run) begin(server serverSeen, commit string) (sql string, statements in
 		fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL search_path = %s, pg_temp; SET LOCAL "+
 			"synchronous_commit = %s;",
 			r.lockTimeout(), sqltext.QuoteName(r.Schema), commit), count
-}
-
-// usual are the settings of each of our transactions which are the same in all of them.
-func usual(server serverSeen) []pg.Assignment {
-	settings := append(pinned(server.Version),
-		pg.Assignment{Name: "statement_timeout", Value: "0"},
-		pg.Assignment{Name: "idle_in_transaction_session_timeout", Value: idleTimeout},
-		pg.Assignment{Name: "TimeZone", Value: "UTC"})
-	settings = append(settings, server.settable...)
-	if server.Version >= 17_00_00 {
-		settings = append(settings, pg.Assignment{Name: "transaction_timeout", Value: "0"})
-	}
-	if server.checksClients() {
-		settings = append(settings, orphanSettings()...)
-	}
-	return settings
 }
 
 // file wraps a migration into its transaction. The ledger's row comes first: its
@@ -162,3 +124,13 @@ const (
 	turnLock    = "'ShareRowExclusiveLock', "
 	strongLocks = turnLock + "'ShareLock', 'ExclusiveLock', 'AccessExclusiveLock'"
 )
+
+// within is the message in a transaction that is open already, and set up like its own.
+func (m message) within() message {
+	m.before, m.lead = m.before[len(m.begin):], 1
+	if m.probeAt > 0 {
+		m.lead = 2
+	}
+	m.after = strings.Replace(m.after, turnLock, "", 1)
+	return m
+}

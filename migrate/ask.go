@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
@@ -90,4 +92,25 @@ func (r *run) connectsIn() (tries, last time.Duration) {
 	}
 	tries = min(r.ConnectWait, max(r.waitable(), 0))
 	return tries, max(tries, min(r.ConnectWait, leastAnswer))
+}
+
+// soon is order for a statement that takes no time.
+func (r *run) soon(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	limited, cancel := r.limited(ctx)
+	defer cancel()
+	return r.order(limited, conn, sql)
+}
+
+// order runs a statement whose answer is only whether it succeeded.
+func (r *run) order(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	a, err := pg.Exec(ctx, conn, sql)
+	if err != nil || a.Err == nil {
+		return err
+	}
+	if conn.TxStatus() == 'I' {
+		if lacks := r.withheldFrom(ctx, conn, a.Err); lacks != nil {
+			return lacks
+		}
+	}
+	return a.Err
 }
