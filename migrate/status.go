@@ -129,10 +129,11 @@ func (m *Migrator) Connect(ctx context.Context, connString string, ask func(cont
 func (m *Migrator) connected(ctx context.Context, connString string,
 	ask func(context.Context, *run, *pgconn.PgConn) error,
 ) error {
+	callers := ctx // the one below asks r
 	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		defer r.silence("its answers")()
 		within := time.Until(r.until)
-		r.left = func() time.Duration { return min(within, pg.Left(ctx)) }
+		r.left = func() time.Duration { return min(within, pg.Left(callers)) }
 		return ask(ctx, r, conn)
 	})
 }
