@@ -7,6 +7,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // avtotpy is our migrator with all that it promises, the service's role and its privileges
@@ -28,13 +29,13 @@ func avtotpy() tool {
 const schemaName = "app"
 
 func migratorOf(bundle bundle.Bundle, web string) *migrate.Migrator {
-	role := migrate.Role{Name: web, Password: password}
+	role := privilege.Role{Name: web, Password: password}
 	// Some privileges, so that there is something to prove: on the first table, whatever it is called.
 	for _, m := range bundle.Migrations() {
 		var table string
 		if _, err := fmt.Sscanf(m.Name, "add_%s", &table); err == nil {
 			role.Privileges = append(role.Privileges,
-				migrate.Privilege{On: "TABLE " + table, Allow: "SELECT, INSERT, UPDATE (label, amount), DELETE"})
+				privilege.Privilege{On: "TABLE " + table, Allow: "SELECT, INSERT, UPDATE (label, amount), DELETE"})
 		}
 		if few := 50; len(role.Privileges) == few {
 			break

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // guarantees measures what each one costs a start with nothing to do: the questions of a real
@@ -130,7 +130,7 @@ func (b *bench) record(ctx context.Context, db *database, files corpus, role str
 	}
 	m := migratorOf(bundle, role)
 	if role == "" {
-		m.Role = migrate.Role{}
+		m.Role = privilege.Role{}
 	}
 	_, err = m.Up(ctx, db.conn(near))
 	near.mu.Lock()

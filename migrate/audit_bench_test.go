@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // BenchmarkRights measures what asking for the role's rights adds to the look of a
@@ -22,7 +22,7 @@ func BenchmarkRights(b *testing.B) {
 	m.Role.Privileges = nil
 	for i := range count {
 		m.Role.Privileges = append(m.Role.Privileges,
-			migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+1), Allow: "SELECT, INSERT (id, a), UPDATE (a), DELETE"})
+			privilege.Privilege{On: fmt.Sprintf("TABLE t%d", i+1), Allow: "SELECT, INSERT (id, a), UPDATE (a), DELETE"})
 	}
 	up(b, m, db.MigratorConn)
 	pgtest.Exec(b, db.SuperConn, "VACUUM ANALYZE")

@@ -13,10 +13,11 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // audited is what an audit over the migrator's connection finds.
-func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
+func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) privilege.Audit {
 	t.Helper()
 	v, err := askVerify(t.Context(), m, db.MigratorConn)
 	if err != nil || v.Audit == nil {
@@ -26,9 +27,9 @@ func audited(t *testing.T, m *migrate.Migrator, db *pgtest.DB) migrate.Audit {
 }
 
 // serious leaves out warnings.
-func serious(a migrate.Audit) []migrate.Finding {
+func serious(a privilege.Audit) []privilege.Finding {
 	return slices.DeleteFunc(slices.Clone(a.Findings),
-		func(f migrate.Finding) bool { return f.Severity == migrate.Warn })
+		func(f privilege.Finding) bool { return f.Severity == privilege.Warn })
 }
 
 func TestAFreshDatabaseHasNothingToFind(t *testing.T) {
@@ -75,7 +76,7 @@ func TestFindingsComeInOneOrder(t *testing.T) {
 		}
 		var found []string
 		for _, f := range v.Audit.Findings {
-			if f.Severity == migrate.Excess {
+			if f.Severity == privilege.Excess {
 				found = append(found, f.What)
 			}
 		}
@@ -101,330 +102,334 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		plant    string // %w the service's role, %m the migrator's, %d the database, %o another database
-		severity migrate.Severity
+		severity privilege.Severity
 		what     string
 		up       string
 		over     string // where to plant: "" as superuser, "other" in the other database
 	}{
 		"row level security": {
-			"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", migrate.Excess,
+			"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY", privilege.Excess,
 			"ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, "",
 		},
 		"it forced": {
 			"ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-			migrate.Excess, "FORCED ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, "",
+			privilege.Excess, "FORCED ROW LEVEL SECURITY ON TABLE app.t1, which no migration turns on", mended, "",
 		},
 		"it on the ledger": {
-			"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY", migrate.Excess,
+			"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY", privilege.Excess,
 			"ROW LEVEL SECURITY ON TABLE app.migrations, which no migration turns on", hidden, "",
 		},
 		"an extra verb": {
-			"GRANT DELETE ON app.t2 TO %w", migrate.Excess, "DELETE ON TABLE app.t2",
+			"GRANT DELETE ON app.t2 TO %w", privilege.Excess, "DELETE ON TABLE app.t2",
 			mended, "",
 		},
 		"an extra column": {
-			"GRANT UPDATE (id) ON app.t1 TO %w", migrate.Excess,
+			"GRANT UPDATE (id) ON app.t1 TO %w", privilege.Excess,
 			"UPDATE (id) ON TABLE app.t1", mended, "",
 		},
 		"a grant option": {
-			"GRANT SELECT ON app.t1 TO %w WITH GRANT OPTION", migrate.Excess,
+			"GRANT SELECT ON app.t1 TO %w WITH GRANT OPTION", privilege.Excess,
 			"SELECT ON TABLE app.t1 WITH GRANT OPTION", mended, "",
 		},
 		"the ledger": {
-			"GRANT INSERT ON app.migrations TO %w", migrate.Excess,
+			"GRANT INSERT ON app.migrations TO %w", privilege.Excess,
 			"INSERT ON TABLE app.migrations", mended, "",
 		},
 		"a sequence": {"CREATE SEQUENCE app.s; ALTER SEQUENCE app.s OWNER TO %m; GRANT USAGE ON " +
-			"SEQUENCE app.s TO %w", migrate.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
+			"SEQUENCE app.s TO %w", privilege.Excess, "USAGE ON SEQUENCE app.s", mended, ""},
 		"a function": {
 			"CREATE FUNCTION app.f(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT " +
-				"1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", migrate.Excess,
+				"1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION app.f TO %w", privilege.Excess,
 			"EXECUTE ON FUNCTION app.f(integer, text)", mended, "",
 		},
 		"a function of our type": {"CREATE TYPE app.mood AS ENUM ('glad'); CREATE FUNCTION app.f(app.mood) " +
 			"RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON FUNCTION " +
-			"app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(app.mood)", mended, ""},
+			"app.f TO %w", privilege.Excess, "EXECUTE ON FUNCTION app.f(app.mood)", mended, ""},
 		"a function of another type": {"CREATE DOMAIN public.word AS text; CREATE FUNCTION app.f(public.word, " +
 			"\"char\"[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.f OWNER TO %m; GRANT EXECUTE ON " +
-			"FUNCTION app.f TO %w", migrate.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
+			"FUNCTION app.f TO %w", privilege.Excess, "EXECUTE ON FUNCTION app.f(public.word, \"char\"[])", mended, ""},
 		"a procedure": {
 			"CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1'; ALTER PROCEDURE " +
-				"app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", migrate.Excess,
+				"app.p OWNER TO %m; GRANT EXECUTE ON PROCEDURE app.p TO %w", privilege.Excess,
 			"EXECUTE ON FUNCTION app.p()",
 			mended, "",
 		},
 		"a type": {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE " +
-			"ON DOMAIN app.d TO %w", migrate.Excess, "USAGE ON TYPE app.d", mended, ""},
+			"ON DOMAIN app.d TO %w", privilege.Excess, "USAGE ON TYPE app.d", mended, ""},
 		"a quoted name": {
-			`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, migrate.Excess, "SELECT (c d) ON TABLE app.A b", mended, "",
+			`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, privilege.Excess, "SELECT (c d) ON TABLE app.A b", mended, "",
 		},
 		"CREATE on the schema": {
-			"GRANT CREATE ON SCHEMA app TO %w", migrate.Excess, "CREATE ON SCHEMA app",
+			"GRANT CREATE ON SCHEMA app TO %w", privilege.Excess, "CREATE ON SCHEMA app",
 			mended, "",
 		},
 		"default privileges of ours": {
 			"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON " +
-				"TABLES TO %w", migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA app",
+				"TABLES TO %w", privilege.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN " +
+				"SCHEMA app",
 			mended, "",
 		},
 		"another grantor": {
 			"CREATE ROLE %w_x; GRANT USAGE ON SCHEMA app TO %w_x; GRANT DELETE ON " +
-				"app.t1 TO %w_x WITH GRANT OPTION; SET ROLE %w_x; GRANT DELETE ON app.t1 TO %w", migrate.Excess,
+				"app.t1 TO %w_x WITH GRANT OPTION; SET ROLE %w_x; GRANT DELETE ON app.t1 TO %w", privilege.Excess,
 			`DELETE ON TABLE app.t1, granted by "%w_x"`, fails, "",
 		},
 		"CREATE on the database": {
-			"GRANT CREATE ON DATABASE %d TO %w", migrate.Excess, "CREATE ON DATABASE %d",
+			"GRANT CREATE ON DATABASE %d TO %w", privilege.Excess, "CREATE ON DATABASE %d",
 			fails, "",
 		},
 		"a table elsewhere": {
 			"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w",
-			migrate.Excess, "SELECT ON TABLE public.t", fails, "",
+			privilege.Excess, "SELECT ON TABLE public.t", fails, "",
 		},
 		"a column elsewhere": {
-			`CREATE TABLE public."T" ("c d" int); GRANT UPDATE ("c d") ON public."T" TO %w`, migrate.Excess,
+			`CREATE TABLE public."T" ("c d" int); GRANT UPDATE ("c d") ON public."T" TO %w`, privilege.Excess,
 			`UPDATE (c d) ON TABLE public."T"`, fails, "",
 		},
 		"a sequence elsewhere": {
 			"CREATE SEQUENCE public.s; GRANT USAGE ON SEQUENCE public.s TO %w",
-			migrate.Excess, "USAGE ON SEQUENCE public.s", fails, "",
+			privilege.Excess, "USAGE ON SEQUENCE public.s", fails, "",
 		},
 		"a schema elsewhere": {
 			`CREATE SCHEMA "Other s"; GRANT USAGE ON SCHEMA "Other s" TO %w`,
-			migrate.Excess, "USAGE ON SCHEMA Other s", fails, "",
+			privilege.Excess, "USAGE ON SCHEMA Other s", fails, "",
 		},
 		"a function of the server": {
-			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO %w", migrate.Excess,
+			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO %w", privilege.Excess,
 			"EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text)", fails, "",
 		},
 		"a catalogue": {
-			"GRANT SELECT ON pg_authid TO %w", migrate.Excess,
+			"GRANT SELECT ON pg_authid TO %w", privilege.Excess,
 			"SELECT ON TABLE pg_catalog.pg_authid", fails, "",
 		},
 		"a type elsewhere": {
 			"CREATE TYPE public.e AS ENUM ('a'); GRANT USAGE ON TYPE public.e TO %w",
-			migrate.Excess, "USAGE ON TYPE public.e", fails, "",
+			privilege.Excess, "USAGE ON TYPE public.e", fails, "",
 		},
 		"a language": {
-			"GRANT USAGE ON LANGUAGE plpgsql TO %w", migrate.Excess,
+			"GRANT USAGE ON LANGUAGE plpgsql TO %w", privilege.Excess,
 			"USAGE ON LANGUAGE plpgsql", fails, "",
 		},
 		"a foreign data wrapper": {
 			"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO %w",
-			migrate.Excess, "USAGE ON FOREIGN DATA WRAPPER w", fails, "",
+			privilege.Excess, "USAGE ON FOREIGN DATA WRAPPER w", fails, "",
 		},
 		"a foreign server": {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; " +
-			"GRANT USAGE ON FOREIGN SERVER v TO %w", migrate.Excess, "USAGE ON FOREIGN SERVER v", fails, ""},
+			"GRANT USAGE ON FOREIGN SERVER v TO %w", privilege.Excess, "USAGE ON FOREIGN SERVER v", fails, ""},
 		"a tablespace": {
-			"GRANT CREATE ON TABLESPACE pg_default TO %w", migrate.Excess,
+			"GRANT CREATE ON TABLESPACE pg_default TO %w", privilege.Excess,
 			"CREATE ON TABLESPACE pg_default", fails, "",
 		},
 		"a large object": {
 			"SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO %w",
-			migrate.Excess, "SELECT ON LARGE OBJECT 4711", fails, "",
+			privilege.Excess, "SELECT ON LARGE OBJECT 4711", fails, "",
 		},
 		"a parameter": {
-			"GRANT SET ON PARAMETER log_statement TO %w", migrate.Excess,
+			"GRANT SET ON PARAMETER log_statement TO %w", privilege.Excess,
 			"SET ON PARAMETER log_statement", fails, "",
 		},
 		"default privileges elsewhere": {
 			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT SELECT ON TABLES TO %w",
-			migrate.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m", mended, "",
+			privilege.Excess, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m", mended, "",
 		},
-		"superuser":   {"ALTER ROLE %w SUPERUSER", migrate.Excess, "is a superuser", fails, ""},
-		"CREATEDB":    {"ALTER ROLE %w CREATEDB", migrate.Excess, "may create databases", fails, ""},
-		"CREATEROLE":  {"ALTER ROLE %w CREATEROLE", migrate.Excess, "may create roles", fails, ""},
-		"REPLICATION": {"ALTER ROLE %w REPLICATION", migrate.Excess, "may replicate", fails, ""},
+		"superuser":   {"ALTER ROLE %w SUPERUSER", privilege.Excess, "is a superuser", fails, ""},
+		"CREATEDB":    {"ALTER ROLE %w CREATEDB", privilege.Excess, "may create databases", fails, ""},
+		"CREATEROLE":  {"ALTER ROLE %w CREATEROLE", privilege.Excess, "may create roles", fails, ""},
+		"REPLICATION": {"ALTER ROLE %w REPLICATION", privilege.Excess, "may replicate", fails, ""},
 		"BYPASSRLS": {
-			"ALTER ROLE %w BYPASSRLS", migrate.Excess, "bypasses row level security",
+			"ALTER ROLE %w BYPASSRLS", privilege.Excess, "bypasses row level security",
 			fails, "",
 		},
 		"a membership": {
-			"GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`,
+			"GRANT pg_monitor TO %w", privilege.Excess, `is a member of "pg_monitor"`,
 			fails, "",
 		},
 		"an owned table": {
 			"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w",
-			migrate.Excess, "owns table public.mine", fails, "",
+			privilege.Excess, "owns table public.mine", fails, "",
 		},
 		"an owned database": {
-			"ALTER DATABASE %o OWNER TO %w", migrate.Excess, "owns database %o", fails,
+			"ALTER DATABASE %o OWNER TO %w", privilege.Excess, "owns database %o", fails,
 			"",
 		},
 		"an owned object elsewhere": {
 			"CREATE TABLE public.mine (id int); ALTER TABLE public.mine OWNER TO %w",
-			migrate.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other",
+			privilege.Warn, `owns 1 objects in the database "%o", temporary ones or not`, stays, "other",
 		},
 		"an owned schema elsewhere": {
-			"CREATE SCHEMA mine AUTHORIZATION %w", migrate.Excess,
+			"CREATE SCHEMA mine AUTHORIZATION %w", privilege.Excess,
 			`owns 1 objects in the database "%o"`, fails, "other",
 		},
 		"a whole verb over columns": {
-			"GRANT INSERT ON app.t1 TO %w", migrate.Excess, "INSERT ON TABLE app.t1",
+			"GRANT INSERT ON app.t1 TO %w", privilege.Excess, "INSERT ON TABLE app.t1",
 			mended, "",
 		},
 		"a user mapping": {
 			"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER \"v w\" FOREIGN DATA " +
-				"WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", migrate.Excess,
+				"WRAPPER w; CREATE USER MAPPING FOR %w SERVER \"v w\"", privilege.Excess,
 			`has a user mapping on the foreign server "v w"`, fails, "",
 		},
 		"its own large object": {
-			"SET ROLE %w; SELECT lo_create(4712)", migrate.Warn, "owns 1 large objects",
+			"SET ROLE %w; SELECT lo_create(4712)", privilege.Warn, "owns 1 large objects",
 			stays, "",
 		},
 		"membership, other grantor": {"CREATE ROLE %w_x; GRANT pg_monitor TO %w_x WITH ADMIN OPTION; SET ROLE " +
-			"%w_x; GRANT pg_monitor TO %w", migrate.Excess, `is a member of "pg_monitor"`, fails, ""},
+			"%w_x; GRANT pg_monitor TO %w", privilege.Excess, `is a member of "pg_monitor"`, fails, ""},
 		"files for everybody": {
-			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", migrate.Warn,
+			"GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC", privilege.Warn,
 			"EXECUTE ON FUNCTION pg_catalog.pg_read_file(pg_catalog.text), as everybody (PUBLIC)", stays, "",
 		},
 		"a parameter for everybody": {
-			"GRANT SET ON PARAMETER log_min_duration_statement TO PUBLIC", migrate.Warn,
+			"GRANT SET ON PARAMETER log_min_duration_statement TO PUBLIC", privilege.Warn,
 			"SET ON PARAMETER log_min_duration_statement, as everybody (PUBLIC)", stays, "",
 		},
 		"future tables for everybody": {"ALTER DEFAULT PRIVILEGES FOR ROLE %m IN SCHEMA app GRANT SELECT ON " +
-			"TABLES TO PUBLIC", migrate.Warn, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA " +
+			"TABLES TO PUBLIC", privilege.Warn, "SELECT ON FUTURE TABLES, default privileges FOR ROLE %m IN SCHEMA " +
 			"app, as everybody (PUBLIC)", stays, ""},
-		"no login": {"ALTER ROLE %w NOLOGIN", migrate.Missing, "may not log in", fails, ""},
+		"no login": {"ALTER ROLE %w NOLOGIN", privilege.Missing, "may not log in", fails, ""},
 		"a missing verb": {
-			"REVOKE SELECT ON app.t1 FROM %w", migrate.Missing, "SELECT ON TABLE app.t1",
+			"REVOKE SELECT ON app.t1 FROM %w", privilege.Missing, "SELECT ON TABLE app.t1",
 			mended, "",
 		},
 		"a missing column": {
-			"REVOKE INSERT (id) ON app.t1 FROM %w", migrate.Missing,
+			"REVOKE INSERT (id) ON app.t1 FROM %w", privilege.Missing,
 			"INSERT (id) ON TABLE app.t1", mended, "",
 		},
 		"the schema's missing": {
-			"REVOKE USAGE ON SCHEMA app FROM %w", migrate.Missing, "USAGE ON SCHEMA app",
+			"REVOKE USAGE ON SCHEMA app FROM %w", privilege.Missing, "USAGE ON SCHEMA app",
 			mended, "",
 		},
 		"the ledger's missing": {
-			"REVOKE SELECT ON app.migrations FROM %w", migrate.Missing,
+			"REVOKE SELECT ON app.migrations FROM %w", privilege.Missing,
 			"SELECT ON TABLE app.migrations", mended, "",
 		},
 		"no CONNECT": {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON " +
-			"DATABASE %d TO %m", migrate.Missing, "CONNECT ON DATABASE %d", fails, ""},
+			"DATABASE %d TO %m", privilege.Missing, "CONNECT ON DATABASE %d", fails, ""},
 		"no CONNECT, and a way": {"REVOKE CONNECT ON DATABASE %d FROM PUBLIC; GRANT CONNECT ON DATABASE %d " +
-			"TO %m WITH GRANT OPTION", migrate.Missing, "CONNECT ON DATABASE %d", mended, ""},
+			"TO %m WITH GRANT OPTION", privilege.Missing, "CONNECT ON DATABASE %d", mended, ""},
 		"rights in another database": {
 			"CREATE TABLE public.t (id int); GRANT SELECT ON public.t TO %w",
-			migrate.Warn, `rights on 1 objects in the database "%o"`, stays, "other",
+			privilege.Warn, `rights on 1 objects in the database "%o"`, stays, "other",
 		},
 		"another database": {
-			"GRANT CREATE ON DATABASE %o TO %w", migrate.Warn,
+			"GRANT CREATE ON DATABASE %o TO %w", privilege.Warn,
 			`rights on the database "%o"`, stays, "",
 		},
 		"a setting of the role": {
-			"ALTER ROLE %w SET search_path = public", migrate.Warn,
+			"ALTER ROLE %w SET search_path = public", privilege.Warn,
 			"the setting search_path=public", stays, "",
 		},
 		"a setting of the database": {
-			"ALTER DATABASE %d SET session_replication_role = replica", migrate.Warn,
+			"ALTER DATABASE %d SET session_replication_role = replica", privilege.Warn,
 			`the setting session_replication_role=replica in database "%d", for each role`, stays, "",
 		},
 		"a setting in this database": {
-			"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", migrate.Warn,
+			"ALTER ROLE %w IN DATABASE %d SET statement_timeout = '1s'", privilege.Warn,
 			`the setting statement_timeout=1s in database "%d"`, stays, "",
 		},
 		"a table for everybody": {
-			"GRANT UPDATE ON app.t1 TO PUBLIC", migrate.Excess,
+			"GRANT UPDATE ON app.t1 TO PUBLIC", privilege.Excess,
 			"UPDATE ON TABLE app.t1, as everybody (PUBLIC)", mended, "",
 		},
 		"a column for everybody": {
-			"GRANT UPDATE (id) ON app.t1 TO PUBLIC", migrate.Excess,
+			"GRANT UPDATE (id) ON app.t1 TO PUBLIC", privilege.Excess,
 			"UPDATE (id) ON TABLE app.t1, as everybody (PUBLIC)", mended, "",
 		},
 		"our function for everybody": {
 			"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER " +
-				"FUNCTION app.f OWNER TO %m", migrate.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)",
+				"FUNCTION app.f OWNER TO %m", privilege.Excess, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)",
 			mended,
 			"",
 		},
 		"another's table for everybody": {
-			"CREATE TABLE app.x (); GRANT SELECT ON app.x TO PUBLIC", migrate.Warn,
+			"CREATE TABLE app.x (); GRANT SELECT ON app.x TO PUBLIC", privilege.Warn,
 			"SELECT ON TABLE app.x, as everybody (PUBLIC)", stays, "",
 		},
 		"a function for everybody": {
 			"CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-			migrate.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, "",
+			privilege.Warn, "EXECUTE ON FUNCTION app.f(), as everybody (PUBLIC)", stays, "",
 		},
 		"our schema for everybody": {
-			"GRANT USAGE ON SCHEMA app TO PUBLIC", migrate.Warn,
+			"GRANT USAGE ON SCHEMA app TO PUBLIC", privilege.Warn,
 			"USAGE ON SCHEMA app, as everybody (PUBLIC)", stays, "",
 		},
 		"our schema's CREATE": {
-			"GRANT CREATE ON SCHEMA app TO PUBLIC", migrate.Excess,
+			"GRANT CREATE ON SCHEMA app TO PUBLIC", privilege.Excess,
 			"CREATE ON SCHEMA app, as everybody (PUBLIC)", mended, "",
 		},
 		"the database's CREATE": {
-			"GRANT CREATE ON DATABASE %d TO PUBLIC", migrate.Excess,
+			"GRANT CREATE ON DATABASE %d TO PUBLIC", privilege.Excess,
 			"CREATE ON DATABASE %d, as everybody (PUBLIC)", fails, "",
 		},
 		"the ledger for everybody": {
-			"GRANT INSERT ON app.migrations TO PUBLIC", migrate.Excess,
+			"GRANT INSERT ON app.migrations TO PUBLIC", privilege.Excess,
 			"INSERT ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
 		},
 		"the ledger's column": {
-			"GRANT UPDATE (name) ON app.migrations TO PUBLIC", migrate.Excess,
+			"GRANT UPDATE (name) ON app.migrations TO PUBLIC", privilege.Excess,
 			"UPDATE (name) ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
 		},
 		"reading the ledger": {
-			"GRANT SELECT ON app.migrations TO PUBLIC", migrate.Excess,
+			"GRANT SELECT ON app.migrations TO PUBLIC", privilege.Excess,
 			"SELECT ON TABLE app.migrations, as everybody (PUBLIC)", mended, "",
 		},
 		"passwords for everybody": {
-			"GRANT SELECT ON pg_authid TO PUBLIC", migrate.Warn,
+			"GRANT SELECT ON pg_authid TO PUBLIC", privilege.Warn,
 			"SELECT ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, "",
 		},
 		"one column of passwords": {
-			"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", migrate.Warn,
+			"GRANT SELECT (rolpassword) ON pg_authid TO PUBLIC", privilege.Warn,
 			"SELECT (rolpassword) ON TABLE pg_catalog.pg_authid, as everybody (PUBLIC)", stays, "",
 		},
 		"a catalogue to write to": {
-			"GRANT UPDATE ON pg_class TO PUBLIC", migrate.Warn,
+			"GRANT UPDATE ON pg_class TO PUBLIC", privilege.Warn,
 			"UPDATE ON TABLE pg_catalog.pg_class, as everybody (PUBLIC)", stays, "",
 		},
 		"a server for everybody": {
 			"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w; " +
-				"GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", migrate.Warn,
+				"GRANT USAGE ON FOREIGN SERVER v TO PUBLIC", privilege.Warn,
 			"USAGE ON FOREIGN SERVER v, as everybody (PUBLIC)", stays, "",
 		},
 		"a wrapper for everybody": {"CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER " +
-			"w TO PUBLIC", migrate.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
+			"w TO PUBLIC", privilege.Warn, "USAGE ON FOREIGN DATA WRAPPER w, as everybody (PUBLIC)", stays, ""},
 		"future tables of the owner": {
 			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT ALL ON TABLES TO PUBLIC",
-			migrate.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, "",
+			privilege.Warn, "DELETE ON FUTURE TABLES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays, "",
 		},
 		"future sequences": {
 			"ALTER DEFAULT PRIVILEGES FOR ROLE %m GRANT USAGE ON SEQUENCES TO PUBLIC",
-			migrate.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays,
+			privilege.Warn, "USAGE ON FUTURE SEQUENCES, default privileges FOR ROLE %m, as everybody (PUBLIC)", stays,
 			"",
 		},
 		"a view over our table": {"CREATE VIEW public.v AS SELECT * FROM app.t1; GRANT ALL ON " +
-			"public.v TO PUBLIC", migrate.Warn, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON VIEW public.v, which " +
+			"public.v TO PUBLIC", privilege.Warn, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON VIEW public.v, which " +
 			"reaches app.t1 from outside of the schema", stays, ""},
 		"a column of a view of a view": {
 			"CREATE VIEW public.u AS SELECT * FROM app.t1; CREATE VIEW public.v AS " +
-				"SELECT * FROM public.u; GRANT SELECT (id) ON public.v TO PUBLIC", migrate.Warn,
+				"SELECT * FROM public.u; GRANT SELECT (id) ON public.v TO PUBLIC", privilege.Warn,
 			"SELECT ON VIEW public.v, which reaches app.t1 from outside of the schema", stays, "",
 		},
-		"a copy of our table": {"CREATE MATERIALIZED VIEW public.v AS SELECT * FROM app.t1; GRANT SELECT " +
-			"ON public.v TO PUBLIC", migrate.Warn, "SELECT ON MATERIALIZED VIEW public.v, which reaches app.t1 from " +
-			"outside of the schema", stays, ""},
+		"a copy of our table": {
+			"CREATE MATERIALIZED VIEW public.v AS SELECT * FROM app.t1; GRANT SELECT " +
+				"ON public.v TO PUBLIC", privilege.Warn,
+			"SELECT ON MATERIALIZED VIEW public.v, which reaches app.t1 from " +
+				"outside of the schema", stays, "",
+		},
 		"a parent of our table": {
 			"CREATE TABLE public.v (id int); ALTER TABLE app.t1 INHERIT public.v; " +
-				"GRANT SELECT ON public.v TO PUBLIC", migrate.Warn,
+				"GRANT SELECT ON public.v TO PUBLIC", privilege.Warn,
 			"SELECT ON TABLE public.v, which reaches app.t1 from outside of the schema", stays, "",
 		},
 		"a superuser's function": {"CREATE FUNCTION public.f(int) RETURNS int LANGUAGE sql SECURITY DEFINER " +
-			"AS 'SELECT 1'", migrate.Warn, "EXECUTE ON ROUTINE public.f(integer), which runs with the rights of " +
+			"AS 'SELECT 1'", privilege.Warn, "EXECUTE ON ROUTINE public.f(integer), which runs with the rights of " +
 			"postgres on the tables of the schema", stays, ""},
 		"the migrator's procedure": {
 			"CREATE PROCEDURE public.f() LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; " +
-				"ALTER PROCEDURE public.f OWNER TO %m", migrate.Warn,
+				"ALTER PROCEDURE public.f OWNER TO %m", privilege.Warn,
 			"EXECUTE ON ROUTINE public.f(), which runs with the rights of %m on the tables of the schema", stays, "",
 		},
 		"CREATE for everybody": {
-			"GRANT CREATE ON SCHEMA public TO PUBLIC", migrate.Warn,
+			"GRANT CREATE ON SCHEMA public TO PUBLIC", privilege.Warn,
 			"CREATE ON SCHEMA public, as everybody (PUBLIC)", stays, "",
 		},
 	} {
@@ -505,7 +510,7 @@ func TestTakingEverythingFromEverybodyLeavesAStartThatWorks(t *testing.T) {
 	}
 }
 
-func findingOf(a migrate.Audit, severity migrate.Severity, what string) *migrate.Finding {
+func findingOf(a privilege.Audit, severity privilege.Severity, what string) *privilege.Finding {
 	for _, f := range a.Findings {
 		if f.Severity == severity && f.What == what {
 			return &f
@@ -523,7 +528,7 @@ func TestARevokedVerbKeepsTheDeclaredColumns(t *testing.T) {
 	up(t, m, db.MigratorConn)
 	want := held(t, db)
 	pgtest.Exec(t, db.SuperConn, "GRANT INSERT ON app.t1 TO "+db.WebRole)
-	finding := findingOf(audited(t, m, db), migrate.Excess, "INSERT ON TABLE app.t1")
+	finding := findingOf(audited(t, m, db), privilege.Excess, "INSERT ON TABLE app.t1")
 	up(t, m, db.MigratorConn)
 	if got := held(t, db); !slices.Equal(got, want) {
 		t.Errorf("after Up got %q, want %q", got, want)
@@ -602,7 +607,7 @@ func TestWhoMayNotReadTheLedgerIsToldWhatIsMissing(t *testing.T) {
 		m.Role.Name = ""
 		v, err := askAudit(t.Context(), m, db.WebConn)
 		if _, ok := errors.AsType[*pg.PrivilegeError](err); !ok || v.Audit == nil ||
-			findingOf(*v.Audit, migrate.Missing, what) == nil || v.Status.Role != db.WebRole {
+			findingOf(*v.Audit, privilege.Missing, what) == nil || v.Status.Role != db.WebRole {
 			t.Errorf("got %+v, %v; want a PrivilegeError and that %s is missing", v, err, what)
 		}
 	}
@@ -627,7 +632,7 @@ func TestWhatTheRoleOwnsGoesToSomebodyElse(t *testing.T) {
 			if err != nil || v.Audit == nil {
 				t.Fatalf("verify: %+v, %v", v, err)
 			}
-			finding := findingOf(*v.Audit, migrate.Excess, "owns schema app")
+			finding := findingOf(*v.Audit, privilege.Excess, "owns schema app")
 			if finding == nil {
 				t.Fatalf("found %v, want that it owns the schema", v.Audit.Findings)
 			}
@@ -659,7 +664,7 @@ func TestWhatAnybodyCanMakeStopsNoStart(t *testing.T) {
 	if found := serious(a); len(found) > 0 {
 		t.Errorf("found %v, want warnings only", found)
 	}
-	if findingOf(a, migrate.Warn, `owns 5 objects in the database "`+other.Name+`", temporary ones or not`) == nil {
+	if findingOf(a, privilege.Warn, `owns 5 objects in the database "`+other.Name+`", temporary ones or not`) == nil {
 		t.Errorf("found %v, want a warning about the other database", a.Findings)
 	}
 	up(t, m, db.MigratorConn)
@@ -708,7 +713,7 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	m := migrator(t, db, tables(2)[0],
 		`CREATE TABLE app."T 2" (id int); ALTER TABLE app."T 2" ENABLE ROW LEVEL SECURITY`)
 	m.Role.Privileges = append(m.Role.Privileges,
-		migrate.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
+		privilege.Privilege{On: "TABLE T 2", Allow: "SELECT", RowSecurity: true})
 	if report := up(t, m, db.MigratorConn); len(report.Granted) > 0 {
 		t.Errorf("the first start mended %q", report.Granted)
 	}
@@ -718,7 +723,7 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	const off = `ALTER TABLE app."T 2" DISABLE ROW LEVEL SECURITY`
 	const what = "ROW LEVEL SECURITY ON TABLE app.T 2"
 	pgtest.Exec(t, db.SuperConn, off)
-	finding := findingOf(audited(t, m, db), migrate.Missing, what)
+	finding := findingOf(audited(t, m, db), privilege.Missing, what)
 	if finding == nil {
 		t.Fatalf("found %v, want that %s is missing", audited(t, m, db).Findings, what)
 	}
@@ -730,7 +735,7 @@ func TestRowSecurityIsTurnedOnAgain(t *testing.T) {
 	}
 	pgtest.Exec(t, db.SuperConn, off, finding.SQL, "ALTER TABLE app.t1 ENABLE ROW LEVEL SECURITY",
 		"ALTER TABLE app.migrations ENABLE ROW LEVEL SECURITY")
-	if a := audited(t, m, db); a.Count(migrate.Excess) != 2 || a.Count(migrate.Missing) != 0 {
+	if a := audited(t, m, db); a.Count(privilege.Excess) != 2 || a.Count(privilege.Missing) != 0 {
 		t.Errorf("after %s found %v; want what no migration turns on", finding.SQL, serious(a))
 	}
 	up(t, m, db.MigratorConn)
@@ -813,11 +818,11 @@ func TestADangerousParameterForEverybodyStopsAStart(t *testing.T) {
 	m := migrator(t, db, tables(1)...)
 	pending := migrator(t, db, tables(2)...)
 	up(t, m, db.MigratorConn)
-	for plant, want := range map[string]migrate.Severity{
-		"SET ON PARAMETER session_replication_role": migrate.Excess,
-		"SET ON PARAMETER lo_compat_privileges":     migrate.Excess,
-		"ALTER SYSTEM ON PARAMETER archive_command": migrate.Excess,
-		"SET ON PARAMETER log_statement":            migrate.Warn,
+	for plant, want := range map[string]privilege.Severity{
+		"SET ON PARAMETER session_replication_role": privilege.Excess,
+		"SET ON PARAMETER lo_compat_privileges":     privilege.Excess,
+		"ALTER SYSTEM ON PARAMETER archive_command": privilege.Excess,
+		"SET ON PARAMETER log_statement":            privilege.Warn,
 	} {
 		pgtest.Exec(t, db.SuperConn, "GRANT "+plant+" TO PUBLIC")
 		a := audited(t, m, db)
@@ -826,7 +831,7 @@ func TestADangerousParameterForEverybodyStopsAStart(t *testing.T) {
 		}
 		mend := "REVOKE " + plant + " FROM PUBLIC CASCADE"
 		for _, m := range []*migrate.Migrator{m, pending} {
-			if want == migrate.Warn {
+			if want == privilege.Warn {
 				break
 			}
 			_, err := m.Up(t.Context(), db.MigratorConn)

@@ -41,8 +41,11 @@ rolled back; the schema is at version 0. Mend the file and start again`,
 			pg.Outcome{Err: &pgconn.PgError{Code: "23502", Message: "null"}, Completed: msg.lead + 1},
 			"0001_add_tags.sql:2: statement 2 of 3: null (23502)\n    2 |  ALTER",
 		},
-		"the canary": {pg.Outcome{Err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, Completed: msg.lead +
-			3}, "0001_add_tags.sql: the file ended its own transaction"},
+		"the canary": {pg.Outcome{
+			Err: &pgconn.PgError{Code: "22012", Message: "division by zero"},
+			Completed: msg.lead +
+				3,
+		}, "0001_add_tags.sql: the file ended its own transaction"},
 		"a trigger at the commit divides by zero": {
 			pg.Outcome{Err: &pgconn.PgError{Code: "22012", Message: "division by zero"}, Completed: msg.lead + 5},
 			"0001_add_tags.sql: at its commit: division by zero (22012)",

@@ -12,6 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // logTo is a log that a test reads.
@@ -56,8 +57,9 @@ func TestRowLevelSecurityOfAPlatformIsTakenOff(t *testing.T) {
 					m := migrator(t, db, files(n)...)
 					m.Log, m.Role.Privileges = logTo(&log), nil
 					for i := range n {
-						m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: fmt.Sprintf("TABLE t%d", i+
-							1), Allow: "SELECT"})
+						m.Role.Privileges = append(m.Role.Privileges, privilege.Privilege{On: fmt.Sprintf("TABLE t%d",
+							i+
+								1), Allow: "SELECT"})
 					}
 					return m
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 //go:embed testdata/example/*.sql
@@ -23,9 +24,9 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	m := migrate.Migrator{Bundle: notes, Schema: "notes", Role: migrate.Role{
+	m := migrate.Migrator{Bundle: notes, Schema: "notes", Role: privilege.Role{
 		Name: "notes_web", Password: os.Getenv("NOTES_WEB_PASSWORD"),
-		Privileges: []migrate.Privilege{
+		Privileges: []privilege.Privilege{
 			{On: "TABLE notes", Allow: "SELECT, INSERT (id, text), DELETE"},
 			{On: "TABLE tags", Allow: "SELECT, INSERT, DELETE"},
 		},

@@ -14,12 +14,14 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/setting"
-	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
 // Verifier is the SCRAM verifier of a password.
-func Verifier(password string, salt []byte) (string, error) { return verifier(password, salt) }
+func Verifier(password string, salt []byte) (string, error) {
+	return privilege.Verifier(password, salt)
+}
 
 // WindowMessages is how many files may be under way at once.
 const WindowMessages = pg.WindowMessages
@@ -50,24 +52,22 @@ func DamageOf(table string) []snapshot.Difference { return ledger.DiffTable(tabl
 func TakeOver(schema, role string) []string { return takeOver(schema, role) }
 
 // InDatabase is the comment before a statement for another database.
-func InDatabase(database, here string) string { return inDatabase(database, here) }
+func InDatabase(database, here string) string { return privilege.InDatabase(database, here) }
 
 // HeldBothWays lists what a role holds as each start asks, and as an audit does.
 func (m *Migrator) HeldBothWays(ctx context.Context, conn *pgconn.PgConn, role string) (brief, whole []string,
 	odd bool, err error,
 ) {
-	answers, err := pg.Batch(ctx, conn, snapshot.Qualified+m.askRights(sqltext.QuoteText(role)), snapshot.Qualified+
-		m.askHeld(sqltext.QuoteText(role)))
+	answers, err := pg.Batch(ctx, conn, privilege.StartQuery(m.Schema, role), privilege.AuditQuery(m.Schema, role))
 	if err != nil {
 		return nil, nil, false, err
 	}
-	var rights rightsSeen
-	if err := answers[0].Decode(&rights); err != nil {
+	held, odd, err := privilege.ReadStart(answers[0], &privilege.RoleFacts{Name: role}, "")
+	if err != nil {
 		return nil, nil, false, err
 	}
-	held, odd := rights.held(&roleSeen{Name: role}, nil)
-	all, err := readHeld(answers[1])
-	list := func(grants []heldGrant) (lines []string) {
+	all, err := privilege.ReadAudit(answers[1])
+	list := func(grants []privilege.Held) (lines []string) {
 		for _, g := range grants {
 			lines = append(lines, fmt.Sprintf("%+v", g))
 		}
@@ -85,8 +85,8 @@ func Unforeseen(step string, err error) error { return unforeseen(func() string 
 func (m *Migrator) AskedOfTheServer() (names []string) {
 	asked := strings.Join([]string{
 		m.askFacts("current_user", migrator), m.askFacts("current_user", service),
-		ledger.HeadQuery(m.Schema, m.Bundle.Version()), m.askRights("current_user"),
-		m.askHeld("current_user"), m.askInside(), ledger.RowsQuery(m.Schema), snapshot.Settings,
+		ledger.HeadQuery(m.Schema, m.Bundle.Version()), privilege.StartQuery(m.Schema, ""),
+		privilege.AuditQuery(m.Schema, ""), m.askInside(), ledger.RowsQuery(m.Schema), snapshot.Settings,
 		snapshot.Question("$schema", "$ledger"), snapshot.Ledger("$schema", "$ledger"),
 	}, " ")
 	for _, found := range regexp.MustCompile(`\b(pg_[a-z_]+)\b|\b([a-z][a-z0-9_]*)\(`).FindAllStringSubmatch(asked,

@@ -8,6 +8,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // changesOfTheLedger are statements that make, change, lock or drop the ledger or what
@@ -140,7 +141,7 @@ func TestReadingTheLedgerAndItsNameElsewhereAreFine(t *testing.T) {
 func withoutRole(t *testing.T, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	t.Helper()
 	m := migrator(t, db, sql...)
-	m.Role = migrate.Role{}
+	m.Role = privilege.Role{}
 	return m
 }
 

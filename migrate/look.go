@@ -13,6 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -32,10 +33,10 @@ type seen struct {
 		BypassesRLS bool   `json:"bypasses_rls"`
 		powers
 	} `json:"me"`
-	Schema *schemaSeen  `json:"schema"` // nil when it does not exist
-	Role   *roleSeen    `json:"role"`   // nil when it does not exist
-	Ledger *ledger.Head `json:"-"`      // nil when it does not exist
-	Held   *heldSeen    `json:"-"`      // nil unless it was asked for
+	Schema *schemaSeen          `json:"schema"` // nil when it does not exist
+	Role   *privilege.RoleFacts `json:"role"`   // nil when it does not exist
+	Ledger *ledger.Head         `json:"-"`      // nil when it does not exist
+	Held   *privilege.Catalog   `json:"-"`      // nil unless it was asked for
 
 	Strays []snapshot.Difference `json:"-"` // objects whose owner somebody changed; nil unless it was asked for
 
@@ -89,24 +90,6 @@ type schemaSeen struct {
 	Ours    bool `json:"ours"`    // whether the relation with the ledger's name bears the ledger's comment
 }
 
-type roleSeen struct {
-	Name        string `json:"name"`
-	Login       bool   `json:"login"`
-	Expired     string `json:"expired"` // since when its password is no good any more
-	Limit       int    `json:"limit"`   // of connections; -1 when there is none
-	Superuser   bool   `json:"superuser"`
-	CreatesDB   bool   `json:"creates_db"`
-	CreatesRole bool   `json:"creates_role"`
-	Replicates  bool   `json:"replicates"`
-	BypassesRLS bool   `json:"bypasses_rls"`
-	MemberOf    []struct {
-		Role    string `json:"role"`
-		Grantor string `json:"grantor"`
-	} `json:"member_of"`
-	Connects bool   `json:"connects"`
-	Comment  string `json:"comment"`
-}
-
 // An audience is who looks, and so what is asked.
 type audience int
 
@@ -122,16 +105,20 @@ const (
 // ledger does not tell a history it asks, in a second one, what the schema holds.
 func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) (seen, error) {
 	var s seen
-	role, rights := sqltext.QuoteText(m.Role.Name), m.Role.Name != "" && (who == migrator || who == auditor)
+	name, rights := m.Role.Name, m.Role.Name != "" && (who == migrator || who == auditor)
 	if who == prover || who == auditor && m.Role.Name == "" {
-		role, rights = "current_user", true // the service asks about itself
+		name, rights = "", true // the service asks about itself
+	}
+	role := "current_user"
+	if name != "" || !rights {
+		role = sqltext.QuoteText(name)
 	}
 	questions := []string{m.askFacts(role, who), ledger.HeadQuery(m.Schema, m.Bundle.Version())}
 	switch {
 	case rights && who == auditor:
-		questions = append(questions, snapshot.Qualified+m.askHeld(role), snapshot.Qualified+m.askDetours(role))
+		questions = append(questions, privilege.AuditQuery(m.Schema, name), privilege.DetoursQuery(m.Schema, name))
 	case rights:
-		questions = append(questions, snapshot.Qualified+m.askRights(role), snapshot.Qualified+m.askOwners())
+		questions = append(questions, privilege.StartQuery(m.Schema, name), snapshot.Qualified+m.askOwners())
 	case who == historian:
 		questions = append(questions, ledger.RowsQuery(m.Schema), snapshot.Settings+
 			snapshot.Ledger(sqltext.QuoteText(m.Schema), sqltext.QuoteText(ledger.Name)))
@@ -163,7 +150,7 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	}
 	switch {
 	case unreadable && rights && who == auditor: // whose answer is about rights
-		held, errHeld := readHeld(answers[2])
+		held, errHeld := privilege.ReadAudit(answers[2])
 		s.Held = held
 		return s, cmp.Or(errHeld, err)
 	case err != nil:
@@ -173,12 +160,12 @@ func (m *Migrator) look(ctx context.Context, conn *pgconn.PgConn, who audience) 
 	}
 	switch {
 	case rights && who == auditor:
-		if s.Held, err = readHeld(answers[2]); err == nil {
-			err = answers[3].Decode(&s.Held.Detours)
+		if s.Held, err = privilege.ReadAudit(answers[2]); err == nil {
+			err = s.Held.ReadDetours(answers[3])
 		}
 	case rights:
 		_ = answers[3].Decode(&s.Strays) // only a warning is about them
-		err = m.readRights(ctx, conn, answers[2], role, &s)
+		err = m.readRights(ctx, conn, answers[2], name, &s)
 	case who == historian && s.Ledger != nil && !s.Ledger.Foreign:
 		err = m.readHistory(answers[2], answers[3], &s)
 	}
@@ -271,34 +258,45 @@ const mostPatience = 7 * time.Second
 // say that there is a lock.
 func (m *Migrator) patiently(ctx context.Context, questions int) string {
 	left := min(pg.Left(ctx), orElse(m.ConnectWait, time.Minute))
-	limit := min(orElse(m.LockTimeout, defaultLockTimeout), mostPatience, max(left/2, leastLock)) / time.Duration(max(questions, 1))
+	limit := min(orElse(m.LockTimeout, defaultLockTimeout), mostPatience,
+		max(left/2, leastLock)) / time.Duration(max(questions, 1))
 	return pg.Untimed + fmt.Sprintf("SET LOCAL lock_timeout = %d; ", max(limit.Milliseconds(), 1))
 }
 
-// readRights asks for the rest when the role holds something odd. role is an expression.
+// readRights reads what a role holds, and asks for the rest when it holds something odd.
 func (m *Migrator) readRights(ctx context.Context, conn *pgconn.PgConn, a pg.Result, role string, s *seen) error {
-	var rights rightsSeen
-	if err := a.Decode(&rights); err != nil {
-		return err
+	owner := ""
+	if s.Schema != nil {
+		owner = s.Schema.Owner
 	}
-	held, odd := rights.held(s.Role, s.Schema)
-	if s.Held = held; !odd {
-		return nil
-	}
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+snapshot.Qualified+m.askHeld(role))
+	held, odd, err := privilege.ReadStart(a, s.Role, owner)
 	if err != nil {
 		return err
 	}
-	s.Held, err = readHeld(answers[0])
+	if s.Held = held; !odd {
+		return nil
+	}
+	answers, err := pg.Batch(ctx, conn, pg.Untimed+privilege.AuditQuery(m.Schema, role))
+	if err != nil {
+		return err
+	}
+	s.Held, err = privilege.ReadAudit(answers[0])
 	return err
 }
 
-func readHeld(a pg.Result) (*heldSeen, error) {
-	held := new(heldSeen)
-	err := a.Decode(held)
-	held.Grants = append(held.Grants, held.Secured.grants()...)
-	held.inOrder()
-	return held, err
+// roleFacts are what was found about the service's role.
+func (m *Migrator) roleFacts(s seen) privilege.Facts {
+	f := privilege.Facts{
+		Database: s.Database, Schema: m.Schema, Me: s.Me.Name, ServerVersion: s.Server.Version,
+		Role: s.Role, Catalog: s.Held,
+	}
+	if s.Schema != nil {
+		f.Owner = s.Schema.Owner
+	}
+	if f.Ledger = s.Ledger != nil; f.Ledger {
+		f.Snapshot, f.Compared = m.Bundle.Snapshot(s.Ledger.Version)
+	}
+	return f
 }
 
 // mayNotRead is the error of a role that lacks the right to read the ledger: a
@@ -328,7 +326,7 @@ func (m *Migrator) askFacts(role string, who audience) string {
 	if who == migrator || who == prover {
 		powers = ""
 	}
-	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$ledger", sqltext.QuoteText(ledger.Name), "$owns", owns).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$ledger", sqltext.QuoteText(ledger.Name), "$owns", privilege.OwnsSQL).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num'), 'build', version(),
@@ -387,4 +385,29 @@ func (m *Migrator) differences(ctx context.Context, conn *pgconn.PgConn) ([]Diff
 		return nil, err
 	}
 	return compare(m.Bundle, rows), nil
+}
+
+// tooMuch lists what the role that looks could do beyond a service's own.
+func (s seen) tooMuch() []string {
+	var found []string
+	for _, power := range []struct {
+		has  bool
+		what string
+	}{
+		{s.Me.Superuser, "is a superuser"},
+		{s.Me.CreatesRole, "may create roles"},
+		{s.Me.CreatesDB, "may create databases"},
+		{s.Me.Replicates, "may replicate"},
+		{s.Me.BypassesRLS, "bypasses row level security"},
+		{s.Me.Member, "is a member of another role"},
+		{s.Me.Owns, "owns objects"},
+		{s.Me.MayCreate, "may create schemas"},
+		{s.Schema != nil && s.Schema.Creates, "may create objects in the schema"},
+		{s.Me.WritesOurs, "may write the ledger of migrations"},
+	} {
+		if power.has {
+			found = append(found, power.what)
+		}
+	}
+	return found
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -15,8 +16,8 @@ import (
 // bundle. Bundle and Schema must be set; the rest works as zero values.
 type Migrator struct {
 	Bundle bundle.Bundle
-	Schema string // created when it does not exist; the ledger lives in it
-	Role   Role   // the service's own role
+	Schema string         // created when it does not exist; the ledger lives in it
+	Role   privilege.Role // the service's own role
 
 	Program string // names the migrator in pg_stat_activity and the role's comment; "migrate" when empty
 	Version string // the program's version, kept in the ledger's rows

@@ -5,19 +5,20 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // eachFacts calls test with the facts of many databases: every state of the ledger, with a role that fits, lacks
 // something, has too much or is not there, on servers that can be written to and that cannot.
 func eachFacts(m *Migrator, test func(name string, s seen, status Status)) {
-	declared, _ := m.Role.declared(m.Schema)
+	declared := m.Role.Declared(m.Schema)
 	roles := map[string]func(s *seen){
 		"no role":            func(s *seen) { s.Role = nil },
 		"a role that fits":   func(*seen) {},
 		"a superuser":        func(s *seen) { s.Role.Superuser = true },
 		"a privilege less":   func(s *seen) { s.Held.Grants = s.Held.Grants[1:] },
 		"a privilege more":   func(s *seen) { s.Held.Grants[0].Verb = "DELETE" },
-		"one outside":        func(s *seen) { s.Held.Grants[0].Ours = false },
+		"one outside":        func(s *seen) { s.Held.Grants[0].InSchema = false },
 		"the migrator's own": func(s *seen) { s.Me.Name = m.Role.Name },
 	}
 	servers := map[string]func(s *seen){
@@ -31,12 +32,15 @@ func eachFacts(m *Migrator, test func(name string, s seen, status Status)) {
 	for state := Blank; state <= LedgerLost; state++ {
 		for role, ofRole := range roles {
 			for server, ofServer := range servers {
-				s := seen{Database: "d", Held: &heldSeen{}, Role: &roleSeen{Name: m.Role.Name, Login: true, Limit: -1, Connects: true}}
+				s := seen{
+					Database: "d", Held: &privilege.Catalog{},
+					Role: &privilege.RoleFacts{Name: m.Role.Name, Login: true, Limit: -1, Connects: true},
+				}
 				s.Me.Name, s.Me.MayCreate, s.Me.CreatesRole = "migrator", true, true
 				s.Schema = &schemaSeen{Owner: "migrator", Mine: true, Creates: true, Ledger: true}
 				s.Ledger = &ledger.Head{}
 				for _, g := range declared {
-					s.Held.Grants = append(s.Held.Grants, heldGrant{grant: g, Ours: true})
+					s.Held.Grants = append(s.Held.Grants, privilege.Held{Grant: g, InSchema: true})
 				}
 				ofRole(&s)
 				ofServer(&s)
@@ -56,7 +60,7 @@ func eachFacts(m *Migrator, test func(name string, s seen, status Status)) {
 // TestPlanIsWhatUpDoesNext holds the plan, which is printed, to the steps that Up does.
 func TestPlanIsWhatUpDoesNext(t *testing.T) {
 	t.Parallel()
-	m := &Migrator{Schema: "app", Bundle: bundleOf(t, 2, 1), Role: Role{Name: "web"}}
+	m := &Migrator{Schema: "app", Bundle: bundleOf(t, 2, 1), Role: privilege.Role{Name: "web"}}
 	seenActions := map[action]int{}
 	eachFacts(m, func(name string, s seen, status Status) {
 		next := m.next(s, status, memory{opened: true})
@@ -84,7 +88,8 @@ func TestPlanIsWhatUpDoesNext(t *testing.T) {
 		case openLedger:
 			t.Errorf("%s: the ledger was opened before", name)
 		}
-		if again := m.next(s, status, memory{opened: true, granted: true}); again.action == grantRights && s.Role != nil {
+		if again := m.next(s, status, memory{opened: true, granted: true}); again.action == grantRights &&
+			s.Role != nil {
 			t.Errorf("%s: what could not be granted is granted for ever", name)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -38,7 +39,7 @@ func TestAnObjectOfAnotherOwnerIsNamed(t *testing.T) {
 	m.Log = slog.New(slog.NewTextHandler(log, nil))
 	up(t, m, db.MigratorConn)
 	own := *m
-	own.Role = migrate.Role{Privileges: m.Role.Privileges}
+	own.Role = privilege.Role{Privileges: m.Role.Privileges}
 	verify := func(m *migrate.Migrator, conn string) migrate.Verification {
 		v, err := askVerify(t.Context(), m, conn)
 		if err != nil {

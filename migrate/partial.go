@@ -10,6 +10,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // grantSoFar gives the role the declared rights on what is there, after a start that applied
@@ -33,13 +34,13 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 	if err != nil {
 		return
 	}
-	missing, _ := r.mendable(s)
+	missing, _ := r.fixable(s)
 	var granted []string
-	for _, g := range rightsIn(missing) {
+	for _, g := range privilege.WithoutRowSecurity(missing) {
 		if g.Kind == "TABLE" && !slices.Contains(there, g.Object) { // the server's log need not say so
 			continue
 		}
-		m := r.rights(s, false, []grant{g}, nil)
+		m := r.rights(s, false, []privilege.Grant{g}, nil)
 		a, err := pg.Exec(ctx, conn, m.before+m.sql+m.after)
 		if err == nil && a.Err != nil {
 			err = a.Err
@@ -49,7 +50,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 		}
 		switch {
 		case err == nil:
-			granted = append(granted, r.rightsSQL(s).describe(g, true))
+			granted = append(granted, r.Role.Writer(r.roleFacts(s)).Describe(g, true))
 		// these mean that an object, which a later file makes, is not there yet
 		case !slices.Contains([]string{pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject},
 			pg.SQLState(err)):

@@ -7,6 +7,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // TestAReleaseBeforeAFailedOneServes: after a jump over several releases whose last file
@@ -27,19 +28,19 @@ func releaseBeforeAFailedOne(t *testing.T, killed bool) {
 	db := pgtest.Blank(t)
 	first := migrator(t, db, tables(1)...)
 	// which the newest one takes away
-	first.Role.Privileges = append(first.Role.Privileges, migrate.Privilege{On: "TABLE t1", Allow: "DELETE"})
+	first.Role.Privileges = append(first.Role.Privileges, privilege.Privilege{On: "TABLE t1", Allow: "DELETE"})
 	up(t, first, db.MigratorConn)
 	newest := migrator(t, db, append(tables(2),
 		"CREATE FUNCTION app.seen(int) RETURNS int LANGUAGE sql RETURN $1; REVOKE EXECUTE ON FUNCTION app.seen FROM "+
 			"PUBLIC; ALTER TABLE app.t2 ADD COLUMN b int",
 		"CREATE TABLE app.t4 (id int); ALTER TABLE app.t2 ADD COLUMN c int; SELECT 1/0")...)
 	newest.Role.Privileges = append(newest.Role.Privileges,
-		migrate.Privilege{On: "TABLE t2", Allow: "SELECT, UPDATE (b, c)"},
-		migrate.Privilege{On: "FUNCTION seen(integer)", Allow: "EXECUTE"},
-		migrate.Privilege{On: "TABLE t4", Allow: "SELECT"})
+		privilege.Privilege{On: "TABLE t2", Allow: "SELECT, UPDATE (b, c)"},
+		privilege.Privilege{On: "FUNCTION seen(integer)", Allow: "EXECUTE"},
+		privilege.Privilege{On: "TABLE t4", Allow: "SELECT"})
 	if killed { // after the last good file, and before any right
 		before := *newest
-		before.Role = migrate.Role{}
+		before.Role = privilege.Role{}
 		_, _ = before.Up(t.Context(), db.MigratorConn) // fails as the next one does
 	}
 	report, err := newest.Up(t.Context(), db.MigratorConn)
@@ -53,7 +54,7 @@ func releaseBeforeAFailedOne(t *testing.T, killed bool) {
 		t.Errorf("the report says %v", report.Granted)
 	}
 	between := migrator(t, db, tables(2)...)
-	between.Role.Privileges = []migrate.Privilege{
+	between.Role.Privileges = []privilege.Privilege{
 		{On: "TABLE t1", Allow: "SELECT, INSERT (id), DELETE"},
 		{On: "TABLE t2", Allow: "SELECT"},
 	}

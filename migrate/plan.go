@@ -13,6 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A Plan is what Up would do with a database, as far as it can be known before.
@@ -86,8 +87,8 @@ type step struct {
 	refusal error // why it stops: before the step, or with grantRights after it
 
 	createRole bool
-	missing    []grant // the differences of the role's privileges that the step removes
-	excess     []heldGrant
+	missing    []privilege.Grant // the differences of the role's privileges that the step removes
+	excess     []privilege.Held
 
 	unchanged string // with finish: why the differences stay
 }
@@ -120,8 +121,8 @@ func (m *Migrator) nextFiles(next *step, s seen) {
 	next.action = migrate
 	if m.Role.Name != "" {
 		next.createRole = s.Role == nil
-		next.missing, next.excess = m.mendable(s)
-		next.missing = rightsIn(next.missing)
+		next.missing, next.excess = m.fixable(s)
+		next.missing = privilege.WithoutRowSecurity(next.missing)
 	}
 }
 
@@ -136,7 +137,7 @@ func (m *Migrator) nextRights(next *step, s seen, granted bool) {
 		next.action = refuse
 		return
 	}
-	missing, excess := m.mendable(s)
+	missing, excess := m.fixable(s)
 	nothing := s.Role != nil && len(missing) == 0 && len(excess) == 0
 	switch {
 	case !nothing && s.Server.ReadOnly != "":
@@ -144,7 +145,7 @@ func (m *Migrator) nextRights(next *step, s seen, granted bool) {
 	case !nothing && s.Server.Standby:
 		next.unchanged = "the server is a standby"
 	case nothing || granted && s.Role != nil:
-		audit, err := m.audit(s)
+		audit, err := m.Role.Audit(m.roleFacts(s))
 		if next.refusal = m.unmended(s, cmp.Or(err, audit.Err())); next.refusal != nil {
 			next.action = refuse
 		}
@@ -157,9 +158,9 @@ func (m *Migrator) nextRights(next *step, s seen, granted bool) {
 // describeChanges are the differences that a step removes, for people.
 func (m *Migrator) describeChanges(s seen, next step) (granted, revoked []string) {
 	for _, g := range next.missing {
-		granted = append(granted, m.rightsSQL(s).describe(g, true))
+		granted = append(granted, m.Role.Writer(m.roleFacts(s)).Describe(g, true))
 	}
-	for _, f := range m.excessive(s, next.excess) {
+	for _, f := range m.Role.ExcessFindings(m.roleFacts(s), next.excess) {
 		revoked = append(revoked, f.What)
 	}
 	return granted, revoked

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // grantRights makes the role's rights equal to the declared ones. The next look shows whether they are, so that the
@@ -20,7 +21,8 @@ func (r *run) grantRights(ctx context.Context, conn *pgconn.PgConn, s seen, next
 	granted, revoked := r.describeChanges(s, next)
 	r.Log.Info("making the role's rights equal to the declared ones", "role", r.Role.Name, "create", s.Role == nil,
 		"granted", granted, "revoked", revoked)
-	if others := those(excess, func(h heldGrant) bool { return h.isRowSecurity() || h.everybodys }); len(others) > 0 {
+	if others := privilege.Filter(excess,
+		func(h privilege.Held) bool { return h.IsRowSecurity() || h.Public }); len(others) > 0 {
 		r.warnOfOthers(s, others, r.eventTriggers(ctx, conn))
 	}
 	err := r.apply(ctx, conn, []message{r.rights(s, s.Role == nil, missing, excess)})
@@ -33,7 +35,7 @@ func (r *run) grantRights(ctx context.Context, conn *pgconn.PgConn, s seen, next
 			if s.Held == nil {
 				return true
 			}
-			if lacks, has := r.mendable(*s); !slices.ContainsFunc(lacks, within(missing)) &&
+			if lacks, has := r.fixable(*s); !slices.ContainsFunc(lacks, within(missing)) &&
 				!slices.ContainsFunc(has, within(excess)) {
 				r.granted(granted, revoked)
 			}
@@ -41,17 +43,17 @@ func (r *run) grantRights(ctx context.Context, conn *pgconn.PgConn, s seen, next
 		})
 	}
 	if lacks, refused := errors.AsType[*pg.PrivilegeError](err); refused && s.Role != nil && !lacks.Beyond {
-		audit, _ := r.audit(s) // newRun has checked the declaration
+		audit, _ := r.Role.Audit(r.roleFacts(s)) // newRun has checked the declaration
 		err = r.unmended(s, audit.Err())
 	}
 	return err
 }
 
 // warnOfOthers names what no migration put on the schema, and what may have.
-func (r *run) warnOfOthers(s seen, excess []heldGrant, triggers eventTriggers) {
+func (r *run) warnOfOthers(s seen, excess []privilege.Held, triggers eventTriggers) {
 	var what []string
 	byDefault := false
-	for _, f := range r.excessive(s, excess) {
+	for _, f := range r.Role.ExcessFindings(r.roleFacts(s), excess) {
 		what = append(what, f.What)
 	}
 	for _, h := range excess {
@@ -73,12 +75,11 @@ func within[T comparable](list []T) func(T) bool {
 	return func(v T) bool { return slices.Contains(list, v) }
 }
 
-// mendable lists the differences that GRANT and REVOKE can remove within the schema
+// fixable lists the differences that GRANT and REVOKE can remove within the schema
 // and on the database.
-func (m *Migrator) mendable(s seen) (missing []grant, excess []heldGrant) {
-	declared, _ := m.Role.declared(m.Schema) // newRun has checked it
-	missing, excess = m.differing(declared, s)
-	return missing, slices.DeleteFunc(excess, heldGrant.outside)
+func (m *Migrator) fixable(s seen) (missing []privilege.Grant, excess []privilege.Held) {
+	diff := m.Role.Diff(m.roleFacts(s))
+	return diff.Missing, diff.Excess
 }
 
 // holdsOutside refuses, before anything is migrated, a role with rights that the
@@ -87,12 +88,8 @@ func (m *Migrator) holdsOutside(s seen) error {
 	if m.Role.Name == "" {
 		return nil
 	}
-	outside := slices.Concat(those(s.Held.Grants, heldGrant.outside),
-		everybodysThat(s.Held.Public, func(h heldGrant) bool {
-			return h.neverMeant() && (h.Kind == "DATABASE" || h.Kind == parameter)
-		}))
-	return m.unmended(s, unfit(fmt.Sprintf("the role %q is not what it is meant to be", m.Role.Name),
-		m.excessive(s, outside)))
+	return m.unmended(s, privilege.Error(fmt.Sprintf("the role %q is not what it is meant to be", m.Role.Name),
+		m.Role.OutsideFindings(m.roleFacts(s))))
 }
 
 // fitAhead refuses a role that no version of this program should have. On a schema that
@@ -105,7 +102,7 @@ func (m *Migrator) fitAhead(s seen) error {
 	if err := m.mayHaveRole(s); err != nil {
 		return err
 	}
-	err := m.auditAlways(s).Err()
+	err := m.Role.AuditAhead(m.roleFacts(s)).Err()
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok {
 		lacks.Lacks += ". The schema is ahead of this program, which therefore changes no rights: the newer " +
 			"program's next start does what it may"
@@ -120,7 +117,8 @@ func (r *run) grantsFollow(s seen) bool {
 		r.lacked = time.Now()
 	}
 	const soon = 3 * time.Second
-	return time.Since(r.lacked) < soon && r.mayHaveRole(s) == nil && r.auditAlways(s).Count(Excess) == 0
+	return time.Since(r.lacked) < soon && r.mayHaveRole(s) == nil &&
+		r.Role.AuditAhead(r.roleFacts(s)).Count(privilege.Excess) == 0
 }
 
 // unmended says of what differs that a DBA has to fix it: it lies outside
@@ -153,7 +151,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 			"user and password to the pooler", r.Role.Name, pg.Reason(refusal)),
 			"-- in the pooler's auth_file, or in what its auth_query reads: the role "+sqltext.QuoteName(r.Role.Name)+
 				" and its password")
-	case s.Role.Comment != r.mark(s.Database):
+	case s.Role.Comment != privilege.Mark(r.Program, s.Database):
 		return false, r.unmarked()
 	case s.Server.Standby || s.Server.ReadOnly != "":
 		return r.lockedOut(fmt.Sprintf("the configured password of the role %q does not log in, and it cannot be "+
@@ -167,7 +165,7 @@ func (r *run) rotate(ctx context.Context, conn *pgconn.PgConn, s seen) (done boo
 	}
 	name := sqltext.QuoteName(r.Role.Name)
 	err = r.apply(ctx, conn, []message{r.wrap("password", s,
-		[]string{"ALTER ROLE " + name + " PASSWORD " + sqltext.QuoteText(newVerifier(r.Role.Password))})})
+		[]string{"ALTER ROLE " + name + " PASSWORD " + sqltext.QuoteText(privilege.NewVerifier(r.Role.Password))})})
 	if lacks, ok := errors.AsType[*pg.PrivilegeError](err); ok {
 		lacks.Lacks = fmt.Sprintf("the configured password of the role %q does not log in, and %q may not set it",
 			r.Role.Name, s.Me.Name)
@@ -207,7 +205,7 @@ func (r *run) unmarked() error {
 // mayLogIn refuses, before anything is migrated, a password that will not be the role's
 // afterwards either.
 func (r *run) mayLogIn(ctx context.Context, conn *pgconn.PgConn, s seen) error {
-	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == r.mark(s.Database) ||
+	if r.admitted || !r.Role.Rotate || s.Role == nil || s.Role.Comment == privilege.Mark(r.Program, s.Database) ||
 		pg.IsPooled(conn, s.Server.PID) {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -32,7 +33,7 @@ type Rehearsal struct {
 	Files  []Rehearsed           // those that succeeded or were left out, in order
 	Drift  []snapshot.Difference // how the schema differs from what its migrations make; not known with data
 	// of the service's role with the declared rights, warnings aside; nil when it was not proved
-	Audit    *Audit
+	Audit    *privilege.Audit
 	Unproved string // why it was not; empty when the service has no role
 	Refusal  error  // why Up would stop before it migrates anything; nil when it would not
 	Replayed time.Duration
@@ -207,7 +208,7 @@ func (r *run) rehearseOn(ctx context.Context, c scratch, s seen, live told, repo
 // which all databases of the server share.
 func (r *run) inScratch() *run {
 	m := r.Migrator
-	m.Role, m.Backup, m.Log, m.Bundle = Role{}, nil, slog.New(slog.DiscardHandler),
+	m.Role, m.Backup, m.Log, m.Bundle = privilege.Role{}, nil, slog.New(slog.DiscardHandler),
 		r.Bundle.UpTo(r.report.To)
 	sub := &run{Migrator: m, started: time.Now()}
 	sub.pause.budget = m.Wait

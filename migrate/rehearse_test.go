@@ -18,6 +18,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // rehearsing is a blank database whose migrator may make scratch databases.
@@ -290,7 +291,7 @@ func TestRehearsalFindsADeclaredRightThatCannotBeGranted(t *testing.T) {
 	t.Parallel()
 	db := rehearsing(t)
 	m := migrator(t, db, tables(1)...)
-	m.Role.Privileges = append(m.Role.Privileges, migrate.Privilege{On: "TABLE forgotten", Allow: "SELECT"})
+	m.Role.Privileges = append(m.Role.Privileges, privilege.Privilege{On: "TABLE forgotten", Allow: "SELECT"})
 	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
 	if err == nil || !strings.Contains(err.Error(), `"app.forgotten" does not exist`) {
 		t.Errorf("got %v, want the table that does not exist", err)

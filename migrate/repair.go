@@ -242,7 +242,8 @@ func (r *run) rebuild(ctx context.Context, conn *pgconn.PgConn, e evidence, repa
 		if err != nil || a.Err == nil {
 			return err
 		}
-		failure := r.failure(message{what: "repair", before: begin, lead: lead}, pg.Outcome{Err: a.Err, Completed: lead})
+		failure := r.failure(message{what: "repair", before: begin, lead: lead},
+			pg.Outcome{Err: a.Err, Completed: lead})
 		if a.Err.Code == pg.DependentObjects {
 			failure = &UnrepairableError{
 				Why:  "it is made anew, and something depends on it: " + a.Err.Detail,

@@ -12,6 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // held lists what the role of the service holds in the schema, from the catalogue.
@@ -258,7 +259,7 @@ func TestFunctionsAreDeclaredWithTheirTypesSchemas(t *testing.T) {
 		CREATE FUNCTION app.f(app."Mood", public.word, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
 		REVOKE ALL ON FUNCTION app.f FROM PUBLIC`)
 	m.Role.Privileges = append(m.Role.Privileges,
-		migrate.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
+		privilege.Privilege{On: `FUNCTION f(app."Mood", public.word, integer)`, Allow: "EXECUTE"})
 	up(t, m, db.MigratorConn)
 	if report := up(t, m, db.MigratorConn); len(report.Granted)+len(report.Revoked) > 0 {
 		t.Errorf("the next start changed rights again: %+v", report)

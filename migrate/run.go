@@ -54,7 +54,7 @@ func newRun(m Migrator, connString string) (*run, error) {
 	if err := m.Bundle.KeepsOff(m.Schema); err != nil {
 		return nil, err
 	}
-	if err := m.Role.check(m.Schema); err != nil {
+	if err := m.Role.Check(m.Schema); err != nil {
 		return nil, err
 	}
 	if m.Program == "" {
@@ -109,6 +109,7 @@ type losses struct {
 
 // A memory is what a start has done already, of what another look does not show.
 type memory struct {
-	opened  bool // row level security was taken off the ledger once
-	granted bool // the role's privileges were made equal once; a difference that is left cannot be removed by a migrator
+	opened bool // row level security was taken off the ledger once
+	// the role's privileges were made equal once; a difference that is left cannot be removed by a migrator
+	granted bool
 }

@@ -10,51 +10,9 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
-	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
-
-// undeclaredSecurity lists the tables whose row level security no migration turns on: an
-// event trigger of a platform does that to each new table, and then the service's role sees
-// no row of it. With FORCE the migrations see none either.
-//
-// The snapshot of the version says what migrations turn on. Without one it is too much on a
-// table that the role is declared to use, and that has not a single policy.
-func (m *Migrator) undeclaredSecurity(declared []grant, s seen) []heldGrant {
-	if s.Ledger == nil {
-		return nil
-	}
-	wanted, compared := m.Bundle.Snapshot(s.Ledger.Version)
-	objects := snapshot.Objects(wanted)
-	return those(s.Held.Grants, func(h heldGrant) bool {
-		switch {
-		case !h.isRowSecurity():
-			return false
-		case h.Object == ledger.Name:
-			return true
-		case compared:
-			return !turnedOn(objects, h)
-		}
-		uses := func(g grant) bool { return g.Kind == h.Kind && g.Object == h.Object && !g.isRowSecurity() }
-		secured := grant{Kind: h.Kind, Object: h.Object, Verb: rowSecurity}
-		return h.bare && slices.ContainsFunc(declared, uses) && !slices.Contains(declared, secured)
-	})
-}
-
-// turnedOn reports whether a snapshot has a table with this row level security. A table of
-// which it knows nothing is for the comparison to report.
-func turnedOn(objects map[string]*snapshot.Object, h heldGrant) bool {
-	line := "row security enabled"
-	if h.Verb == forcedSecurity {
-		line = "row security forced"
-	}
-	for _, name := range []string{h.Object, sqltext.QuoteName(h.Object)} {
-		if table := objects["table "+name]; table != nil {
-			return table.Facts[line]
-		}
-	}
-	return true
-}
 
 // hidden reports whether row level security is on the ledger, which its owner may take off.
 func (m *Migrator) hidden(s seen) bool {
@@ -62,7 +20,7 @@ func (m *Migrator) hidden(s seen) bool {
 		return false
 	}
 	return slices.ContainsFunc(s.Held.Grants,
-		func(h heldGrant) bool { return h.isRowSecurity() && h.Object == ledger.Name })
+		func(h privilege.Held) bool { return h.IsRowSecurity() && h.Object == ledger.Name })
 }
 
 // unhide takes it off before anything is planned: a ledger that shows no rows looks lost.
@@ -80,9 +38,8 @@ func (r *run) unhide(ctx context.Context, conn *pgconn.PgConn, s seen) error {
 // insists adds to a difference that came back after it was mended what may have brought it.
 func (r *run) insists(ctx context.Context, conn *pgconn.PgConn, s seen, differs error) error {
 	lacks, ok := errors.AsType[*pg.PrivilegeError](differs)
-	declared, _ := r.Role.declared(r.Schema) // newRun has checked it
 	if triggers := r.eventTriggers(ctx, conn); ok && len(triggers) > 0 && r.did.granted &&
-		len(r.undeclaredSecurity(declared, s)) > 0 {
+		r.Role.InsistsOnSecurity(r.roleFacts(s)) {
 		lacks.Lacks += ". It came back after it was taken off: see what the event triggers of this database do (" +
 			triggers.names() + ")"
 		lacks.SQL = slices.Concat(triggers.switchedOff(), lacks.SQL)

@@ -53,7 +53,8 @@ func guard(mig *bundle.Migration, server serverSeen) string {
 const guardMark = "changed "
 
 // different returns those of some settings that have another value.
-func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn, wanted []pg.Assignment) (found []pg.DifferentSetting,
+func (m *Migrator) different(ctx context.Context, conn *pgconn.PgConn,
+	wanted []pg.Assignment) (found []pg.DifferentSetting,
 	err error,
 ) {
 	err = pg.Ask(ctx, conn, pg.Untimed+snapshot.Qualified+pg.Differing(wanted), &found)
@@ -81,7 +82,8 @@ func (m *Migrator) restricted(ctx context.Context, conn *pgconn.PgConn, s *seen)
 	lacks := &pg.PrivilegeError{}
 	for _, f := range found {
 		if f.May {
-			s.Server.settable = append(s.Server.settable, pg.Assignment{Name: f.Name, Value: pg.ValueOf(wanted, f.Name)})
+			s.Server.settable = append(s.Server.settable,
+				pg.Assignment{Name: f.Name, Value: pg.ValueOf(wanted, f.Name)})
 			continue
 		}
 		lacks.Lacks = fmt.Sprintf("%s is %s for the role %q, which must be %s and which the role may not set", f.Name,

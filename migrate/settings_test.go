@@ -15,6 +15,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -156,7 +157,7 @@ func sensitiveBundle(t *testing.T) bundle.Bundle {
 func made(t *testing.T, db *pgtest.DB, bundle bundle.Bundle, pooled bool) (snapshot, rows string) {
 	t.Helper()
 	m := &migrate.Migrator{Bundle: bundle, Schema: "app", ConnectWait: pgtest.Patience}
-	m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
+	m.Role = privilege.Role{Name: db.WebRole, Password: db.WebPassword}
 	if pooled {
 		throughAPooler(t, db, m)
 	} else {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // silentServer accepts connections, and then does what a test wants of them.
@@ -320,7 +321,7 @@ func TestARehearsalBeginsAgainAfterItsConnectionWasCut(t *testing.T) {
 	up(t, m, db.MigratorConn)
 	more := remembering(t, migrator(t, db, tables(3)...))
 	fresh := *more
-	fresh.Role = migrate.Role{}
+	fresh.Role = privilege.Role{}
 	step := 25
 	if os.Getenv("MIGRATE_LONG") != "" {
 		step = 1

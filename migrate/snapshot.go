@@ -12,6 +12,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -34,7 +35,7 @@ func Snapshot(ctx context.Context, conn *pgx.Conn, schema string) (string, error
 // from files. The service's role is left out of it.
 func Snapshots(ctx context.Context, m *Migrator, connString string) (texts []string, err error) {
 	alone := *m
-	alone.Role = Role{}
+	alone.Role = privilege.Role{}
 	begun := false
 	err = alone.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
 		defer r.silence("its answers")()

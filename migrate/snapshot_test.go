@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -74,7 +75,7 @@ func TestASnapshotDependsOnNothingElse(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Blank(t)
 			m := everything(t, schema)
-			m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
+			m.Role = privilege.Role{Name: db.WebRole, Password: db.WebPassword}
 			up(t, m, db.MigratorConn)
 			for _, setting := range []string{
 				"DateStyle = German", "IntervalStyle = sql_standard", "TimeZone = 'Asia/Kathmandu'",
@@ -118,7 +119,7 @@ func TestASnapshotSeesWhatSomebodyChanged(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
 	m := everything(t, "app")
-	m.Role = migrate.Role{Name: db.WebRole, Password: db.WebPassword}
+	m.Role = privilege.Role{Name: db.WebRole, Password: db.WebPassword}
 	up(t, m, db.MigratorConn)
 	conn := db.Connect(t, db.SuperConn)
 	before, err := migrate.Snapshot(t.Context(), conn, m.Schema)

@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A stage is where files are rehearsed: a scratch database, or the real one from inside a
@@ -139,7 +140,7 @@ func (st *stage) send(ctx context.Context, m message) error {
 // bootstrap creates schema and ledger. The service's role comes with the proof.
 func (st *stage) bootstrap(ctx context.Context) error {
 	role := st.Role
-	st.Role = Role{}
+	st.Role = privilege.Role{}
 	m := st.run.bootstrap(st.seen)
 	st.Role = role
 	return st.send(ctx, m)
@@ -160,19 +161,20 @@ func (st *stage) prove(ctx context.Context, report *Rehearsal) error {
 		report.Unproved = err.Error()
 		return nil //nolint:nilerr // the report holds it, and why a start would refuse
 	}
-	missing, excess := st.mendable(s)
+	missing, excess := st.fixable(s)
 	if err := st.send(ctx, st.rights(s, s.Role == nil, missing, excess)); err != nil {
 		return err
 	}
 	if s, err = st.look(ctx, st.conn, auditor); err != nil {
 		return err
 	}
-	audit, err := st.audit(s)
+	audit, err := st.Role.Audit(st.roleFacts(s))
 	if err != nil {
 		return err
 	}
 	// Verify tells them: what everybody may do in a scratch database says nothing of the real one.
-	audit.Findings = slices.DeleteFunc(audit.Findings, func(f Finding) bool { return f.Severity == Warn })
+	audit.Findings = slices.DeleteFunc(audit.Findings,
+		func(f privilege.Finding) bool { return f.Severity == privilege.Warn })
 	report.Audit = &audit
 	return nil
 }

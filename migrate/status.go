@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -24,8 +25,8 @@ const (
 	Rows Want = iota + 1
 	// Privileges are those of the service's role, without the comparison of the schema, with Verify: one round trip.
 	Privileges
-	// OwnPrivileges are those of the connection's role, for a service that verifies itself before it serves. When all is
-	// as it should be it takes a third of the time of Privileges, for only then it does not look for warnings.
+	// OwnPrivileges are those of the connection's role, for a service that verifies itself before it serves. When all
+	// is as it should be it takes a third of the time of Privileges, for only then it does not look for warnings.
 	OwnPrivileges
 )
 
@@ -52,7 +53,8 @@ func (m *Migrator) Status(ctx context.Context, conn *pgx.Conn, wants ...Want) (S
 // A Verification says whether a database is what the program expects.
 type Verification struct {
 	Status Status
-	Audit  *Audit // nil unless the schema is fit; of a schema that is ahead it shows only what no version may do
+	// nil unless the schema is fit; of a schema that is ahead it shows only what no version may do
+	Audit *privilege.Audit
 
 	// Compared reports whether the schema was compared with the snapshot of its version,
 	// which the bundle has to have, and Drift how it differs.
@@ -249,7 +251,7 @@ func (m *Migrator) verifyOnce(ctx context.Context, conn *pgconn.PgConn) (Verific
 func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn, who audience) (v Verification, s seen, err error) {
 	s, err = m.glance(ctx, conn, who)
 	if _, unreadable := errors.AsType[*pg.PrivilegeError](err); unreadable && s.Held != nil {
-		audit := m.auditAlways(s)
+		audit := m.Role.AuditAhead(m.roleFacts(s))
 		v.Status.Role, v.Status.TooMuch, v.Audit = s.Me.Name, s.tooMuch(), &audit
 	}
 	if err != nil {
@@ -258,11 +260,11 @@ func (m *Migrator) inspect(ctx context.Context, conn *pgconn.PgConn, who audienc
 	if v.Status, err = m.statusOf(ctx, conn, s); err != nil || !v.Status.State.Fit() {
 		return v, s, err
 	}
-	var audit Audit
+	var audit privilege.Audit
 	if v.Status.State == Current {
-		audit, err = m.audit(s)
+		audit, err = m.Role.Audit(m.roleFacts(s))
 	} else {
-		audit = m.auditAlways(s)
+		audit = m.Role.AuditAhead(m.roleFacts(s))
 	}
 	v.Audit = &audit
 	return v, s, err

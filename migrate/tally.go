@@ -11,6 +11,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/ledger"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // flushEvery is how often one of the files that are sent together is committed with a wait
@@ -111,7 +112,7 @@ func (r *run) doubt(messages ...message) {
 			r.tally.doubtful = append(r.tally.doubtful, m.migration)
 		case m.byHand != "":
 			r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
-				if s.Role != nil && s.Role.Comment == r.mark(s.Database) {
+				if s.Role != nil && s.Role.Comment == privilege.Mark(r.Program, s.Database) {
 					r.roleCreated()
 				}
 				return s.Role != nil // otherwise the server may still be at it

@@ -160,7 +160,7 @@ func firstName(s string) (name, rest string) {
 		name, rest, _ = strings.Cut(s, " ")
 		return name, rest
 	}
-	if end := quotedEnd(s); end > 0 {
+	if end := sqltext.QuotedEnd(s); end > 0 {
 		return s[:end], strings.TrimPrefix(s[end:], " ")
 	}
 	return s, ""

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // TestADriftComesWithTheSQLThatUndoesIt plants what changes the meaning of a privilege without
@@ -23,7 +23,7 @@ func TestADriftComesWithTheSQLThatUndoesIt(t *testing.T) {
 		CREATE TRIGGER "st amp" BEFORE INSERT OR UPDATE OF id ON app.t1 FOR EACH ROW WHEN (new.id > 0) EXECUTE FUNCTION app.stamp();
 		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON app.t1 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.stamp();
 		ALTER TABLE app.t1 ENABLE ALWAYS TRIGGER "st amp"`)
-	m.Role.Privileges = []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT", RowSecurity: true}}
+	m.Role.Privileges = []privilege.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT", RowSecurity: true}}
 	up(t, remembering(t, m), db.MigratorConn)
 	for _, plant := range []string{
 		"CREATE POLICY open ON app.t1 USING (true)",

@@ -44,7 +44,10 @@ func (m *Migrator) Up(ctx context.Context, connString string) (Report, error) {
 // and looks again, for only the ledger knows whether a COMMIT in flight arrived.
 func (r *run) untilDone(ctx context.Context) error {
 	defer func() { r.report.Waited = r.pause.waited }()
-	ctx = pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Left: r.waitable, Waited: func(d time.Duration) { r.pause.waited += d }})
+	ctx = pg.Metered(ctx, pg.Meter{
+		Limit: r.answersIn, Left: r.waitable,
+		Waited: func(d time.Duration) { r.pause.waited += d },
+	})
 	for {
 		began := time.Now()
 		conn, err := r.connect(ctx)
@@ -161,7 +164,7 @@ func (r *run) inspectNow(ctx context.Context, conn *pgconn.PgConn) (s seen, err 
 // finish is the last step: it sees to the role's password, and that what was reported is on disk.
 func (r *run) finish(ctx context.Context, conn *pgconn.PgConn, s seen, next step) (done bool, err error) {
 	if next.unchanged != "" {
-		missing, excess := r.mendable(s)
+		missing, excess := r.fixable(s)
 		r.Log.Warn("the role's privileges differ from the declared ones and are not changed: "+next.unchanged,
 			"role", r.Role.Name, "missing", len(missing), "excess", len(excess))
 		done = true
@@ -302,8 +305,8 @@ func (r *run) messages(s seen, status Status) []message {
 		messages = append(messages, m)
 	}
 	if r.Role.Name != "" && together == len(status.Pending) {
-		declared, _ := r.Role.declared(r.Schema) // newRun has checked it
-		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil, rightsIn(declared), nil))
+		messages = append(messages, r.rights(s, status.State != Blank && s.Role == nil,
+			r.Role.Declared(r.Schema), nil))
 	}
 	return messages
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -51,9 +52,9 @@ func migrator(tb testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	return &migrate.Migrator{
 		Bundle: bundle, Schema: "app", Program: "Test", Version: "1.0", Wait: 10 * time.Minute,
 		ConnectWait: pgtest.Patience,
-		Role: migrate.Role{
+		Role: privilege.Role{
 			Name: db.WebRole, Password: db.WebPassword,
-			Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT (id)"}},
+			Privileges: []privilege.Privilege{{On: "TABLE t1", Allow: "SELECT, INSERT (id)"}},
 		},
 		Log: slog.New(slog.DiscardHandler),
 	}
@@ -741,9 +742,9 @@ func TestAnyIdentifierWorks(t *testing.T) {
 		}
 		m := &migrate.Migrator{
 			Bundle: bundle, Schema: name, Version: `1'0\`,
-			Role: migrate.Role{
+			Role: privilege.Role{
 				Name: name, Password: `p'"\ $1`,
-				Privileges: []migrate.Privilege{{On: "TABLE t1", Allow: "SELECT"}},
+				Privileges: []privilege.Privilege{{On: "TABLE t1", Allow: "SELECT"}},
 			},
 		}
 		up(t, m, db.MigratorConn)

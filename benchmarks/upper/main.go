@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 func main() {
@@ -32,7 +33,7 @@ func up(folder, role string) error {
 	}
 	m := migrate.Migrator{
 		Bundle: bundle, Schema: "app", Program: "upper", Version: "1.0",
-		Role: migrate.Role{Name: role, Password: "upper"},
+		Role: privilege.Role{Name: role, Password: "upper"},
 	}
 	loaded := time.Now()
 	report, err := m.Up(context.Background(), os.Getenv("UPPER_CONN"))

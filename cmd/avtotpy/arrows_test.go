@@ -14,8 +14,8 @@ func TestArrowsPointOneWay(t *testing.T) {
 	const module = "github.com/avtotpy/avtotpy/"
 	for pkg, allowed := range map[string][]string{
 		"migrate": {
-			"migrate/bundle", "migrate/connstring", "migrate/redact", "migrate/snapshot", "migrate/internal/",
-			"github.com/jackc/",
+			"migrate/bundle", "migrate/connstring", "migrate/privilege", "migrate/redact", "migrate/snapshot",
+			"migrate/internal/", "github.com/jackc/",
 		},
 		"migrate/connstring": {"github.com/jackc/"},
 		"migrate/redact":     {"github.com/jackc/"},
@@ -24,6 +24,10 @@ func TestArrowsPointOneWay(t *testing.T) {
 			"migrate/bundle", "migrate/internal/setting", "migrate/internal/sqltext",
 		},
 		"migrate/internal/pg": {"migrate/internal/sqltext", "migrate/redact", "github.com/jackc/"},
+		"migrate/privilege": {
+			"migrate/bundle", "migrate/snapshot", "migrate/internal/ledger", "migrate/internal/pg",
+			"migrate/internal/setting", "migrate/internal/sqltext", "migrate/redact", "github.com/jackc/",
+		},
 		"migrate/internal/ledger": {
 			"migrate/bundle", "migrate/snapshot", "migrate/internal/pg", "migrate/internal/setting",
 			"migrate/internal/sqltext", "migrate/redact", "github.com/jackc/",

@@ -16,6 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // The tests below drive the real program with people who read and write while the database moves. Short, each way to
@@ -61,7 +62,7 @@ func upgrade(t *testing.T, db *pgtest.DB) {
 	}
 	migrator := migrate.Migrator{
 		Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test",
-		Role: migrate.Role{Name: db.WebRole, Password: db.WebPassword, Privileges: schema.Privileges()},
+		Role: privilege.Role{Name: db.WebRole, Password: db.WebPassword, Privileges: schema.Privileges()},
 	}
 	if _, err := migrator.Up(t.Context(), db.MigratorConn); err != nil {
 		t.Fatal(err)

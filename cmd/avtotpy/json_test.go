@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -203,7 +204,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		},
 		rehearsalDocument{
 			Error: "x", Role: "x", Unproved: "x", Drift: []snapshot.Difference{{Line: "x"}},
-			Findings: []migrate.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}},
+			Findings: []privilege.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}},
 		},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
 		repairDocument{

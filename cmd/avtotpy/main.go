@@ -13,7 +13,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/internal/schema"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 func main() {
@@ -40,7 +40,7 @@ type program struct {
 	stdin          *os.File // nil: that of the process
 	stdout, stderr *os.File
 	migrations     fs.FS
-	privileges     []migrate.Privilege
+	privileges     []privilege.Privilege
 	exec           func(file string, args, environ []string) error // replaces the process
 	protect        func() error                                    // keeps its memory to itself
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/observe"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // An opening is how a command uses what it opens.
@@ -203,7 +204,7 @@ func (p program) newMigrator(cfg config.Config, log *slog.Logger) (*migrate.Migr
 	return &migrate.Migrator{
 		Bundle: bundle,
 		Schema: schema.Name,
-		Role: migrate.Role{
+		Role: privilege.Role{
 			Name: cfg.WebRole, Password: cfg.WebPassword.Reveal(), Privileges: p.privileges,
 			Rotate: true, MustLogIn: cfg.Mode == config.RunAndExit,
 		},

@@ -24,6 +24,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // The files that docs/high-availability.md prints, with values in place of what begins with $.
@@ -316,7 +317,7 @@ func TestPatroniMovesTheDatabase(t *testing.T) {
 	}
 	migrator := migrate.Migrator{
 		Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test",
-		Role: migrate.Role{Name: "avtotpy_web", Password: "w", Privileges: schema.Privileges()},
+		Role: privilege.Role{Name: "avtotpy_web", Password: "w", Privileges: schema.Privileges()},
 	}
 	if _, err := migrator.Up(t.Context(), list+" user=avtotpy_migrator password=m"); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A readinessCheck decides whether requests can be served: the database answers and takes changes,
@@ -266,7 +267,7 @@ func (c *readinessCheck) checkPrivileges(ctx context.Context, conn *pgx.Conn) er
 		return c.inPublic("the privileges of the web server's user cannot be read", err)
 	}
 	own := len(found.Status.TooMuch) == 0 // another role, such as the owner, does not need the declared privileges
-	if own && found.Audit != nil && found.Audit.Count(migrate.Missing) > 0 {
+	if own && found.Audit != nil && found.Audit.Count(privilege.Missing) > 0 {
 		c.missing = true
 		c.complain("the web server's user lacks privileges", found.Audit.Err())
 		return errLacks

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -68,7 +69,7 @@ type rehearsalDocument struct {
 	Files    []rehearsedFile       `json:"files"`
 	Drift    []snapshot.Difference `json:"drift"`
 	Role     string                `json:"role,omitempty"`
-	Findings []migrate.Finding     `json:"findings"`
+	Findings []privilege.Finding   `json:"findings"`
 	Unproved string                `json:"unproved,omitempty"`
 	Seconds  float64               `json:"seconds"`
 	Error    string                `json:"error,omitempty"`
@@ -98,7 +99,7 @@ func (c *rehearseCommand) writeJSON(r migrate.Rehearsal, failed error) error {
 	document := rehearsalDocument{
 		Schema: schema.Name, State: r.Status.State, Version: r.Status.Version, Target: r.Status.Target,
 		WithData: *c.withData, Clients: r.Clients,
-		Files: []rehearsedFile{}, Drift: append([]snapshot.Difference{}, r.Drift...), Findings: []migrate.Finding{},
+		Files: []rehearsedFile{}, Drift: append([]snapshot.Difference{}, r.Drift...), Findings: []privilege.Finding{},
 		Unproved: r.Unproved,
 		Seconds:  r.Elapsed.Round(time.Microsecond).Seconds(), Error: text(errors.Join(failed, r.Err())),
 	}

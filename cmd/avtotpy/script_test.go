@@ -26,7 +26,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/osuser"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 func TestMain(m *testing.M) {
@@ -79,7 +79,7 @@ func replaceProcess(file string, args, environ []string) error {
 }
 
 // privilegesWithin leaves out what the migrations of another release do not create.
-func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privilege {
+func privilegesWithin(migrations fs.FS, all []privilege.Privilege) []privilege.Privilege {
 	var sql strings.Builder
 	names, _ := fs.Glob(migrations, "*.sql") // the pattern is well-formed
 	for _, name := range names {
@@ -93,7 +93,7 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 			strings.Contains(sql.String(), "ALTER TABLE avtotpy."+strings.TrimPrefix(all[i].On, "TABLE ")+
 				" ENABLE ROW LEVEL SECURITY")
 	}
-	return slices.DeleteFunc(all, func(p migrate.Privilege) bool {
+	return slices.DeleteFunc(all, func(p privilege.Privilege) bool {
 		object, _, _ := strings.Cut(p.On, "(") // of a function, without its arguments
 		kind, name, _ := strings.Cut(object, " ")
 		return !regexp.MustCompile(`(?i)CREATE ` + kind + ` avtotpy\.` + name + `\b`).MatchString(sql.String())
@@ -101,7 +101,7 @@ func privilegesWithin(migrations fs.FS, all []migrate.Privilege) []migrate.Privi
 }
 
 // columnsWithin leaves out the columns that the migrations of another release do not make.
-func columnsWithin(sql string, p migrate.Privilege) string {
+func columnsWithin(sql string, p privilege.Privilege) string {
 	var table strings.Builder // the statements that make or change it
 	name := regexp.QuoteMeta(strings.TrimPrefix(p.On, "TABLE "))
 	for _, statement := range regexp.MustCompile(`(?ms)^(?:CREATE|ALTER) TABLE avtotpy\.`+name+

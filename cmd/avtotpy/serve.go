@@ -27,6 +27,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/web"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A service is the web server and what it is made of.
@@ -86,7 +87,7 @@ func (s service) run(ctx context.Context, db *database.DB, proof *migrate.Verifi
 		}
 		return announceSetup(ctx, st, address, ring.SetupToken(), log)
 	}
-	var audit *migrate.Audit
+	var audit *privilege.Audit
 	if proof != nil {
 		check.known, audit = &proof.Status, proof.Audit
 	}
@@ -230,7 +231,7 @@ func userOf(conn string) string {
 }
 
 // differences lists what an audit found, for the end of a sentence; a may be nil.
-func differences(a *migrate.Audit) string {
+func differences(a *privilege.Audit) string {
 	if a == nil || a.Err() == nil {
 		return ""
 	}

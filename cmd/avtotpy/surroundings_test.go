@@ -21,7 +21,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/keyring"
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/internal/schema"
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A surrounding is what a DBA or a platform has installed, and how a start takes it. In SQL and
@@ -508,7 +508,7 @@ func (p *place) functions() (all []string) {
 // declaredVerbs lists what the role is declared to do, by column, and the tables with policies.
 func declaredVerbs() (may, secured map[string]bool) {
 	may, secured = map[string]bool{}, map[string]bool{}
-	ledger := migrate.Privilege{On: "TABLE migrations", Allow: "SELECT"}
+	ledger := privilege.Privilege{On: "TABLE migrations", Allow: "SELECT"}
 	for _, p := range append(schema.Privileges(), ledger) {
 		kind, name, _ := strings.Cut(p.On, " ")
 		secured[name] = p.RowSecurity

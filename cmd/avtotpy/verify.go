@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -51,39 +52,42 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 
 // auditWebConnection adds a finding when the web server connects as another role than
 // the one that was audited, whose privileges are not managed.
-func (l inspection) auditWebConnection(ctx context.Context, a *migrate.Audit) {
+func (l inspection) auditWebConnection(ctx context.Context, a *privilege.Audit) {
 	own := selfAudit(l.Migrator)
 	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
 	web, err := audit(ctx, own, l.web)
 	switch role := web.Status.Role; {
 	case role == "" && refused(err):
-		a.Findings = append(a.Findings, migrate.Finding{
-			Severity: migrate.Missing, What: "POSTGRES_CONNECTION_STR is not let in: " + err.Error(),
+		a.Findings = append(a.Findings, privilege.Finding{
+			Severity: privilege.Missing, What: "POSTGRES_CONNECTION_STR is not let in: " + err.Error(),
 			SQL: "-- correct POSTGRES_CONNECTION_STR, or in psql: \\password \"" + a.Role + "\"",
 		})
-		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+		slices.SortStableFunc(a.Findings,
+			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "" && is[*migrate.PrivilegeError](err): // of a catalogue or a function of the server's
 		lacks, _ := errors.AsType[*migrate.PrivilegeError](err)
-		a.Findings = append(a.Findings, migrate.Finding{
-			Severity: migrate.Missing, What: lacks.Lacks,
+		a.Findings = append(a.Findings, privilege.Finding{
+			Severity: privilege.Missing, What: lacks.Lacks,
 			SQL: strings.Join(lacks.SQL, "; "),
 		})
-		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+		slices.SortStableFunc(a.Findings,
+			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "":
 		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
 	case role != a.Role:
-		finding := migrate.Finding{
-			Severity: migrate.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which "+
+		finding := privilege.Finding{
+			Severity: privilege.Warn, What: fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, which "+
 				"holds the same privileges by chance", role),
 			SQL: fmt.Sprintf("-- put the user %q and its password into POSTGRES_CONNECTION_STR", a.Role),
 		}
 		if web.Audit == nil || web.Audit.Err() != nil {
-			finding.Severity, finding.What = migrate.Excess,
+			finding.Severity, finding.What = privilege.Excess,
 				fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly "+
 					"these privileges%s", role, differences(web.Audit))
 		}
 		a.Findings = append(a.Findings, finding)
-		slices.SortStableFunc(a.Findings, func(a, b migrate.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+		slices.SortStableFunc(a.Findings,
+			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	}
 }
 
@@ -125,10 +129,10 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	return err
 }
 
-func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, paint func(colour, string) string) {
+func writeAudit(b *strings.Builder, a privilege.Audit, v migrate.Verification, paint func(colour, string) string) {
 	ahead := v.Status.State == migrate.AheadCompatible
-	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(migrate.Excess),
-		a.Count(migrate.Missing), a.Count(migrate.Warn))
+	fmt.Fprintf(b, "role %s  %d excess, %d missing, %d warnings\n", a.Role, a.Count(privilege.Excess),
+		a.Count(privilege.Missing), a.Count(privilege.Warn))
 	for _, f := range a.Findings {
 		fmt.Fprintf(b, "\n%s %s\n        %s;\n", paint(severityColour(f.Severity), fmt.Sprintf("%-7s", f.Severity)),
 			f.What, strings.ReplaceAll(f.SQL, "\n", "\n        "))
@@ -157,8 +161,8 @@ func writeAudit(b *strings.Builder, a migrate.Audit, v migrate.Verification, pai
 	}
 }
 
-func severityColour(s migrate.Severity) colour {
-	return map[migrate.Severity]colour{migrate.Excess: red, migrate.Missing: yellow, migrate.Warn: cyan}[s]
+func severityColour(s privilege.Severity) colour {
+	return map[privilege.Severity]colour{privilege.Excess: red, privilege.Missing: yellow, privilege.Warn: cyan}[s]
 }
 
 // unjudged is what a release cannot judge of a schema that is ahead of it.
@@ -176,10 +180,10 @@ type verification struct {
 	Drift    []snapshot.Difference `json:"drift,omitempty"`  // how it differs
 	Damage   []snapshot.Difference `json:"damage,omitempty"` // how the ledger's table is not as it was made
 	// what only the release that migrated can judge: "schema", "privileges"
-	Unjudged []string          `json:"unjudged,omitempty"`
-	Role     string            `json:"role,omitempty"`     // absent, with findings, while the schema is not current
-	Findings []migrate.Finding `json:"findings,omitempty"` // the worst first
-	Error    string            `json:"error,omitempty"`
+	Unjudged []string            `json:"unjudged,omitempty"`
+	Role     string              `json:"role,omitempty"`     // absent, with findings, while the schema is not current
+	Findings []privilege.Finding `json:"findings,omitempty"` // the worst first
+	Error    string              `json:"error,omitempty"`
 }
 
 func writeJSON(out *os.File, v migrate.Verification) error {

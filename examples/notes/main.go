@@ -18,6 +18,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 //go:embed migrations/*.sql
@@ -64,9 +65,9 @@ func upgrade(ctx context.Context, migrator string, service *pgx.ConnConfig) (mig
 	if err != nil {
 		return migrate.Report{}, err
 	}
-	m := migrate.Migrator{Bundle: history, Schema: "notes", Role: migrate.Role{
+	m := migrate.Migrator{Bundle: history, Schema: "notes", Role: privilege.Role{
 		Name: service.User, Password: service.Password,
-		Privileges: []migrate.Privilege{
+		Privileges: []privilege.Privilege{
 			{On: "TABLE notes", Allow: "SELECT, INSERT (text), DELETE"},
 			{On: "TABLE tags", Allow: "SELECT, INSERT, DELETE"},
 		},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // TestTheMetricsAreDocumented: each one in a line of the page with the words that
@@ -28,7 +29,7 @@ func TestTheMetricsAreDocumented(t *testing.T) {
 	h := newHealth("test") // of which everything is known
 	h.schema(1, 2)
 	h.Migrated(Migration{})
-	h.audited(migrate.Audit{})
+	h.audited(privilege.Audit{})
 	h.compared(0)
 	h.ClockAhead(0)
 	families, err := h.registry.Gather()

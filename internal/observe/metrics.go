@@ -13,6 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/auth"
 	"github.com/avtotpy/avtotpy/internal/store"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // The phases of a start that the migrator knows nothing of.
@@ -205,10 +206,10 @@ func (o *Observers) Distrusted(report auth.Events) func(store.Distrusted, uuid.U
 
 func (m *metrics) compared(differences int) { m.drift.WithLabelValues().Set(float64(differences)) }
 
-func (m *metrics) audited(a migrate.Audit) {
-	for severity, label := range map[migrate.Severity]string{
-		migrate.Excess: "excess", migrate.Missing: "missing",
-		migrate.Warn: "warn",
+func (m *metrics) audited(a privilege.Audit) {
+	for severity, label := range map[privilege.Severity]string{
+		privilege.Excess: "excess", privilege.Missing: "missing",
+		privilege.Warn: "warn",
 	} {
 		m.findings.WithLabelValues(label).Set(float64(a.Count(severity)))
 	}

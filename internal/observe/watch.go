@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/database"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -38,7 +39,7 @@ const (
 
 // WatchRole returns a watch for the role of the pool's connections, which migrator audits. proof is an audit that was
 // just made, nil without one.
-func (o *Observers) WatchRole(migrator *migrate.Migrator, pool *pgxpool.Pool, proof *migrate.Audit) *RoleWatch {
+func (o *Observers) WatchRole(migrator *migrate.Migrator, pool *pgxpool.Pool, proof *privilege.Audit) *RoleWatch {
 	w := &RoleWatch{migrator: migrator, pool: pool, health: o.health, log: o.log}
 	if proof != nil {
 		w.found(*proof)
@@ -110,14 +111,15 @@ func (w *RoleWatch) connectDenied(err error) {
 	refusal, ok := errors.AsType[*pgconn.PgError](err)
 	if ok && database.KindOf(err) == database.Unprivileged && refusal.Routine == checksConnect {
 		config := w.pool.Config().ConnConfig
-		w.found(migrate.Audit{
-			Role:     config.User,
-			Findings: []migrate.Finding{{Severity: migrate.Missing, What: "CONNECT ON DATABASE " + config.Database}},
+		w.found(privilege.Audit{
+			Role: config.User,
+			Findings: []privilege.Finding{{Severity: privilege.Missing, What: "CONNECT ON DATABASE " +
+				config.Database}},
 		})
 	}
 }
 
-func (w *RoleWatch) found(a migrate.Audit) {
+func (w *RoleWatch) found(a privilege.Audit) {
 	w.health.audited(a)
 	findings := errorsOnly(a)
 	if !slices.Equal(findings, w.findings) {
@@ -127,27 +129,27 @@ func (w *RoleWatch) found(a migrate.Audit) {
 }
 
 // Summary lists the findings of an audit, warnings aside, in one line.
-func Summary(a migrate.Audit) string { return shorten(errorsOnly(a)) }
+func Summary(a privilege.Audit) string { return shorten(errorsOnly(a)) }
 
 // errorsOnly are the findings of an audit, warnings aside.
-func errorsOnly(a migrate.Audit) []string {
+func errorsOnly(a privilege.Audit) []string {
 	var findings []string
 	for _, f := range a.Findings {
-		if f.Severity != migrate.Warn {
+		if f.Severity != privilege.Warn {
 			findings = append(findings, f.String())
 		}
 	}
 	return findings
 }
 
-func (w *RoleWatch) report(a migrate.Audit) {
+func (w *RoleWatch) report(a privilege.Audit) {
 	if len(w.findings) == 0 {
 		w.log.Info("the web server's role holds exactly the declared privileges now", "role", a.Role)
 		return
 	}
 	w.log.Warn("THE WEB SERVER'S ROLE IS NOT WHAT IT SHOULD BE: avtotpy migrate verify prints the SQL that mends "+
 		"it, and a start in mode RUN does most of it",
-		"role", a.Role, "excess", a.Count(migrate.Excess), "missing", a.Count(migrate.Missing), "findings",
+		"role", a.Role, "excess", a.Count(privilege.Excess), "missing", a.Count(privilege.Missing), "findings",
 		shorten(w.findings))
 }
 

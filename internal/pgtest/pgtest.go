@@ -24,6 +24,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A DB is a database for one test. The connection strings are in the key=value
@@ -123,7 +124,7 @@ func (s *server) migrateTemplate() (*DB, error) {
 	}
 	migrator := migrate.Migrator{
 		Bundle: bundle, Schema: schema.Name, Program: "AVTotpy", Version: "test",
-		Role: migrate.Role{Name: db.WebRole, Password: password, Privileges: schema.Privileges()},
+		Role: privilege.Role{Name: db.WebRole, Password: password, Privileges: schema.Privileges()},
 	}
 	_, err = migrator.Up(ctx, db.MigratorConn)
 	return db, err

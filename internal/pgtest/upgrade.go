@@ -10,6 +10,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // At returns a database at an earlier version of the schema, without a web role: for tests that insert rows as
@@ -32,17 +33,17 @@ func At(tb testing.TB, version int) *DB {
 		}
 		files[name] = &fstest.MapFile{Data: text}
 	}
-	db.up(tb, files, migrate.Role{})
+	db.up(tb, files, privilege.Role{})
 	return db
 }
 
 // Upgrade brings a database to the version of this release, and makes its web role.
 func (db *DB) Upgrade(tb testing.TB) {
 	tb.Helper()
-	db.up(tb, schema.Files(), migrate.Role{Name: db.WebRole, Password: password, Privileges: schema.Privileges()})
+	db.up(tb, schema.Files(), privilege.Role{Name: db.WebRole, Password: password, Privileges: schema.Privileges()})
 }
 
-func (db *DB) up(tb testing.TB, files fs.FS, role migrate.Role) {
+func (db *DB) up(tb testing.TB, files fs.FS, role privilege.Role) {
 	tb.Helper()
 	bundle, err := bundle.Load(files)
 	if err != nil {

@@ -3,7 +3,7 @@ package schema
 import (
 	"slices"
 
-	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // Privileges declares what the web server's role may do, object by object. What
@@ -14,13 +14,13 @@ import (
 //
 // A row that holds created_at or at gets them from the server: they can't be
 // back-dated. Ids, owners and secrets can't be rewritten.
-func Privileges() []migrate.Privilege {
+func Privileges() []privilege.Privilege {
 	return slices.Concat(logins(), vaults(), unauthenticated(), accounts(), auditLog(), functions())
 }
 
 // logins are the privileges on what users log in with.
-func logins() []migrate.Privilege {
-	return []migrate.Privilege{
+func logins() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "TABLE users", Allow: "SELECT, INSERT (id, name, name_mac), UPDATE (name_mac)",
 			Why: "a name stays; users from before 0012 get the MAC by which names are looked up",
@@ -57,8 +57,8 @@ func logins() []migrate.Privilege {
 }
 
 // vaults are the privileges on vaults, their keys and their members.
-func vaults() []migrate.Privilege {
-	return []migrate.Privilege{
+func vaults() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "TABLE vaults", RowSecurity: true, Allow: "SELECT, INSERT (id, personal_of, name)",
 			Why: "each user comes with a personal vault, and it stays theirs",
@@ -80,8 +80,8 @@ func vaults() []migrate.Privilege {
 }
 
 // unauthenticated are the privileges on what migrations copied, so that a program authenticates it once.
-func unauthenticated() []migrate.Privilege {
-	return []migrate.Privilege{
+func unauthenticated() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "TABLE unauthenticated_passwords", Allow: "SELECT, DELETE",
 			Why: "what a migration copied is authenticated once; nothing can be added to it",
@@ -93,8 +93,8 @@ func unauthenticated() []migrate.Privilege {
 }
 
 // accounts are the privileges on what vaults hold.
-func accounts() []migrate.Privilege {
-	return []migrate.Privilege{
+func accounts() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "TABLE accounts", RowSecurity: true,
 			Allow: "SELECT, INSERT (id, vault_id, submission, kind, algorithm, digits, period, sealed_secret, " +
@@ -113,8 +113,8 @@ func accounts() []migrate.Privilege {
 }
 
 // auditLog is the privilege on the audit log.
-func auditLog() []migrate.Privilege {
-	return []migrate.Privilege{
+func auditLog() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "TABLE audit_log", Allow: "INSERT (actor_id, actor_name, action, subject_id, vault_id, address, " +
 				"agent, count)",
@@ -125,8 +125,8 @@ func auditLog() []migrate.Privilege {
 }
 
 // functions are the privileges on what the web role calls, and on what the server calls for it.
-func functions() []migrate.Privilege {
-	return []migrate.Privilege{
+func functions() []privilege.Privilege {
+	return []privilege.Privilege{
 		{
 			On: "FUNCTION empty_trash(integer)", Allow: "EXECUTE",
 			Why: "deletes what has been in the trash for 30 days, of all users",

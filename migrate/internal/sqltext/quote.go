@@ -42,3 +42,17 @@ func Bind(question string, values map[string]string) string {
 	}
 	return strings.NewReplacer(pairs...).Replace(question)
 }
+
+// QuotedEnd returns where the name in quotes ends with which a text begins, or -1.
+func QuotedEnd(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] != '"':
+		case strings.HasPrefix(s[i+1:], `"`):
+			i++ // a quote in the name is doubled
+		default:
+			return i + 1
+		}
+	}
+	return -1
+}

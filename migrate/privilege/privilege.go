@@ -1,4 +1,9 @@
-package migrate
+// Package privilege compares what a role may do with what is declared, and writes the SQL that closes the gap.
+//
+// What a role may do is what the catalogue says: its attributes, the access control lists in which it stands, what it
+// owns, and what everyone (PUBLIC) may do where that concerns the schema. All but the questions are pure functions, so
+// that what Up grants, what Plan prints and what an audit reports cannot differ.
+package privilege
 
 import (
 	"fmt"
@@ -10,8 +15,8 @@ import (
 )
 
 // A Role is the unprivileged role that the service itself connects as. The
-// migrator creates it when it does not exist, never alters somebody else's, and
-// keeps its rights equal to the declared ones. The zero Role means that the
+// migrator creates it when it does not exist, never alters another program's, and
+// keeps its privileges equal to the declared ones. The zero Role means that the
 // service has none, and nothing is created or granted.
 type Role struct {
 	Name       string      // any identifier of up to 63 bytes
@@ -38,13 +43,13 @@ type Privilege struct {
 	Why   string // the reason, where it is not plain
 
 	// RowSecurity says of a table that its policies are to decide which rows the role
-	// sees. It is turned on again when somebody has turned it off; that the policies are
-	// there and right is for the migrations to see to.
+	// sees. It is turned on again after it was turned off; that the policies are
+	// there and right is up to the migrations.
 	RowSecurity bool
 }
 
-// A grant is one right: one verb on one object, or on one column of it.
-type grant struct {
+// A Grant is one privilege: one verb on one object, or on one column of it.
+type Grant struct {
 	Kind string `json:"kind"` // DATABASE, SCHEMA, TABLE and so on, as GRANT writes it
 	// its bare name within the schema, a function's with its argument types; outside as SQL writes it
 	Object string `json:"object"`
@@ -59,17 +64,17 @@ const rowSecurity = "ROW LEVEL SECURITY"
 // forcedSecurity holds the owner of the table by it, too, and so the migrations.
 const forcedSecurity = "FORCED ROW LEVEL SECURITY"
 
-// isRowSecurity reports whether it is no right, but says how rows are kept from roles.
-func (g grant) isRowSecurity() bool { return g.Verb == rowSecurity || g.Verb == forcedSecurity }
+// IsRowSecurity reports whether it is not a privilege, but says how rows are hidden from roles.
+func (g Grant) IsRowSecurity() bool { return g.Verb == rowSecurity || g.Verb == forcedSecurity }
 
-// rightsIn leaves row level security out, which a migration turns on itself.
-func rightsIn(declared []grant) []grant {
-	return slices.DeleteFunc(declared, func(g grant) bool { return g.Verb == rowSecurity })
+// WithoutRowSecurity leaves row level security out, which a migration turns on itself.
+func WithoutRowSecurity(declared []Grant) []Grant {
+	return slices.DeleteFunc(declared, func(g Grant) bool { return g.Verb == rowSecurity })
 }
 
 // declared lists the grants that the role is meant to have inside the schema.
-func (r Role) declared(schema string) ([]grant, error) {
-	grants := []grant{
+func (r Role) declared(schema string) ([]Grant, error) {
+	grants := []Grant{
 		{Kind: "SCHEMA", Object: schema, Verb: "USAGE"},
 		{Kind: "TABLE", Object: ledger.Name, Verb: "SELECT"},
 	}
@@ -83,19 +88,19 @@ func (r Role) declared(schema string) ([]grant, error) {
 	return grants, nil
 }
 
-func (p Privilege) grants() ([]grant, error) {
+func (p Privilege) grants() ([]Grant, error) {
 	kind, object, _ := strings.Cut(p.On, " ")
 	object = strings.TrimSpace(object)
 	verbs := verbsOf(kind)
 	if object == "" || verbs == nil {
 		return nil, fmt.Errorf("declared privilege on %q: write TABLE, SEQUENCE or FUNCTION and a name", p.On)
 	}
-	var grants []grant
+	var grants []Grant
 	switch {
 	case p.RowSecurity && kind != "TABLE":
 		return nil, fmt.Errorf("declared privilege on %q: only a table has row security", p.On)
 	case p.RowSecurity:
-		grants = append(grants, grant{Kind: kind, Object: object, Verb: rowSecurity})
+		grants = append(grants, Grant{Kind: kind, Object: object, Verb: rowSecurity})
 	}
 	for rest := strings.TrimSpace(p.Allow); rest != ""; {
 		var verb, columns string
@@ -106,7 +111,7 @@ func (p Privilege) grants() ([]grant, error) {
 				"UPDATE with (columns)", p.On, p.Allow, strings.Join(verbs, ", "))
 		}
 		for column := range strings.SplitSeq(columns, ",") {
-			grants = append(grants, grant{Kind: kind, Object: object, Column: strings.TrimSpace(column), Verb: verb})
+			grants = append(grants, Grant{Kind: kind, Object: object, Column: strings.TrimSpace(column), Verb: verb})
 		}
 	}
 	return grants, nil
@@ -140,14 +145,14 @@ func verbsOf(kind string) []string {
 }
 
 // changes compares what the role has with what it is meant to have. CONNECT on
-// the database may come from anywhere, PUBLIC included, and is never too much. Of a
-// declared right that may be handed on, only the handing on is too much: it stays
-// Grantable in excess.
-func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []grant, excess []heldGrant) {
-	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
-	has, meant := make(map[grant]bool, len(held)), map[grant]bool{connect: true}
+// the database may come from anywhere, PUBLIC included, and is never in excess. Of a
+// declared privilege with the grant option, only the option is in excess: it stays
+// Grantable there.
+func changes(declared []Grant, held []Held, mayConnect bool) (missing []Grant, excess []Held) {
+	connect := Grant{Kind: "DATABASE", Verb: "CONNECT"}
+	has, meant := make(map[Grant]bool, len(held)), map[Grant]bool{connect: true}
 	for _, h := range held {
-		has[h.grant] = has[h.grant] || h.Ours
+		has[h.Grant] = has[h.Grant] || h.InSchema
 	}
 	for _, g := range declared {
 		meant[g] = true
@@ -159,8 +164,8 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 		missing = append(missing, connect)
 	}
 	for _, h := range held {
-		isMeant := h.Ours && meant[h.grant]
-		if isMeant && !h.Grantable || h.isRowSecurity() {
+		isMeant := h.InSchema && meant[h.Grant]
+		if isMeant && !h.Grantable || h.IsRowSecurity() {
 			continue
 		}
 		h.Grantable = isMeant
@@ -169,25 +174,25 @@ func changes(declared []grant, held []heldGrant, mayConnect bool) (missing []gra
 	return missing, excess
 }
 
-// neverMeant reports whether no service's role is declared to have a right, in any
-// version of a program: making objects, writing the ledger, and settings by which the server
+// AlwaysForbidden reports whether no service's role is declared to have a privilege, in any
+// version of a program: creating objects, writing the ledger, and settings by which the server
 // checks less or loads code.
-func (h heldGrant) neverMeant() bool {
+func (h Held) AlwaysForbidden() bool {
 	switch {
 	case h.Kind == parameter:
 		return h.Verb == "ALTER SYSTEM" || slices.Contains(dangerous(), h.Object)
-	case !h.Ours:
+	case !h.InSchema:
 		return false
 	case h.Kind == "DATABASE", h.Kind == "SCHEMA":
 		return h.Verb == "CREATE"
 	}
-	return h.Kind == "TABLE" && h.Object == ledger.Name && h.Verb != "SELECT" && !h.isRowSecurity()
+	return h.Kind == "TABLE" && h.Object == ledger.Name && h.Verb != "SELECT" && !h.IsRowSecurity()
 }
 
 const parameter = "PARAMETER"
 
 // dangerous are the parameters that only a superuser sets, because with them the server checks no
-// constraints, rights or pages, or loads other code.
+// constraints, privileges or pages, or loads other code.
 func dangerous() []string {
 	return []string{
 		"session_replication_role", "lo_compat_privileges", "allow_system_table_mods", "ignore_checksum_failure",
@@ -197,35 +202,35 @@ func dangerous() []string {
 	}
 }
 
-// everybodys are the rights of PUBLIC that are too much for the service's role: all on tables
-// and sequences of ours, whatever the role itself is declared to have, and on functions those
-// that it is not. PostgreSQL gives everybody each new function. What belongs to another role,
-// such as the functions of an extension, is not for us to decide.
-func everybodys(declared []grant, public []heldGrant) []heldGrant {
-	return everybodysThat(public, func(h heldGrant) bool {
-		return h.neverMeant() || h.Ours && !h.Stray &&
-			(h.Kind == "TABLE" || h.Kind == "SEQUENCE" || h.Kind == "FUNCTION" && !slices.Contains(declared, h.grant))
+// publicExcess are the privileges of PUBLIC that are in excess for the service's role: all on tables
+// and sequences of the schema, whatever the role itself is declared to have, and on functions those
+// that it is not. PostgreSQL grants each new function to PUBLIC. What belongs to another role,
+// such as the functions of an extension, is left to that role.
+func publicExcess(declared []Grant, public []Held) []Held {
+	return FilterPublic(public, func(h Held) bool {
+		return h.AlwaysForbidden() || h.InSchema && !h.Stray &&
+			(h.Kind == "TABLE" || h.Kind == "SEQUENCE" || h.Kind == "FUNCTION" && !slices.Contains(declared, h.Grant))
 	})
 }
 
-// everybodysThat are rights of PUBLIC that are too much.
-func everybodysThat(public []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
-	found := those(public, tooMuch)
+// FilterPublic are privileges of PUBLIC that are in excess.
+func FilterPublic(public []Held, excess func(Held) bool) []Held {
+	found := Filter(public, excess)
 	for i := range found {
-		found[i].everybodys = true
+		found[i].Public = true
 	}
 	return found
 }
 
-// outside reports whether a right is neither in the schema nor the role's own on the
-// database: what everybody may do there is not for a migrator to decide.
-func (h heldGrant) outside() bool { return !h.Ours || h.everybodys && h.Kind == "DATABASE" }
+// OutsideSchema reports whether a privilege is neither in the schema nor the role's own on the
+// database: what PUBLIC may do there is not for a migrator to decide.
+func (h Held) OutsideSchema() bool { return !h.InSchema || h.Public && h.Kind == "DATABASE" }
 
-// those are held rights that are too much as a whole, not only to be handed on.
-func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
-	var found []heldGrant
+// Filter are held privileges that are in excess as a whole, not only their grant option.
+func Filter(held []Held, excess func(Held) bool) []Held {
+	var found []Held
 	for _, h := range held {
-		if tooMuch(h) {
+		if excess(h) {
 			h.Grantable = false
 			found = append(found, h)
 		}
@@ -233,12 +238,12 @@ func those(held []heldGrant, tooMuch func(heldGrant) bool) []heldGrant {
 	return found
 }
 
-// undone lists the declared columns that a REVOKE takes away with the whole: it is
+// revokedColumns lists the declared columns that a REVOKE takes away with the whole: it is
 // like that for a verb on a table.
-func undone(declared []grant, revoked heldGrant) []grant {
-	var columns []grant
+func revokedColumns(declared []Grant, revoked Held) []Grant {
+	var columns []Grant
 	for _, g := range declared {
-		if g.Column != "" && revoked.Ours && revoked.Column == "" && !revoked.Grantable && g.Kind == revoked.Kind &&
+		if g.Column != "" && revoked.InSchema && revoked.Column == "" && !revoked.Grantable && g.Kind == revoked.Kind &&
 			g.Object == revoked.Object && g.Verb == revoked.Verb {
 			columns = append(columns, g)
 		}
@@ -246,30 +251,31 @@ func undone(declared []grant, revoked heldGrant) []grant {
 	return columns
 }
 
-// A rightsSQL writes rights of one role, as statements and for people.
-type rightsSQL struct{ database, schema, role string }
+// A Writer writes the privileges of one role, as statements and for people.
+type Writer struct{ Database, Schema, Role string }
 
-func (r rightsSQL) grant(g grant) string {
+// Grant is the statement that gives the role a privilege.
+func (w Writer) Grant(g Grant) string {
 	if g.Verb == rowSecurity {
-		return "ALTER " + r.object(g, true) + " ENABLE ROW LEVEL SECURITY"
+		return "ALTER " + w.object(g, true) + " ENABLE ROW LEVEL SECURITY"
 	}
-	return "GRANT " + g.verb() + " ON " + r.object(g, true) + " TO " + sqltext.QuoteName(r.role)
+	return "GRANT " + g.verb() + " ON " + w.object(g, true) + " TO " + sqltext.QuoteName(w.Role)
 }
 
-// revoke takes back what is too much.
-func (r rightsSQL) revoke(h heldGrant) string {
+// Revoke is the statement that takes an excess back.
+func (w Writer) Revoke(h Held) string {
 	switch {
 	case h.Verb == rowSecurity:
-		return "ALTER " + r.object(h.grant, true) + " DISABLE ROW LEVEL SECURITY"
+		return "ALTER " + w.object(h.Grant, true) + " DISABLE ROW LEVEL SECURITY"
 	case h.Verb == forcedSecurity:
-		return "ALTER " + r.object(h.grant, true) + " NO FORCE ROW LEVEL SECURITY"
-	case h.everybodys:
-		return r.revokeFrom(h, "PUBLIC")
+		return "ALTER " + w.object(h.Grant, true) + " NO FORCE ROW LEVEL SECURITY"
+	case h.Public:
+		return w.revokeFrom(h, "PUBLIC")
 	}
-	return r.revokeFrom(h, sqltext.QuoteName(r.role))
+	return w.revokeFrom(h, sqltext.QuoteName(w.Role))
 }
 
-func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
+func (w Writer) revokeFrom(h Held, whom string) string {
 	option := ""
 	if h.Grantable {
 		option = "GRANT OPTION FOR "
@@ -278,45 +284,44 @@ func (r rightsSQL) revokeFrom(h heldGrant, whom string) string {
 		return "ALTER " + h.Kind + " " + h.Object + " REVOKE " + option + h.Verb + " ON " + h.Column + " FROM " +
 			whom + " CASCADE"
 	}
-	return "REVOKE " + option + h.verb() + " ON " + r.object(h.grant, h.Ours) + " FROM " + whom + " CASCADE"
+	return "REVOKE " + option + h.verb() + " ON " + w.object(h.Grant, h.InSchema) + " FROM " + whom + " CASCADE"
 }
 
 // defaults is the kind of a grant on objects that do not exist yet.
 const defaults = "DEFAULT PRIVILEGES"
 
-func (g grant) verb() string {
+func (g Grant) verb() string {
 	if g.Column == "" {
 		return g.Verb
 	}
 	return g.Verb + " (" + sqltext.QuoteName(g.Column) + ")"
 }
 
-// object names it as GRANT does. ours tells names that are still to be quoted and
-// put into the schema from those that the server wrote.
-func (r rightsSQL) object(g grant, ours bool) string {
+// object names it as GRANT does. Names in the schema are still to be quoted; the server wrote the others as SQL does.
+func (w Writer) object(g Grant, inSchema bool) string {
 	switch {
 	case g.Kind == "DATABASE":
-		return "DATABASE " + sqltext.QuoteName(r.database)
+		return "DATABASE " + sqltext.QuoteName(w.Database)
 	case g.Kind == "SCHEMA":
 		return "SCHEMA " + sqltext.QuoteName(g.Object)
-	case !ours || g.Kind == "TYPE":
+	case !inSchema || g.Kind == "TYPE":
 		return g.Kind + " " + g.Object
 	case g.Kind == "FUNCTION":
 		name, arguments, _ := strings.Cut(g.Object, "(")
-		return "ROUTINE " + sqltext.QuoteName(r.schema, name) + "(" + arguments // procedures, too
+		return "ROUTINE " + sqltext.QuoteName(w.Schema, name) + "(" + arguments // procedures, too
 	}
-	return g.Kind + " " + sqltext.QuoteName(r.schema, g.Object)
+	return g.Kind + " " + sqltext.QuoteName(w.Schema, g.Object)
 }
 
-// describe writes a right for people.
-func (r rightsSQL) describe(g grant, ours bool) string {
+// Describe writes a privilege for people.
+func (w Writer) Describe(g Grant, inSchema bool) string {
 	switch {
 	case g.Kind == defaults:
 		return g.Verb + " ON FUTURE " + g.Column + ", " + strings.ToLower(g.Kind) + " " + g.Object
 	case g.Kind == "DATABASE":
-		g.Object = r.database
-	case ours && g.Kind != "SCHEMA" && g.Kind != "TYPE":
-		g.Object = r.schema + "." + g.Object
+		g.Object = w.Database
+	case inSchema && g.Kind != "SCHEMA" && g.Kind != "TYPE":
+		g.Object = w.Schema + "." + g.Object
 	}
 	if g.Column != "" {
 		g.Verb += " (" + g.Column + ")"

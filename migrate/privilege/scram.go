@@ -1,4 +1,4 @@
-package migrate
+package privilege
 
 import (
 	"crypto/hmac"
@@ -9,21 +9,21 @@ import (
 	"fmt"
 )
 
-// newVerifier is a verifier with a salt of its own.
-func newVerifier(password string) string {
+// NewVerifier is a verifier with a salt of its own.
+func NewVerifier(password string) string {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails
-	v, err := verifier(password, salt)
+	v, err := Verifier(password, salt)
 	if err != nil {
-		panic("migrate: PBKDF2 refuses the parameters of SCRAM-SHA-256: " + err.Error())
+		panic("privilege: PBKDF2 refuses the parameters of SCRAM-SHA-256: " + err.Error())
 	}
 	return v
 }
 
-// verifier computes what PostgreSQL stores for a password (RFC 5803), so that the
+// Verifier computes what PostgreSQL stores for a password (RFC 5803), so that the
 // password itself is in no statement: the server's log and pg_stat_statements
 // keep statements.
-func verifier(password string, salt []byte) (string, error) {
+func Verifier(password string, salt []byte) (string, error) {
 	const iterations = 4096 // PostgreSQL's own number
 	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 	if err != nil {

@@ -1,4 +1,4 @@
-package migrate
+package privilege
 
 import (
 	"slices"
@@ -21,7 +21,7 @@ func TestPrivilegesReadLikeGrant(t *testing.T) {
 	}
 	got := make([]string, len(declared))
 	for i, g := range declared {
-		got[i] = rightsSQL{"db", "app", `we"b`}.grant(g)
+		got[i] = Writer{"db", "app", `we"b`}.Grant(g)
 	}
 	want := []string{
 		`GRANT USAGE ON SCHEMA "app" TO "we""b"`,
@@ -57,20 +57,20 @@ func TestPrivilegesThatMakeNoSenseAreRefused(t *testing.T) {
 }
 
 func TestChangesGoBothWays(t *testing.T) {
-	keep := grant{Kind: "TABLE", Object: "t", Verb: "SELECT"}
-	lacks := grant{Kind: "TABLE", Object: "t", Column: "a", Verb: "INSERT"}
-	extra := heldGrant{grant: grant{Kind: "TABLE", Object: "t", Verb: "TRUNCATE"}, Ours: true}
-	outside := heldGrant{grant: keep} // a table of the same name in another schema
-	handOn, extraHandOn := heldGrant{grant: keep, Ours: true, Grantable: true}, extra
+	keep := Grant{Kind: "TABLE", Object: "t", Verb: "SELECT"}
+	lacks := Grant{Kind: "TABLE", Object: "t", Column: "a", Verb: "INSERT"}
+	extra := Held{Grant: Grant{Kind: "TABLE", Object: "t", Verb: "TRUNCATE"}, InSchema: true}
+	outside := Held{Grant: keep} // a table of the same name in another schema
+	handOn, extraHandOn := Held{Grant: keep, InSchema: true, Grantable: true}, extra
 	extraHandOn.Grantable = true
-	connect := grant{Kind: "DATABASE", Verb: "CONNECT"}
-	missing, excess := changes([]grant{keep, lacks},
-		[]heldGrant{handOn, extraHandOn, outside, {grant: connect, Ours: true}}, true)
-	if !slices.Equal(missing, []grant{lacks}) || !slices.Equal(excess, []heldGrant{handOn, extra, outside}) {
-		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, []heldGrant{handOn, extra, outside})
+	connect := Grant{Kind: "DATABASE", Verb: "CONNECT"}
+	missing, excess := changes([]Grant{keep, lacks},
+		[]Held{handOn, extraHandOn, outside, {Grant: connect, InSchema: true}}, true)
+	if !slices.Equal(missing, []Grant{lacks}) || !slices.Equal(excess, []Held{handOn, extra, outside}) {
+		t.Errorf("missing %v, excess %v; want %v and %v", missing, excess, lacks, []Held{handOn, extra, outside})
 	}
-	if missing, _ := changes([]grant{keep}, []heldGrant{outside}, false); !slices.Equal(missing,
-		[]grant{keep, connect}) {
+	if missing, _ := changes([]Grant{keep}, []Held{outside}, false); !slices.Equal(missing,
+		[]Grant{keep, connect}) {
 		t.Errorf("a right elsewhere, and no way to connect: missing %v, want %v and %v", missing, keep, connect)
 	}
 }
@@ -83,13 +83,13 @@ func TestRoleIsCheckedBeforeAnythingIsSent(t *testing.T) {
 		"not ASCII":    {Name: "web", Password: "pässword"},
 		"control byte": {Name: "web", Password: "a\nb"},
 	} {
-		if err := r.check("app"); err == nil {
+		if err := r.Check("app"); err == nil {
 			t.Errorf("%s: got no error", name)
 		} else if r.Password != "" && len(r.Password) > 2 && strings.Contains(err.Error(), r.Password) {
 			t.Errorf("%s: the error shows the password: %v", name, err)
 		}
 	}
-	if err := (Role{Name: strings.Repeat("ä", 31), Password: "p:'\"\\ %"}).check("app"); err != nil {
+	if err := (Role{Name: strings.Repeat("ä", 31), Password: "p:'\"\\ %"}).Check("app"); err != nil {
 		t.Errorf("a fine role: %v", err)
 	}
 }

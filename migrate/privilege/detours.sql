@@ -1,7 +1,11 @@
--- What lies outside of the schema and reaches its tables with the rights of somebody else, and the role may use it.
--- A view that asks with the rights of its user ends a chain of views.
-WITH RECURSIVE role AS (SELECT oid, rolname FROM pg_roles WHERE rolname = $role AND NOT rolsuper),
-space AS (SELECT oid FROM pg_namespace WHERE nspname = $schema),
+-- What lies outside of the schema, reaches its tables with the privileges of another role, and the role may use.
+-- A view that asks with the privileges of its user ends a chain of views.
+-- psql -v schema=avtotpy -v role=avtotpy_web -f detours.sql; an empty role is the one that asks.
+WITH RECURSIVE role AS (
+    SELECT oid, rolname FROM pg_roles
+    WHERE rolname = coalesce(nullif(:'role', ''), current_user) AND NOT rolsuper
+),
+space AS (SELECT oid FROM pg_namespace WHERE nspname = :'schema'),
 inside AS MATERIALIZED (SELECT oid FROM pg_class
 	WHERE relnamespace = (SELECT oid FROM space) AND relkind IN ('r', 'p', 'v', 'm', 'f')),
 reaching AS (SELECT oid, oid AS reached FROM inside UNION
@@ -11,7 +15,8 @@ reaching AS (SELECT oid, oid AS reached FROM inside UNION
 		UNION SELECT inhparent FROM pg_inherits WHERE inhrelid = below.oid) above
 	WHERE NOT EXISTS (SELECT FROM pg_class c, pg_options_to_table(reloptions)
 		WHERE c.oid = above.oid AND option_name = 'security_invoker' AND option_value::bool)),
-relations AS (SELECT c.oid, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind,
+relations AS (SELECT c.oid,
+		CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind,
 		(pg_identify_object('pg_class'::regclass, c.oid, 0)).identity,
 		concat_ws(', ', CASE WHEN has_any_column_privilege(role.oid, c.oid, 'SELECT') THEN 'SELECT' END,
 			CASE WHEN has_any_column_privilege(role.oid, c.oid, 'INSERT') THEN 'INSERT' END,
