@@ -15,6 +15,7 @@ import (
 type comparison struct {
 	compared bool                  // the schema, with the snapshot of its version
 	drift    []snapshot.Difference // of the schema, and of the ledger's comment
+	script   []string              // the SQL of all of it, in an order in which it runs
 	damage   []snapshot.Difference // of the ledger's table
 	unread   error                 // why the schema could not be compared: a table is locked, for instance
 }
@@ -50,9 +51,9 @@ func (m *Migrator) compareLive(ctx context.Context, conn *pgconn.PgConn, s seen,
 	}
 	c.unread = told[1].err
 	if c.compared = c.unread == nil; c.compared {
-		c.drift = append(c.drift, m.withUndo(versionProof{m.Bundle}.beyondClaim(status.Claimed, wanted, told[1].text),
-			status.Version)...)
+		c.drift = append(c.drift, versionProof{m.Bundle}.beyondClaim(status.Claimed, wanted, told[1].text)...)
 		c.drift = append(c.drift, m.strays(strays, status.Version)...)
+		c.script = snapshot.Propose(c.drift, wanted, told[1].text, m.Schema)
 	}
 	return c, nil
 }

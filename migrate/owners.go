@@ -43,16 +43,15 @@ func (r *run) nameOwners(s seen) {
 	r.compared, r.report.Drift = true, strays
 	r.Log.Warn("objects of the schema belong to another role, so that no migration can change them; verify reports "+
 		"them as differences, too",
-		"differences", snapshot.Lines(strays), "sql", undoing(strays))
+		"differences", snapshot.Lines(strays), "sql", forLog(snapshot.Propose(strays, "", "", r.Schema)))
 }
 
-// undoing is the SQL that takes differences back, as far as it is known.
-func undoing(drift []snapshot.Difference) string {
-	var sql []string
-	for _, d := range drift {
-		if d.SQL != "" {
-			sql = append(sql, d.SQL)
-		}
+// forLog is a script for a line of the log: the whole one is printed by verify.
+func forLog(script []string) string {
+	const most = 2000
+	text := strings.Join(script, "; ")
+	if len(text) > most {
+		return "-- too long for the log; verify prints it"
 	}
-	return strings.Join(sql, "; ")
+	return text
 }

@@ -76,7 +76,7 @@ func (r *run) compareAfterwards(ctx context.Context, conn *pgconn.PgConn, s seen
 	r.Log.Warn("the schema is not what the migrations that were just applied make: something else changed it at the "+
 		"same time, such as an event trigger. "+
 		"Undo what it did, and keep it from the schema; until then verify reports the same and exits with an error",
-		"version", status.Version, "differences", snapshot.Lines(c.drift), "sql", undoing(c.drift), "event_triggers",
+		"version", status.Version, "differences", snapshot.Lines(c.drift), "sql", forLog(c.script), "event_triggers",
 		triggers.names(),
 		"switch_off", strings.Join(triggers.switchedOff(), "; "))
 }

@@ -60,6 +60,7 @@ type Verification struct {
 	// which the bundle has to have, and Drift how it differs.
 	Compared bool
 	Drift    []snapshot.Difference
+	Proposal []string // the SQL of all differences that come with some, in an order in which it runs
 }
 
 // Err returns nil when all is as it should be, and otherwise the error of the
@@ -244,7 +245,7 @@ func (m *Migrator) verifyOnce(ctx context.Context, conn *pgconn.PgConn) (Verific
 		return v, err
 	}
 	c, err := m.compareLive(ctx, conn, s, v.Status)
-	v.Compared, v.Drift, v.Status = c.compared, c.drift, v.Status.damaged(c.damage)
+	v.Compared, v.Drift, v.Proposal, v.Status = c.compared, c.drift, c.script, v.Status.damaged(c.damage)
 	return v, cmp.Or(err, c.unread)
 }
 

@@ -275,7 +275,7 @@ func (r *run) compareFirst(ctx context.Context, conn *pgconn.PgConn, s seen, sta
 		r.Log.Warn("the schema could not be compared with what its migrations make", "error", c.unread)
 	case len(c.drift) > 0:
 		r.Log.Warn("the schema is not as its migrations make it: somebody changed it by hand; verify reports the same",
-			"version", status.Version, "differences", snapshot.Lines(r.report.Drift), "sql", undoing(r.report.Drift))
+			"version", status.Version, "differences", snapshot.Lines(r.report.Drift), "sql", forLog(c.script))
 	}
 	return nil
 }

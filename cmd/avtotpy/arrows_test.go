@@ -34,7 +34,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 		},
 		"migrate/internal/setting": {},
 		"migrate/internal/sqltext": {},
-		"migrate/snapshot":         {},
+		"migrate/snapshot":         {"migrate/internal/sqltext"},
 		"internal/otp":             {"internal/problem"},
 		"internal/transfer":        {"internal/otp", "internal/problem"},
 		"internal/osuser":          {"golang.org/x/sys/"},

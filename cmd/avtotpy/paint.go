@@ -81,6 +81,19 @@ func printable(text string) string {
 	}, text)
 }
 
+// printableSQL is printable for SQL of several lines, whose white space has to stay as it is.
+func printableSQL(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for j, part := range parts {
+			parts[j] = printable(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
 // fold breaks lines at 80 columns, apart from those that are indented: they are lists,
 // or SQL to copy.
 func fold(text string) string {

@@ -111,22 +111,47 @@ func writeVerification(out *os.File, v migrate.Verification) error {
 	default:
 		b.WriteString("The schema is as its migrations make it.\n")
 	}
-	for _, d := range v.Drift {
-		fmt.Fprintf(&b, "\n%s %s", paint(red, "DRIFT  "), d)
-		if d.SQL != "" {
-			fmt.Fprintf(&b, "\n        %s;", strings.ReplaceAll(d.SQL, "\n", "\n        "))
-		}
-	}
-	if len(v.Drift) > 0 {
-		b.WriteString("\n\nSomebody changed the schema by hand. Undo that, with the SQL where there is some, or put " +
-			"it into a migration.\n")
-	}
+	writeDrift(&b, v, paint)
 	if v.Audit != nil {
 		b.WriteString("\n")
 		writeAudit(&b, *v.Audit, v, paint)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// writeDrift prints each difference with the SQL that undoes it, or why there is none.
+func writeDrift(b *strings.Builder, v migrate.Verification, paint func(colour, string) string) {
+	if len(v.Drift) == 0 {
+		return
+	}
+	proposed := 0
+	for _, d := range v.Drift {
+		fmt.Fprintf(b, "\n%s %s\n", paint(red, "DRIFT  "), printable(d.String()))
+		sql := printableSQL(d.SQL)
+		switch {
+		case d.Note != "":
+			fmt.Fprintf(b, "        -- no SQL: %s\n", d.Note)
+		case sql == "": // it is with another line
+			continue
+		case strings.Contains(sql, "\n"): // a function or a view, whose lines have to stay as they are
+			fmt.Fprintf(b, "%s;\n", sql)
+		default:
+			fmt.Fprintf(b, "        %s;\n", sql)
+		}
+		if sql != "" {
+			proposed++
+		}
+	}
+	b.WriteString("\n" + fold("The schema was changed by hand. Undo that, or put it into a migration."))
+	if len(v.Proposal) > 0 {
+		b.WriteString(fold("The SQL is a proposal for the schema's owner. It drops no table, no column and no " +
+			"sequence."))
+	}
+	if proposed > 1 {
+		b.WriteString("All of it, in an order in which it runs:\n" +
+			"        avtotpy migrate verify --json | jq -r .proposal\n")
+	}
 }
 
 func writeAudit(b *strings.Builder, a privilege.Audit, v migrate.Verification, paint func(colour, string) string) {
@@ -177,8 +202,9 @@ type verification struct {
 	Claimed int `json:"claimed,omitempty"`
 	// whether the schema was compared with the snapshot of its version
 	Compared bool                  `json:"compared"`
-	Drift    []snapshot.Difference `json:"drift,omitempty"`  // how it differs
-	Damage   []snapshot.Difference `json:"damage,omitempty"` // how the ledger's table is not as it was made
+	Drift    []snapshot.Difference `json:"drift,omitempty"`    // how it differs
+	Proposal string                `json:"proposal,omitempty"` // the SQL that undoes what is safe to undo, in order
+	Damage   []snapshot.Difference `json:"damage,omitempty"`   // how the ledger's table is not as it was made
 	// what only the release that migrated can judge: "schema", "privileges"
 	Unjudged []string            `json:"unjudged,omitempty"`
 	Role     string              `json:"role,omitempty"`     // absent, with findings, while the schema is not current
@@ -193,6 +219,9 @@ func writeJSON(out *os.File, v migrate.Verification) error {
 	}
 	if v.Status.State == migrate.AheadCompatible {
 		document.Unjudged = unjudged()
+	}
+	if len(v.Proposal) > 0 {
+		document.Proposal = strings.Join(v.Proposal, ";\n") + ";\n"
 	}
 	if v.Audit != nil {
 		document.Role, document.Findings = v.Audit.Role, v.Audit.Findings

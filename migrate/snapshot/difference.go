@@ -25,8 +25,8 @@ type Difference struct {
 	Object string `json:"object"` // such as "table accounts"
 	Change Kind   `json:"change"`
 	Line   string `json:"line,omitempty"` // what the object lacks or has
-	// what takes it back, where that is known; of a line that was changed it is in the one that is lacking
-	SQL string `json:"sql,omitempty"`
+	SQL    string `json:"sql,omitempty"`  // a proposal that undoes it; see Propose
+	Note   string `json:"note,omitempty"` // why there is none
 }
 
 // Lines writes differences one below the other, for a message: the first thirty.

@@ -53,12 +53,47 @@ func Tell(answer [][]byte, schema string) string {
 type Object struct {
 	Facts map[string]bool
 	Body  []string // the lines of a function, procedure or view
+
+	order []string // of the facts
+}
+
+// lines are its facts in their order; none of no object.
+func (o *Object) lines() []string {
+	if o == nil {
+		return nil
+	}
+	return o.order
+}
+
+// fact is what follows the start of a line.
+func (o *Object) fact(start string) string {
+	for _, line := range o.lines() {
+		if rest, is := strings.CutPrefix(line, start); is {
+			return rest
+		}
+	}
+	return ""
+}
+
+// body is the text of a function, procedure or view. A line that ends in a space had one more.
+func (o *Object) body() string {
+	if o == nil {
+		return ""
+	}
+	lines := make([]string, len(o.Body))
+	for i, line := range o.Body {
+		lines[i] = strings.TrimPrefix(strings.TrimPrefix(line, bodyMark), " ")
+		if strings.HasSuffix(lines[i], " ") {
+			lines[i] += " "
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Objects reads what Tell wrote, by the objects' names.
 func Objects(text string) map[string]*Object {
 	all := map[string]*Object{}
-	object := &Object{Facts: map[string]bool{}} // of none, in a file that somebody edited
+	object := &Object{Facts: map[string]bool{}} // of none, in a file that was edited
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		fact, indented := strings.CutPrefix(line, factMark)
@@ -67,6 +102,7 @@ func Objects(text string) map[string]*Object {
 			object.Body = append(object.Body, line)
 		case indented:
 			object.Facts[fact] = true
+			object.order = append(object.order, fact)
 		case line != "":
 			object = &Object{Facts: map[string]bool{}}
 			all[line] = object
