@@ -110,18 +110,10 @@ func (r *run) readAll(ctx context.Context, p *pg.Pipeline, messages []message, f
 		r.answering.Store(&messages[i].sql)
 		out, err := p.Receive(ctx, sent, messages[i].lead)
 		if err != nil {
-			p.Stop()
-			last := i
-			for sent := range p.Sent() { // until the writer has noticed, too
-				last = sent.Index
+			last := drain(p, i)
+			if failed < 0 { // otherwise the server refuses them all
+				err = r.lostAt(messages[i:last+1], out, err)
 			}
-			if failed >= 0 { // the server refuses them all
-				return failed, first, err
-			}
-			if failure := r.exited(messages[i], out, err); failure != nil {
-				return failed, first, failure
-			}
-			r.doubt(messages[i : last+1]...)
 			return failed, first, err
 		}
 		switch {
@@ -134,13 +126,37 @@ func (r *run) readAll(ctx context.Context, p *pg.Pipeline, messages []message, f
 			begun = time.Now()
 		}
 		if ctx.Err() != nil {
-			select {
-			case finished <- struct{}{}:
-			default:
-			}
+			signal(finished)
 		}
 	}
 	return failed, first, nil
+}
+
+// drain keeps more from being sent, waits until the writer has noticed, too, and returns the index of the last message
+// that was sent.
+func drain(p *pg.Pipeline, last int) int {
+	p.Stop()
+	for sent := range p.Sent() {
+		last = sent.Index
+	}
+	return last
+}
+
+// lostAt is the error of a connection that was lost before the answer to the first of these messages had come.
+func (r *run) lostAt(unanswered []message, out pg.Outcome, err error) error {
+	if failure := r.exited(unanswered[0], out, err); failure != nil {
+		return failure
+	}
+	r.doubt(unanswered...)
+	return err
+}
+
+// signal sends on a channel that holds one value, if that is not there yet.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // interrupt gives the file that runs when ctx is cancelled a time of grace, and

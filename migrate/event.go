@@ -87,15 +87,7 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 	}
 	err = redact.Server(err, strings.Join(sources, "\n"))
 	if len(guilty) > 0 {
-		why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
-		sql := guilty.switchedOff()
-		if err.Code == pg.InsufficientPrivilege {
-			why += fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, "+
-				"or switch it off for the time of the start", r.me)
-		} else {
-			why += ". Do what it asks for, or switch it off for the time of the start"
-		}
-		return stopped(m, failed, why, sql)
+		return stopped(m, failed, r.guilt(guilty, err), guilty.switchedOff())
 	}
 	if lacks := r.withheldFrom(ctx, conn, err); lacks != nil {
 		if file, ok := errors.AsType[*MigrationError](failed); ok {
@@ -112,6 +104,21 @@ func (r *run) blame(ctx context.Context, conn *pgconn.PgConn, m message, err *pg
 			"default_tablespace names (%s). Grant it that, or reset the setting", r.me, space, err.Message),
 			[]string{"GRANT CREATE ON TABLESPACE " + sqltext.QuoteName(space) + " TO " + sqltext.QuoteName(r.me)})
 	}
+	return r.suspect(m, err, failed, all)
+}
+
+// guilt explains that an event trigger stopped a message.
+func (r *run) guilt(guilty eventTriggers, err *pgconn.PgError) string {
+	why := fmt.Sprintf("the event trigger %s of this database stopped it: %s", guilty.names(), words(err))
+	if err.Code == pg.InsufficientPrivilege {
+		return why + fmt.Sprintf(". What it does lacks a right of %q: grant that, make its function SECURITY DEFINER, "+
+			"or switch it off for the time of the start", r.me)
+	}
+	return why + ". Do what it asks for, or switch it off for the time of the start"
+}
+
+// suspect adds the event triggers to a failure that one of them may have caused.
+func (r *run) suspect(m message, err *pgconn.PgError, failed error, all eventTriggers) error {
 	lacks, refused := errors.AsType[*pg.PrivilegeError](failed)
 	// there is no schema yet that another role could own
 	if refused && m.what == "bootstrap" && strings.HasPrefix(lacks.Lacks, "bootstrap: ") {

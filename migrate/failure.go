@@ -224,8 +224,16 @@ func (r *run) place(m message, out pg.Outcome) error {
 		File: m.migration.File, Version: r.head(), Next: next, Alone: m.migration.NoTransaction,
 		Err: out.Err,
 	}
+	e.Statements = len(m.migration.Spans())
+	r.locate(e, m, out)
+	e.Source = sourceLine(m.sql, e.Line)
+	e.Advice = r.adviceFor(e, m, out.Err)
+	return e
+}
+
+// locate finds the statement that failed, or what failed instead of one.
+func (r *run) locate(e *MigrationError, m message, out pg.Outcome) {
 	statements := m.migration.Spans()
-	e.Statements = len(statements)
 	inFile := int(out.Err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.Completed - m.lead; {
 	case m.canary(out) == tableBroken:
@@ -253,22 +261,25 @@ func (r *run) place(m message, out pg.Outcome) error {
 	default:
 		e.What = "at its commit: " + out.Err.Message
 	}
-	e.Source = sourceLine(m.sql, e.Line)
-	if out.Err.Code == pg.ReadOnlyTransaction && !m.migration.NoTransaction {
-		e.Advice = "The server takes changes, and the file has made its own transaction read-only: take " +
+}
+
+// adviceFor is what may help instead of a change of the file that failed; "" when nothing does.
+func (r *run) adviceFor(e *MigrationError, m message, err *pgconn.PgError) string {
+	switch {
+	case err.Code == pg.ReadOnlyTransaction && !m.migration.NoTransaction:
+		return "The server takes changes, and the file has made its own transaction read-only: take " +
 			"SET TRANSACTION READ ONLY, or what sets transaction_read_only, out of the file and start again"
-	} else if out.Err.Code == pg.NonstandardEscape {
-		e.Advice = "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
-			"quote in it, or " +
-			"let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) +
+	case err.Code == pg.NonstandardEscape:
+		return "backslash_quote is off, by which the server reads the file before it can be set: write '' for a " +
+			"quote in it, or let a DBA run ALTER ROLE " + sqltext.QuoteName(r.me) +
 			" SET backslash_quote = safe_encoding, and start again"
-	} else if e.Statement > 0 {
-		e.Advice = advice(out.Err, m.sql[statements[e.Statement-1].Start:])
-	} else if out.Err.Code == pg.UntranslatableCharacter {
-		e.Advice = "The encoding of this database lacks a character of the file: create the database with " +
+	case e.Statement > 0:
+		return advice(err, m.sql[m.migration.Spans()[e.Statement-1].Start:])
+	case err.Code == pg.UntranslatableCharacter:
+		return "The encoding of this database lacks a character of the file: create the database with " +
 			"ENCODING 'UTF8'"
 	}
-	return e
+	return ""
 }
 
 // unparsed reports an error that the server finds in a whole message, before it runs any of it: in what encodes the

@@ -175,12 +175,18 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 	if err != nil || failed < 0 {
 		return err
 	}
-	failure := r.failure(statement, out)
-	switch {
-	// to remove what it left behind would wait for the same sessions
-	case r.pause.spent && out.Err.Code == pg.QueryCanceled:
-		return r.spent(m)
-	case ctx.Err() != nil && out.Err.Code == pg.QueryCanceled:
+	if r.pause.spent && out.Err.Code == pg.QueryCanceled {
+		return r.spent(m) // to remove what it left would wait for the same sessions
+	}
+	return r.giveBack(ctx, conn, statement, out, c, s)
+}
+
+// giveBack removes what a statement that failed has left, and its claim.
+func (r *run) giveBack(ctx context.Context, conn *pgconn.PgConn, statement message, out pg.Outcome, c claim,
+	s seen,
+) error {
+	m, failure := statement.migration, r.failure(statement, out)
+	if ctx.Err() != nil && out.Err.Code == pg.QueryCanceled {
 		failure = r.interrupted(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -196,7 +202,7 @@ func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 			failed.Removed = m.NoTx().Verb == "CREATE" || m.NoTx().Verb == "REINDEX"
 		}
 	}
-	_, err = r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s",
+	_, err := r.ask(ctx, conn, s, m, fmt.Sprintf("DELETE FROM %s WHERE version = %d AND duration IS NULL AND %s",
 		ledger.Table(r.Schema), m.Version, c.is()))
 	if err != nil {
 		return fmt.Errorf("%w\nIts claim could not be given back, which the next start takes over: %w", failure, err)
