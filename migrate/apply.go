@@ -80,7 +80,7 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 		defer close(joined)
 		r.interrupt(ctx, p, finished, done)
 	}()
-	failed, out, err = r.readAll(ctx, p, messages, finished)
+	failed, out, err = r.receiveAll(ctx, p, messages, finished)
 	close(done)
 	<-joined
 	if why := unwatch(); why != nil && err != nil {
@@ -95,9 +95,9 @@ func (r *run) exchange(ctx context.Context, conn *pgconn.PgConn, messages []mess
 	return failed, out, err
 }
 
-// readAll reads the answers to everything that was sent. failed is the index of
+// receiveAll reads the answers to everything that was sent. failed is the index of
 // the first message that failed, -1 when none did; err is the connection's.
-func (r *run) readAll(ctx context.Context, p *pg.Pipeline, messages []message, finished chan<- struct{}) (failed int,
+func (r *run) receiveAll(ctx context.Context, p *pg.Pipeline, messages []message, finished chan<- struct{}) (failed int,
 	first pg.Outcome, err error,
 ) {
 	failed = -1

@@ -15,8 +15,8 @@ import (
 func TestAFailedFileSaysWhoCanHelp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		sql, want string
-		blameless bool
+		sql, want     string
+		externalCause bool
 	}{
 		"an extension that is not there": {"CREATE EXTENSION no_such_thing", "Let a DBA install this version of " +
 			"the extension", false},
@@ -43,7 +43,7 @@ func TestAFailedFileSaysWhoCanHelp(t *testing.T) {
 			pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" SET temp_file_limit = '64kB'")
 			_, err := migrator(t, db, table, c.sql).Up(t.Context(), db.MigratorConn)
 			failed, ok := errors.AsType[*migrate.MigrationError](err)
-			if !ok || failed.Next != "" != c.blameless || !strings.Contains(err.Error(), c.want) {
+			if !ok || failed.Next != "" != c.externalCause || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %q", err, c.want)
 			}
 		})

@@ -33,9 +33,12 @@ func (r *run) eventTriggers(ctx context.Context, conn *pgconn.PgConn) (found eve
 	if conn.TxStatus() != 'I' {
 		return nil
 	}
-	err := pg.Ask(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(json_build_object('name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
+	err := pg.Ask(ctx, conn, pg.Untimed+`SELECT coalesce(json_agg(json_build_object(
+			'name', evtname, 'event', evtevent, 'function', proname, 'schema', nspname, 'source', prosrc,
 			'enabled', CASE evtenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
-		ORDER BY evtname), '[]') FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace WHERE evtenabled <> 'D'`, &found)
+		ORDER BY evtname), '[]')
+		FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace
+		WHERE evtenabled <> 'D'`, &found)
 	if err != nil {
 		return nil
 	}
@@ -152,7 +155,8 @@ func stopped(m message, failed error, why string, sql []string) error {
 // closedTablespace is the default tablespace, when the role may not use it.
 func (r *run) closedTablespace(ctx context.Context, conn *pgconn.PgConn) (name string) {
 	err := pg.Ask(ctx, conn, pg.Untimed+`SELECT to_json(coalesce((SELECT spcname FROM pg_tablespace
-		WHERE spcname = current_setting('default_tablespace') AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`, &name)
+		WHERE spcname = current_setting('default_tablespace')
+			AND NOT has_tablespace_privilege(oid, 'CREATE')), ''))`, &name)
 	if err != nil {
 		return ""
 	}

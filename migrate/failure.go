@@ -43,17 +43,17 @@ func (r *run) failure(m message, out pg.Outcome) error {
 		}
 	}
 	claims := m.migration != nil && m.lead > 0 && out.Completed == m.lead-1
-	if claims && r.blameless(m, out.Err) == "" {
-		return r.refusedRow(m.what, out.Err.Message)
+	if claims && r.externalCause(m, out.Err) == "" {
+		return r.ledgerRejects(m.what, out.Err.Message)
 	}
-	if m.canary(out) == rowGone && out.Tag == "INSERT 0 0" {
-		return r.refusedRow(m.what, swallowed)
+	if m.commitGuard(out) == rowGone && out.Tag == "INSERT 0 0" {
+		return r.ledgerRejects(m.what, swallowed)
 	}
 	return r.place(m, out)
 }
 
-// refusedRow is the error of a ledger that was changed so that it takes no more rows.
-func (r *run) refusedRow(file, why string) error {
+// ledgerRejects is the error of a ledger that was changed so that it takes no more rows.
+func (r *run) ledgerRejects(file, why string) error {
 	return &LedgerLostError{
 		Why: fmt.Sprintf("the table of applied migrations does not take the row of %s: %s. "+
 			"Somebody has changed that table; undo it", file, why),
@@ -63,15 +63,15 @@ func (r *run) refusedRow(file, why string) error {
 
 const swallowed = "a trigger or a rule swallows it"
 
-// What the canary says; see Migrator.file.
+// What the commit guard says; see Migrator.file.
 const (
 	endedItself = pg.DivisionByZero
 	rowGone     = pg.InvalidArgumentForPower
 	tableBroken = pg.InvalidArgumentForLogarithm
 )
 
-// canary is what the canary behind a file said, and "" when the error is another one's.
-func (m message) canary(out pg.Outcome) string {
+// commitGuard is what the commit guard after a file said, and "" when the error is another one's.
+func (m message) commitGuard(out pg.Outcome) string {
 	if m.migration == nil || m.after == "" || out.Completed != m.lead+len(m.migration.Spans()) {
 		return ""
 	}
@@ -100,19 +100,25 @@ func (m message) refusesRole(out pg.Outcome) bool {
 func takeOver(schema, role string) []string {
 	return []string{
 		"ALTER SCHEMA " + sqltext.QuoteName(schema) + " OWNER TO " + sqltext.QuoteName(role),
-		"DO " + sqltext.DollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(schema), "$role", sqltext.QuoteText(role)).Replace(` DECLARE s text; BEGIN
-    FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-               WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
-             UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
-             UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $role) FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname = $schema AND typtype IN ('d', 'e', 'r')
+		"DO " + sqltext.DollarQuote(strings.NewReplacer("$schema", sqltext.QuoteText(schema),
+			"$role", sqltext.QuoteText(role)).Replace(` DECLARE s text; BEGIN
+    FOR s IN SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, $role) 
+               FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+               WHERE nspname = $schema AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT EXISTS (
+                 SELECT FROM pg_depend WHERE objid = c.oid AND deptype IN ('a', 'i') AND refobjsubid > 0)
+             UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, $role)
+               FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $schema
+             UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, $role)
+               FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace
+               WHERE nspname = $schema AND typtype IN ('d', 'e', 'r')
     LOOP EXECUTE s; END LOOP;
   END `)),
 	}
 }
 
-// blameless says why a file, or a statement of ours, is not to blame for a failure, and
+// externalCause says why a file, or a statement of ours, is not to blame for a failure, and
 // what to do; "" when it may be.
-func (r *run) blameless(m message, err *pgconn.PgError) string {
+func (r *run) externalCause(m message, err *pgconn.PgError) string {
 	alone := m.alone()
 	switch code := err.Code; {
 	case transient(err):
@@ -127,11 +133,11 @@ func (r *run) blameless(m message, err *pgconn.PgError) string {
 	case strings.HasPrefix(code, "53"), code == pg.IoError: // insufficient resources; io_error
 		return "the database server ran out of something, or its disk fails. See to it and start again"
 	case alone && code == pg.QueryCanceled:
-		return "somebody cancelled it, or " + r.untilSet("statement_timeout = 0")
+		return "somebody cancelled it, or " + r.settingHint("statement_timeout = 0")
 	case alone && code == pg.TransactionTimeout:
-		return r.untilSet("transaction_timeout = 0")
+		return r.settingHint("transaction_timeout = 0")
 	case alone && code == pg.ReadOnlyTransaction:
-		return r.untilSet("default_transaction_read_only = off")
+		return r.settingHint("default_transaction_read_only = off")
 	case code == pg.QueryCanceled && setsTimeout(m.sql):
 		return ""
 	case code == pg.QueryCanceled:
@@ -164,8 +170,8 @@ func advice(err *pgconn.PgError, statement string) string {
 	return ""
 }
 
-// untilSet explains a failure by a setting that a file without a transaction runs with.
-func (r *run) untilSet(setting string) string {
+// settingHint explains a failure by a setting that a file without a transaction runs with.
+func (r *run) settingHint(setting string) string {
 	name, _, _ := strings.Cut(setting, " ")
 	return fmt.Sprintf("without a transaction it runs with the %s of its session, which through a pooler is that "+
 		"of the role, the database or the server. "+
@@ -208,7 +214,7 @@ func transient(err *pgconn.PgError) bool {
 // characters of the whole message and is 0 for run-time errors; then the number of
 // statements that succeeded shows which one failed.
 func (r *run) place(m message, out pg.Outcome) error {
-	next := r.blameless(m, out.Err)
+	next := r.externalCause(m, out.Err)
 	switch {
 	case m.migration == nil && next != "":
 		return fmt.Errorf("%s: %w. Nothing is half-done: %s", m.what, out.Err, next)
@@ -236,7 +242,7 @@ func (r *run) locate(e *MigrationError, m message, out pg.Outcome) {
 	statements := m.migration.Spans()
 	inFile := int(out.Err.Position) - 1 - utf8.RuneCountInString(m.before)
 	switch failed := out.Completed - m.lead; {
-	case m.canary(out) == tableBroken:
+	case m.commitGuard(out) == tableBroken:
 		e.What = "the file changed the table of applied migrations, or locked it, which is the migrator's alone"
 	case out.Err.Position > 0 && inFile >= 0:
 		offset := byteOffset(m.sql, inFile)
@@ -250,10 +256,10 @@ func (r *run) locate(e *MigrationError, m message, out pg.Outcome) {
 	case failed < len(statements):
 		e.Line, _ = sqltext.Place(m.sql, statements[failed].Start)
 		e.Statement = failed + 1
-	case m.canary(out) == endedItself:
+	case m.commitGuard(out) == endedItself:
 		e.What = "the file ended its own transaction: what it did up to there may have stayed, and has to be " +
 			"undone by hand"
-	case m.canary(out) == rowGone:
+	case m.commitGuard(out) == rowGone:
 		e.What = "the file deleted its own row from the ledger of applied migrations"
 	case m.changed(out) != "":
 		e.What = "the file left " + m.changed(out) + ", by which the files after it would be read; " +

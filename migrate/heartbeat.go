@@ -208,13 +208,13 @@ func (h *heartbeat) tell(v vital, begun time.Time) {
 	switch {
 	case news:
 		t.told = fmt.Sprint(now.File, v.Blocker.PID)
-		h.Log.Warn("a migration waits for another session", about(now)...)
+		h.Log.Warn("a migration waits for another session", logAttrs(now)...)
 	case standby:
 		t.told = now.File + syncRep
 		h.Log.Warn("a commit waits for a synchronous standby; see synchronous_standby_names and pg_stat_replication "+
-			"on the server", about(now)...)
+			"on the server", logAttrs(now)...)
 	case time.Since(latest(now.Since, t.said)) >= h.Heartbeat:
-		h.Log.Info("still "+string(now.Phase), about(now)...)
+		h.Log.Info("still "+string(now.Phase), logAttrs(now)...)
 	default:
 		return
 	}
@@ -281,20 +281,31 @@ func (h *heartbeat) askOver(ctx context.Context, v *vital) error {
 // and role that holds the ledger's lock and does not queue for another migrator's row.
 // A file without a transaction holds no such lock, and is then the only one.
 func (h *heartbeat) question() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled), "$blocker", pg.BlockerOf).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(h.Schema), "$ledger", sqltext.QuoteText(ledger.Name),
+		"$pid", strconv.FormatUint(uint64(h.pid), 10), "$pooled", strconv.FormatBool(h.pooled),
+		"$blocker", pg.BlockerOf).Replace(`
 	WITH ours AS (
 		SELECT a.pid, a.wait_event_type, a.wait_event FROM pg_stat_activity a
-		WHERE a.datname = current_database() AND a.usename = session_user AND a.application_name = current_setting('application_name')
+		WHERE a.datname = current_database() AND a.usename = session_user
+			AND a.application_name = current_setting('application_name')
 			AND a.state IN ('active', 'disabled') AND a.pid <> pg_backend_pid() AND ($pooled OR a.pid = $pid)
-		ORDER BY a.pid = $pid DESC, EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-				WHERE l.pid = a.pid AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND nspname = $schema AND relname = $ledger) DESC,
+		ORDER BY a.pid = $pid DESC, EXISTS (
+				SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE l.pid = a.pid AND l.granted AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock')
+					AND nspname = $schema AND relname = $ledger) DESC,
 			a.wait_event IS NOT DISTINCT FROM 'transactionid', a.xact_start
 		LIMIT 1)
-	SELECT coalesce((SELECT json_build_object('works', true, 'unreplicated', current_setting('synchronous_standby_names') = '',
-		'waited', coalesce((SELECT extract(epoch FROM clock_timestamp() - max(waitstart)) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), 0),
-		'waits_for', coalesce(wait_event_type || ' ' || wait_event || coalesce(' of ' || (SELECT min(relation::regclass::text) FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
-		'blocker', (SELECT $blocker FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid) ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
-		'index', (SELECT json_build_object('phase', phase, 'blocks_done', blocks_done, 'blocks_total', blocks_total, 'tuples_done', tuples_done,
+	SELECT coalesce((SELECT json_build_object('works', true,
+		'unreplicated', current_setting('synchronous_standby_names') = '',
+		'waited', coalesce((SELECT extract(epoch FROM clock_timestamp() - max(waitstart))
+			FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), 0),
+		'waits_for', coalesce(wait_event_type || ' ' || wait_event
+			|| coalesce(' of ' || (SELECT min(relation::regclass::text)
+				FROM pg_locks l WHERE l.pid = ours.pid AND NOT granted), ''), ''),
+		'blocker', (SELECT $blocker FROM unnest(pg_blocking_pids(ours.pid)) pid LEFT JOIN pg_stat_activity a USING (pid)
+			ORDER BY a.wait_event_type IS NOT DISTINCT FROM 'Lock', a.xact_start LIMIT 1),
+		'index', (SELECT json_build_object('phase', phase, 'blocks_done', blocks_done, 'blocks_total', blocks_total,
+				'tuples_done', tuples_done,
 				'tuples_total', tuples_total, 'lockers_done', lockers_done, 'lockers_total', lockers_total)
 			FROM pg_stat_progress_create_index i WHERE i.pid = ours.pid LIMIT 1))
 		FROM ours), '{}')`)

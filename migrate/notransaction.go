@@ -18,19 +18,19 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
 )
 
-// applyAlone applies the next pending file, one without a transaction. Its claim is a
+// applyNoTx applies the next pending file, one without a transaction. Its claim is a
 // ledger row that is committed first and says which server process works on it; then
 // comes the statement, and then the row is finished. Other migrators see the
 // unfinished row and poll. When the claiming process is gone, the next one takes the
 // claim over, and removes what an interrupted statement left unfinished.
-func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) error {
+func (r *run) applyNoTx(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) error {
 	s.Server.set = false // an index may call functions
 	if err := r.unpinned(ctx, conn, s, m); err != nil {
 		return err
 	}
 	take, taken := r.claim, s.Ledger.Claimed == m.Version
 	if taken {
-		take = r.takeOver
+		take = r.adoptClaim
 	}
 	c, err := take(ctx, conn, s, m)
 	if err != nil {
@@ -44,7 +44,7 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 		return err
 	}
 	began := time.Now()
-	err = r.completeAlone(ctx, conn, m, c, s, taken)
+	err = r.completeNoTx(ctx, conn, m, c, s, taken)
 	if busy, ok := errors.AsType[*BusyError](err); ok && busy.Unfinished {
 		r.disown(ctx, conn, m, c, s)
 	}
@@ -66,17 +66,17 @@ func (r *run) applyAlone(ctx context.Context, conn *pgconn.PgConn, s seen, m *bu
 	return err
 }
 
-// completeAlone runs the statement of a file, unless the migrator from which the claim was
+// completeNoTx runs the statement of a file, unless the migrator from which the claim was
 // taken had succeeded with it.
-func (r *run) completeAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen,
+func (r *run) completeNoTx(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen,
 	taken bool,
 ) error {
 	if taken {
-		if done, err := r.leftOver(ctx, conn, m); done || err != nil {
+		if done, err := r.alreadyApplied(ctx, conn, m); done || err != nil {
 			return err
 		}
 	}
-	return r.runAlone(ctx, conn, m, c, s)
+	return r.runNoTx(ctx, conn, m, c, s)
 }
 
 // disown lets the next migrator take a claim over at once. A session ends with its program, but
@@ -112,26 +112,28 @@ const markerFormat = "/* migration %s, claimed by %s of %s */"
 const myself = "(SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
 
 func (r *run) claim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
-	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version, claimed_by_pid, claimed_by_start)
+	a, err := r.ask(ctx, conn, s, m, fmt.Sprintf(`INSERT INTO %s (version, prev, name, checksum, min_version, app_version,
+			claimed_by_pid, claimed_by_start)
 		SELECT %d, nullif(%d, 0), '%s', '\x%s', %d, %s, pid, backend_start FROM %s me
 		RETURNING json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text)`,
 		ledger.Table(r.Schema), m.Version, m.Version-1, m.Name, hex.EncodeToString(m.Checksum[:]),
 		m.MinVersion, sqltext.QuoteText(r.Version), myself))
 	switch code := pg.SQLState(err); {
 	case code == pg.NotNullViolation || code == pg.CheckViolation:
-		return c, r.refusedRow(m.File, a.Err.Message)
+		return c, r.ledgerRejects(m.File, a.Err.Message)
 	case err == nil && len(a.Values) == 0:
-		return c, r.refusedRow(m.File, swallowed)
+		return c, r.ledgerRejects(m.File, swallowed)
 	case err != nil:
 		return c, err
 	}
 	return c, a.Decode(&c)
 }
 
-// finishRow puts down that the file was applied, by the process that holds the claim: the canary
+// finishRow puts down that the file was applied, by the process that holds the claim: the commit guard
 // divides by zero when another migrator has taken it over.
 func (r *run) finishRow(m *bundle.Migration, c claim) string {
-	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
+	return fmt.Sprintf(`WITH done AS (UPDATE %s SET duration = clock_timestamp() - applied_at
+			WHERE version = %d AND duration IS NULL AND %s RETURNING 1)
 		SELECT 1 / count(*) FROM done; %s`,
 		ledger.Table(r.Schema), m.Version, c.is(), ledger.WriteStamp(r.Schema, m.Version, m.Fingerprint()))
 }
@@ -160,17 +162,17 @@ func (r *run) ask(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Mi
 	return a, r.blame(ctx, conn, message{what: "claim " + m.File}, a.Err, r.settle(ctx, conn, failure))
 }
 
-// runAlone sends the file's one statement. When it fails, what it left behind is
+// runNoTx sends the file's one statement. When it fails, what it left behind is
 // removed and the claim is given back, so that the schema is at the version before
 // the file, as after any other failure.
-func (r *run) runAlone(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) error {
+func (r *run) runNoTx(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration, c claim, s seen) error {
 	statement := message{what: m.File, migration: m, before: c.marker(m.Version), sql: m.SQL}
 	failed, out, err := r.exchange(ctx, conn, []message{statement})
 	if ended, ok := errors.AsType[*pgconn.PgError](err); ok && ended.Code == pg.TransactionTimeout {
 		return r.place(statement, pg.Outcome{Err: ended}) // with its session; the next start takes over
 	}
 	if err == nil && failed < 0 && m.NoTx().IfNotExists {
-		failed, out.Err, err = r.passedOver(ctx, conn, m)
+		failed, out.Err, err = r.wrongIndex(ctx, conn, m)
 	}
 	if err != nil || failed < 0 {
 		return err
@@ -194,7 +196,7 @@ func (r *run) giveBack(ctx context.Context, conn *pgconn.PgConn, statement messa
 		failure = r.blame(ctx, conn, statement, out.Raw, failure)
 	}
 	if out.Err.Code != pg.DuplicateTable { // the error of an index, too: then it is not ours to remove
-		if err := r.mend(ctx, conn, m); err != nil {
+		if err := r.dropInvalidIndexes(ctx, conn, m); err != nil {
 			return fmt.Errorf("%w\nWhat it left behind could not be removed, which the next start tries again: %w",
 				failure, err)
 		}
@@ -225,9 +227,9 @@ func (r *run) spent(m *bundle.Migration) error {
 	return busy
 }
 
-// passedOver finds what IF NOT EXISTS took for the index without being it: one that is
+// wrongIndex finds what IF NOT EXISTS took for the index without being it: one that is
 // invalid, which serves no query, or another relation of that name. failed is 0 then.
-func (r *run) passedOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (failed int,
+func (r *run) wrongIndex(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (failed int,
 	why *pgconn.PgError,
 	err error,
 ) {
@@ -262,21 +264,21 @@ func (r *run) untimeSession(ctx context.Context, conn *pgconn.PgConn, c claim, s
 	return r.soon(ctx, conn, settings)
 }
 
-// A claimant is who holds a claim, as the server sees it.
-type claimant struct {
+// A claimOwner is who holds a claim, as the server sees it.
+type claimOwner struct {
 	claim
 	Checksum string      `json:"checksum"`
 	Alive    bool        `json:"alive"`
 	Blocker  *pg.Blocker `json:"blocker"`
 }
 
-// takeOver waits until the claim on a file is finished or its process gone, and then
+// adoptClaim waits until the claim on a file is finished or its process gone, and then
 // takes it over by a comparison and a change in one statement: of many migrators that
 // wait, one succeeds.
-func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
-	var old claimant
-	err = r.await(ctx, func() (*pg.Blocker, error) {
-		if old, err = r.askClaimant(ctx, conn, m); err != nil || !old.Alive {
+func (r *run) adoptClaim(ctx context.Context, conn *pgconn.PgConn, s seen, m *bundle.Migration) (c claim, err error) {
+	var old claimOwner
+	err = r.poll(ctx, func() (*pg.Blocker, error) {
+		if old, err = r.askClaimOwner(ctx, conn, m); err != nil || !old.Alive {
 			return nil, err
 		}
 		return old.Blocker, nil
@@ -291,7 +293,8 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 			UPDATE %s SET claimed_by_pid = me.pid, claimed_by_start = me.backend_start, applied_at = clock_timestamp(),
 				applied_by = current_user, app_version = %s
 			FROM %s me WHERE version = %d AND duration IS NULL AND %s RETURNING claimed_by_pid, claimed_by_start)
-		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text, 'taken', 1 / count(*)) FROM taken`,
+		SELECT json_build_object('pid', max(claimed_by_pid), 'start', max(claimed_by_start)::text,
+			'taken', 1 / count(*)) FROM taken`,
 		ledger.Table(r.Schema), sqltext.QuoteText(r.Version), myself, m.Version, old.is()))
 	if err != nil {
 		return c, err
@@ -299,15 +302,15 @@ func (r *run) takeOver(ctx context.Context, conn *pgconn.PgConn, s seen, m *bund
 	return c, a.Decode(&c)
 }
 
-//go:embed claimant.sql
-var claimantSQL string
+//go:embed claim_owner.sql
+var claimOwnerSQL string
 
-// askClaimant asks which process holds the claim, and whether it is alive.
-func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimant, err error) {
-	var found *claimant
+// askClaimOwner asks which process holds the claim, and whether it is alive.
+func (r *run) askClaimOwner(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (c claimOwner, err error) {
+	var found *claimOwner
 	question := strings.NewReplacer("$ledger", ledger.Table(r.Schema),
 		"$version", strconv.Itoa(m.Version), "$blocker", pg.BlockerOf, "$marker", sqltext.QuoteText(markerFormat))
-	switch err := pg.Ask(ctx, conn, r.patiently(ctx, 1)+question.Replace(claimantSQL), &found); {
+	switch err := pg.Ask(ctx, conn, r.patiently(ctx, 1)+question.Replace(claimOwnerSQL), &found); {
 	case err != nil:
 		return c, err
 	case found == nil: // finished, or given back
@@ -324,9 +327,9 @@ func (r *run) askClaimant(ctx context.Context, conn *pgconn.PgConn, m *bundle.Mi
 	return c, nil
 }
 
-// leftOver reports whether the statement had succeeded before its migrator died, and
+// alreadyApplied reports whether the statement had succeeded before its migrator died, and
 // otherwise removes what it left behind.
-func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (done bool, err error) {
+func (r *run) alreadyApplied(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) (done bool, err error) {
 	// the others do no harm when they are done again
 	if statement := m.NoTx(); statement.Verb == "CREATE" || statement.Verb == "DROP" {
 		exists, valid, err := r.askIndex(ctx, conn, statement)
@@ -337,7 +340,7 @@ func (r *run) leftOver(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migra
 			return true, nil
 		}
 	}
-	return false, r.mend(ctx, conn, m)
+	return false, r.dropInvalidIndexes(ctx, conn, m)
 }
 
 // askIndex asks whether the index that the statement names exists, on the table that it
@@ -351,22 +354,26 @@ func (r *run) askIndex(ctx context.Context, conn *pgconn.PgConn, s bundle.NoTx) 
 		Valid bool `json:"valid"`
 		Rows  int  `json:"rows"`
 	}
-	err = pg.Ask(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false), 'rows', count(*))
-		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s) AND relname = %s%s`,
+	err = pg.Ask(ctx, conn, fmt.Sprintf(`SELECT json_build_object('valid', coalesce(bool_or(indisvalid), false),
+			'rows', count(*))
+		FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = to_regnamespace(%s)
+			AND relname = %s%s`,
 		sqltext.QuoteText(sqltext.QuoteName(s.Schema)), sqltext.QuoteText(s.Name), table), &index)
 	return index.Rows > 0, index.Valid, err
 }
 
-// mend drops the invalid indexes that an interrupted statement left: of the
+// dropInvalidIndexes drops the invalid indexes that an interrupted statement left: of the
 // name that it was to create, or those next to the ones that it was to replace.
-func (r *run) mend(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) error {
+func (r *run) dropInvalidIndexes(ctx context.Context, conn *pgconn.PgConn, m *bundle.Migration) error {
 	alone := m.NoTx()
 	if alone.LeftInvalid() == "" {
 		return nil
 	}
 	var invalid []string
-	err := pg.Ask(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]') FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
-		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`, sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()), &invalid)
+	err := pg.Ask(ctx, conn, fmt.Sprintf(`SELECT coalesce(json_agg(i.relname), '[]')
+		FROM pg_index x JOIN pg_class i ON i.oid = indexrelid
+		WHERE i.relnamespace = to_regnamespace(%s) AND NOT indisvalid AND %s`,
+		sqltext.QuoteText(sqltext.QuoteName(alone.Schema)), alone.LeftInvalid()), &invalid)
 	if err != nil {
 		return err
 	}

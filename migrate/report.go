@@ -73,21 +73,21 @@ func (r *run) retrying(why error) {
 		if now.Phase != Applying {
 			now.File, now.Number, now.Of = "", 0, 0
 		}
-		now.Phase, now.Since, now.WaitsFor, now.Index = Waiting, time.Now(), inShort(why), nil
+		now.Phase, now.Since, now.WaitsFor, now.Index = Waiting, time.Now(), summary(why), nil
 		now.Blocker = r.teller.blocker
 	})
 }
 
-// inShort is an error without the lines of the file that it quotes.
-func inShort(err error) string {
+// summary is an error without the lines of the file that it quotes.
+func summary(err error) string {
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refusal.Message
 	}
 	return err.Error()
 }
 
-// about is what a line of the log says of a progress.
-func about(p Progress) []any {
+// logAttrs is what a line of the log says of a progress.
+func logAttrs(p Progress) []any {
 	var attrs []any
 	add := func(name, value string) {
 		if value != "" {

@@ -97,13 +97,13 @@ func (st *stage) alone(ctx context.Context, m *bundle.Migration) (began time.Tim
 	if err != nil {
 		st.Log.Warn("no second connection to see the locks of a file without a transaction", "file", m.File, "error",
 			err)
-		return time.Now(), nil, st.applyAlone(ctx, st.conn, s, m)
+		return time.Now(), nil, st.applyNoTx(ctx, st.conn, s, m)
 	}
 	began = time.Now()
 	watching, over := context.WithCancel(ctx)
 	applied := make(chan error, 1)
 	go func() {
-		applied <- st.applyAlone(ctx, st.conn, s, m)
+		applied <- st.applyNoTx(ctx, st.conn, s, m)
 		over()
 	}()
 	if locks = l.see(watching, st.conn.PID()); len(locks) > 0 {

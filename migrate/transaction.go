@@ -20,7 +20,7 @@ type message struct {
 	begin     string            // what of before opens the transaction, when it has a ledger's row
 	before    string            // BEGIN, settings and the claim: the ledger's row
 	sql       string            // the file, byte for byte
-	after     string            // the canary, the duration, the stamp and COMMIT
+	after     string            // the commit guard, the duration, the stamp and COMMIT
 	lead      int               // statements in before
 	flushes   bool              // its commit waits for the disk
 	onDisk    string            // otherwise: the begin of one that does
@@ -64,7 +64,7 @@ func (r *run) begin(server serverSeen, commit string) (sql string, statements in
 }
 
 // file wraps a migration into its transaction. The ledger's row comes first: its
-// primary key lets exactly one of many migrators go on. The canary divides by
+// primary key lets exactly one of many migrators go on. The commit guard divides by
 // zero unless the transaction at the end is the one that wrote the row, and takes a
 // negative root when there is none: neither can be answered by a trigger, and only
 // the server can tell what they are, so that it does not try them when it plans.

@@ -242,7 +242,7 @@ func (r *run) migrate(ctx context.Context, conn *pgconn.PgConn, s seen, status S
 		if err != nil {
 			return err
 		}
-		return r.applyAlone(ctx, conn, s, next)
+		return r.applyNoTx(ctx, conn, s, next)
 	}
 	messages := r.messages(s, status)
 	if held {

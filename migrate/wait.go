@@ -20,7 +20,7 @@ import (
 // returns when no other session holds the ledger's lock. When the ledger has moved on,
 // the error says that it is time to look again.
 func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) error {
-	return r.await(ctx, func() (*pg.Blocker, error) {
+	return r.poll(ctx, func() (*pg.Blocker, error) {
 		h, head, err := r.askBlocker(ctx, conn)
 		if err == nil && head != version {
 			err = &retryError{err: errRaceLost, soon: true}
@@ -29,10 +29,10 @@ func (r *run) awaitTurn(ctx context.Context, conn *pgconn.PgConn, version int) e
 	})
 }
 
-// await asks until nothing blocks it any more. It polls instead of blocking: a
+// poll asks until nothing blocks it any more. It polls instead of blocking: a
 // blocked statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the other
 // migrator would wait for it for ever.
-func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error {
+func (r *run) poll(ctx context.Context, ask func() (*pg.Blocker, error)) error {
 	var said time.Time
 	polls := pg.Backoff{First: 10 * time.Millisecond, Longest: 500 * time.Millisecond}
 	for {
@@ -48,7 +48,7 @@ func (r *run) await(ctx context.Context, ask func() (*pg.Blocker, error)) error 
 		case time.Since(said) >= r.Heartbeat:
 			said = time.Now()
 			now, _ := r.teller.moment()
-			r.Log.Info("waiting for another migrator", about(now)...)
+			r.Log.Info("waiting for another migrator", logAttrs(now)...)
 		}
 		if err := r.pause.sleep(ctx, min(polls.Next(), max(r.pause.left(), time.Millisecond))); err != nil {
 			return err
@@ -60,10 +60,12 @@ func (r *run) askBlocker(ctx context.Context, conn *pgconn.PgConn) (*pg.Blocker,
 	var other *pg.Blocker
 	var head int
 	b := pg.NewBatch(conn)
-	blocker := b.Ask(pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
+	blocker := b.Ask(pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema),
+		"$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
 		SELECT coalesce((SELECT $blocker
 			FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
+			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE n.nspname = $schema AND c.relname = $ledger)
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock') AND l.granted AND l.pid <> pg_backend_pid()
 			LIMIT 1), 'null')`), &other)
@@ -79,11 +81,11 @@ func (r *run) retry(ctx context.Context, why error) error {
 	before, _ := r.teller.moment()
 	r.retrying(why)
 	now, _ := r.teller.moment()
-	if now.File != "" && now.File != r.teller.retried && inTheWay(why) {
+	if now.File != "" && now.File != r.teller.retried && isLockConflict(why) {
 		r.teller.retried = now.File
 		now.Since = before.Since // of the first attempt
 		r.Log.Warn("a migration was rolled back because another session was in its way; trying again",
-			append(about(now), "for", r.Wait)...)
+			append(logAttrs(now), "for", r.Wait)...)
 	}
 	var err error
 	if pg.SQLState(why) == pg.LockNotAvailable && now.File != "" {
@@ -98,9 +100,9 @@ func (r *run) retry(ctx context.Context, why error) error {
 	return err
 }
 
-// inTheWay distinguishes a lock that was not to be had from a race that was lost, which
+// isLockConflict distinguishes a lock that was not to be had from a race that was lost, which
 // the next look explains.
-func inTheWay(why error) bool {
+func isLockConflict(why error) bool {
 	again, ok := errors.AsType[*retryError](why)
 	return ok && !again.soon
 }
