@@ -15,7 +15,7 @@ func (p *proposer) view(c change) proposal {
 	case c.whole == ObjectExtra:
 		return p.dropCode(c.object, stepDropView)
 	case c.whole == ObjectMissing:
-		return p.createView(c.object, stepView, p.want)
+		return p.createView(c.object)
 	case word == "":
 		return p.replaceView(c)
 	case word == "with":
@@ -45,7 +45,7 @@ func (p *proposer) replaceView(c change) (made proposal) {
 		}
 	}
 	if len(columns[0]) >= len(columns[1]) && slices.Equal(columns[0][:len(columns[1])], columns[1]) {
-		made = p.createView(c.object, stepView, p.want)
+		made = p.createView(c.object)
 		made.statements = made.statements[:1]
 		s := &made.statements[0]
 		s.sql = "CREATE OR REPLACE" + strings.TrimPrefix(s.sql, "CREATE")
@@ -54,7 +54,7 @@ func (p *proposer) replaceView(c change) (made proposal) {
 	for _, object := range append(p.readers(c.object), c.object) {
 		made.statements = append(made.statements, p.dropCode(object, stepDropView).statements...)
 		if p.want[object] != nil {
-			made.statements = append(made.statements, p.createView(object, stepView, p.want).statements...)
+			made.statements = append(made.statements, p.createView(object).statements...)
 		}
 	}
 	return made
@@ -71,12 +71,12 @@ func (p *proposer) readers(view string) (found []string) {
 }
 
 // createView creates a view or a materialized view with all that belongs to it.
-func (p *proposer) createView(object string, step int, from map[string]*Object) (made proposal) {
-	o := from[object]
+func (p *proposer) createView(object string) (made proposal) {
+	o := p.want[object]
 	kind, name := objectOf(object)
 	c := change{object: object, kind: kind, name: name}
 	create := "CREATE " + p.on(c) + withOptions(o) + " AS\n" + strings.TrimSuffix(o.body(), ";")
-	made.add(step, p.place(from, object), create).inPath = true
+	made.add(stepView, p.place(p.want, object), create).inPath = true
 	for _, line := range o.lines() {
 		word, _, _ := strings.Cut(strings.TrimPrefix(line, "unique "), " ")
 		switch {
@@ -305,10 +305,7 @@ func (p *proposer) createKind(c change) (made proposal) {
 		}
 		sql = "CREATE TYPE " + name + " AS (" + strings.Join(attributes, ", ") + ")"
 	case "domain":
-		sql = "CREATE DOMAIN " + name + " AS"
-		for _, line := range o.lines() {
-			sql += " " + line
-		}
+		sql = "CREATE DOMAIN " + name + " AS " + strings.Join(o.lines(), " ")
 	default:
 		return instead("what its functions are has to be chosen")
 	}

@@ -12,7 +12,7 @@ func (p *proposer) relation(c change) proposal {
 	case c.whole == ObjectExtra:
 		return instead("dropping it would lose its rows")
 	case c.whole == ObjectMissing && c.kind == "materialized view":
-		return p.createView(c.object, stepView, p.want)
+		return p.createView(c.object)
 	case c.whole == ObjectMissing:
 		return instead("its rows are lost; a backup has them")
 	case c.lacks == "" && c.has == "":

@@ -61,13 +61,11 @@ func TestEachKindOfFactHasAProposalOrAReason(t *testing.T) {
 		}
 	}
 	for object, o := range Objects(whole) {
-		block := object + "\n"
+		lines := []string{object}
 		for _, line := range o.lines() {
-			block += factMark + line + "\n"
+			lines = append(lines, factMark+line)
 		}
-		if len(o.Body) > 0 {
-			block += strings.Join(o.Body, "\n") + "\n"
-		}
+		block := strings.Join(append(lines, o.Body...), "\n") + "\n"
 		rest := strings.Replace("\n"+whole, "\n"+block, "\n", 1)
 		check(whole, rest)
 		check(rest, whole)
