@@ -13,6 +13,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
+	"github.com/avtotpy/avtotpy/migrate/rehearse"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
 )
 
@@ -287,9 +288,9 @@ func TestAClaimIsToldAndItsWorkIsNoDrift(t *testing.T) {
 			if err != nil || p.Refusal != nil || p.Status.Claimed != 2 || len(p.Status.Pending) != 2 {
 				t.Errorf("Plan: %+v, %v, want both files, the first of them claimed", p, err)
 			}
-			r := rehearse(t, m, db, migrate.RehearseOptions{})
-			if r.Status.Claimed != 2 || len(r.Files) != 2 {
-				t.Errorf("Rehearse: %+v, want both files, the first of them claimed", r)
+			r, err := rehearse.Run(t.Context(), m, db.MigratorConn)
+			if err != nil || r.Status.Claimed != 2 || len(r.Files) != 2 {
+				t.Errorf("Rehearse: %+v, %v, want both files, the first of them claimed", r, err)
 			}
 			for of, drift := range map[string][]snapshot.Difference{"Verify": v.Drift, "Rehearse": r.Drift} {
 				var got []string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,17 +23,9 @@ func (r *run) parseConfig(connString string) (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("the connection string: %w", err)
 	}
 	config := &parsed.Config
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second // a host that swallows packets must not use up ConnectWait
-	}
-	config.RuntimeParams["application_name"] = fmt.Sprintf("%.63s", strings.ToLower(r.Program)+"-migrator/"+r.Version)
-	// What PgBouncer keeps for each of its clients, also for a file without a transaction.
-	config.RuntimeParams["DateStyle"], config.RuntimeParams["TimeZone"] = "ISO, MDY", "UTC"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { r.notice(n) }
-	if _, named := connstring.Parameter(connString, "target_session_attrs"); !named && pg.SeveralHosts(config) {
-		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
-		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
+	_, named := connstring.Parameter(connString, "target_session_attrs")
+	pg.Configure(config, r.Program, r.Version, named)
 	return parsed, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/rehearse"
 )
 
 // TestTheLedgersTableIsWhatItIsComparedWith holds for every version of PostgreSQL.
@@ -131,7 +132,7 @@ func seesDamage(t *testing.T, m *migrate.Migrator, db *pgtest.DB, says string) {
 	errs["verify"] = errors.Join(v.Err(), err)
 	_, errs["a start"] = m.Up(t.Context(), db.MigratorConn)
 	_, errs["a start without snapshots"] = plain.Up(t.Context(), db.MigratorConn)
-	_, errs["a rehearsal"] = m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true})
+	_, errs["a rehearsal"] = rehearse.Run(t.Context(), m, db.MigratorConn)
 	for who, err := range errs {
 		if lost, ok := errors.AsType[*migrate.LedgerLostError](err); !ok || !strings.Contains(err.Error(), says) ||
 			len(lost.Damage) == 0 {

@@ -47,8 +47,8 @@
 //
 // [Migrator.Status], [Migrator.Verify] and [Migrator.Plan] report how a database stands
 // and what Up would do, and change nothing; they take a connection, which
-// [Migrator.Connect] makes from a connection string. [Migrator.Rehearse] does it where it leaves
-// nothing, and reports what each file costs; [Migrator.Await] is for a service whose
+// [Migrator.Connect] makes from a connection string. Package migrate/rehearse applies the files on a
+// scratch database, and reports what each costs; [Migrator.Await] is for a service whose
 // schema something else migrates.
 //
 // A comment "-- migrate:min-version N" at the top of a file says that bundles

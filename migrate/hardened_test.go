@@ -139,19 +139,6 @@ func TestWithoutAnythingOfTheServersEachStepSaysWhatItNeeds(t *testing.T) {
 				return err
 			}},
 		},
-		"a rehearsal with the data": {
-			func(t *testing.T, m *migrate.Migrator, db *pgtest.DB) {
-				t.Helper()
-				three := *m
-				three.Bundle = migrator(t, db, table, "CREATE TABLE app.t2 (id int)").Bundle
-				first(t, m, db)
-				*m = three
-			},
-			[]step{func(ctx context.Context, m *migrate.Migrator, db *pgtest.DB) error {
-				_, err := m.Rehearse(ctx, db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})
-				return err
-			}},
-		},
 	}
 	const looks = "a second start, a plan, a history, an audit and a snapshot"
 	var looksNeed []string // which each of the others needs, too; only the long form has them ask for it again

@@ -14,6 +14,7 @@ import (
 
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
+	"github.com/avtotpy/avtotpy/migrate/rehearse"
 )
 
 // TestLimitsFollowFromWhatIsLeftOfTheTimeToWait: neither a lock nor an answer is waited for longer than that, but for a
@@ -61,7 +62,7 @@ func modes(m *migrate.Migrator, conn string) map[string]func() error {
 		"verify":   func() error { _, err := askVerify(ctx, m, conn); return err },
 		"audit":    func() error { _, err := askAudit(ctx, m, conn); return err },
 		"plan":     func() error { _, err := askPlan(ctx, m, conn); return err },
-		"rehearse": func() error { _, err := m.Rehearse(ctx, conn, migrate.RehearseOptions{}); return err },
+		"rehearse": func() error { _, err := rehearse.Run(ctx, m, conn); return err },
 		"repair":   func() error { _, err := m.Repair(ctx, conn, migrate.RepairOptions{}); return err },
 	}
 }

@@ -88,11 +88,11 @@ func TestAProbeThatFailsCostsNoMigration(t *testing.T) {
 			m := migrator(t, db, probed()...)
 			m.Probe = c.probe
 			warnings := 0
-			m.Log = slog.New(recordFunc{func(r slog.Record) {
+			m.Log = pgtest.LogTo(func(r slog.Record) {
 				if r.Level == slog.LevelWarn {
 					warnings++
 				}
-			}})
+			})
 			report := up(t, m, db.MigratorConn)
 			measured := 0
 			for _, a := range report.Applied {

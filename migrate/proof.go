@@ -223,21 +223,15 @@ func (b versionProof) halfApplied(e evidence) int {
 
 // beyondClaim lists how a schema differs from what it should be, but for what the file
 // without a transaction that is claimed may have done already; claimed is 0 when none is.
-// An invalid index is what a statement leaves that was interrupted, or has not finished.
 func (b versionProof) beyondClaim(claimed int, want, live string) []snapshot.Difference {
-	drift := snapshot.Compare(want, live)
 	if claimed == 0 {
-		return drift
+		return snapshot.Compare(want, live)
 	}
-	var done []snapshot.Difference
-	if next, ok := b.Snapshot(claimed); ok {
-		done = snapshot.Compare(want, next)
+	next, ok := b.Snapshot(claimed)
+	if !ok {
+		next = want
 	}
-	return slices.DeleteFunc(drift, func(d snapshot.Difference) bool {
-		invalid := d.Change == snapshot.LineExtra && strings.Contains(d.Line, "index ") &&
-			strings.HasSuffix(d.Line, " invalid")
-		return invalid || slices.Contains(done, d)
-	})
+	return snapshot.CompareDuring(want, live, next)
 }
 
 // afterClaim says of a schema with differences what of them may be the work of a file that

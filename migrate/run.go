@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/avtotpy/avtotpy/migrate/bundle"
-	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 )
 
 // A run is one call of Up.
@@ -75,7 +74,6 @@ func newRun(m Migrator, connString string) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed.DialFunc = pg.Dial
 	r.parsed, r.config = parsed, &parsed.Config
 	return r, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/avtotpy/avtotpy/internal/pgtest"
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/privilege"
+	"github.com/avtotpy/avtotpy/migrate/rehearse"
 )
 
 // silentServer accepts connections, and then does what a test wants of them.
@@ -329,7 +330,7 @@ func TestARehearsalBeginsAgainAfterItsConnectionWasCut(t *testing.T) {
 	blank := pgtest.Blank(t)
 	for what, ask := range map[string]func(conn string) error{
 		"rehearse": func(conn string) error {
-			report, err := more.Rehearse(t.Context(), conn, migrate.RehearseOptions{})
+			report, err := rehearse.Run(t.Context(), more, conn)
 			return cmp.Or(err, pgtest.Unless(err != nil || len(report.Files) == 1 && report.Err() == nil,
 				"%d files, %v", len(report.Files), report.Err()))
 		},

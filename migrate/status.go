@@ -183,7 +183,7 @@ func (m *Migrator) retried(ctx context.Context, connString string, harmless bool
 		case pg.RefusedForGood(lost):
 			return r.connectError(lost.Err, time.Since(started))
 		case !harmless:
-			return r.lostInRehearsal(lost.Err)
+			return r.lostForGood(lost.Err)
 		}
 		if time.Now().Before(until) {
 			r.Log.Warn("connection to the database lost; connecting again", "error", pg.Reason(lost.Err))
@@ -195,6 +195,17 @@ func (m *Migrator) retried(ctx context.Context, connString string, harmless bool
 			return r.connectError(lost.Err, time.Since(started))
 		}
 	}
+}
+
+// lostForGood is the error of a connection that is not made again.
+func (r *run) lostForGood(err error) error {
+	failed := r.connectError(err, 0)
+	if broken, ok := errors.AsType[*ConnectError](failed); ok {
+		broken.lost = true
+		broken.Next = "What was begun is rolled back, unless it had just been committed: it is not repeated by itself. " +
+			"See the log of the server, or of the pooler, for why it ended, and try again"
+	}
+	return failed
 }
 
 func (r *run) withConnection(ctx context.Context, ask func(*pgconn.PgConn) error) error {

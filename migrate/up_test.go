@@ -60,6 +60,22 @@ func migrator(tb testing.TB, db *pgtest.DB, sql ...string) *migrate.Migrator {
 	}
 }
 
+// rehearsing is a blank database whose migrator may make scratch databases.
+func rehearsing(tb testing.TB) *pgtest.DB {
+	tb.Helper()
+	db := pgtest.Blank(tb)
+	pgtest.Exec(tb, db.SuperConn, "ALTER ROLE "+db.Migrator()+" CREATEDB")
+	return db
+}
+
+// awaitClients waits until so many clients are connected to the database: a server process
+// ends a little later than its client.
+func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
+	tb.Helper()
+	pgtest.EventuallyValue(tb, db.SuperConn+" dbname=postgres",
+		"SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+db.Name+"' AND usesysid IS NOT NULL", want)
+}
+
 func up(tb testing.TB, m *migrate.Migrator, connString string) migrate.Report {
 	tb.Helper()
 	report, err := m.Up(tb.Context(), connString)

@@ -17,6 +17,9 @@ func TestArrowsPointOneWay(t *testing.T) {
 			"migrate/bundle", "migrate/connstring", "migrate/privilege", "migrate/redact", "migrate/snapshot",
 			"migrate/internal/", "github.com/jackc/",
 		},
+		"migrate/rehearse": {
+			"migrate", "github.com/jackc/",
+		},
 		"migrate/connstring": {"github.com/jackc/"},
 		"migrate/redact":     {"github.com/jackc/"},
 		"migrate/bundle":     {"migrate/internal/setting", "migrate/internal/sqltext"},

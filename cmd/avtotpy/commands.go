@@ -43,7 +43,7 @@ type action func(ctx context.Context, args []string) error
 func (p program) commands() []command {
 	return []command{
 		{bind: p.bindStart},
-		{name: "migrate", bind: withoutFlags(p.migrateAndExit)},
+		{name: "migrate", bind: p.bindMigrate},
 		{name: "migrate status", bind: p.bindStatus},
 		{name: "migrate plan", bind: p.bindPlan},
 		{name: "migrate verify", bind: p.bindVerify},
@@ -65,8 +65,6 @@ func (p program) commands() []command {
 		{name: "help", takes: "[COMMAND]", bind: p.bindHelp},
 	}
 }
-
-func (p program) migrateAndExit(ctx context.Context) error { return p.start(ctx, config.RunAndExit) }
 
 // withoutFlags is for a command that has no flags and takes no arguments.
 func withoutFlags(do func(context.Context) error) func(*flag.FlagSet) action {

@@ -75,7 +75,7 @@ func exitCode(err error) int {
 	case is[*migrate.DivergedError](err), is[*migrate.LedgerLostError](err), is[*migrate.RenamedError](err),
 		is[*migrate.DriftError](err), is[*migrate.UnrepairableError](err):
 		return exitLedger
-	case is[*migrate.UnmigratedError](err), is[*migrate.OthersConnectedError](err):
+	case is[*migrate.UnmigratedError](err):
 		return exitBusy
 	case is[*migrate.PrivilegeError](err), errors.Is(err, errLacks):
 		return exitPrivilege

@@ -46,7 +46,6 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{&migrate.DivergedError{}, 74},
 		{&migrate.LedgerLostError{}, 74},
 		{&migrate.DriftError{}, 74},
-		{&migrate.OthersConnectedError{}, 75},
 		{&migrate.UnrepairableError{}, 74},
 		{busy, 75},
 		{&migrate.BusyError{Err: &migrate.MigrationError{}}, 75},

@@ -245,7 +245,7 @@ func (p program) page(c command) string {
 		b.WriteString("AVTotpy is a self-hosted TOTP authenticator on PostgreSQL that manages its own\nschema.\n\n")
 	}
 	text := c.manual()
-	fmt.Fprintf(&b, "Usage: %s\n\n%s\n", p.usage(c), text.about)
+	fmt.Fprintf(&b, "%s\n%s\n", fold("Usage: "+p.usage(c)), text.about)
 	p.writeList(&b, c)
 	flags, _ := c.flags()
 	var rows [][]string

@@ -204,8 +204,9 @@ func TestJSONIsDocumented(t *testing.T) {
 		},
 		rehearsalDocument{
 			Error: "x", Role: "x", Unproved: "x", Drift: []snapshot.Difference{{Line: "x"}},
-			Findings: []privilege.Finding{{}}, Files: []rehearsedFile{{Left: "x", Locks: []rehearsedLock{{}}}},
+			Findings: []privilege.Finding{{}}, Files: []measuredFile{{Unmeasured: true, Locks: []measuredLock{{}}}},
 		},
+		impactDocument{Error: "x"},
 		planDocument{Error: "x", Role: "x", Pending: []pendingFile{{SQL: "x"}}},
 		repairDocument{
 			Error: "x", Proof: "x", Comment: "x", Damage: []snapshot.Difference{{}}, Gone: []snapshot.Difference{{}},
@@ -262,6 +263,7 @@ func TestEveryKeyOfTheDocumentsIsDocumented(t *testing.T) {
 		{"cli.md", statusDocument{}},
 		{"cli.md", planDocument{}},
 		{"cli.md", rehearsalDocument{}},
+		{"cli.md", impactDocument{}},
 		{"cli.md", repairDocument{}},
 		{"privileges.md", verification{}},
 		{"users.md", userDocument{}},

@@ -31,7 +31,11 @@ type inspection struct {
 // inspect opens the database for a command that inspects it. With JSON the output is an
 // object in any case, with the error alone when there is nothing else.
 func (p program) inspect(ctx context.Context, asJSON bool, do func(context.Context, inspection) error) error {
-	err := p.openInspection(ctx, do)
+	return p.asObject(asJSON, p.openInspection(ctx, do))
+}
+
+// asObject prints an error that was not printed yet as an object, where that is asked for.
+func (p program) asObject(asJSON bool, err error) error {
 	if err == nil || !asJSON || is[*alreadyPrintedError](err) {
 		return err
 	}

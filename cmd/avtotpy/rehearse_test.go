@@ -49,21 +49,18 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" CREATEDB")
 	code, document := call(t, db, true, "migrate", "rehearse", "--json")
 	var got struct {
-		Schema   string `json:"schema"`
-		State    string `json:"state"`
-		Version  int    `json:"version"`
-		Target   int    `json:"target"`
-		WithData bool   `json:"with_data"`
-		Clients  int    `json:"clients"`
-		Files    []struct {
-			Version   int             `json:"version"`
-			Name      string          `json:"name"`
-			File      string          `json:"file"`
-			LeftOut   string          `json:"left_out"`
-			Seconds   float64         `json:"seconds"`
-			WAL       int64           `json:"wal_bytes"`
-			Locks     []rehearsedLock `json:"locks"`
-			Rewritten []string        `json:"rewritten"`
+		Schema  string `json:"schema"`
+		State   string `json:"state"`
+		Version int    `json:"version"`
+		Target  int    `json:"target"`
+		Files   []struct {
+			Version   int            `json:"version"`
+			Name      string         `json:"name"`
+			File      string         `json:"file"`
+			Seconds   float64        `json:"seconds"`
+			WAL       int64          `json:"wal_bytes"`
+			Locks     []measuredLock `json:"locks"`
+			Rewritten []string       `json:"rewritten"`
 		} `json:"files"`
 		Drift    []snapshot.Difference `json:"drift"`
 		Role     string                `json:"role"`
@@ -79,13 +76,13 @@ func TestRehearsalInJSONKeepsItsNamesAndTypes(t *testing.T) {
           "relation": "users",
           "mode": "ShareRowExclusiveLock",
           "blocks_reads": false,
-          "blocks_writes": true,
-          "earlier_file": false`; !strings.Contains(string(document), lock) {
+          "blocks_writes": true
+        }`; !strings.Contains(string(document), lock) {
 		t.Errorf("got\n%s\nwant in it\n%s", document, lock)
 	}
 	sessions := got.Files[1]
 	locked := slices.ContainsFunc(sessions.Locks,
-		func(l rehearsedLock) bool { return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads })
+		func(l measuredLock) bool { return l.Relation == "users" && l.BlocksWrites && !l.BlocksReads })
 	if !locked || sessions.WAL <= 0 || sessions.Seconds <= 0 || sessions.Rewritten == nil {
 		t.Errorf("%+v, want that it blocks writes to users", sessions)
 	}

@@ -63,6 +63,17 @@ func (c *cursor) list() cursor {
 	return all[1:]
 }
 
+// option reports whether an option is in a list, and not switched off there.
+func (c cursor) option(word string) bool {
+	for i, t := range c {
+		if t.Word == word {
+			rest := c[i+1:]
+			return !rest.is("FALSE") && !rest.is("OFF") && !rest.is("0")
+		}
+	}
+	return false
+}
+
 // seek goes on to what follows a word outside of parentheses.
 func (c *cursor) seek(word string) bool {
 	for len(*c) > 0 {

@@ -15,7 +15,13 @@ type NoTx struct {
 	Name        string // of the index, or of what is indexed again
 	Table       string // of CREATE: the table's, in the same schema
 	IfNotExists bool
+
+	Form string // as PostgreSQL's manual distinguishes them: "CREATE INDEX CONCURRENTLY", "VACUUM FULL" …
+	On   []Name // the tables or indexes that it works on; none is the whole database
 }
+
+// A Name is that of a table or an index; without a Relation it stands for the whole schema.
+type Name struct{ Schema, Relation string }
 
 // A noTxError is what is wrong with the statement of a file without a transaction.
 type noTxError struct {
@@ -62,6 +68,7 @@ func (c cursor) aloneCreate() (s NoTx, wrong *noTxError) {
 	c.accept("ONLY")
 	table := c.relation()
 	s.Schema, s.Name, s.Table = table.schema, index.name, table.name
+	s.Form, s.On = "CREATE INDEX CONCURRENTLY", []Name{{table.schema, table.name}}
 	return s, table.needsSchema("ON ")
 }
 
@@ -70,6 +77,7 @@ func (c cursor) aloneDrop() (s NoTx, wrong *noTxError) {
 	c.accept("IF", "EXISTS")
 	index := c.relation()
 	s.Schema, s.Name = index.schema, index.name
+	s.Form, s.On = "DROP INDEX CONCURRENTLY", []Name{{index.schema, index.name}}
 	if c.is(",") || c.is("CASCADE") {
 		return s, &noTxError{c.offset(), "DROP INDEX CONCURRENTLY drops one index, without CASCADE; give each a " +
 			"file of its own"}
@@ -78,8 +86,8 @@ func (c cursor) aloneDrop() (s NoTx, wrong *noTxError) {
 }
 
 func (c cursor) aloneReindex() (s NoTx, wrong *noTxError) {
-	s.Verb = "REINDEX"
-	c.list() // options
+	s.Verb, s.Form = "REINDEX", "REINDEX"
+	concurrently := c.list().option("CONCURRENTLY")
 	at := c.offset()
 	for _, object := range []string{"INDEX", "TABLE", "SCHEMA"} {
 		if c.accept(object) {
@@ -90,26 +98,32 @@ func (c cursor) aloneReindex() (s NoTx, wrong *noTxError) {
 		return s, &noTxError{at, "REINDEX of a database is for its owner, the DBA; write REINDEX SCHEMA " +
 			"CONCURRENTLY, with the schema's name"}
 	}
-	c.accept("CONCURRENTLY")
+	if c.accept("CONCURRENTLY") || concurrently {
+		s.Form = "REINDEX CONCURRENTLY"
+	}
 	n := c.relation()
 	if s.object == "SCHEMA" {
-		s.Schema = n.name
+		s.Schema, s.On = n.name, []Name{{Schema: n.name}}
 		return s, nil
 	}
-	s.Schema, s.Name = n.schema, n.name
+	s.Schema, s.Name, s.On = n.schema, n.name, []Name{{n.schema, n.name}}
 	return s, n.needsSchema("REINDEX " + s.object + " CONCURRENTLY ")
 }
 
 // aloneVacuum allows VACUUM without a table, too: it names none.
 func (c cursor) aloneVacuum() (s NoTx, wrong *noTxError) {
-	s.Verb = "VACUUM"
-	c.list()
-	c.skip("FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE")
+	s.Verb, s.Form = "VACUUM", "VACUUM"
+	if full := c.list().option("FULL"); c.accept("FULL") || full { // which goes before the other words
+		s.Form = "VACUUM FULL"
+	}
+	c.skip("FREEZE", "VERBOSE", "ANALYZE", "ANALYSE")
 	for len(c) > 0 {
 		c.accept("ONLY")
-		if wrong := c.relation().needsSchema("VACUUM "); wrong != nil {
+		n := c.relation()
+		if wrong := n.needsSchema("VACUUM "); wrong != nil {
 			return s, wrong
 		}
+		s.On = append(s.On, Name{n.schema, n.name})
 		c.accept("*")
 		c.list() // columns
 		if !c.accept(",") {

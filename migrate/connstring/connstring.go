@@ -72,6 +72,18 @@ func Parameter(conn, name string) (value string, named bool) {
 	return found.value, named
 }
 
+// WithDatabase returns a connection string, which has to pass Check, for another database of the same server. Its name
+// has to be of letters, digits and _.
+func WithDatabase(conn, name string) string {
+	if !strings.HasPrefix(conn, "postgres://") && !strings.HasPrefix(conn, "postgresql://") {
+		return conn + " dbname=" + name
+	}
+	if strings.Contains(conn, "?") {
+		return conn + "&dbname=" + name
+	}
+	return conn + "?dbname=" + name
+}
+
 // unforeseen is the error for what pgx refuses and Check does not. pgx repeats parts of the string.
 func unforeseen() error {
 	return &Error{Problem: "is not understood by the driver", Next: useURL}

@@ -478,3 +478,23 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// TestAnotherDatabaseOfTheSameServer is the only thing that changes.
+func TestAnotherDatabaseOfTheSameServer(t *testing.T) {
+	t.Parallel()
+	for _, conn := range []string{
+		"postgres://u:p@h:6543/d1", "postgresql://u:p@h:6543/d1?sslmode=disable", "postgres://u:p@h:6543?dbname=d1",
+		"postgres://u:p@h:6543", "host=h port=6543 user=u password='p' dbname='d 1'",
+		"host=h dbname=d1 port=6543 user=u password=p", "host=h port=6543 user=u password=p",
+	} {
+		config, err := ParseConfig(WithDatabase(conn, "d2_x"))
+		if err != nil {
+			t.Errorf("%s: %v", conn, err)
+			continue
+		}
+		got := fmt.Sprint(config.Host, config.Port, config.User, config.Password, config.Database)
+		if want := fmt.Sprint("h", 6543, "u", "p", "d2_x"); got != want {
+			t.Errorf("%s: got %s, want %s", conn, got, want)
+		}
+	}
+}

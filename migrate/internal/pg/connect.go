@@ -3,11 +3,28 @@ package pg
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// Configure sets what each of our connections has: a name in pg_stat_activity, and limits. Of several hosts it goes to
+// the primary, unless the connection string names another choice.
+func Configure(config *pgconn.Config, program, version string, chosen bool) {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 10 * time.Second // a host that swallows packets must not use up the time to connect
+	}
+	config.RuntimeParams["application_name"] = fmt.Sprintf("%.63s", strings.ToLower(program)+"-migrator/"+version)
+	// What PgBouncer keeps for each of its clients, also for a file without a transaction.
+	config.RuntimeParams["DateStyle"], config.RuntimeParams["TimeZone"] = "ISO, MDY", "UTC"
+	config.DialFunc = Dial
+	if !chosen && SeveralHosts(config) {
+		// Not read-write, which a primary is not either when a DBA's default_transaction_read_only says so.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+}
 
 // Connect connects once. A server, or a pooler that is paused, which lets the program in and then stays silent, is an
 // error after the connect timeout of the configuration.

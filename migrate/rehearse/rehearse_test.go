@@ -1,4 +1,4 @@
-package migrate_test
+package rehearse_test
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
 	"github.com/avtotpy/avtotpy/migrate/privilege"
+	"github.com/avtotpy/avtotpy/migrate/rehearse"
 )
 
 // rehearsing is a blank database whose migrator may make scratch databases.
@@ -29,27 +30,20 @@ func rehearsing(tb testing.TB) *pgtest.DB {
 	return db
 }
 
-func rehearse(tb testing.TB, m *migrate.Migrator, db *pgtest.DB, o migrate.RehearseOptions) migrate.Rehearsal {
+// rehearsed is what a rehearsal reports that succeeds.
+func rehearsed(tb testing.TB, m *migrate.Migrator, db *pgtest.DB) rehearse.Report {
 	tb.Helper()
-	r, err := m.Rehearse(tb.Context(), db.MigratorConn, o)
+	r, err := rehearse.Run(tb.Context(), m, db.MigratorConn)
 	if err != nil {
-		tb.Fatalf("Rehearse: %v", err)
+		tb.Fatalf("Run: %v", err)
 	}
 	return r
-}
-
-// awaitClients waits until so many clients are connected to the database: a server process
-// ends a little later than its client.
-func awaitClients(tb testing.TB, db *pgtest.DB, want int) {
-	tb.Helper()
-	pgtest.EventuallyValue(tb, db.SuperConn+" dbname=postgres",
-		"SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+db.Name+"' AND usesysid IS NOT NULL", want)
 }
 
 // traces is all that a rehearsal could leave behind of a migrator and its database.
 func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
 	tb.Helper()
-	text, err := takeSnapshot(tb.Context(), m, db.SuperConn)
+	text, err := migrate.Snapshot(tb.Context(), db.Connect(tb, db.SuperConn), m.Schema)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -67,8 +61,8 @@ func traces(tb testing.TB, db *pgtest.DB, m *migrate.Migrator) string {
 		(SELECT count(*) FROM pg_largeobject_metadata))`, db.Migrator(), db.WebRole))
 }
 
-// told is what a rehearsal says of a file's locks and rewrites, in one line.
-func told(f migrate.Rehearsed) string {
+// describe is what is reported of a file's locks and rewrites, in one line.
+func describe(f rehearse.File) string {
 	var parts []string
 	for _, l := range f.Locks {
 		parts = append(parts, fmt.Sprintf("%s %s %s", l.Mode, l.Kind, l.Relation))
@@ -122,17 +116,17 @@ func TestRehearsalTellsLocksAndRewrites(t *testing.T) {
 	}
 	m := migrator(t, db, sql...)
 	before := traces(t, db, m)
-	r := rehearse(t, m, db, migrate.RehearseOptions{})
-	if err := r.Err(); err != nil || r.Audit == nil || r.Unproved != "" || len(r.Files) != len(steps) {
-		t.Fatalf("%v, audit %v %s, %d files; want %d and all well", err, r.Audit, r.Unproved, len(r.Files), len(steps))
+	r := rehearsed(t, m, db)
+	if err := r.Err(); err != nil || r.Audit == nil || r.AuditSkipped != "" || len(r.Files) != len(steps) {
+		t.Fatalf("%v, audit %v %s, %d files; want %d and all well", err, r.Audit, r.AuditSkipped, len(r.Files), len(steps))
 	}
 	for i, s := range steps {
 		f := r.Files[i]
-		got := told(f)
+		got := describe(f)
 		if got != s.want {
 			t.Errorf("%s\ngot  %s\nwant %s", s.sql, got, s.want)
 		}
-		if f.Version != i+2 || f.Elapsed <= 0 || f.WAL <= 0 || f.Alone != strings.Contains(s.sql, "no-transaction") {
+		if f.Version != i+2 || f.Elapsed <= 0 || f.WAL <= 0 || f.NoTransaction != strings.Contains(s.sql, "no-transaction") {
 			t.Errorf("%s: %+v", s.sql, f)
 		}
 	}
@@ -149,58 +143,52 @@ func TestRehearsalTellsLocksAndRewrites(t *testing.T) {
 	}
 }
 
-func TestRehearsalWithDataLeavesNothing(t *testing.T) {
+func TestRehearsalOfABlankDatabaseLeavesItBlank(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Blank(t) // without CREATEDB
-	history := []string{tables(1)[0] + "CREATE TABLE app.u (id int)"}
-	up(t, migrator(t, db, history...), db.MigratorConn)
-	pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 SELECT generate_series(2, 5000)")
-	sql := append(history,
-		"ALTER TABLE app.t1 ADD COLUMN c uuid NOT NULL DEFAULT gen_random_uuid(); CREATE TABLE app.t2 (id int "+
-			"PRIMARY KEY, up int REFERENCES app.t2 DEFERRABLE INITIALLY DEFERRED); INSERT INTO app.t2 VALUES (1, "+
-			"2), (2, 1)",
-		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_c ON app.t1 (c)",
-		"SELECT lo_create(0); ALTER TABLE app.t2 ADD COLUMN b int; CREATE INDEX u_id ON app.u (id); UPDATE app.t1 "+
-			"SET c = NULL WHERE false")
-	m := migrator(t, db, sql...)
+	db := rehearsing(t)
+	m := migrator(t, db, tables(3)...)
 	before := traces(t, db, m)
-	awaitClients(t, db, 0)
-	r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true})
-	if r.Err() != nil || r.Audit == nil || len(r.Files) != 3 || r.Clients != 0 {
-		t.Fatalf("%v: %+v", r.Err(), r)
-	}
-	for i, want := range []string{
-		"AccessExclusiveLock table t1, rewrites t1", "",
-		"AccessExclusiveLock table t1, ShareLock table u",
-	} {
-		if got := told(r.Files[i]); got != want {
-			t.Errorf("file %d: got %q, want %q", i+2, got, want)
-		}
-	}
-	if r.Files[0].WAL < 100_000 || !strings.Contains(r.Files[1].Left, "without a transaction") ||
-		r.Files[2].Left != "" {
-		t.Errorf("%+v", r.Files)
+	r := rehearsed(t, m, db)
+	if r.Err() != nil || r.Status.State != migrate.Blank || len(r.Files) != 3 || r.Audit == nil {
+		t.Errorf("%v, %+v; want three files and the proof of a role that does not exist yet", r.Err(), r)
 	}
 	if after := traces(t, db, m); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
 }
 
-func TestRehearsalOfABlankDatabaseLeavesItBlank(t *testing.T) {
+func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
 	t.Parallel()
-	for _, withData := range []bool{false, true} {
-		db := rehearsing(t)
-		m := migrator(t, db, tables(3)...)
-		before := traces(t, db, m)
-		awaitClients(t, db, 0)
-		r := rehearse(t, m, db, migrate.RehearseOptions{WithData: withData})
-		if r.Err() != nil || r.Status.State != migrate.Blank || len(r.Files) != 3 || r.Audit == nil {
-			t.Errorf("with data %v: %v, %+v; want three files and the proof of a role that does not exist yet",
-				withData, r.Err(), r)
-		}
-		if after := traces(t, db, m); after != before {
-			t.Errorf("with data %v: before\n%s\nafter\n%s", withData, before, after)
-		}
+	for name, bad := range map[string]struct{ sql, want string }{
+		"a statement": {
+			"SELECT 1;\n  SELECT nonsense",
+			"0003_m3.sql:2:10: statement 2 of 2: column \"nonsense\" does not exist",
+		},
+		"at its commit": {
+			"CREATE TABLE app.d (id int PRIMARY KEY, up int REFERENCES app.d DEFERRABLE " +
+				"INITIALLY DEFERRED); INSERT INTO app.d VALUES (1, 2)",
+			"0003_m3.sql: at its commit: insert or update on table \"d\"",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rehearsing(t)
+			up(t, migrator(t, db, tables(1)...), db.MigratorConn)
+			m := migrator(t, db, tables(1)[0], tables(2)[1], bad.sql, "SELECT 4")
+			before := traces(t, db, m)
+			r, err := rehearse.Run(t.Context(), m, db.MigratorConn)
+			failed, ok := errors.AsType[*migrate.MigrationError](err)
+			if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) ||
+				!strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
+				t.Errorf("got %v\nwant %s", err, bad.want)
+			}
+			if len(r.Files) != 1 || r.Files[0].Version != 2 {
+				t.Errorf("the report holds %+v, want the file before it", r.Files)
+			}
+			if after := traces(t, db, m); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
 	}
 }
 
@@ -209,7 +197,7 @@ func TestRehearsalFindsDriftWithoutSnapshots(t *testing.T) {
 	db := rehearsing(t)
 	up(t, migrator(t, db, tables(2)...), db.MigratorConn)
 	pgtest.Exec(t, db.MigratorConn, "ALTER TABLE app.t2 ADD COLUMN mine int")
-	r := rehearse(t, migrator(t, db, tables(3)...), db, migrate.RehearseOptions{})
+	r := rehearsed(t, migrator(t, db, tables(3)...), db)
 	drift, ok := errors.AsType[*migrate.DriftError](r.Err())
 	if !ok || len(drift.Drift) != 1 || drift.Drift[0].String() != "table t2: has   column mine integer" ||
 		len(r.Files) != 1 {
@@ -217,56 +205,10 @@ func TestRehearsalFindsDriftWithoutSnapshots(t *testing.T) {
 	}
 }
 
-func TestAFileThatFailsInARehearsalIsNamed(t *testing.T) {
-	t.Parallel()
-	for _, withData := range []bool{false, true} {
-		for name, bad := range map[string]struct{ sql, want string }{
-			"a statement": {
-				"SELECT 1;\n  SELECT nonsense",
-				"0003_m3.sql:2:10: statement 2 of 2: column \"nonsense\" does not exist",
-			},
-			"at its commit": {
-				"CREATE TABLE app.d (id int PRIMARY KEY, up int REFERENCES app.d DEFERRABLE " +
-					"INITIALLY DEFERRED); INSERT INTO app.d VALUES (1, 2)",
-				"0003_m3.sql: at its commit: insert or update on table \"d\"",
-			},
-			"only on the data": {
-				"ALTER TABLE app.t1 ADD CHECK (id < 2)",
-				"0003_m3.sql:1: statement 1 of 1: check constraint",
-			},
-		} {
-			if name == "only on the data" && !withData {
-				continue
-			}
-			t.Run(fmt.Sprint(name, ", with data ", withData), func(t *testing.T) {
-				t.Parallel()
-				db := rehearsing(t)
-				up(t, migrator(t, db, tables(1)...), db.MigratorConn)
-				pgtest.Exec(t, db.MigratorConn, "INSERT INTO app.t1 VALUES (2)")
-				m := migrator(t, db, tables(1)[0], tables(2)[1], bad.sql, "SELECT 4")
-				before := traces(t, db, m)
-				awaitClients(t, db, 0)
-				r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: withData})
-				failed, ok := errors.AsType[*migrate.MigrationError](err)
-				if !ok || failed.Version != 1 || !strings.Contains(err.Error(), bad.want) ||
-					!strings.Contains(err.Error(), "rehearsed only; the database is as it was, at version 1") {
-					t.Errorf("got %v\nwant %s", err, bad.want)
-				}
-				if len(r.Files) != 1 || r.Files[0].Version != 2 {
-					t.Errorf("the report holds %+v, want the file before it", r.Files)
-				}
-				if after := traces(t, db, m); after != before {
-					t.Errorf("before\n%s\nafter\n%s", before, after)
-				}
-			})
-		}
-	}
-}
-
 func TestRehearsalWithoutTheRightSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Blank(t)
-	_, err := migrator(t, db, tables(1)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	_, err := rehearse.Run(t.Context(), migrator(t, db, tables(1)...), db.MigratorConn)
 	lacks, ok := errors.AsType[*pg.PrivilegeError](err)
 	if !ok || !slices.Equal(lacks.SQL, []string{"ALTER ROLE " + `"` + db.Migrator() + `" CREATEDB`}) ||
 		!strings.Contains(lacks.Lacks, "restored copy") {
@@ -278,8 +220,8 @@ func TestRehearsalWithoutCreateRoleLeavesTheProofOut(t *testing.T) {
 	t.Parallel()
 	db := rehearsing(t)
 	pgtest.Exec(t, db.SuperConn, "ALTER ROLE "+db.Migrator()+" NOCREATEROLE")
-	r := rehearse(t, migrator(t, db, tables(2)...), db, migrate.RehearseOptions{})
-	if r.Audit != nil || !strings.Contains(r.Unproved, "may not create roles") || len(r.Files) != 2 {
+	r := rehearsed(t, migrator(t, db, tables(2)...), db)
+	if r.Audit != nil || !strings.Contains(r.AuditSkipped, "may not create roles") || len(r.Files) != 2 {
 		t.Errorf("%+v, want two files and no proof", r)
 	}
 	if _, ok := errors.AsType[*pg.PrivilegeError](r.Err()); !ok {
@@ -292,43 +234,9 @@ func TestRehearsalFindsADeclaredRightThatCannotBeGranted(t *testing.T) {
 	db := rehearsing(t)
 	m := migrator(t, db, tables(1)...)
 	m.Role.Privileges = append(m.Role.Privileges, privilege.Privilege{On: "TABLE forgotten", Allow: "SELECT"})
-	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	_, err := rehearse.Run(t.Context(), m, db.MigratorConn)
 	if err == nil || !strings.Contains(err.Error(), `"app.forgotten" does not exist`) {
 		t.Errorf("got %v, want the table that does not exist", err)
-	}
-}
-
-func TestRehearsalWithDataRefusesWhileOthersAreConnected(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Blank(t)
-	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
-	m := migrator(t, db, tables(2)...)
-	db.Connect(t, db.WebConn)
-	awaitClients(t, db, 1)
-	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true})
-	refused, ok := errors.AsType[*migrate.OthersConnectedError](err)
-	if !ok || refused.Clients != 1 || refused.Database != db.Name {
-		t.Fatalf("got %v, want that one other client is connected to %s", err, db.Name)
-	}
-	if r := rehearse(t, m, db, migrate.RehearseOptions{WithData: true, Yes: true}); r.Clients != 1 ||
-		len(r.Files) != 1 {
-		t.Errorf("with Yes: %+v", r)
-	}
-}
-
-func TestRehearsalWithDataGivesUpOnATableThatIsLocked(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Blank(t)
-	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
-	m := migrator(t, db, append(tables(1), "ALTER TABLE app.t1 ADD COLUMN b int")...)
-	m.LockTimeout = 100 * time.Millisecond
-	blocker := db.Connect(t, db.SuperConn)
-	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE app.t1 IN ACCESS SHARE MODE"); err != nil {
-		t.Fatal(err)
-	}
-	_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})
-	if _, ok := errors.AsType[*migrate.BusyError](err); !ok || !strings.Contains(err.Error(), "lock timeout") {
-		t.Errorf("got %v, want that it waited too long for a lock", err)
 	}
 }
 
@@ -347,13 +255,13 @@ func TestRehearsalRefusesWhatAStartRefuses(t *testing.T) {
 		"ahead":   {tables(1), func(err error) bool { return err == nil }},
 		"current": {tables(2), func(err error) bool { return err == nil }},
 	} {
-		r, err := migrator(t, db, c.sql...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+		r, err := rehearse.Run(t.Context(), migrator(t, db, c.sql...), db.MigratorConn)
 		if !c.want(err) || len(r.Files) != 0 {
 			t.Errorf("%s: got %v and %d files", name, err, len(r.Files))
 		}
 	}
 	pgtest.Exec(t, db.SuperConn, "DELETE FROM app.migrations WHERE version = 2")
-	_, err := migrator(t, db, tables(3)...).Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+	_, err := rehearse.Run(t.Context(), migrator(t, db, tables(3)...), db.MigratorConn)
 	if _, ok := errors.AsType[*migrate.LedgerLostError](err); !ok {
 		t.Errorf("lost: got %v", err)
 	}
@@ -394,7 +302,7 @@ func TestTheNextRehearsalSweepsWhatAKilledOneLeft(t *testing.T) {
 			db.Connect(t, db.MigratorConn+" dbname="+name)
 		}
 	}
-	rehearse(t, m, db, migrate.RehearseOptions{})
+	rehearsed(t, m, db)
 	left := scratches(t, db)
 	for _, gone := range []string{"_gone", "_early"} {
 		if strings.Contains(left, gone) {
@@ -416,7 +324,7 @@ func TestRehearsalsDoNotDisturbEachOther(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			r, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{})
+			r, err := rehearse.Run(t.Context(), m, db.MigratorConn)
 			if err != nil || r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
 				t.Errorf("%v, %v: %+v", err, r.Err(), r)
 			}
@@ -458,7 +366,7 @@ func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
 						"usename = '"+db.Migrator()+"' AND backend_type = 'client backend'")
 				})
 			}
-			_, err := m.Rehearse(ctx, db.MigratorConn, migrate.RehearseOptions{})
+			_, err := rehearse.Run(ctx, m, db.MigratorConn)
 			if how == "cancelled" && !errors.Is(err, stopped) || how == "cut off" && err != nil {
 				t.Errorf("got %v", err)
 			}
@@ -467,28 +375,6 @@ func TestAnInterruptedRehearsalLeavesNothing(t *testing.T) {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
 			}
 		})
-	}
-}
-
-// A rehearsal with data is not repeated, and does not say that there was no connection to be had.
-func TestARehearsalWithDataThatIsCutOffSaysSo(t *testing.T) {
-	t.Parallel()
-	db := pgtest.Blank(t)
-	up(t, migrator(t, db, tables(1)...), db.MigratorConn)
-	m := migrator(t, db, append(tables(1), "SELECT pg_sleep(60)")...)
-	done := make(chan error, 1)
-	go func() {
-		_, err := m.Rehearse(t.Context(), db.MigratorConn, migrate.RehearseOptions{WithData: true, Yes: true})
-		done <- err
-	}()
-	whenRunning(t, db, func() {
-		pgtest.Exec(t, db.SuperConn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = "+
-			"'PgSleep' AND datname = current_database()")
-	})
-	err := <-done
-	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok || !strings.Contains(err.Error(), "was lost") ||
-		!strings.Contains(err.Error(), "the database is as it was") || strings.Contains(err.Error(), "connect to") {
-		t.Errorf("got %v, want that the connection was lost, and what that means", err)
 	}
 }
 
@@ -518,7 +404,7 @@ func TestRehearsalTakesAnyNamesAndLocales(t *testing.T) {
 				FROM pg_database d WHERE datname IN (current_database(), '%s')`, database), `ALTER TABLE "s ""x".t1 ADD COLUMN c int`)
 			m.Schema, m.Program, m.Role.Name = `s "x`, `Größe "1" of a very long name indeed`, `we"b `+blank.Name
 			for range 2 {
-				r, err := m.Rehearse(t.Context(), conn, migrate.RehearseOptions{})
+				r, err := rehearse.Run(t.Context(), m, conn)
 				if err != nil || r.Err() != nil || r.Audit == nil {
 					t.Errorf("%v, %v", err, r.Err())
 				}
@@ -541,7 +427,7 @@ func TestADBAsDefaultsDoNotCutARehearsal(t *testing.T) {
 	}
 	m := migrator(t, db, tables(1)[0], "SELECT pg_sleep(1.5)",
 		"-- migrate:no-transaction\nCREATE INDEX CONCURRENTLY t1_a ON app.t1 (id)")
-	r := rehearse(t, m, db, migrate.RehearseOptions{})
+	r := rehearsed(t, m, db)
 	if r.Err() != nil || len(r.Files) != 3 || r.Audit == nil {
 		t.Errorf("%v: %+v", r.Err(), r)
 	}
@@ -555,17 +441,13 @@ func TestRehearsalThroughAPoolerSaysWhatToDo(t *testing.T) {
 	db := rehearsing(t)
 	m := migrator(t, db, tables(1)...)
 	pooled := pgtest.PgBouncer(t, 2, map[string]string{"migrator": db.MigratorConn})
-	_, err := m.Rehearse(t.Context(), pooled["migrator"], migrate.RehearseOptions{})
+	_, err := rehearse.Run(t.Context(), m, pooled["migrator"])
 	if _, ok := errors.AsType[*migrate.ConnectError](err); !ok ||
 		!strings.Contains(err.Error(), "the server's own address") {
 		t.Errorf("got %v, want the server's own address", err)
 	}
 	if left := scratches(t, db); left != "" {
 		t.Errorf("%s was left behind", left)
-	}
-	if r := rehearse(t, m, &pgtest.DB{MigratorConn: pooled["migrator"]},
-		migrate.RehearseOptions{WithData: true, Yes: true}); r.Err() != nil || len(r.Files) != 1 {
-		t.Errorf("with data: %+v", r)
 	}
 }
 
@@ -576,14 +458,14 @@ func TestAScratchDatabaseThatSomebodyElseIsIn(t *testing.T) {
 	db := rehearsing(t)
 	m := migrator(t, db, tables(1)...)
 	var agent *pgx.Conn
-	m.Log = slog.New(recordFunc{func(r slog.Record) {
+	m.Log = pgtest.LogTo(func(r slog.Record) {
 		if r.Message == "made a scratch database" {
 			r.Attrs(func(a slog.Attr) bool {
 				agent = db.Connect(t, db.SuperConn+" dbname="+a.Value.String())
 				return true
 			})
 		}
-	}})
+	})
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
@@ -592,7 +474,7 @@ func TestAScratchDatabaseThatSomebodyElseIsIn(t *testing.T) {
 				db.Migrator()+"'", true)
 		_ = agent.Close(context.Background())
 	}()
-	rehearse(t, m, db, migrate.RehearseOptions{})
+	rehearsed(t, m, db)
 	<-left
 	if n := pgtest.Value[int](t, db.SuperConn, "SELECT count(*)::int FROM pg_database WHERE datdba = '"+db.Migrator()+
 		"'::regrole"); n != 0 {
@@ -622,7 +504,7 @@ func TestAScratchDatabaseThatCannotBeDropped(t *testing.T) {
 			m := migrator(t, own.DB, tables(1)...)
 			var agent *pgx.Conn
 			var warnings []string
-			m.Log = slog.New(recordFunc{func(r slog.Record) {
+			m.Log = pgtest.LogTo(func(r slog.Record) {
 				if r.Message == "made a scratch database" && agent == nil {
 					r.Attrs(func(a slog.Attr) bool {
 						agent = own.Connect(t, own.SuperConn+" dbname="+a.Value.String())
@@ -633,8 +515,8 @@ func TestAScratchDatabaseThatCannotBeDropped(t *testing.T) {
 				if r.Level >= slog.LevelWarn {
 					r.Attrs(func(a slog.Attr) bool { warnings = append(warnings, a.Value.String()); return true })
 				}
-			}})
-			rehearse(t, m, own.DB, migrate.RehearseOptions{})
+			})
+			rehearsed(t, m, own.DB)
 			left := scratches(t, own.DB)
 			byHand := `By hand: DROP DATABASE IF EXISTS "` + left + `"`
 			if left == "" || !strings.Contains(strings.Join(warnings, "\n"), byHand) {
@@ -646,21 +528,10 @@ func TestAScratchDatabaseThatCannotBeDropped(t *testing.T) {
 			}
 			pgtest.EventuallyValue(t, own.SuperConn, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = '"+
 				left+"'", 0)
-			rehearse(t, m, own.DB, migrate.RehearseOptions{})
+			rehearsed(t, m, own.DB)
 			if left := scratches(t, own.DB); left != "" {
 				t.Errorf("%s is still there after the next rehearsal", left)
 			}
 		})
 	}
 }
-
-// recordFunc hands records on.
-type recordFunc struct{ record func(slog.Record) }
-
-func (l recordFunc) Enabled(context.Context, slog.Level) bool { return true }
-func (l recordFunc) Handle(_ context.Context, r slog.Record) error {
-	l.record(r)
-	return nil
-}
-func (l recordFunc) WithAttrs([]slog.Attr) slog.Handler { return l }
-func (l recordFunc) WithGroup(string) slog.Handler      { return l }
