@@ -26,6 +26,7 @@ type cutter struct {
 	net.Listener
 	n       int
 	arrives bool
+	hidden  bool   // the server does not hear that a client is gone, as behind a network that fails
 	gone    func() // is called then, if it is set, and nobody gets through any more
 
 	server string // its network and address
@@ -56,7 +57,9 @@ func (c *cutter) serve(ctx context.Context) {
 		}()
 		go func() {
 			c.pass(client, server)
-			_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // of TCP or a socket; it may be gone
+			if !c.hidden {
+				_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // of TCP or a socket; it may be gone
+			}
 		}()
 	}
 }
@@ -79,6 +82,10 @@ func (c *cutter) pass(client io.Reader, server io.Writer) {
 		}
 		message := make([]byte, kind+int(binary.BigEndian.Uint32(head[kind:])))
 		if _, err := io.ReadFull(in, message); err != nil {
+			return
+		}
+		const cancelRequest = 80877102
+		if c.hidden && kind == 0 && binary.BigEndian.Uint32(message[4:]) == cancelRequest {
 			return
 		}
 		send, last := c.count()

@@ -55,13 +55,14 @@ func (r *run) applyNoTx(ctx context.Context, conn *pgconn.PgConn, s seen, m *bun
 	ctx = context.WithoutCancel(ctx) // what is done is put down, even when the program is to stop
 	if _, err := r.ask(ctx, conn, s, m, r.finishRow(m, c)); err != nil {
 		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
-			r.tally.doubtful = append(r.tally.doubtful, m)
+			r.tally.doubt(m)
 		}
 		return err
 	}
 	if applied.After, err = r.askProbe(ctx, conn); err != nil {
 		applied.Before = nil // the file is applied all the same, and the next look shows it
 	}
+	r.tally.answered(m)
 	r.count(applied)
 	return err
 }

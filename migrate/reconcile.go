@@ -35,11 +35,12 @@ func (r *run) grantRights(ctx context.Context, conn *pgconn.PgConn, s seen, next
 			if s.Held == nil {
 				return true
 			}
-			if lacks, has := r.fixable(*s); !slices.ContainsFunc(lacks, within(missing)) &&
-				!slices.ContainsFunc(has, within(excess)) {
+			lacks, has := r.fixable(*s)
+			done := !slices.ContainsFunc(lacks, within(missing)) && !slices.ContainsFunc(has, within(excess))
+			if done {
 				r.granted(granted, revoked)
 			}
-			return true
+			return done // otherwise the server may still be at it
 		})
 	}
 	if lacks, refused := errors.AsType[*pg.PrivilegeError](err); refused && s.Role != nil && !lacks.Beyond {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,22 @@ type tally struct {
 	doubtful  []*bundle.Migration          // sent over a connection that was lost before the answer came
 	doubts    []func(*seen) (settled bool) // what else was sent like that: reports it when it was done all the same
 	password  bool                         // the role's password was sent like that
+}
+
+// inDoubt reports whether something was sent of which it is not known yet what became of it. The server may still be at
+// it after the program has connected again, so that each look may show it.
+func (t *tally) inDoubt() bool { return len(t.doubtful)+len(t.doubts) > 0 }
+
+// doubt notes a file whose answer did not come.
+func (t *tally) doubt(m *bundle.Migration) {
+	if !slices.Contains(t.doubtful, m) {
+		t.doubtful = append(t.doubtful, m)
+	}
+}
+
+// answered ends the doubt about a file: it was sent again, and this time the answer came.
+func (t *tally) answered(m *bundle.Migration) {
+	t.doubtful = slices.DeleteFunc(t.doubtful, func(d *bundle.Migration) bool { return d.Version == m.Version })
 }
 
 // losses counts how often in a row the connection was lost while the same file ran. The server answered in between, or

@@ -45,6 +45,7 @@ func (r *run) applied(m message, out pg.Outcome, d time.Duration) {
 		r.roleCreated()
 	}
 	if m.migration != nil && !m.migration.NoTransaction { // these count when their row is finished
+		r.tally.answered(m.migration)
 		r.tally.mu.Lock()
 		r.tally.unflushed = append(r.tally.unflushed, Applied{
 			Version: m.migration.Version, Name: m.migration.Name, Duration: d, Before: out.First, After: out.Last,
@@ -109,7 +110,7 @@ func (r *run) doubt(messages ...message) {
 		switch {
 		case m.open:
 		case m.migration != nil && !m.migration.NoTransaction:
-			r.tally.doubtful = append(r.tally.doubtful, m.migration)
+			r.tally.doubt(m.migration)
 		case m.byHand != "":
 			r.tally.doubts = append(r.tally.doubts, func(s *seen) bool {
 				if s.Role != nil && s.Role.Comment == privilege.Mark(r.Program, s.Database) {
@@ -121,7 +122,8 @@ func (r *run) doubt(messages ...message) {
 	}
 }
 
-// recount makes the tally agree with a look after a connection was lost. Files that the
+// recount makes the tally agree with a look after a connection was lost, and with the later ones while something is in
+// doubt. Files that the
 // server lost in a crash or a failover are no longer reported. Files whose answers were lost
 // are, when the ledger shows them as applied by this role and this version of the program.
 func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status Status) error {
@@ -149,17 +151,16 @@ func (r *run) recount(ctx context.Context, conn *pgconn.PgConn, s *seen, status 
 }
 
 func (r *run) recountDoubtful(ctx context.Context, conn *pgconn.PgConn, status Status) error {
-	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful),
-		func(m *bundle.Migration) bool { return m.Version > status.Version })
+	pending := func(m *bundle.Migration) bool { return m.Version > status.Version } // the server may still be at it
+	doubtful := slices.DeleteFunc(slices.Clone(r.tally.doubtful), pending)
 	if len(doubtful) == 0 {
-		r.tally.doubtful = nil
 		return nil
 	}
 	var rows []ledger.Row
 	if err := pg.Ask(ctx, conn, r.patiently(ctx, 1)+ledger.RowsQuery(r.Schema), &rows); err != nil {
 		return err
 	}
-	r.tally.doubtful = nil
+	r.tally.doubtful = slices.DeleteFunc(r.tally.doubtful, func(m *bundle.Migration) bool { return !pending(m) })
 	for _, m := range doubtful {
 		i := slices.IndexFunc(rows, func(row ledger.Row) bool { return row.Version == m.Version })
 		if i < 0 || rows[i].Seconds == nil || rows[i].AppVersion != r.Version || rows[i].AppliedBy != r.me {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -209,6 +210,37 @@ func TestAReportAfterLostAnswers(t *testing.T) {
 				pgtest.Exec(t, db.SuperConn, "DROP SCHEMA IF EXISTS app CASCADE")
 			}
 		})
+	}
+}
+
+// TestAReportHasWhatTheServerFinishesLater: the server goes on with what a lost connection has brought it, while the
+// program has connected again and finds that it was not applied yet.
+func TestAReportHasWhatTheServerFinishesLater(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Blank(t)
+	open := gate(t, db)
+	c, log := &cutter{n: math.MaxInt, hidden: true}, &syncBuffer{}
+	m := migrator(t, db, "CREATE TABLE app.t1 (id int);\n"+atGate, "CREATE TABLE app.t2 (id int)")
+	m.Log, m.LockTimeout = slog.New(slog.NewTextHandler(log, nil)), 150*time.Millisecond
+	conn := startCutter(t, db, c)
+	done := make(chan error)
+	var report migrate.Report
+	go func() {
+		var err error
+		report, err = m.Up(context.Background(), conn)
+		done <- err
+	}()
+	whenRunning(t, db, c.end)
+	pgtest.Eventually(t, "another session is in the way", func() error {
+		return pgtest.Unless(strings.Contains(log.String(), "blocked_by="), "the log is\n%s", log.String())
+	})
+	open()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	listed, said := reported(report, log.String())
+	if !slices.Equal(listed, through(1, 2)) || !slices.Equal(said, listed) {
+		t.Errorf("listed %v, logged %v, want each once", listed, said)
 	}
 }
 

@@ -117,7 +117,7 @@ func (r *run) step(ctx context.Context, conn *pgconn.PgConn) (done bool, err err
 	if next.action == openLedger {
 		return false, r.unhide(ctx, conn, s)
 	}
-	if r.reconnected {
+	if r.reconnected || r.tally.inDoubt() {
 		if err := r.recount(ctx, conn, &s, status); err != nil {
 			return false, err
 		}
