@@ -50,6 +50,7 @@ func eachFacts(m *Migrator, test func(name string, s seen, status Status)) {
 					s.Schema, s.Ledger, status.Pending = nil, nil, m.Bundle.After(0)
 				case Behind:
 					status.Version, status.Pending = 1, m.Bundle.After(1)
+				default: // nothing is pending
 				}
 				test(fmt.Sprintf("%s, %s, %s", state, role, server), s, status)
 			}

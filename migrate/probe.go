@@ -45,7 +45,7 @@ func (r *run) askProbe(ctx context.Context, conn *pgconn.PgConn) (json.RawMessag
 	var value json.RawMessage
 	if err := answer.Decode(&value); err != nil {
 		_ = r.withoutProbe(err) // there is nothing to try again
-		return nil, nil         //nolint:nilerr // it is logged
+		return nil, nil
 	}
 	return value, nil
 }

@@ -38,8 +38,6 @@ func (m *message) flush() {
 // alone reports whether it is, or cleans up after, a file without a transaction.
 func (m message) alone() bool { return m.migration != nil && m.migration.NoTransaction }
 
-func (m message) size() int { return len(m.before) + len(m.sql) + len(m.after) }
-
 // opening is how each transaction begins.
 const opening = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE; "
 

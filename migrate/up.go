@@ -131,16 +131,20 @@ func (r *run) step(ctx context.Context, conn *pgconn.PgConn) (done bool, err err
 		return false, r.grantRights(ctx, conn, s, next)
 	case finish:
 		return r.finish(ctx, conn, s, next)
+	default:
+		return false, r.refuse(ctx, conn, s, status, next.refusal)
 	}
-	switch status.State {
-	case Current:
-		return false, r.insists(ctx, conn, s, next.refusal)
-	case AheadCompatible:
-		if r.grantsFollow(s) {
-			return false, &retryError{err: next.refusal, soon: true}
-		}
+}
+
+// refuse is the error of a start that stops, or of another look where what it misses may be on its way.
+func (r *run) refuse(ctx context.Context, conn *pgconn.PgConn, s seen, status Status, why error) error {
+	switch {
+	case status.State == Current:
+		return r.insists(ctx, conn, s, why)
+	case status.State == AheadCompatible && r.grantsFollow(s):
+		return &retryError{err: why, soon: true}
 	}
-	return false, next.refusal
+	return why
 }
 
 // inspectNow is look for a run, which asks again when a lock is in the way.

@@ -131,7 +131,7 @@ func (r *rehearsal) inspect(ctx context.Context) (live string, err error) {
 				return err
 			}
 			// with the damage of the ledger's table, which Plan looks for only where Up would not refuse for something else
-			status, err := r.Migrator.Status(ctx, conn, migrate.Rows)
+			status, err := r.Status(ctx, conn, migrate.Rows)
 			if err != nil {
 				return err
 			}

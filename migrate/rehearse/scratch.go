@@ -17,8 +17,8 @@ import (
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/connstring"
 	"github.com/avtotpy/avtotpy/migrate/internal/pg"
-	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/internal/sqltext"
+	"github.com/avtotpy/avtotpy/migrate/privilege"
 )
 
 // A scratch is a blank database on the same server, for one rehearsal.
