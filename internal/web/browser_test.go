@@ -150,12 +150,28 @@ func (b *tab) quiet() {
 	}
 }
 
-// click presses what a selector finds, again when the page was just being replaced.
+// click presses what a selector finds, again when the page was just being replaced, or when a card moved between the
+// look at its place and the press, so that this hit something else.
 func click(selector string) chromedp.Action[chromedp.Void] {
+	quoted := strconv.Quote(selector)
+	watch := chromedp.Evaluate[chromedp.Void](`window.wasPressed = false; addEventListener("click", (event) => {
+		window.wasPressed ||= event.target.closest(` + quoted + `) !== null; }, { capture: true })`)
+	pressed := chromedp.Evaluate[bool](`window.wasPressed !== false`) // nothing is known of it on the page that follows
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		for {
-			_, err := chromedp.Click(selector)(ctx, t)
-			if err == nil || !strings.Contains(err.Error(), "node") || ctx.Err() != nil {
+			_, err := watch(ctx, t)
+			if err == nil {
+				_, err = chromedp.Click(selector)(ctx, t)
+			}
+			if err != nil && strings.Contains(err.Error(), "node") && ctx.Err() == nil {
+				continue
+			}
+			if err != nil {
+				return chromedp.Void{}, err
+			}
+			if hit, err := pressed(ctx, t); hit || err != nil && ctx.Err() == nil { // err: the page is being replaced
+				return chromedp.Void{}, nil
+			} else if err != nil {
 				return chromedp.Void{}, err
 			}
 		}
