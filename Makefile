@@ -49,6 +49,7 @@ test-long:
 lint:
 	cd tools && go build -o ../.cache/bin/ tool
 	.cache/bin/golangci-lint run
+	GOOS=darwin go build ./... # the linters read only what Linux builds
 	.cache/bin/gofumpt -l . | (! grep .)
 
 # docs writes the page and the golden file that are generated from code, and paints the picture of the README.
