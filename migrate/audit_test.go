@@ -157,7 +157,9 @@ func TestAPlantedViolationIsFound(t *testing.T) {
 		"a type": {"CREATE DOMAIN app.d AS text; ALTER DOMAIN app.d OWNER TO %m; GRANT USAGE " +
 			"ON DOMAIN app.d TO %w", privilege.Excess, "USAGE ON TYPE app.d", mended, ""},
 		"a quoted name": {
-			`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; GRANT SELECT ("c d") ON app."A b" TO %w`, privilege.Excess, "SELECT (c d) ON TABLE app.A b", mended, "",
+			`CREATE TABLE app."A b" ("c d" int); ALTER TABLE app."A b" OWNER TO %m; ` +
+				`GRANT SELECT ("c d") ON app."A b" TO %w`,
+			privilege.Excess, "SELECT (c d) ON TABLE app.A b", mended, "",
 		},
 		"CREATE on the schema": {
 			"GRANT CREATE ON SCHEMA app TO %w", privilege.Excess, "CREATE ON SCHEMA app",

@@ -1,6 +1,7 @@
--- Which process holds the claim on a file, and whether it is alive: it is there, and has not been idle for a minute, for that
--- one belongs to a pooler and serves others by now; or a statement with the claim's marker runs, in whichever process. Where
--- the server does not show the sessions of other roles, being there has to do. null when no unfinished claim is left.
+-- Which process holds the claim on a file, and whether it is alive: it is there, and has not been idle for a minute, for
+-- that one belongs to a pooler and serves others by now; or a statement with the claim's marker runs, in any process.
+-- Where the server does not show the sessions of other roles, being there has to do. null when no unfinished claim is
+-- left.
 SELECT coalesce((
 	SELECT json_build_object('pid', claimed_by_pid, 'start', claimed_by_start::text, 'checksum', encode(checksum, 'hex'),
 		'alive', coalesce(a.pid IS NOT NULL

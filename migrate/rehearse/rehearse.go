@@ -2,8 +2,8 @@
 //
 // [Run] makes a database on the same server, replays the history there, applies the pending files to it with a
 // Migrator, and drops it again. The database that is rehearsed for is only read. [Probe] and [Files] measure a real
-// migration in the same way: the locks of each file, by mode and table, the tables that it rewrote, what it wrote to the
-// server's log, and how long it took.
+// migration in the same way: the locks of each file, by mode and table, the tables that it rewrote, what it wrote to
+// the server's log, and how long it took.
 package rehearse
 
 import (
@@ -52,16 +52,17 @@ func (r Report) Err() error {
 	return nil
 }
 
-// Run applies the pending files of a Migrator where it does no harm, reports what each costs, and leaves nothing behind.
+// Run applies the pending files of a Migrator where it does no harm, reports what each costs, and leaves nothing
+// behind.
 //
 // On a scratch database of the same server it replays the history up to the schema's version, compares what that makes
 // with the schema, applies the pending files, gives the service's role its declared privileges in a transaction that is
 // rolled back, and audits them there. The tables are empty but for what the files put into them. The Migrator's role
 // needs CREATEDB. A scratch database that a killed rehearsal left behind is dropped by the next one.
 //
-// The report is right up to the error. A file that fails is a *migrate.MigrationError as from Up; a schema that is ahead,
-// diverged or has lost its ledger is its state's error, and one that is ahead and compatible leaves nothing to rehearse.
-// What else was found is in Report.Err. When the connection is lost, it begins again.
+// The report is right up to the error. A file that fails is a *migrate.MigrationError as from Up; a schema that is
+// ahead, diverged or has lost its ledger is its state's error, and one that is ahead and compatible leaves nothing to
+// rehearse. What else was found is in Report.Err. When the connection is lost, it begins again.
 func Run(ctx context.Context, m *migrate.Migrator, connString string) (Report, error) {
 	r := &rehearsal{Migrator: *m, connString: connString, started: time.Now()}
 	if r.Log == nil {

@@ -112,7 +112,8 @@ func (p *Pipeline) write() {
 // writeQuery writes one Query message (PostgreSQL documentation, "Message
 // Formats") without first gluing its parts together: a file may have 50 MB.
 func writeQuery(out *bufio.Writer, m Message) error {
-	header := binary.BigEndian.AppendUint32([]byte{'Q'}, uint32(4+m.Size()+1)) //nolint:gosec // Load refuses files that do not fit
+	length := uint32(4 + m.Size() + 1) //nolint:gosec // Load refuses files that do not fit
+	header := binary.BigEndian.AppendUint32([]byte{'Q'}, length)
 	_, err := out.Write(header)
 	for _, part := range []string{m.Before, m.SQL, m.After} {
 		// In pieces, because a Writer would hand a long string on as one copy.
