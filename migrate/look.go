@@ -223,16 +223,17 @@ func (m *Migrator) glance(ctx context.Context, conn *pgconn.PgConn, who audience
 
 // askLocker asks who holds the ledger so that it cannot be read, or queues to.
 func (m *Migrator) askLocker(ctx context.Context, conn *pgconn.PgConn) (h *pg.Blocker, err error) {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
+	err = pg.Ask(ctx, conn, pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema),
+		"$ledger", sqltext.QuoteText(ledger.Name), "$blocker", pg.BlockerOf).Replace(`
 		SELECT coalesce((SELECT $blocker
-			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l LEFT JOIN pg_stat_activity a USING (pid)
-			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $schema AND c.relname = $ledger)
-				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode = 'AccessExclusiveLock'
-			ORDER BY l.granted DESC LIMIT 1), 'null')`))
-	if err != nil {
-		return nil, err
-	}
-	return h, answers[0].Decode(&h)
+			FROM (SELECT coalesce(pid, 0) AS pid, granted, relation, database, mode FROM pg_locks) l
+				LEFT JOIN pg_stat_activity a USING (pid)
+			WHERE l.relation = (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE n.nspname = $schema AND c.relname = $ledger)
+				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+				AND l.mode = 'AccessExclusiveLock'
+			ORDER BY l.granted DESC LIMIT 1), 'null')`), &h)
+	return h, err
 }
 
 // askPatiently asks as one does who may meet a lock on the ledger.
@@ -326,7 +327,8 @@ func (m *Migrator) askFacts(role string, who audience) string {
 	if who == migrator || who == prover {
 		powers = ""
 	}
-	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role, "$ledger", sqltext.QuoteText(ledger.Name), "$owns", privilege.OwnsSQL).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$role", role,
+		"$ledger", sqltext.QuoteText(ledger.Name), "$owns", privilege.OwnsSQL).Replace(`
 	SELECT json_build_object(
 		'server', json_build_object(
 			'version', current_setting('server_version_num'), 'build', version(),
@@ -362,7 +364,8 @@ const askPowers = `
 
 // askInside asks what a schema holds whose ledger does not tell it.
 func (m *Migrator) askInside() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$comment", sqltext.QuoteText(ledger.Comment)).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name),
+		"$comment", sqltext.QuoteText(ledger.Comment)).Replace(`
 	SELECT coalesce((SELECT json_build_object(
 		'comment', obj_description(n.oid, 'pg_namespace'),
 		'ledger', EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = $ledger),

@@ -41,10 +41,7 @@ func (r *run) grantSoFar(ctx context.Context, conn *pgconn.PgConn, failure error
 			continue
 		}
 		m := r.rights(s, false, []privilege.Grant{g}, nil)
-		a, err := pg.Exec(ctx, conn, m.before+m.sql+m.after)
-		if err == nil && a.Err != nil {
-			err = a.Err
-		}
+		err := pg.Do(ctx, conn, m.before+m.sql+m.after)
 		if conn.TxStatus() != 'I' && !conn.IsClosed() && r.order(ctx, conn, "ROLLBACK") != nil {
 			return
 		}

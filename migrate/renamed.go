@@ -34,20 +34,21 @@ func (e *RenamedError) Error() string {
 // such schemas on purpose gives each a role of its own, or there would be rights in the
 // others to take away.
 func (m *Migrator) lookForRenamed(ctx context.Context, conn *pgconn.PgConn, role string, s *seen) error {
-	answers, err := pg.Batch(ctx, conn, pg.Untimed+
-		strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$role",
-			role,
-			"$witness", sqltext.QuoteText(ledger.StampPrefix+"%")).Replace(`
+	b := pg.NewBatch(conn)
+	var found []string
+	// A hint that cannot be had is no error; what is wrong with the privileges, others say better.
+	b.Ask(pg.Untimed+strings.NewReplacer("$schema", sqltext.QuoteText(m.Schema),
+		"$ledger", sqltext.QuoteText(ledger.Name), "$role", role,
+		"$stamp", sqltext.QuoteText(ledger.StampPrefix+"%")).Replace(`
 		SELECT coalesce(json_agg(n.nspname ORDER BY n.nspname), '[]')
 		FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $ledger
-		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $witness
+		WHERE n.nspname <> $schema AND obj_description(n.oid, 'pg_namespace') LIKE $stamp
 		  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-		  AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $role AND NOT rolsuper AND has_table_privilege(r.oid, c.oid, 'SELECT'))`))
-	if err != nil {
+		  AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $role AND NOT rolsuper
+			AND has_table_privilege(r.oid, c.oid, 'SELECT'))`), &found)
+	if err := b.Run(ctx); err != nil {
 		return err
 	}
-	var found []string
-	_ = answers[0].Decode(&found) // a hint that cannot be had; what is wrong with the rights, others say better
 	for _, candidate := range found {
 		heads, err := m.askPatiently(ctx, conn, ledger.HeadQuery(candidate, m.Bundle.Version()))
 		if err != nil {

@@ -67,13 +67,12 @@ type RepairOptions struct {
 // tell, those that it writes are marked as rebuilt. With an error the Repair holds what
 // is known of the ledger's table all the same.
 func (m *Migrator) Repair(ctx context.Context, connString string, o RepairOptions) (repair Repair, err error) {
-	connected := m.connected
-	if o.Write { // whose answer must not be lost: a second attempt would find nothing to do
-		connected = m.once
-	}
-	err = connected(ctx, connString, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		if o.Write {
-			defer r.silence("its answers")()
+	harmless := !o.Write // an answer about a write must not be lost: a second attempt would find nothing to do
+	callers := ctx
+	err = m.withConnection(ctx, connString, harmless, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
+		defer r.silence("its answers")()
+		if harmless {
+			r.limitTo(callers)
 		}
 		for {
 			repair, err = r.repair(ctx, conn, o)
@@ -151,11 +150,7 @@ func (r *run) examine(ctx context.Context, conn *pgconn.PgConn) (e evidence, err
 			return e, err
 		}
 	}
-	answers, err := pg.Batch(ctx, conn, snapshot.Qualified+r.askGrants())
-	if err != nil {
-		return e, err
-	}
-	return e, answers[0].Decode(&e.grants)
+	return e, pg.Ask(ctx, conn, snapshot.Qualified+r.askGrants(), &e.grants)
 }
 
 // readRows reads all of the ledger, in the order in which it lies there. It takes a policy
@@ -194,7 +189,9 @@ func (r *run) readRows(ctx context.Context, conn *pgconn.PgConn, e *evidence) er
 // askGrants asks for the statements that grant anew what others were granted on the
 // ledger, as far as the columns are there that it is made with.
 func (r *run) askGrants() string {
-	return strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name), "$table", sqltext.QuoteText(ledger.Table(r.Schema)), "$role", sqltext.QuoteText(r.Role.Name), "$columns", sqltext.QuoteText("{"+ledger.Columns+"}")).Replace(`
+	return strings.NewReplacer("$schema", sqltext.QuoteText(r.Schema), "$ledger", sqltext.QuoteText(ledger.Name),
+		"$table", sqltext.QuoteText(ledger.Table(r.Schema)), "$role", sqltext.QuoteText(r.Role.Name),
+		"$columns", sqltext.QuoteText("{"+ledger.Columns+"}")).Replace(`
 		WITH ledger AS (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $schema AND relname = $ledger),
 		entry AS (SELECT '' AS columns, a.* FROM ledger, aclexplode(relacl) a
 			UNION ALL SELECT format(' (%I)', attname), a.* FROM ledger l JOIN pg_attribute ON attrelid = l.oid AND attname = ANY ($columns::text[]), aclexplode(attacl) a)

@@ -120,32 +120,18 @@ func (m *Migrator) Connect(ctx context.Context, connString string, ask func(cont
 		}
 		defer pg.Close(ctx, conn.PgConn())
 		defer r.silence("its answers")()
-		within := time.Until(r.until)
-		r.left = func() time.Duration { return min(within, pg.Left(ctx)) }
+		r.limitTo(ctx)
 		asking := pg.Metered(ctx, pg.Meter{Limit: r.answersIn, Left: r.left})
 		return unforeseen(func() string { return "asking the database" }, ask(asking, conn))
 	}
 	return m.retried(ctx, connString, true, connect)
 }
 
-// connected is withConnection for what only looks.
-func (m *Migrator) connected(ctx context.Context, connString string,
-	ask func(context.Context, *run, *pgconn.PgConn) error,
-) error {
-	callers := ctx // the one below asks r
-	return m.withConnection(ctx, connString, true, func(ctx context.Context, r *run, conn *pgconn.PgConn) error {
-		defer r.silence("its answers")()
-		within := time.Until(r.until)
-		r.left = func() time.Duration { return min(within, pg.Left(callers)) }
-		return ask(ctx, r, conn)
-	})
-}
-
-// once is withConnection for what must not be done twice.
-func (m *Migrator) once(ctx context.Context, connString string,
-	ask func(context.Context, *run, *pgconn.PgConn) error,
-) error {
-	return m.withConnection(ctx, connString, false, ask)
+// limitTo lets a run wait for no longer than is left of ConnectWait and of the time of a caller's context, which is not
+// one that asks the run itself.
+func (r *run) limitTo(callers context.Context) {
+	within := time.Until(r.until)
+	r.left = func() time.Duration { return min(within, pg.Left(callers)) }
 }
 
 // withConnection makes a run of the Migrator, for what is not Up, and gives it a connection. When that is

@@ -111,11 +111,8 @@ func (p program) withStore(ctx context.Context, use func(*store.Store, *keyring.
 		return err
 	}
 	defer o.Close()
-	var status migrate.Status
-	err = o.migrator.Connect(ctx, o.cfg.WebConn.Reveal(), func(ctx context.Context, conn *pgx.Conn) (err error) {
-		status, err = o.migrator.Status(ctx, conn)
-		return err
-	})
+	status, err := asked(ctx, o.migrator, o.cfg.WebConn.Reveal(),
+		func(ctx context.Context, conn *pgx.Conn) (migrate.Status, error) { return o.migrator.Status(ctx, conn) })
 	if err != nil {
 		return orNotMigratedYet(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/bundle"
 	"github.com/avtotpy/avtotpy/migrate/redact"
+	"github.com/jackc/pgx/v5"
 )
 
 func jsonFlag(flags *flag.FlagSet) *bool {
@@ -139,3 +140,23 @@ func text(err error) string {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// asked connects as the Migrator does and asks it something that only reads.
+func asked[T any](ctx context.Context, m *migrate.Migrator, connString string,
+	ask func(context.Context, *pgx.Conn) (T, error),
+) (answer T, err error) {
+	err = m.Connect(ctx, connString, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		answer, err = ask(ctx, conn)
+		return err
+	})
+	return answer, err
+}
+
+// verified connects and verifies.
+func verified(ctx context.Context, m *migrate.Migrator, connString string, wants ...migrate.Want) (
+	migrate.Verification, error,
+) {
+	return asked(ctx, m, connString, func(ctx context.Context, conn *pgx.Conn) (migrate.Verification, error) {
+		return m.Verify(ctx, conn, wants...)
+	})
+}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/avtotpy/avtotpy/internal/config"
 	"github.com/avtotpy/avtotpy/internal/schema"
 	"github.com/avtotpy/avtotpy/migrate"
@@ -29,11 +27,7 @@ func (p program) bindPlan(flags *flag.FlagSet) action {
 
 // show prints what a start would do, and does nothing of it.
 func (c *planCommand) show(ctx context.Context, l inspection) error {
-	var plan migrate.Plan
-	err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		plan, err = l.Plan(ctx, conn)
-		return err
-	})
+	plan, err := asked(ctx, l.Migrator, l.conn, l.Plan)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func sameUser(ctx context.Context, cfg config.Config, migrator *migrate.Migrator
 	}
 	own := selfAudit(migrator)
 	own.ConnectWait, own.Log = min(own.ConnectWait, 5*time.Second), slog.New(slog.DiscardHandler)
-	found, err := audit(ctx, own, cfg.WebConn.Reveal())
+	found, err := verified(ctx, own, cfg.WebConn.Reveal(), migrate.Privileges)
 	here := web.Host == admin.Host && web.Port == admin.Port && web.Database == admin.Database
 	switch denied, ok := errors.AsType[*migrate.ConnectError](err); {
 	case ok && here && denied.DeniesRole():

@@ -168,19 +168,10 @@ func proveOnce(ctx context.Context, own *migrate.Migrator, pool *pgxpool.Pool, w
 	defer cancel()
 	conn, err := pool.Acquire(soon)
 	if err != nil {
-		return audit(ctx, own, webConn)
+		return verified(ctx, own, webConn, migrate.Privileges)
 	}
 	defer conn.Release()
 	return own.Verify(ctx, conn.Conn(), migrate.OwnPrivileges)
-}
-
-// audit connects and verifies the privileges of a role.
-func audit(ctx context.Context, m *migrate.Migrator, connString string) (found migrate.Verification, err error) {
-	err = m.Connect(ctx, connString, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		found, err = m.Verify(ctx, conn, migrate.Privileges)
-		return err
-	})
-	return found, err
 }
 
 // verifyFailure explains why the connection of which an audit found this, or failed, must not serve.

@@ -39,10 +39,8 @@ func (c *statusCommand) show(ctx context.Context, l inspection) error {
 			return err
 		}
 	}
-	var status migrate.Status
-	err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		status, err = l.Status(ctx, conn, migrate.Rows)
-		return err
+	status, err := asked(ctx, l.Migrator, l.conn, func(ctx context.Context, conn *pgx.Conn) (migrate.Status, error) {
+		return l.Status(ctx, conn, migrate.Rows)
 	})
 	if err != nil {
 		return err

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/avtotpy/avtotpy/migrate"
 	"github.com/avtotpy/avtotpy/migrate/privilege"
 	"github.com/avtotpy/avtotpy/migrate/snapshot"
@@ -32,11 +30,7 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 		write = writeJSON
 	}
 	return p.inspect(ctx, asJSON, func(ctx context.Context, l inspection) error {
-		var found migrate.Verification
-		err := l.Connect(ctx, l.conn, func(ctx context.Context, conn *pgx.Conn) (err error) {
-			found, err = l.Verify(ctx, conn)
-			return err
-		})
+		found, err := verified(ctx, l.Migrator, l.conn)
 		if err != nil {
 			return err
 		}
@@ -55,23 +49,24 @@ func (p program) verify(ctx context.Context, asJSON bool) error {
 func (l inspection) auditWebConnection(ctx context.Context, a *privilege.Audit) {
 	own := selfAudit(l.Migrator)
 	own.ConnectWait = min(own.ConnectWait, 5*time.Second) // the answer that matters is there already
-	web, err := audit(ctx, own, l.web)
+	web, err := verified(ctx, own, l.web, migrate.Privileges)
+	add := func(f privilege.Finding) { // the gravest stay the first
+		a.Findings = append(a.Findings, f)
+		slices.SortStableFunc(a.Findings,
+			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+	}
 	switch role := web.Status.Role; {
 	case role == "" && refused(err):
-		a.Findings = append(a.Findings, privilege.Finding{
+		add(privilege.Finding{
 			Severity: privilege.Missing, What: "POSTGRES_CONNECTION_STR is not let in: " + err.Error(),
 			SQL: "-- correct POSTGRES_CONNECTION_STR, or in psql: \\password \"" + a.Role + "\"",
 		})
-		slices.SortStableFunc(a.Findings,
-			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "" && is[*migrate.PrivilegeError](err): // of a catalogue or a function of the server's
 		lacks, _ := errors.AsType[*migrate.PrivilegeError](err)
-		a.Findings = append(a.Findings, privilege.Finding{
+		add(privilege.Finding{
 			Severity: privilege.Missing, What: lacks.Lacks,
 			SQL: strings.Join(lacks.SQL, "; "),
 		})
-		slices.SortStableFunc(a.Findings,
-			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	case role == "":
 		l.Log.Warn("POSTGRES_CONNECTION_STR cannot be asked as which role it connects", "error", err)
 	case role != a.Role:
@@ -85,9 +80,7 @@ func (l inspection) auditWebConnection(ctx context.Context, a *privilege.Audit) 
 				fmt.Sprintf("POSTGRES_CONNECTION_STR connects as %q, another role, and does not hold exactly "+
 					"these privileges%s", role, differences(web.Audit))
 		}
-		a.Findings = append(a.Findings, finding)
-		slices.SortStableFunc(a.Findings,
-			func(a, b privilege.Finding) int { return cmp.Compare(a.Severity, b.Severity) })
+		add(finding)
 	}
 }
 

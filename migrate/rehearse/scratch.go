@@ -46,7 +46,7 @@ func (r *rehearsal) withScratch(ctx context.Context, f func(*scratch) error) err
 		return err
 	}
 	if !s.pooled { // these statements have no transaction for SET LOCAL; a pooler's session is not ours to change
-		if err := exec(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET "+
+		if err := pg.Do(ctx, conn, "SET statement_timeout = 0; SET lock_timeout = 0; SET "+
 			"default_transaction_read_only = off"); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (r *rehearsal) withScratch(ctx context.Context, f func(*scratch) error) err
 	create, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), r.Wait, pg.SilentError(r.Wait))
 	defer cancel()
 	r.Log.Info("making a scratch database, for which the server writes a checkpoint and copies files", "database", s.name)
-	err = exec(create, conn, "CREATE DATABASE "+sqltext.QuoteName(s.name)+" "+s.options)
+	err = pg.Do(create, conn, "CREATE DATABASE "+sqltext.QuoteName(s.name)+" "+s.options)
 	switch pg.SQLState(err) {
 	case pg.InsufficientPrivilege:
 		return mayNotCreateDatabases(r.report.Status.Role)
@@ -74,7 +74,7 @@ func (r *rehearsal) withScratch(ctx context.Context, f func(*scratch) error) err
 			r.Log.Warn("after the rehearsal", "error", undropped)
 		}
 	}()
-	if err := exec(create, conn, "COMMENT ON DATABASE "+sqltext.QuoteName(s.name)+" IS "+s.mark); err != nil {
+	if err := pg.Do(create, conn, "COMMENT ON DATABASE "+sqltext.QuoteName(s.name)+" IS "+s.mark); err != nil {
 		return fmt.Errorf("mark the scratch database: %w", err)
 	}
 	r.Log.Info("made a scratch database", "database", s.name)
@@ -96,15 +96,6 @@ func (r *rehearsal) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, nil
 }
 
-// exec runs a statement whose answer is only whether it succeeded.
-func exec(ctx context.Context, conn *pgconn.PgConn, sql string) error {
-	a, err := pg.Exec(ctx, conn, sql)
-	if err == nil && a.Err != nil {
-		err = a.Err
-	}
-	return err
-}
-
 func mayNotCreateDatabases(me string) error {
 	return &migrate.PrivilegeError{
 		Lacks: fmt.Sprintf("the role %q may not create databases, and a rehearsal needs a scratch one; a migration of "+
@@ -119,16 +110,12 @@ var askHere string
 // newScratch names a database after the server process that makes it, so that it can be
 // known whether that is gone, even when it died before it could write a comment.
 func (r *rehearsal) newScratch(ctx context.Context, conn *pgconn.PgConn) (*scratch, error) {
-	answers, err := pg.Batch(ctx, conn, askHere)
-	if err != nil {
-		return nil, err
-	}
 	var here struct {
 		locale
 		PID   int   `json:"pid"`
 		Start int64 `json:"start"`
 	}
-	if err := answers[0].Decode(&here); err != nil {
+	if err := pg.Ask(ctx, conn, askHere, &here); err != nil {
 		return nil, err
 	}
 	const longest = 24 // of a name of 63 bytes
@@ -202,16 +189,13 @@ var askStale string
 // any comment is of a rehearsal that did not live to write it. That this fails is
 // not a reason not to rehearse.
 func (s *scratch) dropStale(ctx context.Context) {
-	answers, err := pg.Batch(ctx, s.conn, strings.NewReplacer(
-		":'begins'", sqltext.QuoteText(s.beginsWith), ":'mark'", s.mark).Replace(askStale))
 	var stale []string
-	if err == nil {
-		err = answers[0].Decode(&stale)
-	}
+	err := pg.Ask(ctx, s.conn, strings.NewReplacer(
+		":'begins'", sqltext.QuoteText(s.beginsWith), ":'mark'", s.mark).Replace(askStale), &stale)
 	for _, name := range stale {
 		if err == nil {
 			// without FORCE: a session that is there by now is at work
-			err = exec(ctx, s.conn, "DROP DATABASE IF EXISTS "+sqltext.QuoteName(name))
+			err = pg.Do(ctx, s.conn, "DROP DATABASE IF EXISTS "+sqltext.QuoteName(name))
 		}
 		if err == nil {
 			s.Log.Info("dropped the scratch database of a rehearsal that was killed", "database", name)
@@ -231,11 +215,11 @@ func (s *scratch) drop(ctx context.Context) error {
 	defer cancel()
 	conn, database := s.conn, sqltext.QuoteName(s.name)
 	ask := func(sql string) error {
-		err := exec(ctx, conn, sql)
+		err := pg.Do(ctx, conn, sql)
 		if _, lost := errors.AsType[*pg.ConnLostError](err); lost {
 			if again, err := s.reconnect(ctx); err == nil {
 				conn = again
-				return exec(ctx, conn, sql)
+				return pg.Do(ctx, conn, sql)
 			}
 		}
 		return err

@@ -251,6 +251,15 @@ func Exec(ctx context.Context, conn *pgconn.PgConn, sql string) (Result, error) 
 	return a, nil
 }
 
+// Do is Exec for a statement whose answer is only whether it succeeded.
+func Do(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	a, err := Exec(ctx, conn, sql)
+	if err == nil && a.Err != nil {
+		err = a.Err
+	}
+	return err
+}
+
 // parting is what the server said before it closed a connection to which nothing can be written any more: that it was
 // idle for too long, for instance. It is err when it said nothing.
 func parting(ctx context.Context, conn *pgconn.PgConn, err error) error {
